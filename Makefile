@@ -1,0 +1,176 @@
+# Palimpsest. `make help` lists the targets.
+
+CC = gcc
+B = build
+OPT = -O3
+WERROR = -Werror
+NATIVE =
+# Set by the targets below that build a variant in a directory of its own.
+VARIANT =
+
+CFLAGS =
+LDFLAGS =
+ALL_CFLAGS = -std=c17 $(OPT) -g -ffp-contract=off -fno-math-errno -D_GNU_SOURCE -I. -pthread \
+    -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wno-psabi $(WERROR) \
+    $(if $(NATIVE),-march=native) $(VARIANT) $(PKG_CFLAGS) $(CFLAGS)
+
+# Asked for once, when first needed: pkg-config may not be there before `make deps`.
+PACKAGES = openblas jansson libcrypto zlib
+pkg = $(shell pkg-config $(1) || echo MISSING)
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(call check_pkg,$(call pkg,--cflags $(PACKAGES))))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $(call check_pkg,$(call pkg,--libs $(PACKAGES))))$(PKG_LIBS)
+CMOCKA_CFLAGS = $(eval CMOCKA_CFLAGS := $(call check_pkg,$(call pkg,--cflags cmocka)))$(CMOCKA_CFLAGS)
+CMOCKA_LIBS = $(eval CMOCKA_LIBS := $(call check_pkg,$(call pkg,--libs cmocka)))$(CMOCKA_LIBS)
+check_pkg = $(if $(filter MISSING,$(1)),$(error a library is missing; run `make deps`),$(1))
+
+# ---- Sources ----
+
+LIB_DIRS = harness/base models models/engine models/attention
+DIRS = $(LIB_DIRS) datasets tasks harness
+KERNELS = models/engine/kernels.c
+ISAS = base $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
+ISA_FLAGS_base =
+ISA_FLAGS_avx2 = -mavx2
+ISA_FLAGS_avx512 = -mavx512f -mavx512dq -mavx512bw -mavx512vl -mprefer-vector-width=512
+
+objects = $(patsubst %.c,$(B)/%.o,$(filter-out $(KERNELS),$(wildcard $(addsuffix /*.c,$(1))))) \
+    $(if $(wildcard $(KERNELS)),$(ISAS:%=$(B)/$(KERNELS:.c=)-%.o))
+LIB_OBJECTS := $(call objects,$(LIB_DIRS))
+OBJECTS := $(call objects,$(DIRS))
+MAIN = $(B)/harness/main.o
+BINARY = $(B)/palimpsest
+
+# Suites: every tests/test_*.c. Those named here are also built with doubles for gradient checks; the fast ones
+# also run under the sanitizers and valgrind.
+SUITES := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
+DOUBLE_SUITES = attention decoder engine
+FAST_SUITES = keyval base rng hash os config stats journal models report checkpoint optimiser pool passkey tokenizer
+DOUBLE_NOW := $(filter $(DOUBLE_SUITES),$(SUITES))
+FAST_NOW := $(filter $(FAST_SUITES),$(SUITES))
+TEST_HELPERS := $(patsubst %.c,$(B)/%.o,$(filter-out tests/test_%.c,$(wildcard tests/*.c)))
+SUITE_LIMIT = 300
+
+# ---- Words for the binary: every variable given on make's command line, as key=value ----
+
+BUILD_VARIABLES = CC B OPT WERROR NATIVE VARIANT CFLAGS LDFLAGS SUITE_LIMIT FAST_SUITES DOUBLE_SUITES WITH
+lower = $(shell printf %s '$(1)' | tr A-Z a-z)
+given = $(foreach v,$(filter-out $(BUILD_VARIABLES) -%,$(.VARIABLES)),$(if $(findstring command line,$(origin $(v))),$(v)))
+WORDS = $(foreach v,$(sort $(given)),'$(call lower,$(v))=$($(v))')
+
+# Sub-makes use all processors unless the caller chose a number of jobs.
+JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# ---- Targets ----
+
+.PHONY: all deps eval train plan report test bench plots format check-format asan ubsan tsan valgrind double clean \
+    help suites run-suites FORCE
+.DEFAULT_GOAL = all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+all: $(BINARY)
+
+help:
+	@echo 'make eval TASK=passkey LEN=1M   install what is missing, build, evaluate the shipped models'
+	@echo '     (more: MODEL=infini-delta DEPTHS=0,50,100 N=20 SEED=1 THREADS=2; lists: LEN=32K,128K; 1K = 1024 tokens)'
+	@echo 'make test          install what is missing, build, run all test suites'
+	@echo 'make               build build/palimpsest'
+	@echo 'make deps          install what is missing and nothing else'
+	@echo 'make train CONFIG=...  train a model; make plan, make report, make bench: see `build/palimpsest help`'
+	@echo 'make plots         draw the plots again from results/*.csv'
+	@echo 'make asan | ubsan | tsan | valgrind   the fast suites under a checker'
+	@echo 'make double        the gradient suites in a double-precision build'
+	@echo 'make format | check-format | clean'
+	@echo 'Build variables: CC=clang, NATIVE=1 (this processor only; golden results are made without it), WERROR='
+
+deps:
+	@CC='$(CC)' sh harness/deps.sh $(or $(WITH),build test plots)
+
+eval: WITH = build plots
+eval: deps
+	@$(MAKE) $(JOBS) $(BINARY)
+	@$(BINARY) eval $(WORDS)
+
+train plan report bench: WITH = build
+train plan report bench: deps
+	@$(MAKE) $(JOBS) $(BINARY)
+	@$(BINARY) $@ $(WORDS)
+
+test: WITH = build test
+test: deps
+	@$(MAKE) $(JOBS) $(BINARY) suites
+	@$(if $(DOUBLE_NOW),$(MAKE) double-suites)
+	@PALIMPSEST=$(BINARY) SUITE_LIMIT=$(SUITE_LIMIT) sh tests/run.sh \
+	    $(SUITES:%=$(B)/tests/test_%) $(DOUBLE_NOW:%=$(B)/double/tests/test_%)
+
+suites: $(SUITES:%=$(B)/tests/test_%)
+# The binary takes part: one suite runs it.
+run-suites: $(BINARY) $(FAST_NOW:%=$(B)/tests/test_%)
+	@PALIMPSEST=$(BINARY) SUITE_LIMIT=$(SUITE_LIMIT) WRAPPER='$(WRAPPER)' sh tests/run.sh $(FAST_NOW:%=$(B)/tests/test_%)
+
+.PHONY: double-suites double-link
+double-suites:
+	@$(MAKE) $(JOBS) B=$(B)/double VARIANT=-DPAL_DOUBLE double-link
+double-link: $(DOUBLE_NOW:%=$(B)/tests/test_%)
+double: double-suites
+	@SUITE_LIMIT=$(SUITE_LIMIT) sh tests/run.sh $(DOUBLE_NOW:%=$(B)/double/tests/test_%)
+
+asan:
+	@ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 \
+	    $(MAKE) $(JOBS) B=$(B)/asan OPT=-O1 VARIANT='-fsanitize=address -fno-omit-frame-pointer' run-suites
+ubsan:
+	@$(MAKE) $(JOBS) B=$(B)/ubsan OPT=-O1 VARIANT='-fsanitize=undefined -fno-sanitize-recover=all' run-suites
+tsan:
+	@$(MAKE) $(JOBS) B=$(B)/tsan OPT=-O1 VARIANT=-fsanitize=thread run-suites
+valgrind:
+	@command -v valgrind >/dev/null || { echo 'valgrind is missing; type: sudo apt-get install -y valgrind'; exit 1; }
+	@$(MAKE) $(JOBS) B=$(B)/valgrind OPT=-O1 run-suites \
+	    WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
+
+plots:
+	@command -v gnuplot >/dev/null || { echo 'gnuplot is missing; type: make deps'; exit 1; }
+	@for script in $(wildcard plots/*.gp); do gnuplot $$script; done
+
+C_FILES = $(wildcard $(foreach d,$(DIRS) tests,$(d)/*.c $(d)/*.h))
+format:
+	clang-format -i $(C_FILES)
+check-format:
+	@clang-format --dry-run --Werror $(C_FILES)
+
+clean:
+	rm -rf $(B)
+
+# ---- Rules ----
+
+$(BINARY): $(OBJECTS)
+	$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $(OBJECTS) $(PKG_LIBS) -lm
+
+# A double build holds the models library alone.
+TEST_OBJECTS = $(if $(findstring PAL_DOUBLE,$(VARIANT)),$(LIB_OBJECTS),$(filter-out $(MAIN),$(OBJECTS)))
+$(B)/tests/test_%: $(B)/tests/test_%.o $(TEST_HELPERS) $(TEST_OBJECTS)
+	$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(PKG_LIBS) -lm
+
+# Objects are made again when the command that makes them changes.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' > $@
+
+$(B)/tests/%.o: tests/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(CMOCKA_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+define isa_rule
+$(B)/$(KERNELS:.c=)-$(1).o: $(KERNELS) $(B)/flags
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $$(ISA_FLAGS_$(1)) -DKERNELS_ISA=$(1) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
+
+# Keep test objects: make would take them for intermediate files.
+.SECONDARY:
+
+-include $(wildcard $(addsuffix /*.d,$(addprefix $(B)/,$(DIRS) tests)))

@@ -1,0 +1,80 @@
+/* Table-driven `key = value` settings: one table describes a struct's fields, and the same table reads config
+ * files, command-line overrides and checkpoint metadata, and writes them back. */
+#ifndef PAL_KEYVAL_H
+#define PAL_KEYVAL_H
+
+#include "harness/base/error.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum kv_type {
+    KV_INT,    /* int64_t; also accepts the suffixes of KV_SIZE */
+    KV_SIZE,   /* int64_t with an optional K (1024) or M (1024*1024) suffix */
+    KV_REAL,   /* double */
+    KV_CHOICE, /* int64_t index into `choices` */
+    KV_TEXT,   /* char[KV_TEXT_MAX] */
+    KV_SIZES,  /* kv_list of KV_SIZE values: "32K,128K,1M" */
+    KV_REALS   /* kv_list of doubles: "0,50,100" */
+} kv_type;
+
+enum {
+    KV_TEXT_MAX = 256,
+    KV_LIST_MAX = 32,
+    KV_OUT_MAX = KV_LIST_MAX * 26 /* holds the text of any value, NUL included */
+};
+
+typedef struct kv_list {
+    int64_t count;
+    double value[KV_LIST_MAX]; /* exact for sizes below 2^53 */
+} kv_list;
+
+typedef struct kv_spec {
+    const char *key;
+    kv_type type;
+    size_t offset;        /* of the field in the struct */
+    const char *fallback; /* default, in the syntax of a value */
+    double min, max;      /* inclusive bounds of numbers (each element of a list); ignored when min >= max */
+    const char *choices;  /* KV_CHOICE: "a|b|c" */
+    const char *help;
+} kv_spec;
+
+/* "128", "32K", "1M" -> tokens or bytes. PAL_USAGE names `key` and the accepted forms. */
+int kv_parse_size(const char *key, const char *text, int64_t *out, pal_error *err);
+/* 131072 -> "128K"; exact values only, otherwise plain digits. `out` holds at least 24 bytes. Returns `out`. */
+char *kv_format_size(int64_t value, char *out);
+
+/* The row of `key` (case-insensitive) or NULL. Tables hold `count` rows. */
+const kv_spec *kv_find(const kv_spec *table, size_t count, const char *key);
+/* Write every row's default into the struct at `base`. */
+int kv_defaults(const kv_spec *table, size_t count, void *base, pal_error *err);
+/* Parse `text` into the field of `spec`. PAL_USAGE: one line with the key, the value and what is accepted. */
+int kv_set(const kv_spec *spec, void *base, const char *text, pal_error *err);
+/* The field's value as text that kv_set reads back to the same bits; KV_OUT_MAX bytes always suffice. */
+void kv_get(const kv_spec *spec, const void *base, char *out, size_t out_size);
+
+/* One `key = value` pair as it was read, with where it stood (for messages). */
+typedef struct kv_pair {
+    char key[64];
+    char value[KV_TEXT_MAX];
+    char where[320]; /* "models/configs/x.conf:3" or "command line" */
+} kv_pair;
+
+typedef struct kv_pairs {
+    kv_pair *pair;
+    size_t count, capacity;
+} kv_pairs;
+
+void kv_pairs_free(kv_pairs *pairs);
+/* Append one pair; a later pair of the same key (case-insensitive) replaces the earlier one in place. */
+int kv_pairs_add(kv_pairs *pairs, const char *key, const char *value, const char *where, pal_error *err);
+/* Append the pairs of "key = value" lines; '#' starts a comment. `name` is used in messages. */
+int kv_pairs_parse(kv_pairs *pairs, const char *text, const char *name, pal_error *err);
+/* Append command-line words of the form key=value. PAL_USAGE for any other word. */
+int kv_pairs_args(kv_pairs *pairs, int count, char *const *words, pal_error *err);
+/* The value of `key`, or NULL. */
+const char *kv_pairs_value(const kv_pairs *pairs, const char *key);
+/* kv_set every row that has a pair; pairs of other keys are left alone. Messages about a pair that was read from a
+ * file begin with the file and line. */
+int kv_apply(const kv_spec *table, size_t count, void *base, const kv_pairs *pairs, pal_error *err);
+
+#endif

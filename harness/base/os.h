@@ -1,0 +1,45 @@
+/* Files, clock and memory behind one replaceable table, so that tests can inject faults. */
+#ifndef PAL_OS_H
+#define PAL_OS_H
+
+#include "harness/base/error.h"
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct os_table {
+    int (*open)(const char *path, int flags, mode_t mode);
+    ssize_t (*write)(int fd, const void *data, size_t size);
+    int (*fsync)(int fd);
+    int (*rename)(const char *from, const char *to);
+    double (*now)(void); /* monotonic seconds */
+} os_table;
+
+/* The system's own functions. */
+extern const os_table os_system;
+/* Replace the table for the whole process (tests only); NULL restores os_system. Returns the table now in force.
+ */
+const os_table *os_use(const os_table *table);
+const os_table *os(void);
+
+/* Read a whole file; *data is malloc'ed and has a terminating NUL beyond *size. PAL_DATA names the path and cause.
+ */
+int os_read_file(const char *path, char **data, size_t *size, pal_error *err);
+/* Replace `path` atomically: write path.tmp, fsync, rename. On failure the old file is intact. */
+int os_write_file(const char *path, const void *data, size_t size, pal_error *err);
+/* Write all bytes, retrying short writes. PAL_INTERNAL names `path` and the cause (disk full, ...). */
+int os_write_all(int fd, const void *data, size_t size, const char *path, pal_error *err);
+/* Create a directory and its parents; an existing one is fine. */
+int os_make_dirs(const char *path, pal_error *err);
+int os_file_exists(const char *path);
+
+/* Peak resident set of this process so far, bytes (VmHWM). os_reset_peak_rss starts a new measurement where the
+ * kernel allows it; returns 0 on success. */
+uint64_t os_peak_rss(void);
+int os_reset_peak_rss(void);
+/* Memory that can still be used without swapping, bytes (MemAvailable, lowered by a cgroup limit). */
+uint64_t os_available_memory(void);
+/* Processors this process may run on. */
+int os_processors(void);
+
+#endif

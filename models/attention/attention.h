@@ -1,0 +1,91 @@
+/* The attention interface: a module is one const struct of functions in one file, listed in one table (table.c).
+ *
+ * A module maps x[lanes, N, d_model] and the streaming state after segment s-1 to y[lanes, N, d_model] and the
+ * state after segment s. The same forward serves training and inference: it always leaves what backward needs in
+ * `saved`, and inference reuses one such area for all layers. State gradients are explicit arguments, so
+ * back-propagation through time is one loop (window.c) for every module.
+ *
+ * Shapes: N = cfg->segment, R = lanes * N rows, H = n_heads, D = n_heads * d_head. */
+#ifndef PAL_ATTENTION_H
+#define PAL_ATTENTION_H
+
+#include "models/config.h"
+#include "models/engine/pool.h"
+#include "models/engine/real.h"
+
+enum { ATTN_MAX_PARAMS = 12 };
+
+typedef enum attn_init { INIT_NORMAL, INIT_CONSTANT } attn_init;
+
+enum {
+    PARAM_NO_DECAY = 1, /* exempt from weight decay */
+    PARAM_GATE = 2,     /* learning rate times gate_lr_scale; exempt from decay */
+    PARAM_SHARED = 4    /* one tensor for all layers, named without the layer prefix */
+};
+
+typedef struct param_spec {
+    const char *name;  /* within the layer: "qkv_net.weight" */
+    size_t rows, cols; /* a vector has rows = 1; saved as [cols] */
+    attn_init init;
+    double value; /* standard deviation of INIT_NORMAL (0: the model's init_std), or the constant */
+    unsigned flags;
+} param_spec;
+
+/* One call of a layer on one segment of every lane. */
+typedef struct attn_call {
+    const model_config *cfg;
+    size_t layer, lanes;
+    pool *pool;
+    const real *const *param; /* in the order of params() */
+    real *const *grad;        /* same order; accumulated into (backward only) */
+    real *const *state;       /* per lane: this layer's state, updated in place (forward only) */
+    real *const *dstate;      /* per lane: d loss / d state s on entry, s-1 on return (backward only) */
+    const uint64_t *seen;     /* per lane: tokens read before this segment */
+    const size_t *valid;   /* per lane: tokens of this segment that are real, 0..N; the rest is padding that must
+                              reach neither the state nor earlier positions */
+    const real *table;     /* constants from table_fill */
+    real *saved;           /* saved_reals() reals: written by forward, read by backward */
+    real *scratch;         /* scratch_reals() reals for each worker */
+    size_t scratch_stride; /* reals between the workers' scratch */
+    real *work;            /* work_reals() reals shared by all tasks of the call; lost between calls */
+    int need_output;       /* 0: y will not be read, only the state must advance */
+    double penalty_scale;  /* weight of a module's own regulariser per token of this call (backward only) */
+} attn_call;
+
+typedef struct attn_module {
+    const char *name;
+    const char *summary;
+    const kv_spec *options; /* rows whose offset is OPTION(i): the module's own config keys */
+    size_t option_count;
+    /* PAL_USAGE when the config does not fit the module. */
+    int (*check)(const model_config *cfg, pal_error *err);
+    /* Fill spec[ATTN_MAX_PARAMS]; returns how many. */
+    size_t (*params)(const model_config *cfg, size_t layer, param_spec *spec);
+    /* Reals of streaming state of one layer and lane: the paper's memory formula. */
+    size_t (*state_reals)(const model_config *cfg, size_t layer);
+    /* Reals of state gradient of one layer and lane; 0 when the state carries none. The gradient has the layout of
+     * the first so many reals of the state. */
+    size_t (*state_grad_reals)(const model_config *cfg, size_t layer);
+    size_t (*saved_reals)(const model_config *cfg, size_t layer, size_t lanes);
+    size_t (*scratch_reals)(const model_config *cfg, size_t layer);
+    /* Shared working memory of a call, such as gradients of q, k and v. */
+    size_t (*work_reals)(const model_config *cfg, size_t layer, size_t lanes);
+    /* The longest stream the state can hold, tokens; 0: any. */
+    int64_t (*max_tokens)(const model_config *cfg);
+    size_t (*table_reals)(const model_config *cfg);
+    void (*table_fill)(const model_config *cfg, real *table);
+    /* The state before the first token. */
+    void (*state_reset)(const model_config *cfg, size_t layer, real *state);
+    void (*forward)(const attn_call *c, const real *x, real *y);
+    /* x and dy [R, d_model] -> dx (written, not accumulated), c->grad, c->dstate. */
+    void (*backward)(const attn_call *c, const real *x, const real *dy, real *dx);
+    /* Multiply-adds * 2 of one token beyond the projections counted from param shapes, counting only the causal
+     * half of attention; `context` tokens have been read. */
+    double (*flops)(const model_config *cfg, size_t layer, double context);
+} attn_module;
+
+/* All modules, NULL-terminated. */
+extern const attn_module *const attn_table[];
+const attn_module *attn_find(const char *name);
+
+#endif

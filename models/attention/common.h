@@ -1,0 +1,78 @@
+/* What the attention modules share: projections, rotary positions and the loop of the causal kernel over lanes and
+ * heads. Notation as in attention.h: N = cfg->segment, R = lanes * N, H = n_heads, D = H * d_head. */
+#ifndef PAL_ATTENTION_COMMON_H
+#define PAL_ATTENTION_COMMON_H
+
+#include "models/attention/attention.h"
+#include "models/engine/gemm.h"
+
+size_t attn_width(const model_config *cfg); /* D */
+rows attn_rows(const attn_call *c);         /* lanes groups of N rows */
+
+/* Specs of the two projections that every module has. */
+param_spec attn_qkv_spec(const model_config *cfg); /* qkv_net.weight [3D, d_model]: rows of q, k, v */
+param_spec attn_o_spec(const model_config *cfg);   /* o_net.weight [d_model, D] */
+
+/* Functions for modules with nothing to say. */
+size_t attn_no_reals(const model_config *cfg, size_t layer);
+int64_t attn_any_length(const model_config *cfg);
+/* PAL_USAGE unless d_head is even, as rotary positions need. */
+int attn_check_rotary(const model_config *cfg, pal_error *err);
+
+/* at[i] = the place of the i-th of `count` consecutive parts (NULL each when base is NULL: measuring); returns the
+ * reals of all. Parts are padded to a cache line. */
+size_t attn_carve(real *base, const size_t *part, size_t count, real **at);
+/* A window of the newest `length` rows, oldest first: append `count` rows (ld ldrow), dropping the oldest. */
+void attn_shift_in(real *window, size_t length, const real *row, size_t ldrow, size_t count, size_t cols);
+
+/* dst[0..count) = 0, in parallel. */
+void attn_zero(const attn_call *c, real *dst, size_t count);
+/* dst[j] += sum of src[i, j] (ld ldsrc) over `count` rows in order. */
+void attn_add_rows(real *dst, const real *src, size_t ldsrc, size_t count, size_t cols);
+
+/* qkv[R, 3D] = x w^T. q and (k, v) are separate products, so that leaving q out (with_q 0) keeps the bits of k
+ * and v. */
+void attn_project(const attn_call *c, const real *x, const real *w, real *qkv, int with_q);
+/* dw += dqkv^T x; dx = dqkv w */
+void attn_project_backward(const attn_call *c, const real *x, const real *w, const real *dqkv, real *dw, real *dx);
+/* y[R, d_model] = o[R, D] w^T */
+void attn_output(const attn_call *c, const real *o, const real *w, real *y);
+/* dw += dy^T o; d_o[R, D] = dy w */
+void attn_output_backward(const attn_call *c, const real *o, const real *w, const real *dy, real *dw, real *d_o);
+
+/* Rotary positions (Su et al. 2021) over the pairs (i, i + d_head/2) of one head. A table holds the cosines, then
+ * the sines of each position. */
+size_t rope_table_reals(const model_config *cfg, size_t positions);
+void rope_table_fill(const model_config *cfg, double base, size_t positions, real *table);
+/* y[d_head] = x[d_head] rotated to `position`; y may alias x. */
+void rope_row(const model_config *cfg, const real *table, size_t position, real *y, const real *x);
+/* dx += dy rotated back. */
+void rope_row_backward(const model_config *cfg, const real *table, size_t position, real *dx, const real *dy);
+
+/* The causal kernel for every lane and head. A lane has `cached` keys before its own N, right-aligned: of them the
+ * last min(seen, cached) exist, the others are masked. */
+typedef struct attn_heads {
+    size_t cached, span; /* span as in causal.h */
+    real scale;
+    const real *q, *k, *v; /* [R, D], [lanes * (cached + N), D] twice */
+    size_t ldq, ldk, ldv;
+    const real *q_rel, *rel; /* [R, D], [cached + N, D] by distance; or NULL */
+    size_t ldq_rel, ldrel;
+    real *o, *lse; /* [R, D], [R, H]: written by forward, read by backward */
+} attn_heads;
+
+/* All accumulated into; layouts as above, but drel is [lanes * (cached + N), D]: one sum for each lane. */
+typedef struct attn_heads_grads {
+    const real *d_o; /* [R, D] */
+    real *dq, *dk, *dv;
+    size_t lddq, lddk, lddv;
+    real *dq_rel, *drel;
+    size_t lddq_rel, lddrel;
+} attn_heads_grads;
+
+/* Scratch of a worker. */
+size_t attn_heads_scratch(const model_config *cfg, size_t cached);
+void attn_heads_forward(const attn_call *c, const attn_heads *a);
+void attn_heads_backward(const attn_call *c, const attn_heads *a, const attn_heads_grads *g);
+
+#endif

@@ -1,0 +1,121 @@
+/* Causal attention over the whole stream so far, up to `context` tokens: the bound that bounded memories are
+ * compared with. State: the keys and values of `context` tokens. Through them no gradient flows: a training window
+ * of several segments learns within each segment alone, so train with segment = context for exact gradients. The
+ * caller must not feed more than max_tokens. */
+#include "models/attention/kvcache.h"
+#include "models/attention/modules.h"
+
+#include <string.h>
+
+enum { CONTEXT, ROPE_BASE };
+
+static const kv_spec options[] = {
+    {.key = "context",
+     .type = KV_SIZE,
+     .offset = OPTION(CONTEXT),
+     .fallback = "4K",
+     .min = 1,
+     .max = 1 << 30,
+     .help = "longest stream, tokens: the size of the key-value cache"},
+    {.key = "rope_base",
+     .type = KV_REAL,
+     .offset = OPTION(ROPE_BASE),
+     .fallback = "10000",
+     .min = 2,
+     .max = 1e9,
+     .help = "base of the rotary positions"},
+};
+
+static size_t context_of(const model_config *cfg)
+{
+    return (size_t)cfg->option[CONTEXT].i;
+}
+
+static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
+{
+    (void)layer;
+    spec[0] = attn_qkv_spec(cfg);
+    spec[1] = attn_o_spec(cfg);
+    return 2;
+}
+
+static size_t state_reals(const model_config *cfg, size_t layer)
+{
+    (void)layer;
+    return kvcache_state_reals(cfg, context_of(cfg));
+}
+
+static size_t saved_reals(const model_config *cfg, size_t layer, size_t lanes)
+{
+    (void)layer;
+    return kvcache_saved_layout(cfg, lanes, context_of(cfg), NULL, NULL);
+}
+
+static size_t scratch_reals(const model_config *cfg, size_t layer)
+{
+    (void)layer;
+    return attn_heads_scratch(cfg, context_of(cfg));
+}
+
+static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
+{
+    (void)layer;
+    return kvcache_work_layout(cfg, lanes, context_of(cfg), NULL, NULL);
+}
+
+static int64_t max_tokens(const model_config *cfg)
+{
+    return cfg->option[CONTEXT].i;
+}
+
+static size_t table_reals(const model_config *cfg)
+{
+    return rope_table_reals(cfg, context_of(cfg) + (size_t)cfg->segment);
+}
+
+static void table_fill(const model_config *cfg, real *table)
+{
+    rope_table_fill(cfg, cfg->option[ROPE_BASE].r, context_of(cfg) + (size_t)cfg->segment, table);
+}
+
+static void state_reset(const model_config *cfg, size_t layer, real *state)
+{
+    memset(state, 0, state_reals(cfg, layer) * sizeof *state);
+}
+
+static void forward(const attn_call *c, const real *x, real *y)
+{
+    kvcache_layer_forward(c, context_of(c->cfg), x, y);
+}
+
+static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
+{
+    kvcache_layer_backward(c, context_of(c->cfg), x, dy, dx);
+}
+
+static double flops(const model_config *cfg, size_t layer, double context)
+{
+    (void)layer;
+    return 4 * (double)attn_width(cfg) * (context + 1);
+}
+
+const attn_module attn_full = {
+    .name = "full",
+    .summary = "causal attention over the whole stream with a complete key-value cache",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .check = attn_check_rotary,
+    .params = params,
+    .state_reals = state_reals,
+    .state_grad_reals = attn_no_reals,
+    .saved_reals = saved_reals,
+    .scratch_reals = scratch_reals,
+    .work_reals = work_reals,
+    .max_tokens = max_tokens,
+    .table_reals = table_reals,
+    .table_fill = table_fill,
+    .state_reset = state_reset,
+    .forward = forward,
+    .backward = backward,
+    .flops = flops,
+};

@@ -1,0 +1,614 @@
+/* Infini-attention (Munkhdalai et al. 2024, arXiv 2404.07143v2): segment-local causal attention beside a
+ * compressive memory of associative bindings, mixed by one learned gate per head.
+ *
+ *   read    A_mem = phi(Q) M_{s-1} / (phi(Q) z_{s-1} + eps)                                  (equation 7)
+ *   linear  M_s = M_{s-1} + phi(K)^T V                        z_s = z_{s-1} + sum_t phi(K_t)  (equation 8)
+ *   delta   M_s = M_{s-1} + phi(K)^T (V - phi(K) M_{s-1} / (phi(K) z_{s-1} + eps)), z as above  (equation 9)
+ *   mix     A = sigmoid(beta) A_mem + (1 - sigmoid(beta)) A_dot                               (equation 10)
+ *
+ * The memory sees q and k without position embedding, the local attention sees them rotated. The segment is read
+ * against M_{s-1} before it is written. infini-gated is ours, not the paper's: the linear update with a write gate
+ * w = clamp(1.2 sigmoid(w_write x + b) - 0.1, 0, 1) per token and head that scales phi(K) and can be exactly zero,
+ * so that a token may leave the memory untouched. */
+#include "models/attention/common.h"
+#include "models/attention/modules.h"
+#include "models/engine/causal.h"
+#include "models/engine/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    FEATURE,
+    EPS,
+    Z_INIT,
+    Z_RULE,
+    FIRST_SEGMENT,
+    GATE_INIT,
+    ROPE_BASE,
+    BASE_OPTIONS,
+    WRITE_INIT = BASE_OPTIONS
+};
+enum { PARAM_QKV, PARAM_O, PARAM_BETA, PARAM_WRITE_W, PARAM_WRITE_B };
+
+static const double write_stretch = 1.2, write_shift = 0.1;
+
+#define INFINI_OPTIONS                                                                                            \
+    {.key = "memory_feature",                                                                                     \
+     .type = KV_CHOICE,                                                                                           \
+     .offset = OPTION(FEATURE),                                                                                   \
+     .fallback = "elu1",                                                                                          \
+     .choices = "elu1|relu",                                                                                      \
+     .help = "phi of the memory's q and k; the paper: elu1 = ELU + 1"},                                           \
+        {.key = "memory_eps",                                                                                     \
+         .type = KV_REAL,                                                                                         \
+         .offset = OPTION(EPS),                                                                                   \
+         .fallback = "1e-6",                                                                                      \
+         .min = 1e-12,                                                                                            \
+         .max = 1,                                                                                                \
+         .help = "added to the memory's denominator phi(q) z"},                                                   \
+        {.key = "memory_z_init",                                                                                  \
+         .type = KV_REAL,                                                                                         \
+         .offset = OPTION(Z_INIT),                                                                                \
+         .fallback = "0",                                                                                         \
+         .min = 0,                                                                                                \
+         .max = 1e6,                                                                                              \
+         .help = "every element of z before the first segment (M starts at 0)"},                                  \
+        {.key = "memory_z_rule",                                                                                  \
+         .type = KV_CHOICE,                                                                                       \
+         .offset = OPTION(Z_RULE),                                                                                \
+         .fallback = "sum",                                                                                       \
+         .choices = "sum|gamma",                                                                                  \
+         .help = "sum: the paper; gamma: z grows by clip(1 - z phi(k)/|phi(k)|^2, 0, 1) phi(k), as in ARMT"},     \
+        {.key = "first_segment",                                                                                  \
+         .type = KV_CHOICE,                                                                                       \
+         .offset = OPTION(FIRST_SEGMENT),                                                                         \
+         .fallback = "local",                                                                                     \
+         .choices = "local|gated",                                                                                \
+         .help = "empty memory: local = the output is the local attention; gated = it is still scaled by 1 - g"}, \
+        {.key = "gate_init",                                                                                      \
+         .type = KV_REAL,                                                                                         \
+         .offset = OPTION(GATE_INIT),                                                                             \
+         .fallback = "0",                                                                                         \
+         .min = -20,                                                                                              \
+         .max = 20,                                                                                               \
+         .help = "beta before training: 0 gives memory and local attention equal weight"},                        \
+    {                                                                                                             \
+        .key = "rope_base", .type = KV_REAL, .offset = OPTION(ROPE_BASE), .fallback = "10000", .min = 2,          \
+        .max = 1e9, .help = "base of the rotary positions of the local attention"                                 \
+    }
+
+static const kv_spec paper_options[] = {INFINI_OPTIONS};
+static const kv_spec gated_options[] = {INFINI_OPTIONS,
+                                        {.key = "write_gate_init",
+                                         .type = KV_REAL,
+                                         .offset = OPTION(WRITE_INIT),
+                                         .fallback = "0",
+                                         .min = -20,
+                                         .max = 20,
+                                         .help = "the write gate's bias before training: 0 opens it half way"}};
+
+/* ---- shapes ---- */
+
+static int is_delta(const model_config *cfg)
+{
+    return cfg->attention == &attn_infini_delta;
+}
+
+static int is_gated(const model_config *cfg)
+{
+    return cfg->attention == &attn_infini_gated;
+}
+
+static size_t head_state(const model_config *cfg)
+{
+    return (size_t)(cfg->d_head * (cfg->d_head + 1)); /* M [d_head, d_head], then z [d_head] */
+}
+
+static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
+{
+    (void)layer;
+    const size_t d_model = (size_t)cfg->d_model, heads = (size_t)cfg->n_heads;
+    spec[PARAM_QKV] = attn_qkv_spec(cfg);
+    spec[PARAM_O] = attn_o_spec(cfg);
+    spec[PARAM_BETA] = (param_spec){"gate", 1, heads, INIT_CONSTANT, cfg->option[GATE_INIT].r, PARAM_GATE};
+    if (!is_gated(cfg)) return PARAM_BETA + 1;
+    spec[PARAM_WRITE_W] = (param_spec){"write_gate.weight", heads, d_model, INIT_NORMAL, 0, PARAM_NO_DECAY};
+    spec[PARAM_WRITE_B] =
+        (param_spec){"write_gate.bias", 1, heads, INIT_CONSTANT, cfg->option[WRITE_INIT].r, PARAM_NO_DECAY};
+    return PARAM_WRITE_B + 1;
+}
+
+static size_t state_reals(const model_config *cfg, size_t layer)
+{
+    (void)layer;
+    return (size_t)cfg->n_heads * head_state(cfg);
+}
+
+/* What forward leaves for backward. R rows, D = heads * d_head. */
+typedef struct saved_area {
+    real *qkv;      /* [R, 3D] */
+    real *rotated;  /* [R, 2D] q and k with positions */
+    real *feature;  /* [R, 2D] phi(q), phi(k) */
+    real *local;    /* [R, D] A_dot */
+    real *lse;      /* [R, H] of the local scores */
+    real *read;     /* [R, D] A_mem */
+    real *read_den; /* [R, H] */
+    real *mixed;    /* [R, D] A */
+    real *state;    /* [lanes, H, d_head (d_head + 1)] M_{s-1}, z_{s-1} */
+    real *old;      /* delta: [R, D] what the memory held for k; [R, H] its denominators */
+    real *old_den;
+    real *gamma;   /* [R, H] share of phi(k) that enters z */
+    real *write;   /* gated: [R, H] w */
+    real *sigmoid; /* gated: [R, H] */
+} saved_area;
+
+static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, saved_area *out)
+{
+    const size_t all = lanes * (size_t)cfg->segment, heads = (size_t)cfg->n_heads,
+                 width = heads * (size_t)cfg->d_head;
+    size_t used = 0;
+    saved_area s = {0};
+#define TAKE(field, count)                                                                                        \
+    do {                                                                                                          \
+        s.field = base ? base + used : NULL;                                                                      \
+        used += (count);                                                                                          \
+    } while (0)
+    TAKE(qkv, all * 3 * width);
+    TAKE(rotated, all * 2 * width);
+    TAKE(feature, all * 2 * width);
+    TAKE(local, all * width);
+    TAKE(lse, all * heads);
+    TAKE(read, all * width);
+    TAKE(read_den, all * heads);
+    TAKE(mixed, all * width);
+    TAKE(state, lanes * heads * head_state(cfg));
+    TAKE(gamma, all * heads);
+    if (is_delta(cfg)) {
+        TAKE(old, all * width);
+        TAKE(old_den, all * heads);
+    }
+    if (is_gated(cfg)) {
+        TAKE(write, all * heads);
+        TAKE(sigmoid, all * heads);
+    }
+#undef TAKE
+    if (out) *out = s;
+    return used;
+}
+
+static size_t saved_reals(const model_config *cfg, size_t layer, size_t lanes)
+{
+    (void)layer;
+    return saved_layout(cfg, lanes, NULL, NULL);
+}
+
+static size_t scratch_reals(const model_config *cfg, size_t layer)
+{
+    (void)layer;
+    const size_t n = (size_t)cfg->segment, d = (size_t)cfg->d_head;
+    return causal_scratch(n) + 4 * n * d + d * d;
+}
+
+/* Backward's shared memory: gradients of qkv, rotated q and k, features, the mix, and per-lane sums. */
+typedef struct work_area {
+    real *dqkv, *drotated, *dfeature, *dmixed, *dbeta, *dwrite;
+} work_area;
+
+static size_t work_layout(const model_config *cfg, size_t lanes, real *base, work_area *out)
+{
+    const size_t all = lanes * (size_t)cfg->segment, heads = (size_t)cfg->n_heads,
+                 width = heads * (size_t)cfg->d_head;
+    const size_t part[] = {all * 3 * width, all * 2 * width, all * 2 * width,
+                           all * width,     lanes * heads,   is_gated(cfg) ? all * heads : 0};
+    real *at[6];
+    size_t used = 0;
+    for (int i = 0; i < 6; i++) {
+        at[i] = base ? base + used : NULL;
+        used += part[i];
+    }
+    if (out) *out = (work_area){at[0], at[1], at[2], at[3], at[4], at[5]};
+    return used;
+}
+
+static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
+{
+    (void)layer;
+    return work_layout(cfg, lanes, NULL, NULL);
+}
+
+static size_t table_reals(const model_config *cfg)
+{
+    return rope_table_reals(cfg, (size_t)cfg->segment);
+}
+
+static void table_fill(const model_config *cfg, real *table)
+{
+    rope_table_fill(cfg, cfg->option[ROPE_BASE].r, (size_t)cfg->segment, table);
+}
+
+static void state_reset(const model_config *cfg, size_t layer, real *state)
+{
+    (void)layer;
+    const size_t d = (size_t)cfg->d_head, stride = head_state(cfg);
+    memset(state, 0, state_reals(cfg, layer) * sizeof *state);
+    for (size_t h = 0; h < (size_t)cfg->n_heads; h++)
+        for (size_t i = 0; i < d; i++) state[h * stride + d * d + i] = (real)cfg->option[Z_INIT].r;
+}
+
+static double flops(const model_config *cfg, size_t layer, double context)
+{
+    (void)layer, (void)context;
+    const double width = (double)(cfg->n_heads * cfg->d_head), d = (double)cfg->d_head;
+    const double local = 4 * width * 0.5 * (double)(cfg->segment + 1);
+    const double products = is_delta(cfg) ? 3 : 2; /* read, update, and delta's read of the keys */
+    return local + products * 2 * width * d;
+}
+
+/* ---- one head of one lane ---- */
+
+/* Whether anything can be read before this segment. */
+static int has_memory(const attn_call *c, size_t lane)
+{
+    return c->seen[lane] > 0 || c->cfg->option[Z_INIT].r > 0;
+}
+
+/* Whether the gate mixes in this segment. */
+static int mixes(const attn_call *c, size_t lane)
+{
+    return has_memory(c, lane) || c->cfg->option[FIRST_SEGMENT].i == 1;
+}
+
+static real sigmoid(real x)
+{
+    return (real)(1.0 / (1.0 + exp(-(double)x)));
+}
+
+typedef struct head_view {
+    size_t n, d, heads, width;
+    size_t row, head; /* first row of the lane; the head */
+    saved_area s;
+} head_view;
+
+static head_view view_of(const attn_call *c, size_t task)
+{
+    const model_config *cfg = c->cfg;
+    head_view v = {.n = (size_t)cfg->segment, .d = (size_t)cfg->d_head, .heads = (size_t)cfg->n_heads};
+    v.width = v.heads * v.d;
+    v.row = task / v.heads * v.n;
+    v.head = task % v.heads;
+    saved_layout(cfg, c->lanes, c->saved, &v.s);
+    return v;
+}
+
+/* out = f M / (f z + eps) for n rows of features f (ld 2D); den with stride heads. */
+static void memory_read(const attn_call *c, const head_view *v, const real *f, const real *memory, real *out,
+                        real *den)
+{
+    const kernels *k = kernels_get();
+    const real *z = memory + v->d * v->d, eps = (real)c->cfg->option[EPS].r;
+    gemm(0, 0, v->n, v->d, v->d, 1, f, 2 * v->width, memory, v->d, 0, out, v->width);
+    for (size_t i = 0; i < v->n; i++) {
+        den[i * v->heads] = k->dot(f + i * 2 * v->width, z, v->d) + eps;
+        k->scale(out + i * v->width, 1 / den[i * v->heads], v->d);
+    }
+}
+
+/* The gradient of memory_read: dout [n, d] (contiguous, overwritten) -> df (ld 2D, accumulated), dmemory. */
+static void memory_read_backward(const head_view *v, const real *f, const real *memory, const real *out,
+                                 const real *den, real *dout, real *df, real *dmemory)
+{
+    const kernels *k = kernels_get();
+    const real *z = memory + v->d * v->d;
+    real *dz = dmemory + v->d * v->d;
+    for (size_t i = 0; i < v->n; i++) {
+        real *row = dout + i * v->d;
+        const real dden = -k->dot(row, out + i * v->width, v->d) / den[i * v->heads];
+        k->scale(row, 1 / den[i * v->heads], v->d);
+        k->axpy(df + i * 2 * v->width, dden, z, v->d);
+        k->axpy(dz, dden, f + i * 2 * v->width, v->d);
+    }
+    gemm(0, 1, v->n, v->d, v->d, 1, dout, v->d, memory, v->d, 1, df, 2 * v->width);
+    gemm(1, 0, v->d, v->d, v->n, 1, f, 2 * v->width, dout, v->d, 1, dmemory, v->d);
+}
+
+static void local_args(const attn_call *c, const head_view *v, causal_args *a)
+{
+    const real *q = v->s.rotated + v->row * 2 * v->width + v->head * v->d;
+    *a = (causal_args){.queries = v->n,
+                       .d_head = v->d,
+                       .scale = (real)model_attention_scale(c->cfg),
+                       .q = q,
+                       .k = q + v->width,
+                       .v = v->s.qkv + v->row * 3 * v->width + 2 * v->width + v->head * v->d,
+                       .ldq = 2 * v->width,
+                       .ldk = 2 * v->width,
+                       .ldv = 3 * v->width};
+}
+
+/* The write weights of a row: how much of phi(k) enters M. */
+static real write_weight(const head_view *v, size_t i)
+{
+    return v->s.write ? v->s.write[(v->row + i) * v->heads + v->head] : 1;
+}
+
+static void update_memory(const attn_call *c, const head_view *v, size_t valid, int read_first, real *memory,
+                          real *scratch)
+{
+    const kernels *k = kernels_get();
+    const size_t d = v->d;
+    const real *f = v->s.feature + v->row * 2 * v->width + v->width + v->head * d;
+    const real *value = v->s.qkv + v->row * 3 * v->width + 2 * v->width + v->head * d;
+    real *gamma = v->s.gamma + v->row * v->heads + v->head;
+    real *weighted = scratch, *target = scratch + v->n * d;
+    const real *z = memory + d * d;
+    for (size_t i = 0; i < valid; i++) { /* against z_{s-1}: z itself moves only below */
+        const real *row = f + i * 2 * v->width;
+        gamma[i * v->heads] = 1;
+        if (c->cfg->option[Z_RULE].i == 1 && read_first) {
+            const real norm = k->dot(row, row, d), known = k->dot(row, z, d);
+            const real share = norm > 0 ? 1 - known / norm : 0;
+            gamma[i * v->heads] = share < 0 ? 0 : share > 1 ? 1 : share;
+        }
+        const real w = write_weight(v, i);
+        for (size_t j = 0; j < d; j++) weighted[i * d + j] = w * row[j];
+        memcpy(target + i * d, value + i * 3 * v->width, d * sizeof *target);
+    }
+    if (is_delta(c->cfg)) {
+        real *old = v->s.old + v->row * v->width + v->head * d;
+        if (read_first) memory_read(c, v, f, memory, old, v->s.old_den + v->row * v->heads + v->head);
+        for (size_t i = 0; read_first && i < valid; i++) k->axpy(target + i * d, -1, old + i * v->width, d);
+    }
+    if (valid > 0) gemm(1, 0, d, d, valid, 1, weighted, d, target, d, 1, memory, d);
+    for (size_t i = 0; i < valid; i++) k->axpy(memory + d * d, gamma[i * v->heads], weighted + i * d, d);
+}
+
+static void forward_head(void *arg, int task, int worker)
+{
+    const attn_call *c = arg;
+    const head_view v = view_of(c, (size_t)task);
+    const size_t lane = (size_t)task / v.heads, d = v.d;
+    real *scratch = c->scratch + (size_t)worker * c->scratch_stride;
+    real *memory = c->state[lane] + v.head * head_state(c->cfg);
+    memcpy(v.s.state + (size_t)task * head_state(c->cfg), memory, head_state(c->cfg) * sizeof *memory);
+    if (c->need_output) {
+        const kernels *k = kernels_get();
+        real *local = v.s.local + v.row * v.width + v.head * d;
+        real *read = v.s.read + v.row * v.width + v.head * d;
+        real *mixed = v.s.mixed + v.row * v.width + v.head * d;
+        causal_args args;
+        local_args(c, &v, &args);
+        causal_forward(&args, local, v.width, v.s.lse + v.row * v.heads + v.head, v.heads, scratch);
+        const real gate = mixes(c, lane) ? sigmoid(c->param[PARAM_BETA][v.head]) : 0;
+        if (has_memory(c, lane))
+            memory_read(c, &v, v.s.feature + v.row * 2 * v.width + v.head * d, memory, read,
+                        v.s.read_den + v.row * v.heads + v.head);
+        else
+            for (size_t i = 0; i < v.n; i++) memset(read + i * v.width, 0, d * sizeof *read);
+        for (size_t i = 0; i < v.n; i++)
+            k->blend(mixed + i * v.width, gate, read + i * v.width, 1 - gate, local + i * v.width, d);
+    }
+    update_memory(c, &v, c->valid[lane], has_memory(c, lane), memory, scratch);
+}
+
+/* ---- whole rows ---- */
+
+enum { ROW_BLOCK = 32 };
+
+static void feature_forward(const model_config *cfg, real *y, const real *x, size_t n)
+{
+    if (cfg->option[FEATURE].i == 0)
+        kernels_get()->elu1(y, x, n);
+    else
+        kernels_get()->relu(y, x, n);
+}
+
+static void forward_rows(void *arg, int task, int worker)
+{
+    (void)worker;
+    const attn_call *c = arg;
+    const head_view v = view_of(c, 0);
+    const size_t first = c->need_output ? 0 : v.width; /* q is needed for the output alone */
+    for (size_t i = (size_t)task * ROW_BLOCK; i < ((size_t)task + 1) * ROW_BLOCK && i < c->lanes * v.n; i++) {
+        const real *qk = v.s.qkv + i * 3 * v.width;
+        feature_forward(c->cfg, v.s.feature + i * 2 * v.width + first, qk + first, 2 * v.width - first);
+        for (size_t h = 0; c->need_output && h < 2 * v.heads; h++)
+            rope_row(c->cfg, c->table, i % v.n, v.s.rotated + i * 2 * v.width + h * v.d, qk + h * v.d);
+        for (size_t h = 0; v.s.write && h < v.heads; h++) {
+            const real open = sigmoid(v.s.sigmoid[i * v.heads + h]);
+            const double w = write_stretch * (double)open - write_shift;
+            v.s.sigmoid[i * v.heads + h] = open;
+            v.s.write[i * v.heads + h] = (real)(w < 0 ? 0 : w > 1 ? 1 : w);
+        }
+    }
+}
+
+static void forward(const attn_call *c, const real *x, real *y)
+{
+    const head_view v = view_of(c, 0);
+    const rows r = {c->lanes, v.n};
+    const size_t d_model = (size_t)c->cfg->d_model;
+    attn_project(c, x, c->param[PARAM_QKV], v.s.qkv, c->need_output);
+    if (v.s.write)
+        linear_forward(c->pool, r, d_model, v.heads, x, d_model, c->param[PARAM_WRITE_W], c->param[PARAM_WRITE_B],
+                       v.s.sigmoid, v.heads);
+    attn_call call = *c;
+    pool_run(c->pool, (int)((c->lanes * v.n + ROW_BLOCK - 1) / ROW_BLOCK), forward_rows, &call);
+    pool_run(c->pool, (int)(c->lanes * v.heads), forward_head, &call);
+    if (c->need_output) attn_output(c, v.s.mixed, c->param[PARAM_O], y);
+}
+
+/* ---- backward ---- */
+
+/* Through the update: dM_s, dz_s -> d phi(k), dv, dw, and dM_{s-1}, dz_{s-1} in place. */
+static void update_backward(const attn_call *c, const head_view *v, const work_area *w, size_t valid,
+                            int read_first, const real *memory, real *dmemory, real *scratch)
+{
+    const kernels *k = kernels_get();
+    const size_t d = v->d;
+    const real *f = v->s.feature + v->row * 2 * v->width + v->width + v->head * d;
+    const real *value = v->s.qkv + v->row * 3 * v->width + 2 * v->width + v->head * d;
+    const real *gamma = v->s.gamma + v->row * v->heads + v->head;
+    const real *old = v->s.old ? v->s.old + v->row * v->width + v->head * d : NULL;
+    real *df = w->dfeature + v->row * 2 * v->width + v->width + v->head * d;
+    real *dv = w->dqkv + v->row * 3 * v->width + 2 * v->width + v->head * d;
+    real *weighted = scratch, *target = scratch + v->n * d, *dtarget = scratch + 2 * v->n * d,
+         *dweighted = scratch + 3 * v->n * d;
+    const int delta = is_delta(c->cfg) && read_first;
+    for (size_t i = 0; i < v->n; i++) {
+        const real weight = i < valid ? write_weight(v, i) : 0;
+        for (size_t j = 0; j < d; j++) weighted[i * d + j] = weight * f[i * 2 * v->width + j];
+        memcpy(target + i * d, value + i * 3 * v->width, d * sizeof *target);
+        if (delta) k->axpy(target + i * d, -1, old + i * v->width, d);
+    }
+    gemm(0, 0, v->n, d, d, 1, weighted, d, dmemory, d, 0, dtarget, d);
+    gemm(0, 1, v->n, d, d, 1, target, d, dmemory, d, 0, dweighted, d);
+    for (size_t i = 0; i < valid; i++) {
+        real *row = dweighted + i * d;
+        k->axpy(row, gamma[i * v->heads], dmemory + d * d, d);
+        k->axpy(dv + i * 3 * v->width, 1, dtarget + i * d, d);
+        k->axpy(df + i * 2 * v->width, write_weight(v, i), row, d);
+        if (v->s.write) w->dwrite[(v->row + i) * v->heads + v->head] = k->dot(row, f + i * 2 * v->width, d);
+    }
+    if (delta) {
+        k->scale(dtarget, -1, v->n * d);
+        memory_read_backward(v, f, memory, old, v->s.old_den + v->row * v->heads + v->head, dtarget, df, dmemory);
+    }
+}
+
+static void backward_head(void *arg, int task, int worker)
+{
+    const attn_call *c = arg;
+    const kernels *k = kernels_get();
+    const head_view v = view_of(c, (size_t)task);
+    const size_t lane = (size_t)task / v.heads, d = v.d, n = v.n;
+    work_area w;
+    work_layout(c->cfg, c->lanes, c->work, &w);
+    real *scratch = c->scratch + (size_t)worker * c->scratch_stride;
+    real *piece = scratch + causal_scratch(n); /* four times [n, d] */
+    const real *memory = v.s.state + (size_t)task * head_state(c->cfg);
+    real *dmemory = c->dstate[lane] + v.head * head_state(c->cfg);
+
+    update_backward(c, &v, &w, c->valid[lane], has_memory(c, lane), memory, dmemory, piece);
+
+    const real gate = mixes(c, lane) ? sigmoid(c->param[PARAM_BETA][v.head]) : 0;
+    const real *local = v.s.local + v.row * v.width + v.head * d, *read = v.s.read + v.row * v.width + v.head * d;
+    const real *dmixed = w.dmixed + v.row * v.width + v.head * d;
+    real *dlocal = piece, *dread = piece + n * d, dgate = 0;
+    for (size_t i = 0; i < n; i++) {
+        const real *row = dmixed + i * v.width;
+        dgate += k->dot(row, read + i * v.width, d) - k->dot(row, local + i * v.width, d);
+        memcpy(dlocal + i * d, row, d * sizeof *row);
+        memcpy(dread + i * d, row, d * sizeof *row);
+    }
+    w.dbeta[task] = mixes(c, lane) ? dgate * gate * (1 - gate) : 0;
+    k->scale(dlocal, 1 - gate, n * d);
+    k->scale(dread, gate, n * d);
+    if (has_memory(c, lane)) {
+        const size_t q = v.row * 2 * v.width + v.head * d;
+        memory_read_backward(&v, v.s.feature + q, memory, read, v.s.read_den + v.row * v.heads + v.head, dread,
+                             w.dfeature + q, dmemory);
+    }
+    causal_args args;
+    local_args(c, &v, &args);
+    real *dq = w.drotated + v.row * 2 * v.width + v.head * d;
+    const causal_grads g = {.o = local,
+                            .ldo = v.width,
+                            .d_o = dlocal,
+                            .ldd_o = d,
+                            .lse = v.s.lse + v.row * v.heads + v.head,
+                            .lse_stride = v.heads,
+                            .dq = dq,
+                            .dk = dq + v.width,
+                            .dv = w.dqkv + v.row * 3 * v.width + 2 * v.width + v.head * d,
+                            .lddq = 2 * v.width,
+                            .lddk = 2 * v.width,
+                            .lddv = 3 * v.width};
+    causal_backward(&args, &g, scratch);
+}
+
+static void backward_clear(void *arg, int task, int worker)
+{
+    (void)worker;
+    const attn_call *c = arg;
+    const head_view v = view_of(c, 0);
+    work_area w;
+    work_layout(c->cfg, c->lanes, c->work, &w);
+    const size_t begin = (size_t)task * ROW_BLOCK, all = c->lanes * v.n;
+    const size_t count = begin + ROW_BLOCK < all ? ROW_BLOCK : all - begin;
+    for (size_t i = begin; i < begin + count; i++)
+        memset(w.dqkv + i * 3 * v.width + 2 * v.width, 0, v.width * sizeof(real));
+    memset(w.drotated + begin * 2 * v.width, 0, count * 2 * v.width * sizeof(real));
+    memset(w.dfeature + begin * 2 * v.width, 0, count * 2 * v.width * sizeof(real));
+    if (w.dwrite && v.s.write) memset(w.dwrite + begin * v.heads, 0, count * v.heads * sizeof(real));
+}
+
+static void backward_rows(void *arg, int task, int worker)
+{
+    (void)worker;
+    const attn_call *c = arg;
+    const kernels *k = kernels_get();
+    const head_view v = view_of(c, 0);
+    work_area w;
+    work_layout(c->cfg, c->lanes, c->work, &w);
+    for (size_t i = (size_t)task * ROW_BLOCK; i < ((size_t)task + 1) * ROW_BLOCK && i < c->lanes * v.n; i++) {
+        real *dqk = w.dqkv + i * 3 * v.width;
+        const real *df = w.dfeature + i * 2 * v.width;
+        if (c->cfg->option[FEATURE].i == 0)
+            k->elu1_backward(dqk, df, v.s.feature + i * 2 * v.width, 2 * v.width);
+        else
+            k->relu_backward(dqk, df, v.s.qkv + i * 3 * v.width, 2 * v.width);
+        for (size_t h = 0; h < 2 * v.heads; h++)
+            rope_row_backward(c->cfg, c->table, i % v.n, dqk + h * v.d, w.drotated + i * 2 * v.width + h * v.d);
+        for (size_t h = 0; v.s.write && h < v.heads; h++) {
+            /* The penalty acts wherever the gate is open, also where it is clamped at 1; the data's gradient only
+             * where the gate can move. */
+            const size_t at = i * v.heads + h;
+            const real weight = v.s.write[at], open = v.s.sigmoid[at];
+            double dw = weight > 0 && weight < 1 ? (double)w.dwrite[at] : 0;
+            if (weight > 0 && i % v.n < c->valid[i / v.n]) dw += c->penalty_scale / (double)v.heads;
+            w.dwrite[at] = (real)(dw * write_stretch * (double)open * (1 - (double)open));
+        }
+    }
+}
+
+static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
+{
+    const head_view v = view_of(c, 0);
+    const rows r = {c->lanes, v.n};
+    const size_t d_model = (size_t)c->cfg->d_model;
+    const int blocks = (int)((c->lanes * v.n + ROW_BLOCK - 1) / ROW_BLOCK);
+    work_area w;
+    work_layout(c->cfg, c->lanes, c->work, &w);
+    attn_call call = *c;
+    attn_output_backward(c, v.s.mixed, c->param[PARAM_O], dy, c->grad[PARAM_O], w.dmixed);
+    pool_run(c->pool, blocks, backward_clear, &call);
+    pool_run(c->pool, (int)(c->lanes * v.heads), backward_head, &call);
+    pool_run(c->pool, blocks, backward_rows, &call);
+    attn_project_backward(c, x, c->param[PARAM_QKV], w.dqkv, c->grad[PARAM_QKV], dx);
+    if (v.s.write) {
+        linear_backward_weight(c->pool, r, d_model, v.heads, x, d_model, w.dwrite, v.heads, c->grad[PARAM_WRITE_W],
+                               c->grad[PARAM_WRITE_B]);
+        linear_backward_input(c->pool, r, d_model, v.heads, w.dwrite, v.heads, c->param[PARAM_WRITE_W], dx,
+                              d_model, 1);
+    }
+    for (size_t lane = 0; lane < c->lanes; lane++)
+        for (size_t h = 0; h < v.heads; h++) c->grad[PARAM_BETA][h] += w.dbeta[lane * v.heads + h];
+}
+
+#define INFINI_MODULE(id, about, table)                                                                           \
+    {                                                                                                             \
+        .name = id, .summary = about, .options = table, .option_count = sizeof table / sizeof table[0],           \
+        .check = attn_check_rotary, .params = params, .state_reals = state_reals,                                 \
+        .state_grad_reals = state_reals, .saved_reals = saved_reals, .scratch_reals = scratch_reals,              \
+        .work_reals = work_reals, .max_tokens = attn_any_length, .table_reals = table_reals,                      \
+        .table_fill = table_fill, .state_reset = state_reset, .forward = forward, .backward = backward,           \
+        .flops = flops                                                                                            \
+    }
+
+const attn_module attn_infini_linear =
+    INFINI_MODULE("infini-linear", "Infini-attention, linear update (2404.07143, equation 8)", paper_options);
+const attn_module attn_infini_delta = INFINI_MODULE(
+    "infini-delta", "Infini-attention, linear + delta update (2404.07143, equation 9)", paper_options);
+const attn_module attn_infini_gated =
+    INFINI_MODULE("infini-gated", "Infini-attention, linear update with a write gate (ours)", gated_options);

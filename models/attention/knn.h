@@ -1,0 +1,24 @@
+/* Exact k-nearest-neighbour search by inner product: products of fixed blocks of queries and keys, and a running
+ * selection of the k best. */
+#ifndef PAL_ATTENTION_KNN_H
+#define PAL_ATTENTION_KNN_H
+
+#include "models/engine/real.h"
+
+/* Queries of one list (at most) and keys of one product. */
+enum { KNN_QUERIES = 128, KNN_KEYS = 1024 };
+
+/* The best keys of each query so far, best first; of equal scores the key searched earlier comes first. */
+typedef struct knn_list {
+    size_t queries, k, found; /* found = min(k, keys searched) */
+    real *score;              /* [queries, k] */
+    uint32_t *index;          /* [queries, k] */
+} knn_list;
+
+/* Scratch reals of knn_search. */
+size_t knn_scratch(void);
+/* Search `count` more keys [count, d] (contiguous), numbered from `first`, for q[list->queries, d] (ld ldq). */
+void knn_search(knn_list *list, const real *q, size_t ldq, size_t d, const real *keys, size_t count,
+                uint32_t first, real *scratch);
+
+#endif

@@ -1,0 +1,175 @@
+#include "models/attention/kvcache.h"
+
+#include <string.h>
+
+enum { ROW_BLOCK = 64 };
+enum { PARAM_QKV, PARAM_O };
+
+size_t kvcache_saved_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_saved *out)
+{
+    const size_t n = (size_t)cfg->segment, d = attn_width(cfg), all = lanes * n, keys = lanes * (cached + n);
+    const size_t part[] = {all * 3 * d, all * d, keys * d, keys * d, all * d, all * (size_t)cfg->n_heads};
+    real *at[6];
+    const size_t used = attn_carve(base, part, 6, at);
+    if (out) *out = (kvcache_saved){cached, at[0], at[1], at[2], at[3], at[4], at[5]};
+    return used;
+}
+
+size_t kvcache_work_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_work *out)
+{
+    const size_t n = (size_t)cfg->segment, d = attn_width(cfg), all = lanes * n, keys = lanes * (cached + n);
+    const size_t part[] = {all * d, all * 3 * d, all * d, keys * d, keys * d};
+    real *at[5];
+    const size_t used = attn_carve(base, part, 5, at);
+    if (out) *out = (kvcache_work){at[0], at[1], at[2], at[3], at[4]};
+    return used;
+}
+
+size_t kvcache_state_reals(const model_config *cfg, size_t cached)
+{
+    return 2 * cached * attn_width(cfg);
+}
+
+typedef struct row_job {
+    const attn_call *c;
+    const kvcache_saved *s;
+    const kvcache_work *w;
+} row_job;
+
+static void run_rows(const attn_call *c, size_t count, pool_task *task, row_job *job)
+{
+    pool_run(c->pool, (int)(c->lanes * ((count + ROW_BLOCK - 1) / ROW_BLOCK)), task, job);
+}
+
+/* The rows [*begin, *end) of `count` in a lane that a task works on. */
+static size_t rows_of_task(size_t task, size_t count, size_t *begin, size_t *end)
+{
+    const size_t blocks = (count + ROW_BLOCK - 1) / ROW_BLOCK;
+    *begin = task % blocks * ROW_BLOCK;
+    *end = *begin + ROW_BLOCK < count ? *begin + ROW_BLOCK : count;
+    return task / blocks;
+}
+
+/* Line the cached and the new keys and values up, rotating keys and queries. */
+static void load_rows(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    const attn_call *c = j->c;
+    const kvcache_saved *s = j->s;
+    const size_t n = (size_t)c->cfg->segment, d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head;
+    const size_t cached = s->cached;
+    size_t begin, end;
+    const size_t lane = rows_of_task((size_t)task, cached + n, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        const int is_new = i >= cached;
+        if (!is_new && i + c->seen[lane] < cached) continue; /* no token was there yet; the kernel masks it */
+        const size_t row = lane * n + i - cached;            /* of the segment, when new */
+        const real *k = is_new ? s->qkv + row * 3 * d + d : c->state[lane] + i * d;
+        const real *v = is_new ? k + d : k + cached * d;
+        real *to = s->k + (lane * (cached + n) + i) * d;
+        for (size_t h = 0; h < d; h += d_head) rope_row(c->cfg, c->table, i, to + h, k + h);
+        memcpy(s->v + (lane * (cached + n) + i) * d, v, d * sizeof *v);
+        for (size_t h = 0; is_new && h < d; h += d_head)
+            rope_row(c->cfg, c->table, i, s->q + row * d + h, s->qkv + row * 3 * d + h);
+    }
+}
+
+static attn_heads heads_of(const attn_call *c, const kvcache_saved *s, real scale)
+{
+    const size_t d = attn_width(c->cfg);
+    return (attn_heads){.cached = s->cached,
+                        .scale = scale,
+                        .q = s->q,
+                        .k = s->k,
+                        .v = s->v,
+                        .ldq = d,
+                        .ldk = d,
+                        .ldv = d,
+                        .o = s->o,
+                        .lse = s->lse};
+}
+
+void kvcache_forward(const attn_call *c, const kvcache_saved *s, real scale)
+{
+    row_job job = {c, s, NULL};
+    run_rows(c, s->cached + (size_t)c->cfg->segment, load_rows, &job);
+    const attn_heads heads = heads_of(c, s, scale);
+    attn_heads_forward(c, &heads);
+}
+
+static void update_lane(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    const attn_call *c = j->c;
+    const size_t n = (size_t)c->cfg->segment, d = attn_width(c->cfg), lane = (size_t)task / 2;
+    const size_t is_v = (size_t)task % 2;
+    attn_shift_in(c->state[lane] + is_v * j->s->cached * d, j->s->cached,
+                  j->s->qkv + lane * n * 3 * d + d + is_v * d, 3 * d, c->valid[lane], d);
+}
+
+void kvcache_update(const attn_call *c, const kvcache_saved *s)
+{
+    row_job job = {c, s, NULL};
+    if (s->cached > 0) pool_run(c->pool, (int)(2 * c->lanes), update_lane, &job);
+}
+
+static void unload_rows(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    const attn_call *c = j->c;
+    const kvcache_work *w = j->w;
+    const size_t n = (size_t)c->cfg->segment, d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head;
+    const size_t cached = j->s->cached;
+    size_t begin, end;
+    const size_t lane = rows_of_task((size_t)task, n, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        const size_t row = lane * n + i, key = lane * (cached + n) + cached + i;
+        real *dqkv = w->dqkv + row * 3 * d;
+        memset(dqkv, 0, 2 * d * sizeof *dqkv);
+        for (size_t h = 0; h < d; h += d_head) {
+            rope_row_backward(c->cfg, c->table, cached + i, dqkv + h, w->dq + row * d + h);
+            rope_row_backward(c->cfg, c->table, cached + i, dqkv + d + h, w->dk + key * d + h);
+        }
+        memcpy(dqkv + 2 * d, w->dv + key * d, d * sizeof *dqkv);
+    }
+}
+
+void kvcache_backward(const attn_call *c, const kvcache_saved *s, const kvcache_work *w, real scale)
+{
+    const size_t n = (size_t)c->cfg->segment, d = attn_width(c->cfg), keys = c->lanes * (s->cached + n);
+    attn_zero(c, w->dq, c->lanes * n * d);
+    attn_zero(c, w->dk, keys * d);
+    attn_zero(c, w->dv, keys * d);
+    const attn_heads heads = heads_of(c, s, scale);
+    const attn_heads_grads grads = {
+        .d_o = w->d_o, .dq = w->dq, .dk = w->dk, .dv = w->dv, .lddq = d, .lddk = d, .lddv = d};
+    attn_heads_backward(c, &heads, &grads);
+    row_job job = {c, s, w};
+    run_rows(c, n, unload_rows, &job);
+}
+
+void kvcache_layer_forward(const attn_call *c, size_t cached, const real *x, real *y)
+{
+    kvcache_saved s;
+    kvcache_saved_layout(c->cfg, c->lanes, cached, c->saved, &s);
+    if (c->need_output || cached > 0) attn_project(c, x, c->param[PARAM_QKV], s.qkv, c->need_output);
+    if (c->need_output) {
+        kvcache_forward(c, &s, (real)model_attention_scale(c->cfg));
+        attn_output(c, s.o, c->param[PARAM_O], y);
+    }
+    kvcache_update(c, &s);
+}
+
+void kvcache_layer_backward(const attn_call *c, size_t cached, const real *x, const real *dy, real *dx)
+{
+    kvcache_saved s;
+    kvcache_work w;
+    kvcache_saved_layout(c->cfg, c->lanes, cached, c->saved, &s);
+    kvcache_work_layout(c->cfg, c->lanes, cached, c->work, &w);
+    attn_output_backward(c, s.o, c->param[PARAM_O], dy, c->grad[PARAM_O], w.d_o);
+    kvcache_backward(c, &s, &w, (real)model_attention_scale(c->cfg));
+    attn_project_backward(c, x, c->param[PARAM_QKV], w.dqkv, c->grad[PARAM_QKV], dx);
+}

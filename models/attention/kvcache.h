@@ -1,0 +1,46 @@
+/* Causal softmax attention of a segment over itself and the newest `cached` tokens before it, with rotary
+ * positions: the whole of local (cached = 0) and full (cached = the context), and the local part of memorizing.
+ * Keys are cached as they were before rotation and rotated by their place in the cache, since only differences of
+ * positions matter. The cache carries no gradient.
+ *
+ * State of a lane: k [cached, D], then v [cached, D], the newest token last. Table: cached + N rotary positions.
+ */
+#ifndef PAL_ATTENTION_KVCACHE_H
+#define PAL_ATTENTION_KVCACHE_H
+
+#include "models/attention/common.h"
+
+/* What forward leaves for backward; the caller fills qkv. */
+typedef struct kvcache_saved {
+    size_t cached;
+    real *qkv;   /* [R, 3D] */
+    real *q;     /* [R, D] rotated */
+    real *k, *v; /* [lanes * (cached + N), D]: rotated keys, values */
+    real *o;     /* [R, D] */
+    real *lse;   /* [R, H] */
+} kvcache_saved;
+
+/* Backward's shared memory. */
+typedef struct kvcache_work {
+    real *d_o;          /* [R, D], filled by the caller */
+    real *dqkv;         /* [R, 3D] */
+    real *dq, *dk, *dv; /* as q, k and v of kvcache_saved */
+} kvcache_work;
+
+/* Carve from `base` (NULL: only measure); return the reals used. */
+size_t kvcache_saved_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_saved *out);
+size_t kvcache_work_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_work *out);
+size_t kvcache_state_reals(const model_config *cfg, size_t cached);
+
+/* From qkv and the cache before the segment: o, lse. */
+void kvcache_forward(const attn_call *c, const kvcache_saved *s, real scale);
+/* The valid tokens' k and v enter the cache. Needs only k and v of qkv; after kvcache_forward. */
+void kvcache_update(const attn_call *c, const kvcache_saved *s);
+/* From d_o: dqkv, written. */
+void kvcache_backward(const attn_call *c, const kvcache_saved *s, const kvcache_work *w, real scale);
+
+/* The whole layer with parameters 0 = qkv_net.weight and 1 = o_net.weight, scores scaled as the config says. */
+void kvcache_layer_forward(const attn_call *c, size_t cached, const real *x, real *y);
+void kvcache_layer_backward(const attn_call *c, size_t cached, const real *x, const real *dy, real *dx);
+
+#endif

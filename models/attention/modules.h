@@ -1,0 +1,13 @@
+/* The instances that table.c lists. */
+#ifndef PAL_ATTENTION_MODULES_H
+#define PAL_ATTENTION_MODULES_H
+
+#include "models/attention/attention.h"
+
+extern const attn_module attn_infini_linear, attn_infini_delta, attn_infini_gated; /* infini.c */
+extern const attn_module attn_transformer_xl;
+extern const attn_module attn_memorizing;
+extern const attn_module attn_local;
+extern const attn_module attn_full;
+
+#endif

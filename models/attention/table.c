@@ -1,0 +1,15 @@
+#include "models/attention/modules.h"
+
+#include <string.h>
+
+const attn_module *const attn_table[] = {
+    &attn_infini_linear, &attn_infini_delta, &attn_infini_gated, &attn_transformer_xl,
+    &attn_memorizing,    &attn_local,        &attn_full,         NULL,
+};
+
+const attn_module *attn_find(const char *name)
+{
+    for (const attn_module *const *m = attn_table; *m; m++)
+        if (strcmp((*m)->name, name) == 0) return *m;
+    return NULL;
+}

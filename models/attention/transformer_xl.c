@@ -1,0 +1,328 @@
+/* Transformer-XL (Dai et al. 2019, arXiv 1901.02860): segment-level recurrence with relative positions.
+ *
+ *   score(i, j) = [(q_i + u) k_j + (q_i + v) W_r r_{i-j}] * scale      (section 3.3; u = r_w_bias, v = r_r_bias)
+ *
+ * The memory is the layer's input of the mem_len tokens before the segment; keys and values of cached positions
+ * are computed from it with the current weights, and no gradient flows into it. What is cached here is the normed
+ * input, which for fixed weights is what the original's pre-norm mode recomputes from its cached hidden states.
+ *
+ * State of a lane: hidden states [mem_len, d_model], the newest last. */
+#include "models/attention/common.h"
+#include "models/attention/modules.h"
+#include "models/engine/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MEM_LEN, CLAMP_LEN, SAME_LENGTH, UNTIE_R };
+enum { PARAM_QKV, PARAM_R, PARAM_O, PARAM_U, PARAM_V, PARAM_COUNT };
+enum { ROW_BLOCK = 64 };
+
+static const kv_spec options[] = {
+    {.key = "mem_len",
+     .type = KV_INT,
+     .offset = OPTION(MEM_LEN),
+     .fallback = "-1",
+     .min = -1,
+     .max = 1 << 30,
+     .help = "cached hidden states of each layer, tokens; -1: one segment"},
+    {.key = "clamp_len",
+     .type = KV_INT,
+     .offset = OPTION(CLAMP_LEN),
+     .fallback = "-1",
+     .min = -1,
+     .max = 1 << 30,
+     .help = "distances beyond this share its position encoding; -1 or 0: none do"},
+    {.key = "same_length",
+     .type = KV_CHOICE,
+     .offset = OPTION(SAME_LENGTH),
+     .fallback = "0",
+     .choices = "0|1",
+     .help = "1: every position sees exactly mem_len tokens, itself included"},
+    {.key = "untie_r",
+     .type = KV_CHOICE,
+     .offset = OPTION(UNTIE_R),
+     .fallback = "0",
+     .choices = "0|1",
+     .help = "1: r_w_bias and r_r_bias of each layer's own instead of shared ones"},
+};
+
+static size_t mem_len(const model_config *cfg)
+{
+    const int64_t length = cfg->option[MEM_LEN].i;
+    return (size_t)(length < 0 ? cfg->segment : length);
+}
+
+/* Keys of one lane and segment: cached, then new. */
+static size_t key_rows(const model_config *cfg)
+{
+    return mem_len(cfg) + (size_t)cfg->segment;
+}
+
+static int check(const model_config *cfg, pal_error *err)
+{
+    if (cfg->d_model % 2 != 0)
+        return pal_fail(err, PAL_USAGE, "d_model = %lld: transformer-xl's position encoding needs an even d_model",
+                        (long long)cfg->d_model);
+    if (cfg->option[SAME_LENGTH].i && mem_len(cfg) == 0)
+        return pal_fail(err, PAL_USAGE,
+                        "same_length = 1 with mem_len = 0 leaves nothing to attend to; raise mem_len");
+    return PAL_OK;
+}
+
+static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
+{
+    (void)layer;
+    const size_t heads = (size_t)cfg->n_heads, d_head = (size_t)cfg->d_head;
+    const unsigned flags = PARAM_NO_DECAY | (cfg->option[UNTIE_R].i ? 0 : PARAM_SHARED);
+    spec[PARAM_QKV] = attn_qkv_spec(cfg);
+    spec[PARAM_R] = (param_spec){"r_net.weight", attn_width(cfg), (size_t)cfg->d_model, INIT_NORMAL, 0, 0};
+    spec[PARAM_O] = attn_o_spec(cfg);
+    spec[PARAM_U] = (param_spec){"r_w_bias", heads, d_head, INIT_NORMAL, 0, flags};
+    spec[PARAM_V] = (param_spec){"r_r_bias", heads, d_head, INIT_NORMAL, 0, flags};
+    return PARAM_COUNT;
+}
+
+static size_t state_reals(const model_config *cfg, size_t layer)
+{
+    (void)layer;
+    return mem_len(cfg) * (size_t)cfg->d_model;
+}
+
+typedef struct saved_area {
+    real *hidden;  /* [lanes * keys, d_model] cached, then the segment's x */
+    real *kv;      /* [lanes * keys, 2D] */
+    real *rel;     /* [keys, D] W_r r by distance */
+    real *q_u;     /* [R, D] q + u */
+    real *q_v;     /* [R, D] q + v */
+    real *o, *lse; /* [R, D], [R, H] */
+} saved_area;
+
+static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, saved_area *out)
+{
+    const size_t d = attn_width(cfg), all = lanes * (size_t)cfg->segment, keys = key_rows(cfg);
+    const size_t part[] = {
+        lanes * keys * (size_t)cfg->d_model, lanes * keys * 2 * d, keys * d, all * d, all * d, all * d,
+        all * (size_t)cfg->n_heads};
+    real *at[7];
+    const size_t used = attn_carve(base, part, 7, at);
+    if (out) *out = (saved_area){at[0], at[1], at[2], at[3], at[4], at[5], at[6]};
+    return used;
+}
+
+static size_t saved_reals(const model_config *cfg, size_t layer, size_t lanes)
+{
+    (void)layer;
+    return saved_layout(cfg, lanes, NULL, NULL);
+}
+
+typedef struct work_area {
+    real *d_o;         /* [R, D] */
+    real *dq_u, *dq_v; /* [R, D]; dq_u then becomes dq */
+    real *dkv;         /* [lanes * keys, 2D] */
+    real *drel;        /* [lanes * keys, D]; the first lane's part then becomes the sum */
+} work_area;
+
+static size_t work_layout(const model_config *cfg, size_t lanes, real *base, work_area *out)
+{
+    const size_t d = attn_width(cfg), all = lanes * (size_t)cfg->segment, keys = lanes * key_rows(cfg);
+    const size_t part[] = {all * d, all * d, all * d, keys * 2 * d, keys * d};
+    real *at[5];
+    const size_t used = attn_carve(base, part, 5, at);
+    if (out) *out = (work_area){at[0], at[1], at[2], at[3], at[4]};
+    return used;
+}
+
+static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
+{
+    (void)layer;
+    return work_layout(cfg, lanes, NULL, NULL);
+}
+
+static size_t scratch_reals(const model_config *cfg, size_t layer)
+{
+    (void)layer;
+    return attn_heads_scratch(cfg, mem_len(cfg));
+}
+
+/* r by distance: [sin | cos] of distance * 10000^(-2i/d_model). */
+static size_t table_reals(const model_config *cfg)
+{
+    return key_rows(cfg) * (size_t)cfg->d_model;
+}
+
+static void table_fill(const model_config *cfg, real *table)
+{
+    const size_t half = (size_t)cfg->d_model / 2, keys = key_rows(cfg);
+    const size_t clamp = cfg->option[CLAMP_LEN].i > 0 ? (size_t)cfg->option[CLAMP_LEN].i : keys;
+    for (size_t i = 0; i < half; i++) {
+        const double frequency = pow(10000, -(double)i / (double)half);
+        for (size_t distance = 0; distance < keys; distance++) {
+            const double angle = (double)(distance < clamp ? distance : clamp) * frequency;
+            table[distance * 2 * half + i] = (real)sin(angle);
+            table[distance * 2 * half + half + i] = (real)cos(angle);
+        }
+    }
+}
+
+static void state_reset(const model_config *cfg, size_t layer, real *state)
+{
+    memset(state, 0, state_reals(cfg, layer) * sizeof *state);
+}
+
+static attn_heads heads_of(const attn_call *c, const saved_area *s)
+{
+    const size_t d = attn_width(c->cfg);
+    return (attn_heads){.cached = mem_len(c->cfg),
+                        .span = c->cfg->option[SAME_LENGTH].i ? mem_len(c->cfg) : 0,
+                        .scale = (real)model_attention_scale(c->cfg),
+                        .q = s->q_u,
+                        .k = s->kv,
+                        .v = s->kv + d,
+                        .ldq = d,
+                        .ldk = 2 * d,
+                        .ldv = 2 * d,
+                        .q_rel = s->q_v,
+                        .rel = s->rel,
+                        .ldq_rel = d,
+                        .ldrel = d,
+                        .o = s->o,
+                        .lse = s->lse};
+}
+
+/* A pass over all rows of the segment, in blocks. */
+typedef struct row_job {
+    const attn_call *c;
+    real *a, *b;
+} row_job;
+
+static void run_rows(const attn_call *c, pool_task *task, real *a, real *b)
+{
+    row_job job = {c, a, b};
+    const size_t all = c->lanes * (size_t)c->cfg->segment;
+    pool_run(c->pool, (int)((all + ROW_BLOCK - 1) / ROW_BLOCK), task, &job);
+}
+
+static size_t end_of_task(const attn_call *c, size_t task)
+{
+    const size_t all = c->lanes * (size_t)c->cfg->segment;
+    return (task + 1) * ROW_BLOCK < all ? (task + 1) * ROW_BLOCK : all;
+}
+
+/* a holds q: b = q + v, a = q + u */
+static void add_biases(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    const kernels *k = kernels_get();
+    const size_t d = attn_width(j->c->cfg);
+    for (size_t i = (size_t)task * ROW_BLOCK; i < end_of_task(j->c, (size_t)task); i++) {
+        k->blend(j->b + i * d, 1, j->a + i * d, 1, j->c->param[PARAM_V], d);
+        k->axpy(j->a + i * d, 1, j->c->param[PARAM_U], d);
+    }
+}
+
+static void add_rows(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    const size_t d = attn_width(j->c->cfg), begin = (size_t)task * ROW_BLOCK;
+    kernels_get()->axpy(j->a + begin * d, 1, j->b + begin * d, (end_of_task(j->c, (size_t)task) - begin) * d);
+}
+
+static void forward(const attn_call *c, const real *x, real *y)
+{
+    const size_t n = (size_t)c->cfg->segment, m = (size_t)c->cfg->d_model, d = attn_width(c->cfg);
+    const size_t memory = mem_len(c->cfg), keys = memory + n;
+    if (c->need_output) {
+        saved_area s;
+        saved_layout(c->cfg, c->lanes, c->saved, &s);
+        for (size_t lane = 0; lane < c->lanes; lane++) {
+            memcpy(s.hidden + lane * keys * m, c->state[lane], memory * m * sizeof(real));
+            memcpy(s.hidden + (lane * keys + memory) * m, x + lane * n * m, n * m * sizeof(real));
+        }
+        const real *w = c->param[PARAM_QKV];
+        linear_forward(c->pool, attn_rows(c), m, d, x, m, w, NULL, s.q_u, d);
+        linear_forward(c->pool, (rows){c->lanes, keys}, m, 2 * d, s.hidden, m, w + d * m, NULL, s.kv, 2 * d);
+        linear_forward(c->pool, (rows){1, keys}, m, d, c->table, m, c->param[PARAM_R], NULL, s.rel, d);
+        run_rows(c, add_biases, s.q_u, s.q_v);
+        const attn_heads heads = heads_of(c, &s);
+        attn_heads_forward(c, &heads);
+        attn_output(c, s.o, c->param[PARAM_O], y);
+    }
+    for (size_t lane = 0; lane < c->lanes; lane++)
+        attn_shift_in(c->state[lane], memory, x + lane * n * m, m, c->valid[lane], m);
+}
+
+static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
+{
+    const size_t n = (size_t)c->cfg->segment, m = (size_t)c->cfg->d_model, d = attn_width(c->cfg);
+    const size_t memory = mem_len(c->cfg), keys = memory + n, all = c->lanes * n;
+    const real *w = c->param[PARAM_QKV];
+    real *dw = c->grad[PARAM_QKV];
+    saved_area s;
+    work_area g;
+    saved_layout(c->cfg, c->lanes, c->saved, &s);
+    work_layout(c->cfg, c->lanes, c->work, &g);
+    attn_output_backward(c, s.o, c->param[PARAM_O], dy, c->grad[PARAM_O], g.d_o);
+    attn_zero(c, g.dq_u, all * d);
+    attn_zero(c, g.dq_v, all * d);
+    attn_zero(c, g.dkv, c->lanes * keys * 2 * d);
+    attn_zero(c, g.drel, c->lanes * keys * d);
+    const attn_heads heads = heads_of(c, &s);
+    const attn_heads_grads grads = {.d_o = g.d_o,
+                                    .dq = g.dq_u,
+                                    .dk = g.dkv,
+                                    .dv = g.dkv + d,
+                                    .lddq = d,
+                                    .lddk = 2 * d,
+                                    .lddv = 2 * d,
+                                    .dq_rel = g.dq_v,
+                                    .drel = g.drel,
+                                    .lddq_rel = d,
+                                    .lddrel = d};
+    attn_heads_backward(c, &heads, &grads);
+    attn_add_rows(c->grad[PARAM_U], g.dq_u, d, all, d);
+    attn_add_rows(c->grad[PARAM_V], g.dq_v, d, all, d);
+    run_rows(c, add_rows, g.dq_u, g.dq_v);
+    attn_add_rows(g.drel, g.drel + keys * d, keys * d, c->lanes - 1, keys * d);
+    linear_backward_weight(c->pool, (rows){1, keys}, m, d, c->table, m, g.drel, d, c->grad[PARAM_R], NULL);
+    linear_backward_weight(c->pool, attn_rows(c), m, d, x, m, g.dq_u, d, dw, NULL);
+    linear_backward_weight(c->pool, (rows){c->lanes, keys}, m, 2 * d, s.hidden, m, g.dkv, 2 * d, dw + d * m, NULL);
+    linear_backward_input(c->pool, attn_rows(c), m, d, g.dq_u, d, w, dx, m, 0);
+    for (size_t lane = 0; lane < c->lanes; lane++) /* the new rows alone: cached ones take no gradient */
+        linear_backward_input(c->pool, (rows){1, n}, m, 2 * d, g.dkv + (lane * keys + memory) * 2 * d, 2 * d,
+                              w + d * m, dx + lane * n * m, m, 1);
+}
+
+/* Beyond the projections of the new tokens: those of the cached ones (one lane: r_net's too), once a segment. */
+static double flops(const model_config *cfg, size_t layer, double context)
+{
+    (void)layer;
+    const double d = (double)attn_width(cfg), memory = (double)mem_len(cfg), n = (double)cfg->segment;
+    const double cached = context < memory ? context : memory;
+    double seen = cached + 0.5 * (n + 1);
+    if (cfg->option[SAME_LENGTH].i && seen > memory) seen = memory;
+    return 6 * d * seen + 6 * d * (double)cfg->d_model * memory / n;
+}
+
+const attn_module attn_transformer_xl = {
+    .name = "transformer-xl",
+    .summary = "Transformer-XL: relative positions and a cache of hidden states",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .check = check,
+    .params = params,
+    .state_reals = state_reals,
+    .state_grad_reals = attn_no_reals,
+    .saved_reals = saved_reals,
+    .scratch_reals = scratch_reals,
+    .work_reals = work_reals,
+    .max_tokens = attn_any_length,
+    .table_reals = table_reals,
+    .table_fill = table_fill,
+    .state_reset = state_reset,
+    .forward = forward,
+    .backward = backward,
+    .flops = flops,
+};

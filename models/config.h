@@ -1,0 +1,47 @@
+/* A model's configuration: everything that shapes parameters and numerics. */
+#ifndef PAL_CONFIG_H
+#define PAL_CONFIG_H
+
+#include "harness/base/keyval.h"
+
+enum { MODEL_OPTIONS = 16 };
+
+struct attn_module;
+
+typedef struct model_config {
+    char attention_name[KV_TEXT_MAX];
+    const struct attn_module *attention;
+    int64_t vocab, d_model, n_layers, n_heads, d_head, d_ff, segment;
+    int64_t activation;  /* 0 gelu, 1 relu */
+    int64_t embed_scale; /* 0: 1, 1: sqrt(d_model) */
+    int64_t final_norm;  /* 0/1 */
+    int64_t tied;        /* 0/1: output weights are the embedding's */
+    int64_t output_bias; /* 0/1 */
+    int64_t attn_scale;  /* 0: 1/sqrt(d_head), 1: 1/sqrt(d_model) as Infini-attention's equation 6 prints */
+    double init_std, norm_eps;
+    /* The attention module's own keys, in the order of its table. */
+    union model_option {
+        int64_t i;
+        double r;
+    } option[MODEL_OPTIONS];
+} model_config;
+
+/* The offset of a module's option row. */
+#define OPTION(index) (offsetof(model_config, option) + (index) * sizeof(union model_option))
+
+/* Build a config from pairs (attention first, then its options). Pairs with keys of other tables are ignored;
+ * model_config_knows says which are the model's. PAL_USAGE: unknown attention, bad value, module's check failed.
+ */
+int model_config_read(model_config *cfg, const kv_pairs *pairs, pal_error *err);
+/* Whether `key` belongs to the model part of a config with the given attention module. */
+int model_config_knows(const struct attn_module *attention, const char *key);
+/* The config as "key = value" lines, in table order, every key: what checkpoints carry and hashes cover. The
+ * string is malloc'ed; NULL when out of memory. */
+char *model_config_text(const model_config *cfg);
+/* For help: the shared rows. */
+const kv_spec *model_config_table(size_t *count);
+
+/* 1/sqrt(d_head) or 1/sqrt(d_model). */
+double model_attention_scale(const model_config *cfg);
+
+#endif

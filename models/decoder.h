@@ -1,0 +1,81 @@
+/* The decoder around an attention module: token embedding, pre-norm blocks x += Attention(LN(x)), x += FF(LN(x)),
+ * optional final norm, output weights tied to the embedding or not. Parameter names and shapes follow the original
+ * Transformer-XL, so that its checkpoints map one to one. */
+#ifndef PAL_DECODER_H
+#define PAL_DECODER_H
+
+#include "models/attention/attention.h"
+#include "models/config.h"
+#include "models/engine/arena.h"
+
+typedef struct decoder_param {
+    char name[96];
+    size_t rows, cols; /* a vector has rows = 1 */
+    size_t offset;     /* in the weight and gradient blocks, reals */
+    attn_init init;
+    double value;
+    unsigned flags; /* PARAM_* */
+} decoder_param;
+
+typedef struct decoder decoder;
+
+/* Lay out the parameters and allocate one zero-filled block for the weights. */
+int decoder_create(decoder **out, const model_config *cfg, pal_error *err);
+void decoder_destroy(decoder *d);
+/* Draw the initial weights; each tensor has its own random stream, so adding one leaves the others as they were.
+ */
+void decoder_init(decoder *d, uint64_t seed);
+
+const model_config *decoder_config(const decoder *d);
+size_t decoder_param_count(const decoder *d); /* tensors */
+const decoder_param *decoder_param_at(const decoder *d, size_t index);
+size_t decoder_param_elements(const decoder_param *p);
+size_t decoder_weight_reals(const decoder *d); /* length of the block, padding between tensors included */
+real *decoder_weights(decoder *d);
+size_t decoder_parameters(const decoder *d); /* trainable numbers, padding not counted */
+
+/* FLOPs of one token's forward pass at `context` tokens, causal half of attention only (plan, bench). */
+double decoder_flops(const decoder *d, double context);
+
+/* ---- Streaming state: one flat block per lane: header, then each layer's state. ---- */
+
+typedef struct state_header {
+    char magic[8];
+    uint64_t bytes; /* of the whole block */
+    uint64_t seen;  /* tokens read so far */
+    uint64_t shape; /* hash of the config: a block is only read by the model it belongs to */
+} state_header;
+
+size_t decoder_state_bytes(const decoder *d);  /* whole block, header included */
+size_t decoder_memory_bytes(const decoder *d); /* the layers' state alone: the paper's column */
+void decoder_state_reset(const decoder *d, void *state);
+/* PAL_DATA when `state` is not a block of this model. */
+int decoder_state_check(const decoder *d, const void *state, pal_error *err);
+
+/* ---- Activations: a pass holds `slots` segments of `lanes` lanes. ---- */
+
+typedef struct pass pass;
+
+/* slots: how many segments' activations are kept for backward (training); 0: inference only, one area for all. */
+size_t pass_bytes(const decoder *d, size_t workers, size_t lanes, size_t slots);
+int pass_create(pass **out, const decoder *d, pool *threads, size_t lanes, size_t slots, pal_error *err);
+void pass_destroy(pass *p);
+size_t pass_lanes(const pass *p);
+
+/* Read one segment: tokens[lanes, N] (padding: any valid token), valid[lanes] in 0..N, state[lanes] updated in
+ * place. need_output 0 skips what only the output needs (the last layer's reads and feed-forward). */
+void pass_forward(pass *p, size_t slot, const int32_t *tokens, const size_t *valid, void *const *state,
+                  int need_output);
+/* Logits [lanes, N, vocab] of the segment in `slot`; valid until the next call on this pass. */
+real *pass_logits(pass *p, size_t slot);
+/* nll[lanes, N] in nats for targets[lanes, N], from pass_logits, and the largest logit's token (either may be
+ * NULL). */
+void pass_score(pass *p, const int32_t *targets, double *nll, int32_t *argmax);
+/* The training head: nll as pass_score, then the gradient of sum(weight * nll) for the segment in `slot` down to
+ * the embedding; grad is accumulated into. dstate[lanes]: gradient blocks of decoder_state_grad_reals each.
+ * penalty_scale: weight of the modules' regulariser per token of the segment. */
+void pass_backward(pass *p, size_t slot, const int32_t *tokens, const int32_t *targets, const float *weight,
+                   double *nll, real *const *dstate, real *grad, double penalty_scale);
+size_t decoder_state_grad_reals(const decoder *d);
+
+#endif

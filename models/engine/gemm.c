@@ -1,0 +1,174 @@
+#include "models/engine/gemm.h"
+
+#include <cblas.h>
+#include <string.h>
+
+#include "models/engine/kernels.h"
+
+#ifdef PAL_DOUBLE
+#define CBLAS_GEMM cblas_dgemm
+#else
+#define CBLAS_GEMM cblas_sgemm
+#endif
+
+/* Largest block of one call: big enough for BLAS to amortise its packing, small enough that one lane of 512 rows
+ * gives a few tasks. */
+#ifndef BLOCK_ROWS
+#define BLOCK_ROWS 256
+#define BLOCK_COLS 512
+#define BLOCK_WEIGHT_ROWS 256
+#define BLOCK_WEIGHT_COLS 512
+#endif
+
+void gemm_setup(void)
+{
+    openblas_set_num_threads(1);
+}
+
+const char *gemm_core(void)
+{
+    return openblas_get_corename();
+}
+
+void gemm(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda, const real *b,
+          size_t ldb, real beta, real *c, size_t ldc)
+{
+    CBLAS_GEMM(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m, (int)n,
+               (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+}
+
+/* `total` cut into equal blocks of at most `largest`; the size is a multiple of 16 and the last may be short. */
+typedef struct split {
+    size_t total, size, count;
+} split;
+
+static split split_make(size_t total, size_t largest)
+{
+    const size_t count = (total + largest - 1) / largest;
+    if (count == 0) return (split){0, 0, 0};
+    const size_t size = ((total + count - 1) / count + 15) / 16 * 16;
+    return (split){total, size, (total + size - 1) / size};
+}
+
+static size_t split_length(const split *s, size_t index)
+{
+    const size_t left = s->total - index * s->size;
+    return left < s->size ? left : s->size;
+}
+
+/* One product Y = X op(W) + (bias or old Y), in tasks of row block x column block. */
+typedef struct product {
+    split row, col;
+    size_t lane_rows, inner;
+    const real *x, *w, *bias;
+    size_t ldx, ldw;
+    int transpose_w, accumulate;
+    real *y;
+    size_t ldy;
+} product;
+
+static void product_task(void *arg, int task, int worker)
+{
+    (void)worker;
+    const product *p = arg;
+    const size_t col_block = (size_t)task % p->col.count, row_block = (size_t)task / p->col.count;
+    const size_t lane = row_block / p->row.count, in_lane = row_block % p->row.count;
+    const size_t row = lane * p->lane_rows + in_lane * p->row.size, m = split_length(&p->row, in_lane);
+    const size_t col = col_block * p->col.size, n = split_length(&p->col, col_block);
+    real *y = p->y + row * p->ldy + col;
+    if (p->bias) {
+        for (size_t i = 0; i < m; i++) memcpy(y + i * p->ldy, p->bias + col, n * sizeof *y);
+    }
+    gemm(0, p->transpose_w, m, n, p->inner, 1, p->x + row * p->ldx, p->ldx,
+         p->w + (p->transpose_w ? col * p->ldw : col), p->ldw, p->bias || p->accumulate ? 1 : 0, y, p->ldy);
+}
+
+static void product_run(pool *workers, size_t lanes, product *p)
+{
+    pool_run(workers, (int)(lanes * p->row.count * p->col.count), product_task, p);
+}
+
+void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, const real *w,
+                    const real *bias, real *y, size_t ldy)
+{
+    product_run(p, r.lanes,
+                &(product){.row = split_make(r.rows, BLOCK_ROWS),
+                           .col = split_make(out, BLOCK_COLS),
+                           .lane_rows = r.rows,
+                           .inner = in,
+                           .x = x,
+                           .ldx = ldx,
+                           .w = w,
+                           .ldw = in,
+                           .transpose_w = 1,
+                           .bias = bias,
+                           .y = y,
+                           .ldy = ldy});
+}
+
+void linear_backward_input(pool *p, rows r, size_t in, size_t out, const real *dy, size_t lddy, const real *w,
+                           real *dx, size_t lddx, int accumulate)
+{
+    product_run(p, r.lanes,
+                &(product){.row = split_make(r.rows, BLOCK_ROWS),
+                           .col = split_make(in, BLOCK_COLS),
+                           .lane_rows = r.rows,
+                           .inner = out,
+                           .x = dy,
+                           .ldx = lddy,
+                           .w = w,
+                           .ldw = in,
+                           .accumulate = accumulate,
+                           .y = dx,
+                           .ldy = lddx});
+}
+
+/* dW in tasks of blocks of dW; each sums over all rows of all lanes. */
+typedef struct weight_product {
+    const kernels *kernel;
+    split out, in;
+    rows r;
+    const real *x, *dy;
+    size_t ldx, lddy;
+    real *dw, *dbias;
+} weight_product;
+
+/* Rows of a lane first, then lanes: shorter chains of additions than one running sum. */
+static void add_column_sums(const weight_product *p, size_t col, size_t cols)
+{
+    real sum[BLOCK_WEIGHT_ROWS];
+    for (size_t lane = 0; lane < p->r.lanes; lane++) {
+        const real *dy = p->dy + lane * p->r.rows * p->lddy + col;
+        memset(sum, 0, sizeof sum);
+        for (size_t i = 0; i < p->r.rows; i++) p->kernel->axpy(sum, 1, dy + i * p->lddy, cols);
+        p->kernel->axpy(p->dbias + col, 1, sum, cols);
+    }
+}
+
+static void weight_task(void *arg, int task, int worker)
+{
+    (void)worker;
+    const weight_product *p = arg;
+    const size_t in_block = (size_t)task % p->in.count, out_block = (size_t)task / p->in.count;
+    const size_t row = out_block * p->out.size, m = split_length(&p->out, out_block);
+    const size_t col = in_block * p->in.size, n = split_length(&p->in, in_block);
+    gemm(1, 0, m, n, p->r.lanes * p->r.rows, 1, p->dy + row, p->lddy, p->x + col, p->ldx, 1,
+         p->dw + row * p->in.total + col, p->in.total);
+    if (p->dbias && in_block == 0) add_column_sums(p, row, m);
+}
+
+void linear_backward_weight(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, const real *dy,
+                            size_t lddy, real *dw, real *dbias)
+{
+    weight_product w = {.kernel = kernels_get(),
+                        .out = split_make(out, BLOCK_WEIGHT_ROWS),
+                        .in = split_make(in, BLOCK_WEIGHT_COLS),
+                        .r = r,
+                        .x = x,
+                        .ldx = ldx,
+                        .dy = dy,
+                        .lddy = lddy,
+                        .dw = dw,
+                        .dbias = dbias};
+    pool_run(p, (int)(w.out.count * w.in.count), weight_task, &w);
+}

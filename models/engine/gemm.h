@@ -1,0 +1,35 @@
+/* Matrix products over single-threaded OpenBLAS in blocks whose size depends on shapes alone, never on the number
+ * of threads or lanes: SGEMM's bits depend on the rows in a call, so this keeps them. Weights are [out, in] (as in
+ * PyTorch's Linear); matrices are row-major with a leading dimension where one is given. */
+#ifndef PAL_GEMM_H
+#define PAL_GEMM_H
+
+#include "models/engine/pool.h"
+#include "models/engine/real.h"
+
+/* Set OpenBLAS to one thread. Call once before any product. */
+void gemm_setup(void);
+/* The BLAS kernels in use ("SkylakeX"); they choose the bits, so results record them. */
+const char *gemm_core(void);
+
+/* C[m,n] = alpha op(A) op(B) + beta C, on the calling thread. ta/tb: nonzero to transpose. */
+void gemm(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda, const real *b,
+          size_t ldb, real beta, real *c, size_t ldc);
+
+/* Rows of an activation: `lanes` groups of `rows` rows. Blocks never straddle lanes, so a lane's bits do not
+ * depend on how many lanes run beside it. */
+typedef struct rows {
+    size_t lanes, rows;
+} rows;
+
+/* y[.., 0..out) (ld ldy) = x (ld ldx) w[out, in]^T + bias[out] (NULL: none) */
+void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, const real *w,
+                    const real *bias, real *y, size_t ldy);
+/* dx (ld lddx) = (accumulate ? dx : 0) + dy (ld lddy) w */
+void linear_backward_input(pool *p, rows r, size_t in, size_t out, const real *dy, size_t lddy, const real *w,
+                           real *dx, size_t lddx, int accumulate);
+/* dw[out, in] += dy^T x; dbias[out] += column sums of dy (dbias may be NULL) */
+void linear_backward_weight(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, const real *dy,
+                            size_t lddy, real *dw, real *dbias);
+
+#endif

@@ -1,0 +1,436 @@
+#include "models/engine/kernels.h"
+
+#include <math.h>
+#include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+/* Compiled once per instruction set with -DKERNELS_ISA=<name>; defines the table kernels_<name>. */
+#ifndef KERNELS_ISA
+#define KERNELS_ISA base
+#endif
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+
+#ifdef PAL_DOUBLE
+#define LOG log
+#define SQRT sqrt
+typedef uint64_t word;
+#else
+#define LOG logf
+#define SQRT sqrtf
+typedef uint32_t word;
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* A vector is as wide as the instruction set has them; sums keep LANES running sums on every one. */
+enum { LANES = 16 };
+#if defined(__AVX512F__) && !defined(PAL_DOUBLE)
+#define VECTOR_BYTES 64
+#elif defined(__AVX2__) && !defined(PAL_DOUBLE)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef word mask __attribute__((vector_size(VECTOR_BYTES)));
+enum { WIDTH = VECTOR_BYTES / sizeof(real), PARTS = LANES / WIDTH };
+
+/* LANES running sums or maxima. */
+typedef struct partials {
+    vec part[PARTS];
+} partials;
+
+/* Run the body for i = 0, WIDTH, ... with `left` elements there (a constant WIDTH but in the last, partial vector, so
+ * that full vectors compile to plain loads and stores) and `part`, the partials that element i belongs to. */
+#define FOR_VECTORS(n, ...)                                                                                       \
+    do {                                                                                                          \
+        const size_t whole_ = (n) / LANES * LANES;                                                                \
+        for (size_t block_ = 0; block_ < whole_; block_ += LANES) {                                               \
+            for (int part = 0; part < PARTS; part++) {                                                            \
+                const size_t i = block_ + (size_t)part * WIDTH;                                                   \
+                enum { left = WIDTH };                                                                            \
+                (void)i;                                                                                          \
+                __VA_ARGS__                                                                                       \
+            }                                                                                                     \
+        }                                                                                                         \
+        for (int part = 0; whole_ + (size_t)part * WIDTH < (n); part++) {                                         \
+            const size_t i = whole_ + (size_t)part * WIDTH, left = (n)-i < WIDTH ? (n)-i : WIDTH;                 \
+            __VA_ARGS__                                                                                           \
+        }                                                                                                         \
+    } while (0)
+
+INLINE vec splat(real x)
+{
+    return x - (vec){0};
+}
+
+#if defined(__SSE2__)
+#ifdef PAL_DOUBLE
+#define NATIVE(operation) _mm_##operation##_pd
+#elif VECTOR_BYTES == 64
+#define NATIVE(operation) _mm512_##operation##_ps
+#elif VECTOR_BYTES == 32
+#define NATIVE(operation) _mm256_##operation##_ps
+#else
+#define NATIVE(operation) _mm_##operation##_ps
+#endif
+/* a > b ? a : b and a < b ? a : b: b when either is NaN */
+INLINE vec maximum(vec a, vec b)
+{
+    return NATIVE(max)(a, b);
+}
+
+INLINE vec minimum(vec a, vec b)
+{
+    return NATIVE(min)(a, b);
+}
+
+INLINE vec square_root(vec x)
+{
+    return NATIVE(sqrt)(x);
+}
+#else
+INLINE vec maximum(vec a, vec b)
+{
+    for (int i = 0; i < WIDTH; i++) b[i] = a[i] > b[i] ? a[i] : b[i];
+    return b;
+}
+
+INLINE vec minimum(vec a, vec b)
+{
+    for (int i = 0; i < WIDTH; i++) b[i] = a[i] < b[i] ? a[i] : b[i];
+    return b;
+}
+
+INLINE vec square_root(vec x)
+{
+    for (int i = 0; i < WIDTH; i++) x[i] = SQRT(x[i]);
+    return x;
+}
+#endif
+
+/* `left` elements from x, the other lanes `fill`; only those elements are touched. */
+INLINE vec load(const real *x, size_t left, real fill)
+{
+    vec v;
+    if (left == WIDTH) {
+        memcpy(&v, x, sizeof v);
+        return v;
+    }
+#if VECTOR_BYTES == 64
+    return _mm512_mask_loadu_ps(splat(fill), (__mmask16)((1u << left) - 1), x);
+#else
+    v = splat(fill);
+    for (int i = 0; i < WIDTH; i++)
+        if ((size_t)i < left) v[i] = x[i];
+    return v;
+#endif
+}
+
+INLINE void store(real *y, vec v, size_t left)
+{
+    if (left == WIDTH) {
+        memcpy(y, &v, sizeof v);
+        return;
+    }
+#if VECTOR_BYTES == 64
+    _mm512_mask_storeu_ps(y, (__mmask16)((1u << left) - 1), v);
+#else
+    for (int i = 0; i < WIDTH; i++)
+        if ((size_t)i < left) y[i] = v[i];
+#endif
+}
+
+/* condition > 0 ? yes : no */
+INLINE vec where_positive(vec condition, vec yes, vec no)
+{
+    const mask positive = (mask)(condition > 0);
+    return (vec)((positive & (mask)yes) | (~positive & (mask)no));
+}
+
+INLINE real sum_partials(partials p)
+{
+    real lane[LANES];
+    memcpy(lane, &p, sizeof lane);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+
+INLINE real max_partials(partials p)
+{
+    real lane[LANES];
+    memcpy(lane, &p, sizeof lane);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lane[i] = lane[i + half] > lane[i] ? lane[i + half] : lane[i];
+    return lane[0];
+}
+
+/* exp(x) for x <= 88; 0 below -87.7. */
+#ifdef PAL_DOUBLE
+INLINE vec exponential(vec x)
+{
+    vec r;
+    for (int i = 0; i < WIDTH; i++) r[i] = exp(x[i]);
+    return r;
+}
+#else
+/* 2^n e^r with n = round(x / ln 2) and |r| <= ln(2)/2; e^r = 1 + r + r^2 P(r), P the minimax polynomial of relative
+ * error 3e-9. ln 2 is split so that n times its leading part is exact. Adding 1.5 * 2^23 rounds to an integer
+ * and leaves it in the low bits; n = -127 makes the scale factor's bits 0. */
+INLINE vec exponential(vec x)
+{
+    const float round_shift = 12582912.0f;
+    x = maximum(splat(-88), x);
+    const vec shifted = x * 1.44269504f + round_shift;
+    const vec n = shifted - round_shift;
+    const vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    vec p = r * 1.381432055e-3f + 8.368850686e-3f;
+    p = p * r + 4.166840017e-2f;
+    p = p * r + 1.666651964e-1f;
+    p = p * r + 4.999999404e-1f;
+    p = (p * r) * r + r + 1.0f;
+    const mask scale = ((mask)shifted << 23) + 0x3f800000u;
+    return p * (vec)scale;
+}
+#endif
+
+static real softmax(real *s, size_t lo, size_t hi, size_t cols, real scale)
+{
+    memset(s, 0, (lo < cols ? lo : cols) * sizeof *s);
+    if (hi < cols) memset(s + hi, 0, (cols - hi) * sizeof *s);
+    if (lo >= hi) return -INFINITY;
+    real *x = s + lo;
+    const size_t n = hi - lo;
+    partials top;
+    for (int part = 0; part < PARTS; part++) top.part[part] = splat(-INFINITY);
+    FOR_VECTORS(n, top.part[part] = maximum(load(x + i, left, -INFINITY), top.part[part]););
+    const real shift = scale * max_partials(top);
+    partials total = {0};
+    FOR_VECTORS(n, {
+        const vec e = exponential(load(x + i, left, -INFINITY) * scale - shift);
+        store(x + i, e, left);
+        total.part[part] += e;
+    });
+    const real sum = sum_partials(total), factor = 1 / sum;
+    FOR_VECTORS(n, store(x + i, load(x + i, left, 0) * factor, left););
+    return shift + LOG(sum);
+}
+
+static void softmax_again(real *s, size_t lo, size_t hi, size_t cols, real scale, real lse)
+{
+    memset(s, 0, (lo < cols ? lo : cols) * sizeof *s);
+    if (hi < cols) memset(s + hi, 0, (cols - hi) * sizeof *s);
+    if (lo >= hi) return;
+    real *x = s + lo;
+    FOR_VECTORS(hi - lo, store(x + i, exponential(load(x + i, left, 0) * scale - lse), left););
+}
+
+static void softmax_backward(real *dp, const real *p, size_t cols, real scale, real dot)
+{
+    FOR_VECTORS(cols, store(dp + i, load(p + i, left, 0) * (load(dp + i, left, 0) - dot) * scale, left););
+}
+
+static real dot(const real *a, const real *b, size_t n)
+{
+    partials total = {0};
+    FOR_VECTORS(n, total.part[part] += load(a + i, left, 0) * load(b + i, left, 0););
+    return sum_partials(total);
+}
+
+static real sum(const real *a, size_t n)
+{
+    partials total = {0};
+    FOR_VECTORS(n, total.part[part] += load(a + i, left, 0););
+    return sum_partials(total);
+}
+
+static void axpy(real *y, real alpha, const real *x, size_t n)
+{
+    FOR_VECTORS(n, store(y + i, load(y + i, left, 0) + load(x + i, left, 0) * alpha, left););
+}
+
+static void blend(real *y, real alpha, const real *x, real beta, const real *z, size_t n)
+{
+    FOR_VECTORS(n, store(y + i, load(x + i, left, 0) * alpha + load(z + i, left, 0) * beta, left););
+}
+
+static void scale_by(real *y, real alpha, size_t n)
+{
+    FOR_VECTORS(n, store(y + i, load(y + i, left, 0) * alpha, left););
+}
+
+INLINE vec reversed(vec v)
+{
+#if defined(PAL_DOUBLE)
+    return __builtin_shufflevector(v, v, 1, 0);
+#elif VECTOR_BYTES == 64
+    return __builtin_shufflevector(v, v, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+#elif VECTOR_BYTES == 32
+    return __builtin_shufflevector(v, v, 7, 6, 5, 4, 3, 2, 1, 0);
+#else
+    return __builtin_shufflevector(v, v, 3, 2, 1, 0);
+#endif
+}
+
+static void add_reversed(real *y, const real *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH)
+        store(y + i, load(y + i, WIDTH, 0) + reversed(load(x + n - WIDTH - i, WIDTH, 0)), WIDTH);
+    for (; i < n; i++) y[i] += x[n - 1 - i];
+}
+
+static void norm(real *y, const real *x, const real *gain, const real *bias, size_t n, real eps, real *mean,
+                 real *rstd)
+{
+    const real m = sum(x, n) / (real)n;
+    partials total = {0};
+    FOR_VECTORS(n, {
+        const vec d = load(x + i, left, m) - m;
+        total.part[part] += d * d;
+    });
+    const real r = 1 / SQRT(sum_partials(total) / (real)n + eps);
+    FOR_VECTORS(n, {
+        const vec normal = (load(x + i, left, 0) - m) * r;
+        store(y + i, normal * load(gain + i, left, 0) + load(bias + i, left, 0), left);
+    });
+    *mean = m;
+    *rstd = r;
+}
+
+/* With h = (x - mean) rstd and g = dy gain: dx = rstd (g - mean(g) - h mean(g h)). */
+static void norm_backward(real *dx, real *dgain, real *dbias, const real *dy, const real *x, const real *gain,
+                          size_t n, real mean, real rstd)
+{
+    partials total_g = {0}, total_gh = {0};
+    FOR_VECTORS(n, {
+        const vec h = (load(x + i, left, 0) - mean) * rstd, d = load(dy + i, left, 0);
+        const vec g = d * load(gain + i, left, 0);
+        total_g.part[part] += g;
+        total_gh.part[part] += g * h;
+        if (dgain) store(dgain + i, load(dgain + i, left, 0) + d * h, left);
+        if (dbias) store(dbias + i, load(dbias + i, left, 0) + d, left);
+    });
+    const real mean_g = sum_partials(total_g) / (real)n, mean_gh = sum_partials(total_gh) / (real)n;
+    FOR_VECTORS(n, {
+        const vec h = (load(x + i, left, 0) - mean) * rstd;
+        const vec g = load(dy + i, left, 0) * load(gain + i, left, 0);
+        store(dx + i, load(dx + i, left, 0) + (g - mean_g - h * mean_gh) * rstd, left);
+    });
+}
+
+/* 0.5 x (1 + tanh u) = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3) (Hendrycks & Gimpel 2016); the second
+ * form does not cancel. The exponent stops at 80 so that nothing overflows or turns denormal. */
+#define GELU_LINEAR ((real)1.5957691216057308) /* 2 sqrt(2/pi) */
+#define GELU_CUBIC ((real)0.0713548162726009)  /* 2 sqrt(2/pi) 0.044715 */
+
+INLINE vec gelu_sigmoid(vec x, vec x_squared)
+{
+    const vec minus_2u = -x * (x_squared * GELU_CUBIC + GELU_LINEAR);
+    return splat(1) / (exponential(minimum(splat(80), minus_2u)) + 1);
+}
+
+static void gelu(real *y, const real *x, size_t n)
+{
+    FOR_VECTORS(n, {
+        const vec v = load(x + i, left, 0);
+        store(y + i, v * gelu_sigmoid(v, v * v), left);
+    });
+}
+
+static void gelu_backward(real *dx, const real *dy, const real *x, size_t n)
+{
+    FOR_VECTORS(n, {
+        const vec v = load(x + i, left, 0), squared = v * v, s = gelu_sigmoid(v, squared);
+        const vec slope = squared * (3 * GELU_CUBIC) + GELU_LINEAR; /* of 2u */
+        store(dx + i, load(dy + i, left, 0) * (s + v * slope * (s * (1 - s))), left);
+    });
+}
+
+static void relu(real *y, const real *x, size_t n)
+{
+    FOR_VECTORS(n, store(y + i, maximum(splat(0), load(x + i, left, 0)), left););
+}
+
+static void relu_backward(real *dx, const real *dy, const real *x, size_t n)
+{
+    FOR_VECTORS(n, store(dx + i, where_positive(load(x + i, left, 0), load(dy + i, left, 0), splat(0)), left););
+}
+
+static void elu1(real *y, const real *x, size_t n)
+{
+    FOR_VECTORS(n, {
+        const vec v = load(x + i, left, 0);
+        store(y + i, where_positive(v, v + 1, exponential(minimum(splat(0), v))), left);
+    });
+}
+
+static void elu1_backward(real *dx, const real *dy, const real *y, size_t n)
+{
+    FOR_VECTORS(n, store(dx + i, load(dy + i, left, 0) * minimum(splat(1), load(y + i, left, 0)), left););
+}
+
+static void rope(real *y, const real *x, const real *cos, const real *sin, size_t half)
+{
+    FOR_VECTORS(half, {
+        const vec a = load(x + i, left, 0), b = load(x + half + i, left, 0);
+        const vec c = load(cos + i, left, 0), s = load(sin + i, left, 0);
+        store(y + i, a * c - b * s, left);
+        store(y + half + i, b * c + a * s, left);
+    });
+}
+
+static void rope_backward(real *dx, const real *dy, const real *cos, const real *sin, size_t half)
+{
+    FOR_VECTORS(half, {
+        const vec a = load(dy + i, left, 0), b = load(dy + half + i, left, 0);
+        const vec c = load(cos + i, left, 0), s = load(sin + i, left, 0);
+        store(dx + i, load(dx + i, left, 0) + (a * c + b * s), left);
+        store(dx + half + i, load(dx + half + i, left, 0) + (b * c - a * s), left);
+    });
+}
+
+static void adamw(real *w, real *m, real *v, const real *g, size_t n, real grad_scale, real beta1, real beta2,
+                  real step_size, real correct2, real eps, real decay)
+{
+    const real rest1 = 1 - beta1, rest2 = 1 - beta2, keep = 1 - decay;
+    FOR_VECTORS(n, {
+        const vec gradient = load(g + i, left, 0) * grad_scale;
+        const vec first = load(m + i, left, 0) * beta1 + gradient * rest1;
+        const vec second = load(v + i, left, 0) * beta2 + gradient * gradient * rest2;
+        const vec step = first * step_size / (square_root(second) * correct2 + eps);
+        store(m + i, first, left);
+        store(v + i, second, left);
+        store(w + i, load(w + i, left, 0) * keep - step, left);
+    });
+}
+
+const kernels PASTE(kernels_, KERNELS_ISA) = {
+    .isa = TEXT(KERNELS_ISA),
+    .softmax = softmax,
+    .softmax_again = softmax_again,
+    .softmax_backward = softmax_backward,
+    .dot = dot,
+    .sum = sum,
+    .axpy = axpy,
+    .blend = blend,
+    .scale = scale_by,
+    .add_reversed = add_reversed,
+    .norm = norm,
+    .norm_backward = norm_backward,
+    .gelu = gelu,
+    .gelu_backward = gelu_backward,
+    .relu = relu,
+    .relu_backward = relu_backward,
+    .elu1 = elu1,
+    .elu1_backward = elu1_backward,
+    .rope = rope,
+    .rope_backward = rope_backward,
+    .adamw = adamw,
+};

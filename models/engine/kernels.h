@@ -1,0 +1,63 @@
+/* Vectorised elementwise and row kernels. Every sum runs over 16 interleaved partial sums combined in a fixed
+ * order and without fused multiply-add, so the bits are the same on SSE2, AVX2 and AVX-512; the widest set the
+ * processor has is chosen at run time. In the double build the transcendental functions are libm's. */
+#ifndef PAL_KERNELS_H
+#define PAL_KERNELS_H
+
+#include "models/engine/real.h"
+
+typedef struct kernels {
+    const char *isa;
+    /* Softmax of scale*s over columns [lo, hi) of a row of `cols`; the other columns become 0. Returns the
+     * log-sum-exp of the scaled scores. */
+    real (*softmax)(real *s, size_t lo, size_t hi, size_t cols, real scale);
+    /* The same probabilities again, from raw scores and the row's log-sum-exp. */
+    void (*softmax_again)(real *s, size_t lo, size_t hi, size_t cols, real scale, real lse);
+    /* ds = scale * p * (dp - dot), in place over dp. */
+    void (*softmax_backward)(real *dp, const real *p, size_t cols, real scale, real dot);
+    real (*dot)(const real *a, const real *b, size_t n);
+    real (*sum)(const real *a, size_t n);
+    /* y += alpha x */
+    void (*axpy)(real *y, real alpha, const real *x, size_t n);
+    /* y = alpha x + beta z (z may alias y) */
+    void (*blend)(real *y, real alpha, const real *x, real beta, const real *z, size_t n);
+    void (*scale)(real *y, real alpha, size_t n);
+    /* y[i] += x[n - 1 - i] */
+    void (*add_reversed)(real *y, const real *x, size_t n);
+    /* y = (x - mean) * rstd * gain + bias over n columns; returns through mean and rstd. */
+    void (*norm)(real *y, const real *x, const real *gain, const real *bias, size_t n, real eps, real *mean,
+                 real *rstd);
+    /* dx += d(norm)/dx; dgain, dbias += (row contribution) */
+    void (*norm_backward)(real *dx, real *dgain, real *dbias, const real *dy, const real *x, const real *gain,
+                          size_t n, real mean, real rstd);
+    void (*gelu)(real *y, const real *x, size_t n); /* tanh form */
+    void (*gelu_backward)(real *dx, const real *dy, const real *x, size_t n);
+    void (*relu)(real *y, const real *x, size_t n);
+    void (*relu_backward)(real *dx, const real *dy, const real *x, size_t n);
+    /* elu1(x) = ELU(x) + 1 = exp(x) for x < 0, x + 1 otherwise */
+    void (*elu1)(real *y, const real *x, size_t n);
+    /* dx = dy * elu1'(x), from y = elu1(x): min(y, 1) */
+    void (*elu1_backward)(real *dx, const real *dy, const real *y, size_t n);
+    /* Rotate pairs (x[i], x[i + half]) by the angles of one position: cos/sin[half]; y may alias x. The backward
+     * form rotates back and adds into dx. */
+    void (*rope)(real *y, const real *x, const real *cos, const real *sin, size_t half);
+    void (*rope_backward)(real *dx, const real *dy, const real *cos, const real *sin, size_t half);
+    /* AdamW on one tensor; see optimiser.h. */
+    void (*adamw)(real *w, real *m, real *v, const real *g, size_t n, real grad_scale, real beta1, real beta2,
+                  real step_size, real correct2, real eps, real decay);
+} kernels;
+
+/* The widest set this processor runs; the environment variable PALIMPSEST_ISA=base|avx2|avx512 narrows it. */
+const kernels *kernels_get(void);
+
+/* The compiled sets; only those the processor supports may be called. */
+extern const kernels kernels_base;
+#if defined(__x86_64__) && !defined(PAL_DOUBLE)
+#define KERNELS_X86
+extern const kernels kernels_avx2, kernels_avx512;
+#endif
+
+/* GELU etc. over many rows are split into fixed blocks of this many elements. */
+enum { KERNEL_BLOCK = 16384 };
+
+#endif

@@ -1,0 +1,197 @@
+#include "models/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct stream {
+    const decoder *d;
+    pass *pass;
+    size_t lanes, n;
+    arena memory;
+    size_t fill;                        /* tokens buffered in each lane, 0..N + 1: the last may be a target only */
+    uint64_t position;                  /* tokens fed */
+    int32_t *buffer;                    /* [lanes, N + 1] */
+    int32_t *tokens, *targets, *argmax; /* [lanes, N] of the segment at work */
+    double *nll;
+    size_t *valid;
+    void **state, **trial; /* [lanes] states; copies for a look ahead */
+    char *blocks;
+};
+
+static void carve(stream *s)
+{
+    arena *a = &s->memory;
+    const size_t rows = s->lanes * s->n, bytes = decoder_state_bytes(s->d);
+    s->buffer = arena_bytes(a, s->lanes * (s->n + 1) * sizeof *s->buffer);
+    s->tokens = arena_bytes(a, rows * sizeof *s->tokens);
+    s->targets = arena_bytes(a, rows * sizeof *s->targets);
+    s->argmax = arena_bytes(a, rows * sizeof *s->argmax);
+    s->nll = arena_bytes(a, rows * sizeof *s->nll);
+    s->valid = arena_bytes(a, s->lanes * sizeof *s->valid);
+    s->state = arena_bytes(a, s->lanes * sizeof *s->state);
+    s->trial = arena_bytes(a, s->lanes * sizeof *s->trial);
+    s->blocks = arena_bytes(a, 2 * s->lanes * bytes);
+    for (size_t lane = 0; s->blocks && lane < s->lanes; lane++) {
+        s->state[lane] = s->blocks + lane * bytes;
+        s->trial[lane] = s->blocks + (s->lanes + lane) * bytes;
+    }
+}
+
+size_t stream_bytes(const decoder *d, size_t workers, size_t lanes)
+{
+    stream s = {.d = d, .lanes = lanes, .n = (size_t)decoder_config(d)->segment};
+    carve(&s);
+    return s.memory.used + pass_bytes(d, workers, lanes, 0);
+}
+
+int stream_create(stream **out, const decoder *d, pool *threads, size_t lanes, pal_error *err)
+{
+    stream *s = calloc(1, sizeof *s);
+    if (!s) return pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
+    *s = (stream){.d = d, .lanes = lanes, .n = (size_t)decoder_config(d)->segment};
+    carve(s);
+    int code = arena_allocate(&s->memory, "the streaming states", err);
+    if (code == PAL_OK) code = pass_create(&s->pass, d, threads, lanes, 0, err);
+    if (code != PAL_OK) {
+        stream_destroy(s);
+        return code;
+    }
+    carve(s);
+    stream_reset(s);
+    *out = s;
+    return PAL_OK;
+}
+
+void stream_destroy(stream *s)
+{
+    if (!s) return;
+    pass_destroy(s->pass);
+    arena_free(&s->memory);
+    free(s);
+}
+
+void stream_reset(stream *s)
+{
+    s->fill = 0;
+    s->position = 0;
+    for (size_t lane = 0; lane < s->lanes; lane++) decoder_state_reset(s->d, s->state[lane]);
+}
+
+/* Lay the first `count` buffered tokens out as a padded segment. A padded row's target is token 0: its loss is
+ * never delivered. */
+static void lay_out(stream *s, size_t count)
+{
+    for (size_t lane = 0; lane < s->lanes; lane++) {
+        const int32_t *from = s->buffer + lane * (s->n + 1);
+        int32_t *tokens = s->tokens + lane * s->n, *targets = s->targets + lane * s->n;
+        for (size_t i = 0; i < s->n; i++) {
+            tokens[i] = i < count ? from[i] : 0;
+            targets[i] = i + 1 < s->fill ? from[i + 1] : 0;
+        }
+        s->valid[lane] = count;
+    }
+}
+
+/* Read the first `count` buffered tokens; deliver the scores of the targets that are known. */
+static void advance(stream *s, size_t count, uint64_t score_from, stream_sink *sink, void *arg)
+{
+    const uint64_t first = s->position - s->fill; /* of the buffer */
+    const size_t known = s->fill - 1 < count ? s->fill - 1 : count;
+    const int score = sink && known > 0 && first + known >= score_from;
+    lay_out(s, count);
+    pass_forward(s->pass, 0, s->tokens, s->valid, s->state, score);
+    if (score) {
+        pass_logits(s->pass, 0);
+        pass_score(s->pass, s->targets, s->nll, s->argmax);
+        for (size_t lane = 0; lane < s->lanes; lane++)
+            for (size_t i = 0; i < known; i++)
+                if (first + i + 1 >= score_from)
+                    sink(arg, lane, first + i + 1, s->nll[lane * s->n + i], s->argmax[lane * s->n + i]);
+    }
+    s->fill -= count;
+    for (size_t lane = 0; lane < s->lanes; lane++) {
+        int32_t *from = s->buffer + lane * (s->n + 1);
+        memmove(from, from + count, s->fill * sizeof *from);
+    }
+}
+
+void stream_feed(stream *s, const int32_t *tokens, size_t stride, size_t count, uint64_t score_from,
+                 stream_sink *sink, void *arg)
+{
+    for (size_t done = 0; done < count;) {
+        /* A full segment waits for one more token: the target of its last position. */
+        const size_t room = s->n + 1 - s->fill, take = count - done < room ? count - done : room;
+        for (size_t lane = 0; lane < s->lanes; lane++)
+            memcpy(s->buffer + lane * (s->n + 1) + s->fill, tokens + lane * stride + done, take * sizeof *tokens);
+        s->fill += take;
+        s->position += take;
+        done += take;
+        if (s->fill == s->n + 1) advance(s, s->n, score_from, sink, arg);
+    }
+}
+
+void stream_flush(stream *s, uint64_t score_from, stream_sink *sink, void *arg)
+{
+    if (s->fill > 0) advance(s, s->fill, score_from, sink, arg);
+}
+
+void stream_generate(stream *s, size_t count, int32_t *out)
+{
+    if (s->fill == 0) return; /* nothing read yet: there is no distribution to continue from */
+    for (size_t i = 0; i < count; i++) {
+        lay_out(s, s->fill);
+        memcpy(s->trial[0], s->state[0], s->lanes * decoder_state_bytes(s->d));
+        pass_forward(s->pass, 0, s->tokens, s->valid, s->trial, 1);
+        pass_logits(s->pass, 0);
+        pass_score(s->pass, s->targets, NULL, s->argmax);
+        for (size_t lane = 0; lane < s->lanes; lane++)
+            out[lane * count + i] = s->argmax[lane * s->n + s->fill - 1];
+        stream_feed(s, out + i, count, 1, 0, NULL, NULL);
+    }
+}
+
+uint64_t stream_position(const stream *s)
+{
+    return s->position;
+}
+
+/* A snapshot: position, fill, buffered tokens, state. */
+static size_t snapshot_head(const stream *s)
+{
+    return 2 * sizeof(uint64_t) + (s->n + 1) * sizeof *s->buffer;
+}
+
+size_t stream_snapshot_bytes(const stream *s)
+{
+    return snapshot_head(s) + decoder_state_bytes(s->d);
+}
+
+void stream_save(const stream *s, size_t lane, void *out)
+{
+    const uint64_t head[2] = {s->position, s->fill};
+    memcpy(out, head, sizeof head);
+    memcpy((char *)out + sizeof head, s->buffer + lane * (s->n + 1), (s->n + 1) * sizeof *s->buffer);
+    memcpy((char *)out + snapshot_head(s), s->state[lane], decoder_state_bytes(s->d));
+}
+
+int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
+{
+    uint64_t head[2];
+    memcpy(head, in, sizeof head);
+    const char *state = (const char *)in + snapshot_head(s);
+    state_header check; /* a snapshot need not be aligned */
+    memcpy(&check, state, sizeof check);
+    PAL_TRY(decoder_state_check(s->d, &check, err));
+    if (head[1] > s->n + 1)
+        return pal_fail(err, PAL_DATA, "the snapshot's buffer is damaged; start the sample again");
+    s->position = head[0];
+    s->fill = (size_t)head[1];
+    memcpy(s->buffer + lane * (s->n + 1), (const char *)in + sizeof head, (s->n + 1) * sizeof *s->buffer);
+    memcpy(s->state[lane], state, decoder_state_bytes(s->d));
+    return PAL_OK;
+}
+
+void stream_zero_memory(stream *s)
+{
+    for (size_t lane = 0; lane < s->lanes; lane++) decoder_state_reset(s->d, s->state[lane]);
+}

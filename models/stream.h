@@ -1,0 +1,39 @@
+/* Inference over token streams of any length: lanes in lockstep, tokens buffered into segments. How the tokens are
+ * cut into feeds cannot change a bit. */
+#ifndef PAL_STREAM_H
+#define PAL_STREAM_H
+
+#include "models/decoder.h"
+
+typedef struct stream stream;
+
+int stream_create(stream **out, const decoder *d, pool *threads, size_t lanes, pal_error *err);
+void stream_destroy(stream *s);
+size_t stream_bytes(const decoder *d, size_t workers, size_t lanes);
+/* All lanes back to the empty state. */
+void stream_reset(stream *s);
+
+/* What a feed hands back for each position it read: the loss of the NEXT token and the model's own choice for it.
+ */
+typedef void stream_sink(void *arg, size_t lane, uint64_t position, double nll, int32_t argmax);
+
+/* Append count tokens to every lane: tokens[lane * stride + i]. Positions below `score_from` are read without
+ * computing logits. A position's score is delivered once its target (the next token) is known, so the last
+ * position fed is scored by the next feed. sink may be NULL when nothing is scored. */
+void stream_feed(stream *s, const int32_t *tokens, size_t stride, size_t count, uint64_t score_from,
+                 stream_sink *sink, void *arg);
+/* Deliver what is still buffered (the tail segment is padded and masked). */
+void stream_flush(stream *s, uint64_t score_from, stream_sink *sink, void *arg);
+/* Greedy continuation: out[lane * count + i]. Call after feeding, instead of flush. The tokens generated become
+ * part of the stream. */
+void stream_generate(stream *s, size_t count, int32_t *out);
+
+uint64_t stream_position(const stream *s); /* tokens fed to each lane */
+/* Save and restore one lane between feeds: the state at the last segment border, and the buffered tokens. */
+size_t stream_snapshot_bytes(const stream *s);
+void stream_save(const stream *s, size_t lane, void *out);
+int stream_restore(stream *s, size_t lane, const void *in, pal_error *err);
+/* Control: forget all memory, as if the stream began at the next segment border (buffered tokens stay). */
+void stream_zero_memory(stream *s);
+
+#endif

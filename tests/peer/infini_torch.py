@@ -1,0 +1,198 @@
+#!/usr/bin/python3
+"""Speed peer: the Infini-attention byte model (linear update) in plain eager PyTorch.
+
+The window goes through the stack whole and is cut into segments inside attention. The linear update makes
+the state before segment s a prefix sum of per-segment products, so no loop over segments is needed.
+
+Usage: /usr/bin/python3 infini_torch.py --mode train --batch 8
+       /usr/bin/python3 infini_torch.py --mode eval --batch 1
+"""
+import argparse
+import math
+import os
+import resource
+import statistics
+import time
+
+
+def parse_args():
+    p = argparse.ArgumentParser()
+    p.add_argument("--mode", choices=("train", "eval"), default="train")
+    p.add_argument("--batch", type=int, default=8)
+    p.add_argument("--window", type=int, default=4, help="segments per training window")
+    p.add_argument("--d_model", type=int, default=256)
+    p.add_argument("--layers", type=int, default=4)
+    p.add_argument("--heads", type=int, default=4)
+    p.add_argument("--segment", type=int, default=512)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--seconds", type=float, default=15.0)
+    return p.parse_args()
+
+
+args = parse_args()
+# Both the BLAS pool and the OpenMP pool size themselves when torch is loaded.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = str(args.threads)
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+VOCAB = 256
+EPS = 1e-6  # keeps the read of an empty memory at 0 rather than 0/0
+
+
+class InfiniAttention(nn.Module):
+    def __init__(self, d_model, heads, segment):
+        super().__init__()
+        self.heads, self.d_head, self.segment = heads, d_model // heads, segment
+        self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.out = nn.Linear(d_model, d_model, bias=False)
+        self.beta = nn.Parameter(torch.zeros(heads, 1, 1))
+        half = self.d_head // 2
+        angle = torch.arange(segment)[:, None] / 10000 ** (torch.arange(half) / half)
+        self.register_buffer("cos", angle.cos().repeat(1, 2))
+        self.register_buffer("sin", torch.cat([-angle.sin(), angle.sin()], dim=-1))
+        self.register_buffer("mask", torch.full((segment, segment), -math.inf).triu(1))
+
+    def rope(self, x):
+        return x * self.cos + x.roll(self.d_head // 2, dims=-1) * self.sin
+
+    def forward(self, x, state):
+        batch, length, d_model = x.shape
+        shape = batch, length // self.segment, self.segment, 3, self.heads, self.d_head
+        q, k, v = self.qkv(x).view(shape).permute(3, 0, 1, 4, 2, 5).contiguous().unbind(0)
+
+        # The memory sees q and k without positions; segment s reads what the segments before it wrote.
+        sq, sk = F.elu(q) + 1, F.elu(k) + 1
+        m = torch.cat([state[0], sk.transpose(-1, -2) @ v], dim=1).cumsum(1)
+        z = torch.cat([state[1], sk.sum(-2).unsqueeze(-1)], dim=1).cumsum(1)
+        a_mem = (sq @ m[:, :-1]) / (sq @ z[:, :-1] + EPS)
+
+        scores = (self.rope(q) / math.sqrt(self.d_head)) @ self.rope(k).transpose(-1, -2)
+        scores += self.mask
+        a_dot = scores.softmax(-1) @ v
+
+        a = torch.lerp(a_dot, a_mem, torch.sigmoid(self.beta))
+        y = self.out(a.transpose(2, 3).reshape(batch, length, d_model))
+        return y, (m[:, -1:], z[:, -1:])
+
+
+class Block(nn.Module):
+    def __init__(self, d_model, heads, segment):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+        self.attention = InfiniAttention(d_model, heads, segment)
+        self.up, self.down = nn.Linear(d_model, 4 * d_model), nn.Linear(4 * d_model, d_model)
+
+    def forward(self, x, state):
+        y, state = self.attention(self.norm1(x), state)
+        x = x + y
+        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh")), state
+
+
+class Model(nn.Module):
+    def __init__(self, d_model, layers, heads, segment):
+        super().__init__()
+        self.embedding = nn.Embedding(VOCAB, d_model)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        self.blocks = nn.ModuleList(Block(d_model, heads, segment) for _ in range(layers))
+        self.norm = nn.LayerNorm(d_model)
+        self.heads, self.d_head = heads, d_model // heads
+
+    def empty_state(self, batch):
+        shape = batch, 1, self.heads, self.d_head
+        return [(torch.zeros(*shape, self.d_head), torch.zeros(*shape, 1)) for _ in self.blocks]
+
+    def forward(self, tokens, states):
+        """tokens [batch, segments * segment] -> logits and the states to carry on with."""
+        x, after = self.embedding(tokens), []
+        for block, state in zip(self.blocks, states):
+            x, state = block(x, state)
+            after.append(state)
+        return F.linear(self.norm(x), self.embedding.weight), after
+
+
+def nll(logits, targets):
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def flops_per_token(a):
+    """Multiply and add count as two; elementwise work is not counted.
+
+    forward = 2*params_matmul + layers*(local + memory)
+      params_matmul = layers*12*d^2 + 256*d   qkv 3d^2, out d^2, MLP 8d^2; tied output layer
+      local         = 2 * 2*d*(segment+1)/2   QK^T and PV over the (segment+1)/2 keys seen on average
+      memory        = 2 * 2*d*d_head          read sigma(Q)M and write sigma(K)^T V
+    training = 3 * forward
+    """
+    d = a.d_model
+    params = a.layers * 12 * d * d + VOCAB * d
+    attention = 2 * d * (a.segment + 1) + 4 * d * (d // a.heads)
+    return (2 * params + a.layers * attention) * (3 if a.mode == "train" else 1)
+
+
+def sgemm_peak(seconds=1.0, n=1024):
+    """Best rate seen: anything slower is another process in the way."""
+    x, y, out = torch.randn(n, n), torch.randn(n, n), torch.empty(n, n)
+    best, stop = math.inf, time.perf_counter() + seconds
+    while time.perf_counter() < stop:
+        start = time.perf_counter()
+        torch.mm(x, y, out=out)
+        best = min(best, time.perf_counter() - start)
+    return 2 * n**3 / best
+
+
+def train_step(model, optimizer, a):
+    tokens = torch.randint(VOCAB, (a.batch, a.window * a.segment + 1))
+
+    def step():
+        logits, _ = model(tokens[:, :-1], model.empty_state(a.batch))
+        optimizer.zero_grad(set_to_none=True)
+        nll(logits, tokens[:, 1:]).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return step, a.batch * a.window * a.segment
+
+
+def eval_step(model, a):
+    tokens = torch.randint(VOCAB, (a.batch, a.segment + 1))
+    states = model.empty_state(a.batch)
+
+    @torch.no_grad()
+    def step():
+        nonlocal states
+        logits, states = model(tokens[:, :-1], states)
+        return nll(logits, tokens[:, 1:]).item()
+
+    return step, a.batch * a.segment
+
+
+def main():
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(1)
+    peak = sgemm_peak()
+    model = Model(args.d_model, args.layers, args.heads, args.segment)
+    if args.mode == "train":
+        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, foreach=True)
+        step, tokens = train_step(model, optimizer, args)
+    else:
+        step, tokens = eval_step(model, args)
+
+    for _ in range(2):
+        step()
+    times, stop = [], time.perf_counter() + args.seconds
+    while len(times) < 3 or time.perf_counter() < stop:
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    rate = tokens / statistics.median(times)
+    peak = max(peak, sgemm_peak())
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peer torch {torch.__version__} mode={args.mode} batch={args.batch} tokens_per_s={rate:.0f} "
+          f"peak_rss_mib={rss:.0f} fraction_of_sgemm_peak={rate * flops_per_token(args) / peak:.3f}")
+
+
+if __name__ == "__main__":
+    main()
