@@ -5,6 +5,8 @@ B = build
 OPT = -O3
 WERROR = -Werror
 NATIVE =
+# V=1 shows whole commands.
+Q = $(if $(V),,@)
 # Set by the targets below that build a variant in a directory of its own.
 VARIANT =
 
@@ -52,7 +54,7 @@ SUITE_LIMIT = 300
 
 # ---- Words for the binary: every variable given on make's command line, as key=value ----
 
-BUILD_VARIABLES = CC B OPT WERROR NATIVE VARIANT CFLAGS LDFLAGS SUITE_LIMIT FAST_SUITES DOUBLE_SUITES WITH
+BUILD_VARIABLES = CC B OPT WERROR NATIVE VARIANT CFLAGS LDFLAGS V Q SUITE_LIMIT FAST_SUITES DOUBLE_SUITES WITH
 lower = $(shell printf %s '$(1)' | tr A-Z a-z)
 given = $(foreach v,$(filter-out $(BUILD_VARIABLES) -%,$(.VARIABLES)),$(if $(findstring command line,$(origin $(v))),$(v)))
 WORDS = $(foreach v,$(sort $(given)),'$(call lower,$(v))=$($(v))')
@@ -129,7 +131,7 @@ valgrind:
 
 plots:
 	@command -v gnuplot >/dev/null || { echo 'gnuplot is missing; type: make deps'; exit 1; }
-	@for script in $(wildcard plots/*.gp); do gnuplot $$script; done
+	@set -e; for script in $(wildcard plots/*.gp); do gnuplot -c $$script results; done
 
 C_FILES = $(wildcard $(foreach d,$(DIRS) tests,$(d)/*.c $(d)/*.h))
 format:
@@ -143,30 +145,35 @@ clean:
 # ---- Rules ----
 
 $(BINARY): $(OBJECTS)
-	$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $(OBJECTS) $(PKG_LIBS) -lm
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $(OBJECTS) $(PKG_LIBS) -lm
 
 # A double build holds the models library alone.
 TEST_OBJECTS = $(if $(findstring PAL_DOUBLE,$(VARIANT)),$(LIB_OBJECTS),$(filter-out $(MAIN),$(OBJECTS)))
 $(B)/tests/test_%: $(B)/tests/test_%.o $(TEST_HELPERS) $(TEST_OBJECTS)
-	$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(PKG_LIBS) -lm
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(PKG_LIBS) -lm
 
 # Objects are made again when the command that makes them changes.
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' > $@
+	@echo "$(CC) $(ALL_CFLAGS)" | cmp -s - $@ || echo "$(CC) $(ALL_CFLAGS)" > $@
 
 $(B)/tests/%.o: tests/%.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(CMOCKA_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo '  CC    $<'
+	$(Q)$(CC) $(ALL_CFLAGS) $(CMOCKA_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo '  CC    $<'
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 define isa_rule
 $(B)/$(KERNELS:.c=)-$(1).o: $(KERNELS) $(B)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) $$(ISA_FLAGS_$(1)) -DKERNELS_ISA=$(1) -MMD -MP -c -o $$@ $$<
+	@echo '  CC    $(KERNELS) ($(1))'
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(ISA_FLAGS_$(1)) -DKERNELS_ISA=$(1) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 

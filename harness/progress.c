@@ -2,53 +2,54 @@
 
 #include "harness/base/os.h"
 
-#include <math.h>
-#include <string.h>
 #include <unistd.h>
 
-static const double terminal_interval = 0.2, quiet_interval = 30;
+static const double terminal_pause = 0.2, log_pause = 30; /* seconds between two lines */
 
-void progress_start(progress *p, FILE *out, const char *what, double total, double base, const char *unit)
+void progress_start(progress *p, FILE *out, const char *name, double total, double done, const char *unit)
 {
-    *p = (progress){.out = out, .terminal = isatty(fileno(out)), .total = total, .base = base, .unit = unit};
-    p->start = os()->now();
-    p->last = p->terminal ? 0 : p->start;
-    progress_retitle(p, what);
+    *p = (progress){.out = out,
+                    .name = name,
+                    .unit = unit,
+                    .total = total,
+                    .start = done,
+                    .done = done,
+                    .terminal = isatty(fileno(out))};
+    p->began = p->shown = os()->now();
 }
 
-void progress_retitle(progress *p, const char *what)
+char *progress_format_time(double seconds, char out[32])
 {
-    snprintf(p->what, sizeof p->what, "%s", what);
-}
-
-char *progress_time(double seconds, char *out)
-{
-    const int64_t s = isfinite(seconds) && seconds > 0 ? (int64_t)(seconds + 0.5) : 0;
-    if (s >= 3600)
-        snprintf(out, 24, "%d:%02d:%02d", (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
+    const long long s = (long long)(seconds + 0.5);
+    if (s < 60)
+        snprintf(out, 32, "%lld s", s);
+    else if (s < 3600)
+        snprintf(out, 32, "%lld min %02lld s", s / 60, s % 60);
     else
-        snprintf(out, 24, "%d:%02d", (int)(s / 60), (int)(s % 60));
+        snprintf(out, 32, "%lld h %02lld min", s / 3600, s % 3600 / 60);
     return out;
 }
 
 void progress_update(progress *p, double done, const char *note)
 {
+    p->done = done;
     const double now = os()->now();
-    if (now - p->last < (p->terminal ? terminal_interval : quiet_interval)) return;
-    p->last = now;
-    const double elapsed = now - p->start, fresh = done - p->base;
-    const double rate = elapsed > 0 ? fresh / elapsed : 0;
-    char eta[24];
-    progress_time(rate > 0 ? (p->total - done) / rate : 0, eta);
-    fprintf(p->out, "%s%s  %5.1f %%  %.4g %s/s  ETA %s%s%s%s", p->terminal ? "\r\033[K" : "", p->what,
-            100 * done / p->total, rate, p->unit, fresh > 0 ? eta : "?", note ? "  " : "", note ? note : "",
-            p->terminal ? "" : "\n");
+    if (now - p->shown < (p->terminal ? terminal_pause : log_pause)) return;
+    p->shown = now;
+    const double rate = (done - p->start) / (now - p->began);
+    char left[32] = "?";
+    if (rate > 0) progress_format_time((p->total - done) / rate, left);
+    if (p->terminal) fputs("\r\033[K", p->out);
+    fprintf(p->out, "%5.1f %%  ", p->total > 0 ? 100 * done / p->total : 100);
+    if (p->name) fprintf(p->out, "%s  ", p->name);
+    if (p->unit) fprintf(p->out, "%.0f %s/s  ", rate, p->unit);
+    fprintf(p->out, "%s left  %s%s", left, note ? note : "", p->terminal ? "" : "\n");
     fflush(p->out);
+    p->line_open = p->terminal;
 }
 
 void progress_clear(progress *p)
 {
-    if (!p->terminal) return;
-    fputs("\r\033[K", p->out);
-    fflush(p->out);
+    if (p->line_open) fputs("\r\033[K", p->out);
+    p->line_open = 0;
 }

@@ -1,28 +1,27 @@
-/* A progress line with rate and ETA: redrawn in place on a terminal, a quiet line every half minute elsewhere. */
+/* How far a long run is: one line that rewrites itself on a terminal, a line every half minute elsewhere. */
 #ifndef PAL_PROGRESS_H
 #define PAL_PROGRESS_H
 
-#include <stdint.h>
 #include <stdio.h>
 
 typedef struct progress {
     FILE *out;
+    const char *name, *unit;
+    double began, shown; /* seconds */
+    double total, start, done;
     int terminal;
-    double start, last; /* seconds */
-    double total, base; /* units in all; units already done when this run began */
-    const char *unit;
-    char what[96];
+    int line_open; /* a line that must be wiped before anything else is printed */
 } progress;
 
-/* `base` units count as done but not as this run's speed (resume). */
-void progress_start(progress *p, FILE *out, const char *what, double total, double base, const char *unit);
-void progress_retitle(progress *p, const char *what);
-/* `note` is appended ("loss 1.234"); NULL for none. */
+/* `total` and `done` count in units that take about equally long; `done` are there already. With a `unit`, units per
+ * second are shown. `name` and `unit` must outlive the progress; either may be NULL. */
+void progress_start(progress *p, FILE *out, const char *name, double total, double done, const char *unit);
+/* Cheap enough for every few milliseconds: shows at most five times a second. `note` (may be NULL) ends the line. */
 void progress_update(progress *p, double done, const char *note);
-/* Erase the terminal's line, so that a result can be printed in its place. */
+/* Wipe the line: call before anything else is printed. */
 void progress_clear(progress *p);
 
-/* 3725 -> "1:02:05", 65 -> "1:05". `out` holds at least 24 bytes. Returns `out`. */
-char *progress_time(double seconds, char *out);
+/* Seconds as "45 s", "3 min 20 s", "1 h 05 min". Returns out. */
+char *progress_format_time(double seconds, char out[32]);
 
 #endif

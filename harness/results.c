@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-void results_init(results *r, const task_module *task)
+void results_init(results *r, const task_module *task, const char *path)
 {
-    *r = (results){.task = task};
+    *r = (results){.task = task, .path = path};
 }
 
 void results_free(results *r)
@@ -42,6 +42,13 @@ result_cell *results_find(const results *r, const char *key)
 int result_done(const result_cell *cell, int64_t index)
 {
     return (size_t)index < cell->capacity && cell->sample[index].done;
+}
+
+int result_asked(const result_cell *cell, int64_t samples)
+{
+    for (size_t i = 0; i < cell->asked_count; i++)
+        if (cell->asked[i] == samples) return 1;
+    return 0;
 }
 
 int64_t result_complete(const result_cell *cell)
@@ -160,8 +167,8 @@ int results_visit(void *results_arg, const char *line, size_t size, int64_t numb
     json_decref(object);
     if (!understood)
         return pal_fail(err, PAL_DATA,
-                        "line %lld of the journal is not a record of task %s; move the journal away to start anew",
-                        (long long)number, r->task->name);
+                        "%s:%lld: not a record of task %s that this version reads; move the file away to start anew",
+                        r->path, (long long)number, r->task->name);
     return code;
 }
 

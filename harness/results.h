@@ -43,12 +43,13 @@ typedef struct result_cell {
 
 typedef struct results {
     const task_module *task;
+    const char *path; /* of the journal, for messages */
     result_cell *cell;
     size_t count, capacity;
     int64_t outdated; /* records of other versions of the task or its scorer; left out */
 } results;
 
-void results_init(results *r, const task_module *task);
+void results_init(results *r, const task_module *task, const char *path);
 void results_free(results *r);
 /* Take in one line of a journal: a journal_visit with a results as its argument. */
 int results_visit(void *results_arg, const char *line, size_t size, int64_t number, pal_error *err);
@@ -58,6 +59,8 @@ void result_cell_identify(const task_module *task, result_cell *cell);
 /* The cell with this key, or NULL; valid until the next record is taken in. */
 result_cell *results_find(const results *r, const char *key);
 int result_done(const result_cell *cell, int64_t index);
+/* Whether this number of samples was announced. */
+int result_asked(const result_cell *cell, int64_t samples);
 /* The largest number of samples that was asked for and is done to the last one; 0: none. Anything beyond belongs to
  * a request that was interrupted and is not reported. */
 int64_t result_complete(const result_cell *cell);

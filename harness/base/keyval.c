@@ -101,6 +101,8 @@ static void format_bound(const kv_spec *spec, double bound, char out[32])
 {
     if (spec->type == KV_SIZE || spec->type == KV_SIZES)
         kv_format_size((int64_t)bound, out);
+    else if (spec->type == KV_INT)
+        snprintf(out, 32, "%lld", (long long)bound);
     else
         format_real(bound, out);
 }

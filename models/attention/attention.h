@@ -57,7 +57,7 @@ typedef struct attn_module {
     const char *summary;
     const kv_spec *options; /* rows whose offset is OPTION(i): the module's own config keys */
     size_t option_count;
-    /* PAL_USAGE when the config does not fit the module. */
+    /* PAL_USAGE when the config does not fit the module; NULL: every config does. */
     int (*check)(const model_config *cfg, pal_error *err);
     /* Fill spec[ATTN_MAX_PARAMS]; returns how many. */
     size_t (*params)(const model_config *cfg, size_t layer, param_spec *spec);

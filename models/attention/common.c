@@ -39,14 +39,6 @@ int64_t attn_any_length(const model_config *cfg)
     return 0;
 }
 
-int attn_check_rotary(const model_config *cfg, pal_error *err)
-{
-    if (cfg->d_head % 2 != 0)
-        return pal_fail(err, PAL_USAGE, "d_head = %lld: rotary positions need an even d_head",
-                        (long long)cfg->d_head);
-    return PAL_OK;
-}
-
 size_t attn_carve(real *base, const size_t *part, size_t count, real **at)
 {
     const size_t step = ARENA_ALIGN / sizeof(real);

@@ -16,8 +16,6 @@ param_spec attn_o_spec(const model_config *cfg);   /* o_net.weight [d_model, D] 
 /* Functions for modules with nothing to say. */
 size_t attn_no_reals(const model_config *cfg, size_t layer);
 int64_t attn_any_length(const model_config *cfg);
-/* PAL_USAGE unless d_head is even, as rotary positions need. */
-int attn_check_rotary(const model_config *cfg, pal_error *err);
 
 /* at[i] = the place of the i-th of `count` consecutive parts (NULL each when base is NULL: measuring); returns the
  * reals of all. Parts are padded to a cache line. */

@@ -104,7 +104,6 @@ const attn_module attn_full = {
     .summary = "causal attention over the whole stream with a complete key-value cache",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
-    .check = attn_check_rotary,
     .params = params,
     .state_reals = state_reals,
     .state_grad_reals = attn_no_reals,

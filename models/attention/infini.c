@@ -599,11 +599,10 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
 #define INFINI_MODULE(id, about, table)                                                                           \
     {                                                                                                             \
         .name = id, .summary = about, .options = table, .option_count = sizeof table / sizeof table[0],           \
-        .check = attn_check_rotary, .params = params, .state_reals = state_reals,                                 \
-        .state_grad_reals = state_reals, .saved_reals = saved_reals, .scratch_reals = scratch_reals,              \
-        .work_reals = work_reals, .max_tokens = attn_any_length, .table_reals = table_reals,                      \
-        .table_fill = table_fill, .state_reset = state_reset, .forward = forward, .backward = backward,           \
-        .flops = flops                                                                                            \
+        .params = params, .state_reals = state_reals, .state_grad_reals = state_reals,                            \
+        .saved_reals = saved_reals, .scratch_reals = scratch_reals, .work_reals = work_reals,                     \
+        .max_tokens = attn_any_length, .table_reals = table_reals, .table_fill = table_fill,                      \
+        .state_reset = state_reset, .forward = forward, .backward = backward, .flops = flops                      \
     }
 
 const attn_module attn_infini_linear =

@@ -79,7 +79,6 @@ const attn_module attn_local = {
     .summary = "causal attention within the segment (an ordinary Transformer of this context)",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
-    .check = attn_check_rotary,
     .params = params,
     .state_reals = attn_no_reals,
     .state_grad_reals = attn_no_reals,

@@ -230,17 +230,39 @@ static void add_rows(void *arg, int task, int worker)
     kernels_get()->axpy(j->a + begin * d, 1, j->b + begin * d, (end_of_task(j->c, (size_t)task) - begin) * d);
 }
 
+typedef struct lane_job {
+    const attn_call *c;
+    const real *x;
+    real *hidden;
+} lane_job;
+
+static void load_lane(void *arg, int task, int worker)
+{
+    (void)worker;
+    const lane_job *j = arg;
+    const size_t m = (size_t)j->c->cfg->d_model, lane = (size_t)task;
+    const size_t old = mem_len(j->c->cfg) * m, new = (size_t)j->c->cfg->segment *m;
+    real *hidden = j->hidden + lane * (old + new);
+    memcpy(hidden, j->c->state[lane], old * sizeof *hidden);
+    memcpy(hidden + old, j->x + lane * new, new * sizeof *hidden);
+}
+
+static void update_lane(void *arg, int task, int worker)
+{
+    (void)worker;
+    const lane_job *j = arg;
+    const size_t m = (size_t)j->c->cfg->d_model, n = (size_t)j->c->cfg->segment, lane = (size_t)task;
+    attn_shift_in(j->c->state[lane], mem_len(j->c->cfg), j->x + lane * n * m, m, j->c->valid[lane], m);
+}
+
 static void forward(const attn_call *c, const real *x, real *y)
 {
-    const size_t n = (size_t)c->cfg->segment, m = (size_t)c->cfg->d_model, d = attn_width(c->cfg);
-    const size_t memory = mem_len(c->cfg), keys = memory + n;
+    const size_t m = (size_t)c->cfg->d_model, d = attn_width(c->cfg), keys = key_rows(c->cfg);
     if (c->need_output) {
         saved_area s;
         saved_layout(c->cfg, c->lanes, c->saved, &s);
-        for (size_t lane = 0; lane < c->lanes; lane++) {
-            memcpy(s.hidden + lane * keys * m, c->state[lane], memory * m * sizeof(real));
-            memcpy(s.hidden + (lane * keys + memory) * m, x + lane * n * m, n * m * sizeof(real));
-        }
+        lane_job load = {c, x, s.hidden};
+        pool_run(c->pool, (int)c->lanes, load_lane, &load);
         const real *w = c->param[PARAM_QKV];
         linear_forward(c->pool, attn_rows(c), m, d, x, m, w, NULL, s.q_u, d);
         linear_forward(c->pool, (rows){c->lanes, keys}, m, 2 * d, s.hidden, m, w + d * m, NULL, s.kv, 2 * d);
@@ -250,8 +272,8 @@ static void forward(const attn_call *c, const real *x, real *y)
         attn_heads_forward(c, &heads);
         attn_output(c, s.o, c->param[PARAM_O], y);
     }
-    for (size_t lane = 0; lane < c->lanes; lane++)
-        attn_shift_in(c->state[lane], memory, x + lane * n * m, m, c->valid[lane], m);
+    lane_job update = {c, x, NULL};
+    pool_run(c->pool, (int)c->lanes, update_lane, &update);
 }
 
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)

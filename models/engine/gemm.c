@@ -11,14 +11,15 @@
 #define CBLAS_GEMM cblas_sgemm
 #endif
 
-/* Largest block of one call: big enough for BLAS to amortise its packing, small enough that one lane of 512 rows
- * gives a few tasks. */
-#ifndef BLOCK_ROWS
-#define BLOCK_ROWS 256
-#define BLOCK_COLS 512
-#define BLOCK_WEIGHT_ROWS 256
-#define BLOCK_WEIGHT_COLS 512
-#endif
+/* The largest sides of one call's block: big enough for BLAS to amortise its packing, small enough that one lane of
+ * 512 rows gives a few tasks. A single block is halved when the halves are still worth a call. */
+enum {
+    BLOCK_ROWS = 256,
+    BLOCK_COLS = 512,
+    BLOCK_WEIGHT = 512, /* both sides of a block of dW, whose inner dimension is long */
+    HALF_COLS = 192,
+    HALF_WEIGHT = 64
+};
 
 void gemm_setup(void)
 {
@@ -83,44 +84,42 @@ static void product_task(void *arg, int task, int worker)
          p->w + (p->transpose_w ? col * p->ldw : col), p->ldw, p->bias || p->accumulate ? 1 : 0, y, p->ldy);
 }
 
-static void product_run(pool *workers, size_t lanes, product *p)
+static void product_run(pool *workers, rows r, size_t cols, product *p)
 {
-    pool_run(workers, (int)(lanes * p->row.count * p->col.count), product_task, p);
+    p->lane_rows = r.rows;
+    p->row = split_make(r.rows, BLOCK_ROWS);
+    p->col = split_make(cols, BLOCK_COLS);
+    if (p->row.count * p->col.count == 1 && cols >= 2 * HALF_COLS) p->col = split_make(cols, (cols + 1) / 2);
+    pool_run(workers, (int)(r.lanes * p->row.count * p->col.count), product_task, p);
 }
 
 void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, const real *w,
                     const real *bias, real *y, size_t ldy)
 {
-    product_run(p, r.lanes,
-                &(product){.row = split_make(r.rows, BLOCK_ROWS),
-                           .col = split_make(out, BLOCK_COLS),
-                           .lane_rows = r.rows,
-                           .inner = in,
-                           .x = x,
-                           .ldx = ldx,
-                           .w = w,
-                           .ldw = in,
-                           .transpose_w = 1,
-                           .bias = bias,
-                           .y = y,
-                           .ldy = ldy});
+    product y_is = {.inner = in,
+                    .x = x,
+                    .ldx = ldx,
+                    .w = w,
+                    .ldw = in,
+                    .transpose_w = 1,
+                    .bias = bias,
+                    .y = y,
+                    .ldy = ldy};
+    product_run(p, r, out, &y_is);
 }
 
 void linear_backward_input(pool *p, rows r, size_t in, size_t out, const real *dy, size_t lddy, const real *w,
                            real *dx, size_t lddx, int accumulate)
 {
-    product_run(p, r.lanes,
-                &(product){.row = split_make(r.rows, BLOCK_ROWS),
-                           .col = split_make(in, BLOCK_COLS),
-                           .lane_rows = r.rows,
-                           .inner = out,
-                           .x = dy,
-                           .ldx = lddy,
-                           .w = w,
-                           .ldw = in,
-                           .accumulate = accumulate,
-                           .y = dx,
-                           .ldy = lddx});
+    product dx_is = {.inner = out,
+                     .x = dy,
+                     .ldx = lddy,
+                     .w = w,
+                     .ldw = in,
+                     .accumulate = accumulate,
+                     .y = dx,
+                     .ldy = lddx};
+    product_run(p, r, in, &dx_is);
 }
 
 /* dW in tasks of blocks of dW; each sums over all rows of all lanes. */
@@ -136,7 +135,7 @@ typedef struct weight_product {
 /* Rows of a lane first, then lanes: shorter chains of additions than one running sum. */
 static void add_column_sums(const weight_product *p, size_t col, size_t cols)
 {
-    real sum[BLOCK_WEIGHT_ROWS];
+    real sum[BLOCK_WEIGHT];
     for (size_t lane = 0; lane < p->r.lanes; lane++) {
         const real *dy = p->dy + lane * p->r.rows * p->lddy + col;
         memset(sum, 0, sizeof sum);
@@ -161,8 +160,8 @@ void linear_backward_weight(pool *p, rows r, size_t in, size_t out, const real *
                             size_t lddy, real *dw, real *dbias)
 {
     weight_product w = {.kernel = kernels_get(),
-                        .out = split_make(out, BLOCK_WEIGHT_ROWS),
-                        .in = split_make(in, BLOCK_WEIGHT_COLS),
+                        .out = split_make(out, BLOCK_WEIGHT),
+                        .in = split_make(in, BLOCK_WEIGHT),
                         .r = r,
                         .x = x,
                         .ldx = ldx,
@@ -170,5 +169,11 @@ void linear_backward_weight(pool *p, rows r, size_t in, size_t out, const real *
                         .lddy = lddy,
                         .dw = dw,
                         .dbias = dbias};
+    if (w.out.count * w.in.count == 1) {
+        if (out > in && out >= 2 * HALF_WEIGHT)
+            w.out = split_make(out, (out + 1) / 2);
+        else if (in >= 2 * HALF_WEIGHT)
+            w.in = split_make(in, (in + 1) / 2);
+    }
     pool_run(p, (int)(w.out.count * w.in.count), weight_task, &w);
 }

@@ -1,0 +1,24 @@
+/* palimpsest COMMAND key=value... */
+#include "harness/commands.h"
+
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+    pal_error err = {0};
+    const command *found = argc > 1 ? command_find(argv[1]) : NULL;
+    int code;
+    if (found)
+        code = found->run(argc - 2, argv + 2, &err);
+    else if (argc > 1)
+        code = pal_fail(&err, PAL_USAGE, "no command \"%s\"; see `palimpsest help`", argv[1]);
+    else
+        code = pal_fail(&err, PAL_USAGE, "say what to do, such as `palimpsest eval`; see `palimpsest help`");
+    if (code != PAL_OK) fprintf(stderr, "palimpsest: %s\n", err.text);
+    /* Output that did not reach its file is a failure too: a full disk, a closed pipe. */
+    if (fflush(stdout) != 0 && code == PAL_OK) {
+        fprintf(stderr, "palimpsest: cannot write to standard output\n");
+        code = PAL_INTERNAL;
+    }
+    return code;
+}

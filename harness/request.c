@@ -1,0 +1,159 @@
+#include "harness/request.h"
+
+#include "harness/base/os.h"
+#include "models/attention/attention.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define AT(field) offsetof(eval_options, field)
+
+static const kv_spec options_table[] = {
+    {"task", KV_TEXT, AT(task), "passkey", 0, 0, NULL, "what to evaluate on; see `palimpsest list`"},
+    {"model", KV_TEXT, AT(model), "all", 0, 0, NULL,
+     "all, or a comma-separated list of shipped models and of paths of weights"},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the shipped models"},
+    {"results", KV_TEXT, AT(results), "results", 0, 0, NULL, "directory of the journal, the tables and the plots"},
+    {"batch", KV_INT, AT(batch), "8", 1, 1024, NULL,
+     "samples run side by side; lowered to fit memory; the results do not depend on it"},
+    {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL,
+     "0: all processors; the results do not depend on it"},
+    {"plots", KV_CHOICE, AT(plots), "1", 0, 0, "0|1", "draw the plots, if gnuplot is there"},
+};
+
+const kv_spec *eval_options_table(size_t *count)
+{
+    *count = sizeof options_table / sizeof *options_table;
+    return options_table;
+}
+
+static int find_task(eval_request *r, pal_error *err)
+{
+    r->task = task_find(r->options.task);
+    if (r->task) return PAL_OK;
+    char names[300] = "";
+    size_t used = 0;
+    for (size_t i = 0; task_table[i] && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", task_table[i]->name);
+    return pal_fail(err, PAL_USAGE, "task=%s: no such task; use one of: %s", r->options.task, names);
+}
+
+/* Every word must be somebody's key: a misspelt one must not be silently ignored. */
+static int check_keys(const eval_request *r, const kv_pairs *words, pal_error *err)
+{
+    size_t count;
+    const kv_spec *table = eval_options_table(&count);
+    for (size_t i = 0; i < words->count; i++) {
+        const char *key = words->pair[i].key;
+        if (kv_find(table, count, key) || kv_find(r->task->request_table, r->task->request_count, key)) continue;
+        return pal_fail(err, PAL_USAGE, "%s: task %s has no such key; `palimpsest help eval` lists them", key,
+                        r->task->name);
+    }
+    return PAL_OK;
+}
+
+static int load_models(eval_request *r, pal_error *err)
+{
+    weights_file *files;
+    size_t count;
+    PAL_TRY(weights_resolve(r->options.model, r->options.weights, &files, &count, err));
+    r->model = calloc(count, sizeof *r->model);
+    int code = r->model ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the models");
+    for (size_t i = 0; code == PAL_OK && i < count; i++) {
+        eval_model *m = &r->model[i];
+        m->file = files[i];
+        r->model_count = i + 1;
+        code = checkpoint_load(m->file.path, &m->decoder, &m->info, err);
+        char *config = code == PAL_OK ? model_config_text(decoder_config(m->decoder)) : NULL;
+        if (code == PAL_OK && !config) code = pal_fail(err, PAL_INTERNAL, "out of memory for a config");
+        if (config) hash_hex(config, strlen(config), m->config);
+        free(config);
+    }
+    free(files);
+    return code;
+}
+
+int eval_request_read(eval_request *r, int argc, char *const *argv, int load, pal_error *err)
+{
+    *r = (eval_request){0};
+    size_t count;
+    const kv_spec *table = eval_options_table(&count);
+    kv_pairs words = {0};
+    int code = kv_pairs_args(&words, argc, argv, err);
+    if (code == PAL_OK) code = kv_defaults(table, count, &r->options, err);
+    if (code == PAL_OK) code = kv_apply(table, count, &r->options, &words, err);
+    if (code == PAL_OK) code = find_task(r, err);
+    if (code == PAL_OK) code = check_keys(r, &words, err);
+    if (code == PAL_OK) {
+        r->task_request = calloc(1, r->task->request_bytes);
+        if (!r->task_request) code = pal_fail(err, PAL_INTERNAL, "out of memory for the request");
+    }
+    if (code == PAL_OK) code = kv_defaults(r->task->request_table, r->task->request_count, r->task_request, err);
+    if (code == PAL_OK)
+        code = kv_apply(r->task->request_table, r->task->request_count, r->task_request, &words, err);
+    kv_pairs_free(&words);
+    if (code == PAL_OK) {
+        const int processors = os_processors();
+        r->threads = r->options.threads ? (int)r->options.threads : processors;
+        if (r->threads > POOL_MAX_THREADS) r->threads = POOL_MAX_THREADS;
+    }
+    if (code == PAL_OK && load) code = r->task->plan(r->task_request, &r->cell, &r->cell_count, err);
+    if (code == PAL_OK && load) code = load_models(r, err);
+    if (code != PAL_OK) eval_request_free(r);
+    return code;
+}
+
+void eval_request_free(eval_request *r)
+{
+    for (size_t i = 0; i < r->model_count; i++) {
+        decoder_destroy(r->model[i].decoder);
+        checkpoint_info_free(&r->model[i].info);
+    }
+    free(r->model);
+    free(r->cell);
+    free(r->task_request);
+    *r = (eval_request){0};
+}
+
+int eval_request_words(const eval_request *r, int shaping_only, char *out, size_t size, pal_error *err)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < r->task->request_count; i++) {
+        const kv_spec *spec = &r->task->request_table[i];
+        if (shaping_only &&
+            (spec->type == KV_SIZES || spec->type == KV_REALS || strcasecmp(spec->key, "n") == 0))
+            continue;
+        char value[KV_OUT_MAX];
+        kv_get(spec, r->task_request, value, sizeof value);
+        used += (size_t)snprintf(out + used, size - used, "%s%s=%s", used ? " " : "", spec->key, value);
+        if (used >= size) return pal_fail(err, PAL_USAGE, "the request is too long; ask for fewer values at once");
+    }
+    return PAL_OK;
+}
+
+int eval_request_measure(const eval_request *r, const task_cell *cell, uint64_t *tokens, uint64_t *scored,
+                         pal_error *err)
+{
+    task_sample *s;
+    PAL_TRY(r->task->open(r->task_request, cell, 0, &s, err));
+    const uint64_t length = (uint64_t)cell->length;
+    const uint64_t generated = r->task->prompt_tokens(s) + r->task->generate(s);
+    *tokens = generated > length ? generated : length;
+    *scored = length - r->task->score_from(s);
+    r->task->close(s);
+    return PAL_OK;
+}
+
+int eval_model_too_short(const eval_model *model, uint64_t tokens, char *why, size_t size)
+{
+    const model_config *cfg = decoder_config(model->decoder);
+    const int64_t limit = cfg->attention->max_tokens(cfg);
+    if (limit == 0 || tokens <= (uint64_t)limit) return 0;
+    char text[24];
+    snprintf(why, size, "%s holds at most %s tokens (a sample here takes %llu)", model->file.name,
+             kv_format_size(limit, text), (unsigned long long)tokens);
+    return 1;
+}

@@ -1,0 +1,498 @@
+/* Memorizing Transformer (Wu et al. 2022, arXiv 2203.08913, the final version): one layer reads, beside its local
+ * attention, the k best keys of an external memory of past (key, value) pairs, each head its own.
+ *
+ *   out = sigmoid(gate) softmax_topk(q K_mem) V_mem + (1 - sigmoid(gate)) local,    per head
+ *
+ * In that layer q and k have unit length and q carries the head's learned temperature (in place of attn_scale), so
+ * that old and new keys are comparable while the weights move. The memory has no positions and no gradient; a
+ * segment is looked up before it is added. Every layer's local attention may also see the xl_len tokens before the
+ * segment (kvcache.h).
+ *
+ * State of a lane: the cache of kvcache.h; then in the memory layer, per head, a ring of keys [knn_entries,
+ * d_head] and one of values: token t is in slot t mod knn_entries. */
+#include "models/attention/knn.h"
+#include "models/attention/kvcache.h"
+#include "models/attention/modules.h"
+#include "models/engine/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { KNN_K, KNN_ENTRIES, KNN_LAYER, XL_LEN, QK_SCALE, GATE_INIT, FIRST_SEGMENT, ROPE_BASE };
+enum { PARAM_QKV, PARAM_O, PARAM_BETA, PARAM_LOG_SCALE, PARAM_COUNT };
+enum { ROW_BLOCK = 64 };
+
+static const kv_spec options[] = {
+    {.key = "knn_k",
+     .type = KV_INT,
+     .offset = OPTION(KNN_K),
+     .fallback = "32",
+     .min = 1,
+     .max = 4096,
+     .help = "neighbours that each query reads"},
+    {.key = "knn_entries",
+     .type = KV_SIZE,
+     .offset = OPTION(KNN_ENTRIES),
+     .fallback = "64K",
+     .min = 1,
+     .max = 1 << 30,
+     .help = "memory of each head, tokens; the oldest make room"},
+    {.key = "knn_layer",
+     .type = KV_INT,
+     .offset = OPTION(KNN_LAYER),
+     .fallback = "-1",
+     .min = -1,
+     .max = 1023,
+     .help = "the layer with the memory, counted from 0; -1: three quarters up (the 9th of 12)"},
+    {.key = "xl_len",
+     .type = KV_SIZE,
+     .offset = OPTION(XL_LEN),
+     .fallback = "0",
+     .min = 0,
+     .max = 1 << 30,
+     .help = "tokens before the segment whose keys and values every layer caches, as Transformer-XL"},
+    {.key = "qk_scale",
+     .type = KV_REAL,
+     .offset = OPTION(QK_SCALE),
+     .fallback = "10",
+     .min = 1e-3,
+     .max = 1e3,
+     .help = "the memory layer's factor on products of unit q and k before training"},
+    {.key = "gate_init",
+     .type = KV_REAL,
+     .offset = OPTION(GATE_INIT),
+     .fallback = "0",
+     .min = -20,
+     .max = 20,
+     .help = "gate before training: 0 gives memory and local attention equal weight"},
+    {.key = "first_segment",
+     .type = KV_CHOICE,
+     .offset = OPTION(FIRST_SEGMENT),
+     .fallback = "local",
+     .choices = "local|gated",
+     .help = "empty memory: local = the output is the local attention; gated = it is still scaled by 1 - g"},
+    {.key = "rope_base",
+     .type = KV_REAL,
+     .offset = OPTION(ROPE_BASE),
+     .fallback = "10000",
+     .min = 2,
+     .max = 1e9,
+     .help = "base of the rotary positions of the local attention"},
+};
+
+/* ---- shapes ---- */
+
+static int64_t memory_layer(const model_config *cfg)
+{
+    const int64_t layer = cfg->option[KNN_LAYER].i;
+    return layer >= 0 ? layer : (3 * cfg->n_layers + 3) / 4 - 1;
+}
+
+static int is_memory_layer(const model_config *cfg, size_t layer)
+{
+    return (int64_t)layer == memory_layer(cfg);
+}
+
+static size_t neighbours(const model_config *cfg)
+{
+    return (size_t)cfg->option[KNN_K].i;
+}
+
+static size_t entries(const model_config *cfg)
+{
+    return (size_t)cfg->option[KNN_ENTRIES].i;
+}
+
+static size_t xl_len(const model_config *cfg)
+{
+    return (size_t)cfg->option[XL_LEN].i;
+}
+
+static int check(const model_config *cfg, pal_error *err)
+{
+    if (memory_layer(cfg) >= cfg->n_layers)
+        return pal_fail(err, PAL_USAGE, "knn_layer=%lld: there are %lld layers, counted from 0",
+                        (long long)memory_layer(cfg), (long long)cfg->n_layers);
+    if (neighbours(cfg) > entries(cfg))
+        return pal_fail(err, PAL_USAGE, "knn_k=%zu: more than knn_entries = %zu", neighbours(cfg), entries(cfg));
+    return PAL_OK;
+}
+
+static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
+{
+    const size_t heads = (size_t)cfg->n_heads;
+    spec[PARAM_QKV] = attn_qkv_spec(cfg);
+    spec[PARAM_O] = attn_o_spec(cfg);
+    if (!is_memory_layer(cfg, layer)) return PARAM_O + 1;
+    spec[PARAM_BETA] = (param_spec){"gate", 1, heads, INIT_CONSTANT, cfg->option[GATE_INIT].r, PARAM_GATE};
+    spec[PARAM_LOG_SCALE] =
+        (param_spec){"log_qk_scale", 1, heads, INIT_CONSTANT, log(cfg->option[QK_SCALE].r), PARAM_NO_DECAY};
+    return PARAM_COUNT;
+}
+
+static size_t state_reals(const model_config *cfg, size_t layer)
+{
+    const size_t memory = is_memory_layer(cfg, layer) ? 2 * attn_width(cfg) * entries(cfg) : 0;
+    return kvcache_state_reals(cfg, xl_len(cfg)) + memory;
+}
+
+/* What the memory layer leaves for backward. */
+typedef struct saved_area {
+    kvcache_saved local; /* qkv holds unit k and temperature times unit q; o is the local attention */
+    real *shrink;        /* [R, 2H] 1 / length of q and of k before */
+    real *read;          /* [R, D] what the memory gave */
+    real *mixed;         /* [R, D] */
+    real *weight;        /* [R, H, k] of the neighbours, best first; 0 where fewer exist */
+    real *key, *value;   /* [R, H, k, d_head] of the neighbours */
+} saved_area;
+
+static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, saved_area *out)
+{
+    const size_t d = attn_width(cfg), all = lanes * (size_t)cfg->segment, heads = (size_t)cfg->n_heads;
+    const size_t k = neighbours(cfg);
+    kvcache_saved local;
+    const size_t before = kvcache_saved_layout(cfg, lanes, xl_len(cfg), base, &local);
+    const size_t part[] = {all * 2 * heads, all * d, all * d, all * heads * k, all * d * k, all * d * k};
+    real *at[6];
+    const size_t used = attn_carve(base ? base + before : NULL, part, 6, at);
+    if (out) *out = (saved_area){local, at[0], at[1], at[2], at[3], at[4], at[5]};
+    return before + used;
+}
+
+static size_t saved_reals(const model_config *cfg, size_t layer, size_t lanes)
+{
+    return is_memory_layer(cfg, layer) ? saved_layout(cfg, lanes, NULL, NULL)
+                                       : kvcache_saved_layout(cfg, lanes, xl_len(cfg), NULL, NULL);
+}
+
+static size_t query_blocks(const model_config *cfg)
+{
+    return ((size_t)cfg->segment + KNN_QUERIES - 1) / KNN_QUERIES;
+}
+
+static size_t row_blocks(const attn_call *c)
+{
+    return (c->lanes * (size_t)c->cfg->segment + ROW_BLOCK - 1) / ROW_BLOCK;
+}
+
+typedef struct work_area {
+    kvcache_work local;
+    real *dmixed; /* [R, D] */
+    real *dq;     /* [R, D] through the memory */
+    real *dbeta;  /* [lanes * H * query blocks] */
+    real *dscale; /* [row blocks, H] */
+} work_area;
+
+static size_t work_layout(const model_config *cfg, size_t lanes, real *base, work_area *out)
+{
+    const size_t d = attn_width(cfg), all = lanes * (size_t)cfg->segment, heads = (size_t)cfg->n_heads;
+    kvcache_work local;
+    const size_t before = kvcache_work_layout(cfg, lanes, xl_len(cfg), base, &local);
+    const size_t part[] = {all * d, all * d, lanes * heads * query_blocks(cfg),
+                           (all + ROW_BLOCK - 1) / ROW_BLOCK * heads};
+    real *at[4];
+    const size_t used = attn_carve(base ? base + before : NULL, part, 4, at);
+    if (out) *out = (work_area){local, at[0], at[1], at[2], at[3]};
+    return before + used;
+}
+
+static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
+{
+    return is_memory_layer(cfg, layer) ? work_layout(cfg, lanes, NULL, NULL)
+                                       : kvcache_work_layout(cfg, lanes, xl_len(cfg), NULL, NULL);
+}
+
+/* A worker's search: the list's scores, its indices, then the products of a block. */
+static size_t scratch_reals(const model_config *cfg, size_t layer)
+{
+    const size_t local = attn_heads_scratch(cfg, xl_len(cfg));
+    const size_t search = 2 * KNN_QUERIES * neighbours(cfg) + knn_scratch();
+    return is_memory_layer(cfg, layer) && search > local ? search : local;
+}
+
+static size_t table_reals(const model_config *cfg)
+{
+    return rope_table_reals(cfg, xl_len(cfg) + (size_t)cfg->segment);
+}
+
+static void table_fill(const model_config *cfg, real *table)
+{
+    rope_table_fill(cfg, cfg->option[ROPE_BASE].r, xl_len(cfg) + (size_t)cfg->segment, table);
+}
+
+static void state_reset(const model_config *cfg, size_t layer, real *state)
+{
+    memset(state, 0, state_reals(cfg, layer) * sizeof *state);
+}
+
+/* ---- unit q and k ---- */
+
+typedef struct row_job {
+    const attn_call *c;
+    const saved_area *s;
+    const work_area *w;
+} row_job;
+
+static real temperature(const attn_call *c, size_t head)
+{
+    return (real)exp((double)c->param[PARAM_LOG_SCALE][head]);
+}
+
+static void unit_rows(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    const attn_call *c = j->c;
+    const kernels *k = kernels_get();
+    const size_t d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head, heads = (size_t)c->cfg->n_heads;
+    const size_t all = c->lanes * (size_t)c->cfg->segment, first = c->need_output ? 0 : heads;
+    for (size_t i = (size_t)task * ROW_BLOCK; i < ((size_t)task + 1) * ROW_BLOCK && i < all; i++) {
+        for (size_t h = first; h < 2 * heads; h++) { /* the heads of q, then those of k */
+            real *x = j->s->local.qkv + i * 3 * d + h * d_head;
+            const real shrink = (real)(1 / sqrt((double)k->dot(x, x, d_head) + 1e-12));
+            j->s->shrink[i * 2 * heads + h] = shrink;
+            k->scale(x, h < heads ? shrink * temperature(c, h) : shrink, d_head);
+        }
+    }
+}
+
+/* dqkv in place: through q = t u / |u| and k = u / |u|, whose gradients are t/|u| (dq - n (n . dq)) and so on. */
+static void unit_rows_backward(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    const attn_call *c = j->c;
+    const kernels *k = kernels_get();
+    const size_t d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head, heads = (size_t)c->cfg->n_heads;
+    const size_t all = c->lanes * (size_t)c->cfg->segment;
+    real *dscale = j->w->dscale + (size_t)task * heads;
+    memset(dscale, 0, heads * sizeof *dscale);
+    for (size_t i = (size_t)task * ROW_BLOCK; i < ((size_t)task + 1) * ROW_BLOCK && i < all; i++) {
+        real *dqkv = j->w->local.dqkv + i * 3 * d;
+        k->axpy(dqkv, 1, j->w->dq + i * d, d);
+        for (size_t h = 0; h < 2 * heads; h++) {
+            real *dx = dqkv + h * d_head;
+            const real *x = j->s->local.qkv + i * 3 * d + h * d_head;
+            const real t = h < heads ? temperature(c, h) : 1, shrink = j->s->shrink[i * 2 * heads + h];
+            const real along = k->dot(dx, x, d_head); /* d log t */
+            if (h < heads) dscale[h] += along;
+            k->blend(dx, t * shrink, dx, -along * shrink / t, x, d_head);
+        }
+    }
+}
+
+/* ---- the memory ---- */
+
+static real sigmoid(real x)
+{
+    return (real)(1 / (1 + exp(-(double)x)));
+}
+
+static int has_memory(const attn_call *c, size_t lane)
+{
+    return c->seen[lane] > 0;
+}
+
+static real gate_of(const attn_call *c, size_t lane, size_t head)
+{
+    const int mixes = has_memory(c, lane) || c->cfg->option[FIRST_SEGMENT].i == 1;
+    return mixes ? sigmoid(c->param[PARAM_BETA][head]) : 0;
+}
+
+/* The keys of a head's ring; its values follow. */
+static real *ring(const attn_call *c, size_t lane, size_t head)
+{
+    const size_t size = entries(c->cfg) * (size_t)c->cfg->d_head;
+    return c->state[lane] + kvcache_state_reals(c->cfg, xl_len(c->cfg)) + head * 2 * size;
+}
+
+/* A block of queries of one head of one lane: what one task works on. */
+typedef struct block {
+    size_t lane, head, row, count; /* row: the first, in R */
+} block;
+
+static block block_of(const attn_call *c, size_t task)
+{
+    const size_t n = (size_t)c->cfg->segment, heads = (size_t)c->cfg->n_heads, blocks = query_blocks(c->cfg);
+    const size_t begin = task % blocks * KNN_QUERIES;
+    block b = {.head = task / blocks % heads, .lane = task / blocks / heads};
+    b.row = b.lane * n + begin;
+    b.count = n - begin < KNN_QUERIES ? n - begin : KNN_QUERIES;
+    return b;
+}
+
+/* The list of the block's best neighbours, searched from the oldest entry on. */
+static knn_list search(const attn_call *c, const saved_area *s, const block *b, real *scratch)
+{
+    const size_t d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head, size = entries(c->cfg);
+    const size_t k = neighbours(c->cfg), seen = (size_t)c->seen[b->lane];
+    const real *keys = ring(c, b->lane, b->head), *q = s->local.qkv + b->row * 3 * d + b->head * d_head;
+    knn_list list = {.queries = b->count, .k = k, .score = scratch};
+    list.index = (uint32_t *)(scratch + KNN_QUERIES * k);
+    real *products = scratch + 2 * KNN_QUERIES * k;
+    const size_t oldest = seen > size ? seen % size : 0, stored = seen > size ? size : seen;
+    knn_search(&list, q, 3 * d, d_head, keys + oldest * d_head, stored - oldest, (uint32_t)oldest, products);
+    knn_search(&list, q, 3 * d, d_head, keys, oldest, 0, products);
+    return list;
+}
+
+static void read_block(const attn_call *c, const saved_area *s, const block *b, real *scratch)
+{
+    const kernels *kernel = kernels_get();
+    const size_t d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head, heads = (size_t)c->cfg->n_heads;
+    const size_t k = neighbours(c->cfg), size = entries(c->cfg);
+    const real *keys = ring(c, b->lane, b->head), *values = keys + size * d_head;
+    const knn_list list = search(c, s, b, scratch);
+    for (size_t i = 0; i < b->count; i++) {
+        const size_t place = (b->row + i) * heads + b->head;
+        real *weight = s->weight + place * k, *read = s->read + (b->row + i) * d + b->head * d_head;
+        memcpy(weight, list.score + i * k, list.found * sizeof *weight);
+        kernel->softmax(weight, 0, list.found, k, 1);
+        memset(read, 0, d_head * sizeof *read);
+        for (size_t r = 0; r < list.found; r++) {
+            const size_t from = (size_t)list.index[i * k + r] * d_head, to = (place * k + r) * d_head;
+            memcpy(s->key + to, keys + from, d_head * sizeof *keys);
+            memcpy(s->value + to, values + from, d_head * sizeof *values);
+            kernel->axpy(read, weight[r], values + from, d_head);
+        }
+    }
+}
+
+static void read_and_mix(void *arg, int task, int worker)
+{
+    const row_job *j = arg;
+    const attn_call *c = j->c;
+    const saved_area *s = j->s;
+    const kernels *kernel = kernels_get();
+    const size_t d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head;
+    const block b = block_of(c, (size_t)task);
+    const real gate = gate_of(c, b.lane, b.head);
+    if (has_memory(c, b.lane)) read_block(c, s, &b, c->scratch + (size_t)worker * c->scratch_stride);
+    for (size_t i = 0; i < b.count; i++) {
+        const size_t at = (b.row + i) * d + b.head * d_head;
+        if (!has_memory(c, b.lane)) memset(s->read + at, 0, d_head * sizeof *s->read);
+        kernel->blend(s->mixed + at, gate, s->read + at, 1 - gate, s->local.o + at, d_head);
+    }
+}
+
+/* dmixed -> d_o of the local attention, dq through the memory, dbeta. */
+static void read_and_mix_backward(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    const attn_call *c = j->c;
+    const saved_area *s = j->s;
+    const kernels *kernel = kernels_get();
+    const size_t d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head, heads = (size_t)c->cfg->n_heads;
+    const size_t k = neighbours(c->cfg);
+    const block b = block_of(c, (size_t)task);
+    const size_t found = c->seen[b.lane] < k ? (size_t)c->seen[b.lane] : k;
+    const real gate = gate_of(c, b.lane, b.head);
+    real dgate = 0;
+    for (size_t i = 0; i < b.count; i++) {
+        const size_t at = (b.row + i) * d + b.head * d_head, place = (b.row + i) * heads + b.head;
+        const real *dmixed = j->w->dmixed + at;
+        real *dq = j->w->dq + at, *d_o = j->w->local.d_o + at;
+        const real along = kernel->dot(dmixed, s->read + at, d_head);
+        dgate += along - kernel->dot(dmixed, s->local.o + at, d_head);
+        memset(dq, 0, d_head * sizeof *dq);
+        for (size_t r = 0; r < found; r++) {
+            const real *value = s->value + (place * k + r) * d_head;
+            const real dscore = gate * s->weight[place * k + r] * (kernel->dot(dmixed, value, d_head) - along);
+            kernel->axpy(dq, dscore, s->key + (place * k + r) * d_head, d_head);
+        }
+        memset(d_o, 0, d_head * sizeof *d_o);
+        kernel->axpy(d_o, 1 - gate, dmixed, d_head);
+    }
+    j->w->dbeta[task] = dgate * gate * (1 - gate);
+}
+
+static void store_head(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    const attn_call *c = j->c;
+    const size_t heads = (size_t)c->cfg->n_heads, n = (size_t)c->cfg->segment, d = attn_width(c->cfg);
+    const size_t d_head = (size_t)c->cfg->d_head, size = entries(c->cfg);
+    const size_t lane = (size_t)task / heads, head = (size_t)task % heads, valid = c->valid[lane];
+    real *keys = ring(c, lane, head), *values = keys + size * d_head;
+    for (size_t i = valid > size ? valid - size : 0; i < valid; i++) {
+        const real *k = j->s->local.qkv + (lane * n + i) * 3 * d + d + head * d_head;
+        const size_t slot = (size_t)((c->seen[lane] + i) % size);
+        memcpy(keys + slot * d_head, k, d_head * sizeof *k);
+        memcpy(values + slot * d_head, k + d, d_head * sizeof *k);
+    }
+}
+
+/* ---- the layer ---- */
+
+static void forward(const attn_call *c, const real *x, real *y)
+{
+    if (!is_memory_layer(c->cfg, c->layer)) {
+        kvcache_layer_forward(c, xl_len(c->cfg), x, y);
+        return;
+    }
+    const size_t heads = c->lanes * (size_t)c->cfg->n_heads;
+    saved_area s;
+    saved_layout(c->cfg, c->lanes, c->saved, &s);
+    row_job job = {c, &s, NULL};
+    attn_project(c, x, c->param[PARAM_QKV], s.local.qkv, c->need_output);
+    pool_run(c->pool, (int)row_blocks(c), unit_rows, &job);
+    if (c->need_output) {
+        kvcache_forward(c, &s.local, 1);
+        pool_run(c->pool, (int)(heads * query_blocks(c->cfg)), read_and_mix, &job);
+        attn_output(c, s.mixed, c->param[PARAM_O], y);
+    }
+    kvcache_update(c, &s.local);
+    pool_run(c->pool, (int)heads, store_head, &job);
+}
+
+static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
+{
+    if (!is_memory_layer(c->cfg, c->layer)) {
+        kvcache_layer_backward(c, xl_len(c->cfg), x, dy, dx);
+        return;
+    }
+    const size_t heads = (size_t)c->cfg->n_heads, blocks = query_blocks(c->cfg);
+    saved_area s;
+    work_area w;
+    saved_layout(c->cfg, c->lanes, c->saved, &s);
+    work_layout(c->cfg, c->lanes, c->work, &w);
+    row_job job = {c, &s, &w};
+    attn_output_backward(c, s.mixed, c->param[PARAM_O], dy, c->grad[PARAM_O], w.dmixed);
+    pool_run(c->pool, (int)(c->lanes * heads * blocks), read_and_mix_backward, &job);
+    kvcache_backward(c, &s.local, &w.local, 1);
+    pool_run(c->pool, (int)row_blocks(c), unit_rows_backward, &job);
+    attn_project_backward(c, x, c->param[PARAM_QKV], w.local.dqkv, c->grad[PARAM_QKV], dx);
+    for (size_t i = 0; i < c->lanes * heads * blocks; i++) c->grad[PARAM_BETA][i / blocks % heads] += w.dbeta[i];
+    attn_add_rows(c->grad[PARAM_LOG_SCALE], w.dscale, heads, row_blocks(c), heads);
+}
+
+static double flops(const model_config *cfg, size_t layer, double context)
+{
+    const double d = (double)attn_width(cfg), xl = (double)xl_len(cfg), size = (double)entries(cfg);
+    const double local = 4 * d * ((context < xl ? context : xl) + 0.5 * (double)(cfg->segment + 1));
+    if (!is_memory_layer(cfg, layer)) return local;
+    return local + 2 * d * (context < size ? context : size) + 2 * d * (double)neighbours(cfg);
+}
+
+const attn_module attn_memorizing = {
+    .name = "memorizing",
+    .summary = "Memorizing Transformer: local attention and exact kNN over past keys and values in one layer",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .check = check,
+    .params = params,
+    .state_reals = state_reals,
+    .state_grad_reals = attn_no_reals,
+    .saved_reals = saved_reals,
+    .scratch_reals = scratch_reals,
+    .work_reals = work_reals,
+    .max_tokens = attn_any_length,
+    .table_reals = table_reals,
+    .table_fill = table_fill,
+    .state_reset = state_reset,
+    .forward = forward,
+    .backward = backward,
+    .flops = flops,
+};
