@@ -48,8 +48,8 @@ static int read_lane(batch *b, size_t lane, size_t want, pal_error *err)
     for (size_t got = 0, more; got < want; got += more) {
         more = b->task->read(b->sample[lane], tokens + got, want - got);
         if (more == 0)
-            return pal_fail(err, PAL_INTERNAL, "task %s: a sample of %s ends before its %llu tokens", b->task->name,
-                            b->item[lane].cell->name, (unsigned long long)b->length);
+            return pal_fail(err, PAL_INTERNAL, "task %s: a sample of %s ends before its %llu tokens",
+                            b->task->name, b->item[lane].cell->name, (unsigned long long)b->length);
     }
     const int64_t vocab = decoder_config(b->d)->vocab;
     for (size_t i = 0; i < want; i++)
@@ -125,8 +125,9 @@ static int allocate(batch *b, pool *threads, pal_error *err)
     return PAL_OK;
 }
 
-int batch_run(const decoder *d, pool *threads, const task_module *task, const void *request, const batch_item *item,
-              size_t count, batch_result *result, batch_progress *progress, void *arg, pal_error *err)
+int batch_run(const decoder *d, pool *threads, const task_module *task, const void *request,
+              const batch_item *item, size_t count, batch_result *result, batch_progress *progress, void *arg,
+              pal_error *err)
 {
     batch b = {.d = d, .task = task, .item = item, .count = count, .progress = progress, .arg = arg};
     b.sample = calloc(count, sizeof *b.sample);

@@ -23,7 +23,8 @@ static int probe(const decoder *d, pool *threads, size_t lanes, double *flops_pe
         return pal_fail(err, PAL_INTERNAL, "out of memory for the measurement");
     }
     double done = 0, seconds = 0;
-    /* The first two segments only warm up. A bounded cache must not overflow, so the stream starts over in time. */
+    /* The first two segments only warm up. A bounded cache must not overflow, so the stream starts over in time.
+     */
     for (int i = 0; seconds < probe_seconds; i++) {
         if (i % 2 == 0) stream_reset(s);
         const double began = os()->now();

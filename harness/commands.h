@@ -1,5 +1,5 @@
-/* The subcommands of the binary. A command gets the words after its name, key=value each, and returns a status; only
- * main() prints errors. */
+/* The subcommands of the binary. A command gets the words after its name, key=value each, and returns a status;
+ * only main() prints errors. */
 #ifndef PAL_COMMANDS_H
 #define PAL_COMMANDS_H
 

@@ -62,7 +62,8 @@ int eval_no_room(const eval_model *m, const eval_request *r, uint64_t scored, pa
 
 /* ---- Planning ---- */
 
-static int describe_cell(const run *u, const eval_model *m, const task_cell *cell, result_cell *out, pal_error *err)
+static int describe_cell(const run *u, const eval_model *m, const task_cell *cell, result_cell *out,
+                         pal_error *err)
 {
     *out = (result_cell){.length = cell->length,
                          .depth = cell->depth,
@@ -130,7 +131,8 @@ static int all_skipped(const run *u, pal_error *err)
 {
     for (size_t i = 0; i < u->part_count; i++)
         if (!u->part[i].skip[0]) return PAL_OK;
-    return pal_fail(err, PAL_USAGE, "nothing to do: %s; ask for shorter lengths or another model", u->part[0].skip);
+    return pal_fail(err, PAL_USAGE, "nothing to do: %s; ask for shorter lengths or another model",
+                    u->part[0].skip);
 }
 
 /* ---- Printing ---- */
@@ -140,11 +142,11 @@ static void print_header(run *u)
     const task_module *task = u->request->task;
     int64_t pending = 0;
     for (size_t i = 0; i < u->part_count; i++) pending += u->part[i].pending;
-    fprintf(u->out, "%s: %zu models, %zu cells, %lld samples to do; %d threads, BLAS core %s\n", task->name,
-            u->request->model_count, u->request->cell_count, (long long)pending, u->request->threads, gemm_core());
+    fprintf(u->out, "%s: models %zu, cells of each %zu, samples to do %lld, threads %d, BLAS core %s\n",
+            task->name, u->request->model_count, u->request->cell_count, (long long)pending, u->request->threads,
+            gemm_core());
     fprintf(u->out, "%-22s %6s %6s %4s", "model", "length", "depth", "n");
-    for (size_t m = 0; m < task->metric_count; m++)
-        fprintf(u->out, "  %-20s", task->metric[m].name);
+    for (size_t m = 0; m < task->metric_count; m++) fprintf(u->out, "  %-20s", task->metric[m].name);
     fprintf(u->out, "  tokens/s\n");
     fflush(u->out);
 }
@@ -157,7 +159,8 @@ static void print_cell(run *u, const part *p, size_t c)
     char text[64], depth[32] = "-";
     if (!isnan(cell->depth)) snprintf(depth, sizeof depth, "%g%%", cell->depth);
     progress_clear(&u->progress);
-    fprintf(u->out, "%-22s %6s %6s %4lld", p->model->file.name, kv_format_size(p->length, text), depth, (long long)n);
+    fprintf(u->out, "%-22s %6s %6s %4lld", p->model->file.name, kv_format_size(p->length, text), depth,
+            (long long)n);
     for (size_t m = 0; m < task->metric_count; m++) {
         const summary s = report_summary(task, cell, m, n);
         fprintf(u->out, "  %-20s", report_format(&task->metric[m], &s, text));
@@ -199,7 +202,8 @@ static int run_batch(run *u, const part *p, const batch_item *item, size_t count
 {
     const eval_request *r = u->request;
     const double began = os()->now();
-    PAL_TRY(batch_run(p->model->decoder, u->pool, r->task, r->task_request, item, count, result, on_progress, u, err));
+    PAL_TRY(
+        batch_run(p->model->decoder, u->pool, r->task, r->task_request, item, count, result, on_progress, u, err));
     const double seconds = os()->now() - began;
     for (size_t i = 0; i < count; i++) {
         result_sample sample = {.seconds = seconds / (double)count,
@@ -242,7 +246,8 @@ static int run_part(run *u, part *p, pal_error *err)
     if (p->skip[0]) {
         char length[24];
         progress_clear(&u->progress);
-        fprintf(u->out, "%-22s %6s skipped: %s\n", p->model->file.name, kv_format_size(p->length, length), p->skip);
+        fprintf(u->out, "%-22s %6s skipped: %s\n", p->model->file.name, kv_format_size(p->length, length),
+                p->skip);
         return PAL_OK;
     }
     PAL_TRY(announce(u, p, err));
@@ -275,8 +280,7 @@ static int run_all(run *u, FILE *log, pal_error *err)
     double total = 0;
     for (size_t i = 0; i < u->part_count; i++) {
         const part *p = &u->part[i];
-        total += (double)p->pending * (double)p->length *
-                 decoder_flops(p->model->decoder, (double)p->length / 2);
+        total += (double)p->pending * (double)p->length * decoder_flops(p->model->decoder, (double)p->length / 2);
     }
     progress_start(&u->progress, log, NULL, total, 0, NULL);
     int code = PAL_OK;

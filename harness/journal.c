@@ -36,8 +36,8 @@ static int line_intact(const char *line, size_t size)
     return memcmp(line + size - CRC_SIZE, expected, CRC_SIZE) == 0;
 }
 
-/* Whether bytes that end the file can be what a crash left of one append: they do not hold the end of a record with
- * more behind it. */
+/* Whether bytes that end the file can be what a crash left of one append: they do not hold the end of a record
+ * with more behind it. */
 static int torn_tail(const char *tail, size_t size)
 {
     static const char mark[] = ",\"crc32\":\"";
@@ -56,10 +56,11 @@ static int visit_lines(const char *path, char *data, size_t size, journal_visit 
         const size_t length = newline ? (size_t)(newline - line) : size - *good;
         if (!newline || !line_intact(line, length)) {
             if (*good + length + 1 >= size && torn_tail(line, size - *good)) return PAL_OK;
-            return pal_fail(err, PAL_DATA,
-                            "%s:%lld: the record is damaged (CRC mismatch); restore the file from a copy, or delete "
-                            "that line to compute its sample again",
-                            path, (long long)number);
+            return pal_fail(
+                err, PAL_DATA,
+                "%s:%lld: the record is damaged (CRC mismatch); restore the file from a copy, or delete "
+                "that line to compute its sample again",
+                path, (long long)number);
         }
         *newline = '\0';
         if (visit) PAL_TRY(visit(arg, line, length, number, err));
@@ -95,7 +96,10 @@ static int open_file(journal *j, pal_error *err)
     if (!dir) return pal_fail(err, PAL_INTERNAL, "out of memory for the journal");
     char *slash = strrchr(dir, '/');
     if (slash) *slash = '\0';
-    int code = slash && dir[0] ? os_make_dirs(dir, err) : PAL_OK;
+    pal_error cause;
+    int code = PAL_OK;
+    if (slash && dir[0] && os_make_dirs(dir, &cause) != PAL_OK)
+        code = pal_fail(err, cause.code, "%s; choose another directory with results=", cause.text);
     if (code == PAL_OK) {
         const int fresh = !os_file_exists(j->path);
         j->fd = os()->open(j->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
@@ -122,9 +126,9 @@ int journal_open(journal **out, const char *path, journal_visit *visit, void *ar
     size_t size = 0, good = 0;
     int code = open_file(j, err);
     if (code == PAL_OK && flock(j->fd, LOCK_EX | LOCK_NB) != 0)
-        code = pal_fail(err, PAL_USAGE,
-                        "%s is in use by another run; wait for it to end or choose another directory with results=",
-                        path);
+        code = pal_fail(
+            err, PAL_USAGE,
+            "%s is in use by another run; wait for it to end or choose another directory with results=", path);
     if (code == PAL_OK) code = os_read_file(path, &data, &size, err);
     if (code == PAL_OK) code = visit_lines(path, data, size, visit, arg, &good, err);
     if (code == PAL_OK && good < size && (ftruncate(j->fd, (off_t)good) != 0 || os()->fsync(j->fd) != 0))

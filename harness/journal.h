@@ -2,8 +2,8 @@
  * the line before that member). One writer at a time.
  *
  * Policy: a record is acknowledged when journal_append returns: it was then written by one write() and synced to
- * the disk. A crash can therefore only damage the last line, the torn tail: it lacks its newline or its CRC is wrong.
- * Opening cuts it off. Damage anywhere else is reported and never repaired. */
+ * the disk. A crash can therefore only damage the last line, the torn tail: it lacks its newline or its CRC is
+ * wrong. Opening cuts it off. Damage anywhere else is reported and never repaired. */
 #ifndef PAL_JOURNAL_H
 #define PAL_JOURNAL_H
 
@@ -13,17 +13,17 @@
 
 typedef struct journal journal;
 
-/* Called for each intact line, oldest first: the whole object, NUL-terminated, without its newline. `number` counts
- * from 1. */
+/* Called for each intact line, oldest first: the whole object, NUL-terminated, without its newline. `number`
+ * counts from 1. */
 typedef int journal_visit(void *arg, const char *line, size_t size, int64_t number, pal_error *err);
 
 /* Visit the lines of the file at `path`; one that does not exist has none. A torn tail is left out. PAL_DATA: a
  * line in the middle is damaged. */
 int journal_read(const char *path, journal_visit *visit, void *arg, pal_error *err);
 
-/* Open for appending, creating the file and its directory where needed, and visit what is there. *cut is the number
- * of bytes of torn tail that were cut off. PAL_USAGE: another run holds it; PAL_DATA as above; PAL_INTERNAL: it
- * cannot be created or written. */
+/* Open for appending, creating the file and its directory where needed, and visit what is there. *cut is the
+ * number of bytes of torn tail that were cut off. PAL_USAGE: another run holds it; PAL_DATA as above;
+ * PAL_INTERNAL: it cannot be created or written. */
 int journal_open(journal **out, const char *path, journal_visit *visit, void *arg, size_t *cut, pal_error *err);
 void journal_close(journal *j);
 

@@ -13,10 +13,11 @@ typedef struct progress {
     int line_open; /* a line that must be wiped before anything else is printed */
 } progress;
 
-/* `total` and `done` count in units that take about equally long; `done` are there already. With a `unit`, units per
- * second are shown. `name` and `unit` must outlive the progress; either may be NULL. */
+/* `total` and `done` count in units that take about equally long; `done` are there already. With a `unit`, units
+ * per second are shown. `name` and `unit` must outlive the progress; either may be NULL. */
 void progress_start(progress *p, FILE *out, const char *name, double total, double done, const char *unit);
-/* Cheap enough for every few milliseconds: shows at most five times a second. `note` (may be NULL) ends the line. */
+/* Cheap enough for every few milliseconds: shows at most five times a second. `note` (may be NULL) ends the line.
+ */
 void progress_update(progress *p, double done, const char *note);
 /* Wipe the line: call before anything else is printed. */
 void progress_clear(progress *p);

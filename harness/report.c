@@ -80,9 +80,9 @@ summary report_summary(const task_module *task, const result_cell *cell, size_t 
     if (finite) {
         const task_metric *m = &task->metric[metric];
         result.mean = stats_mean(values, (size_t)n);
-        result.ci = m->binomial
-                        ? stats_binomial(round(result.mean * (double)n), (double)n, REPORT_LEVEL)
-                        : stats_bootstrap_mean(values, (size_t)n, m->higher_is_better, REPORT_LEVEL, BOOTSTRAP_SEED);
+        result.ci = m->binomial ? stats_binomial(round(result.mean * (double)n), (double)n, REPORT_LEVEL)
+                                : stats_bootstrap_mean(values, (size_t)n, m->higher_is_better, REPORT_LEVEL,
+                                                       BOOTSTRAP_SEED);
     }
     free(values);
     return result;
@@ -123,8 +123,7 @@ int report_write(const results *r, const char *dir, int plots, FILE *out, pal_er
     static const struct {
         const char *suffix;
         int (*write)(const report *, const char *, pal_error *);
-    } files[] = {
-        {"cells.csv", report_cells_csv}, {"cost.csv", report_cost_csv}, {"table.md", report_markdown}};
+    } files[] = {{"cells.csv", report_cells_csv}, {"cost.csv", report_cost_csv}, {"table.md", report_markdown}};
     int code = PAL_OK;
     for (size_t i = 0; rep.count && code == PAL_OK && i < sizeof files / sizeof *files; i++) {
         char path[2 * KV_TEXT_MAX];

@@ -12,8 +12,8 @@
 
 enum { REPORT_LABEL = KV_TEXT_MAX + 16 };
 
-/* One complete cell. The label is the model's name; where the journal holds several runs of that name (other weights,
- * settings or BLAS core) it goes on with '@' and the start of a hash that tells them apart. */
+/* One complete cell. The label is the model's name; where the journal holds several runs of that name (other
+ * weights, settings or BLAS core) it goes on with '@' and the start of a hash that tells them apart. */
 typedef struct report_row {
     const result_cell *cell;
     int64_t n; /* samples 0 .. n-1 are reported */
@@ -35,8 +35,8 @@ typedef struct summary {
     interval ci;
 } summary;
 
-/* Mean and interval of a metric over samples 0 .. n-1: exact binomial where the metric counts hits, else a bootstrap
- * over samples (stats.h). A metric where more is better is taken to be a share in [0, 1]. */
+/* Mean and interval of a metric over samples 0 .. n-1: exact binomial where the metric counts hits, else a
+ * bootstrap over samples (stats.h). A metric where more is better is taken to be a share in [0, 1]. */
 summary report_summary(const task_module *task, const result_cell *cell, size_t metric, int64_t n);
 /* "98.0 [93.1, 99.8]" in percent for shares, plain otherwise, "-" without a value. Returns out. */
 char *report_format(const task_metric *metric, const summary *s, char out[64]);
@@ -49,7 +49,8 @@ int report_cells_csv(const report *rep, const char *path, pal_error *err);
 /* Tokens per second, seconds, bytes. Measurements: the one file that differs from run to run. */
 int report_cost_csv(const report *rep, const char *path, pal_error *err);
 int report_markdown(const report *rep, const char *path, pal_error *err);
-/* Run the gnuplot scripts plots/<task>_*.gp on the CSVs in `dir`. What is in the way goes to note[size], else "". */
+/* Run the gnuplot scripts plots/<task>_*.gp on the CSVs in `dir`. What is in the way goes to note[size], else "".
+ */
 void report_plots(const task_module *task, const char *dir, char *note, size_t size);
 
 /* All of them, for what the journal of `r` holds, into `dir`. Lists the files on `out`. Nothing is written when no

@@ -72,9 +72,10 @@ int report_cells_csv(const report *rep, const char *path, pal_error *err)
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     if (!out) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
-    fputs("task,task_version,scorer_version,model,weights_sha256,config_sha256,seed,settings,blas_core,length,depth,"
-          "metric,n,value,lo,hi,interval,paper_value,paper_row\n",
-          out);
+    fputs(
+        "task,task_version,scorer_version,model,weights_sha256,config_sha256,seed,settings,blas_core,length,depth,"
+        "metric,n,value,lo,hi,interval,paper_value,paper_row\n",
+        out);
     for (size_t i = 0; i < rep->count; i++) put_cell(out, rep->task, &rep->row[i]);
     return finish(out, &text, &size, path, err);
 }

@@ -2,6 +2,7 @@
 
 #include "harness/base/os.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,8 +73,7 @@ static void put_ours(FILE *out, const report *rep, const report_row *first, cons
     put_text(out, first->label);
     fputs(" |", out);
     for (int d = 0; d < depths->count; d++) {
-        const report_row *row =
-            find_row(rep, first->label, (double)first->cell->length, depths->value[d]);
+        const report_row *row = find_row(rep, first->label, (double)first->cell->length, depths->value[d]);
         if (!row) {
             fputs(" |", out);
             continue;
@@ -123,7 +123,8 @@ static void put_metric(FILE *out, const report *rep, const places *lengths, cons
             const report_row *row = &rep->row[i];
             if ((double)row->cell->length != lengths->value[l]) continue;
             /* Once for each run at this length: rows of one label stand together. */
-            if (i > 0 && row[-1].cell->length == row->cell->length && strcmp(row[-1].label, row->label) == 0) continue;
+            if (i > 0 && row[-1].cell->length == row->cell->length && strcmp(row[-1].label, row->label) == 0)
+                continue;
             put_ours(out, rep, row, depths, metric);
             put_paper(out, rep, row, depths, metric);
         }
@@ -147,8 +148,14 @@ static void put_runs(FILE *out, const report *rep)
     for (size_t i = 0; i < rep->count; i++) {
         size_t earlier = 0;
         while (strcmp(rep->row[earlier].cell->request, rep->row[i].cell->request) != 0) earlier++;
-        if (earlier == i)
-            fprintf(out, "    palimpsest eval task=%s %s\n", rep->task->name, rep->row[i].cell->request);
+        if (earlier < i) continue;
+        fprintf(out, "    make eval TASK=%s ", rep->task->name);
+        int in_key = 1; /* make's variables are in upper case */
+        for (const char *c = rep->row[i].cell->request; *c; c++) {
+            fputc(in_key ? toupper((unsigned char)*c) : *c, out);
+            in_key = *c == ' ' || (in_key && *c != '=');
+        }
+        fputc('\n', out);
     }
 }
 
@@ -163,13 +170,14 @@ int report_markdown(const report *rep, const char *path, pal_error *err)
         add_place(&lengths, (double)rep->row[i].cell->length);
         add_place(&depths, rep->row[i].cell->depth);
     }
-    fprintf(out,
-            "# %s\n\n%s. Task version %d, scorer version %d.\n\n"
-            "Each cell: the mean over n samples and its %.0f %% interval in brackets (exact binomial for metrics that "
-            "are hit or\nmiss, bootstrap over samples for the others; exact binomial where all samples agree). "
-            "Rows marked *paper* are the\npaper's own numbers, from much larger models. Lengths are in tokens, 1K = "
-            "1024.\n",
-            rep->task->name, rep->task->summary, rep->task->version, rep->task->scorer_version, 100 * REPORT_LEVEL);
+    fprintf(
+        out,
+        "# %s\n\n%s. Task version %d, scorer version %d.\n\n"
+        "Each cell: the mean over n samples and its %.0f %% interval in brackets (exact binomial for metrics that "
+        "are hit or\nmiss, bootstrap over samples for the others; exact binomial where all samples agree). "
+        "Rows marked *paper* are the\npaper's own numbers, from much larger models. Lengths are in tokens, 1K = "
+        "1024.\n",
+        rep->task->name, rep->task->summary, rep->task->version, rep->task->scorer_version, 100 * REPORT_LEVEL);
     for (size_t m = 0; m < rep->task->metric_count; m++) put_metric(out, rep, &lengths, &depths, m);
     put_runs(out, rep);
     const int failed = ferror(out);

@@ -123,8 +123,7 @@ int eval_request_words(const eval_request *r, int shaping_only, char *out, size_
     out[0] = '\0';
     for (size_t i = 0; i < r->task->request_count; i++) {
         const kv_spec *spec = &r->task->request_table[i];
-        if (shaping_only &&
-            (spec->type == KV_SIZES || spec->type == KV_REALS || strcasecmp(spec->key, "n") == 0))
+        if (shaping_only && (spec->type == KV_SIZES || spec->type == KV_REALS || strcasecmp(spec->key, "n") == 0))
             continue;
         char value[KV_OUT_MAX];
         kv_get(spec, r->task_request, value, sizeof value);

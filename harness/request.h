@@ -36,8 +36,8 @@ typedef struct eval_request {
 int eval_request_read(eval_request *r, int argc, char *const *argv, int load, pal_error *err);
 void eval_request_free(eval_request *r);
 
-/* The task's part as words: all keys, or only those that shape a sample. Keys that hold lists (which cells) and "n"
- * (how many samples) do not: sample i of a cell is the same in every request that holds the cell. */
+/* The task's part as words: all keys, or only those that shape a sample. Keys that hold lists (which cells) and
+ * "n" (how many samples) do not: sample i of a cell is the same in every request that holds the cell. */
 int eval_request_words(const eval_request *r, int shaping_only, char *out, size_t size, pal_error *err);
 
 /* How many tokens one sample of a cell puts through a model, and how many of them are scored. */

@@ -24,9 +24,9 @@ void results_free(results *r)
 void result_cell_identify(const task_module *task, result_cell *cell)
 {
     char text[2 * KV_TEXT_MAX + RESULT_TEXT + 512], digest[HASH_HEX];
-    const int size = snprintf(text, sizeof text, "%s\n%d\n%d\n%s\n%s\n%s\n%s\n%s\n", task->name, task->version,
-                              task->scorer_version, cell->weights, cell->config, cell->blas_core, cell->settings,
-                              cell->name);
+    const int size =
+        snprintf(text, sizeof text, "%s\n%d\n%d\n%s\n%s\n%s\n%s\n%s\n", task->name, task->version,
+                 task->scorer_version, cell->weights, cell->config, cell->blas_core, cell->settings, cell->name);
     hash_hex(text, (size_t)size, digest);
     memcpy(cell->key, digest, RESULT_KEY - 1);
     cell->key[RESULT_KEY - 1] = '\0';
@@ -166,9 +166,10 @@ int results_visit(void *results_arg, const char *line, size_t size, int64_t numb
         code = take_sample(r, object, &understood, err);
     json_decref(object);
     if (!understood)
-        return pal_fail(err, PAL_DATA,
-                        "%s:%lld: not a record of task %s that this version reads; move the file away to start anew",
-                        r->path, (long long)number, r->task->name);
+        return pal_fail(
+            err, PAL_DATA,
+            "%s:%lld: not a record of task %s that this version reads; move the file away to start anew", r->path,
+            (long long)number, r->task->name);
     return code;
 }
 
@@ -216,12 +217,11 @@ int results_add(results *r, journal *j, const char *key, int64_t index, const re
     }
     for (size_t m = 0; m < r->task->metric_count; m++)
         json_object_set_new(metrics, r->task->metric[m].name, number_or_null(sample->metric[m]));
-    json_t *object =
-        json_pack("{ss ss si si ss ss ss ss sI so so s{sf sI sI sI}}", "kind", "sample", "task", r->task->name,
-                  "task_version", r->task->version, "scorer_version", r->task->scorer_version, "cell_key", cell->key,
-                  "model", cell->model, "weights", cell->weights, "cell", cell->name, "index", (json_int_t)index,
-                  "metrics", metrics, "record", seen, "cost", "seconds", sample->seconds, "threads",
-                  (json_int_t)sample->threads, "batch", (json_int_t)sample->batch, "peak_rss",
-                  (json_int_t)sample->peak_rss);
+    json_t *object = json_pack(
+        "{ss ss si si ss ss ss ss sI so so s{sf sI sI sI}}", "kind", "sample", "task", r->task->name,
+        "task_version", r->task->version, "scorer_version", r->task->scorer_version, "cell_key", cell->key,
+        "model", cell->model, "weights", cell->weights, "cell", cell->name, "index", (json_int_t)index, "metrics",
+        metrics, "record", seen, "cost", "seconds", sample->seconds, "threads", (json_int_t)sample->threads,
+        "batch", (json_int_t)sample->batch, "peak_rss", (json_int_t)sample->peak_rss);
     return write_object(r, j, object, err);
 }

@@ -1,6 +1,6 @@
-/* What a task's journal holds: cells (one model, one length, one depth, ...) and the samples done in each. The same
- * code reads the journal and takes in a record that was just written, so a resumed run and an uninterrupted one hold
- * the same. Two kinds of record:
+/* What a task's journal holds: cells (one model, one length, one depth, ...) and the samples done in each. The
+ * same code reads the journal and takes in a record that was just written, so a resumed run and an uninterrupted
+ * one hold the same. Two kinds of record:
  *
  *   "cell"    announces a cell and how many samples of it are asked for; once for each number asked
  *   "sample"  one sample's metrics, what a reader wants to see of it, and what it cost
@@ -61,8 +61,8 @@ result_cell *results_find(const results *r, const char *key);
 int result_done(const result_cell *cell, int64_t index);
 /* Whether this number of samples was announced. */
 int result_asked(const result_cell *cell, int64_t samples);
-/* The largest number of samples that was asked for and is done to the last one; 0: none. Anything beyond belongs to
- * a request that was interrupted and is not reported. */
+/* The largest number of samples that was asked for and is done to the last one; 0: none. Anything beyond belongs
+ * to a request that was interrupted and is not reported. */
 int64_t result_complete(const result_cell *cell);
 
 /* Append a record to the journal and take it in. `record` is the task's JSON object. */

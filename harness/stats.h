@@ -12,8 +12,8 @@ typedef struct interval {
 
 enum { STATS_RESAMPLES = 10000 };
 
-/* The regularised incomplete beta function I_x(a, b), a and b > 0, x in [0, 1], to about 1e-14 (continued fraction,
- * DLMF 8.17.22, by Lentz's method). */
+/* The regularised incomplete beta function I_x(a, b), a and b > 0, x in [0, 1], to about 1e-14 (continued
+ * fraction, DLMF 8.17.22, by Lentz's method). */
 double stats_beta_inc(double a, double b, double x);
 /* The x with I_x(a, b) = p, to the last bit that bisection can tell apart. */
 double stats_beta_quantile(double a, double b, double p);

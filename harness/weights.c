@@ -9,7 +9,7 @@
 
 static int rank(const char *name)
 {
-    static const char *const first[] = {"infini-linear", "infini-delta", "infini",
+    static const char *const first[] = {"infini-linear",  "infini-delta", "infini",
                                         "transformer-xl", "memorizing",   "local"};
     int i = 0;
     while (i < (int)(sizeof first / sizeof *first) && strncmp(name, first[i], strlen(first[i])) != 0) i++;
@@ -33,7 +33,8 @@ static int has_suffix(const char *name, size_t length)
     return length > suffix && memcmp(name + length - suffix, WEIGHTS_SUFFIX, suffix) == 0;
 }
 
-static int add(weights_file **list, size_t *count, const char *dir, const char *file, size_t length, pal_error *err)
+static int add(weights_file **list, size_t *count, const char *dir, const char *file, size_t length,
+               pal_error *err)
 {
     weights_file *grown = realloc(*list, (*count + 1) * sizeof *grown);
     if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for the list of models");
@@ -43,9 +44,8 @@ static int add(weights_file **list, size_t *count, const char *dir, const char *
     const char *name = slash ? slash + 1 : file;
     size_t name_length = length - (size_t)(name - file);
     if (has_suffix(name, name_length)) name_length -= strlen(WEIGHTS_SUFFIX);
-    const int fits =
-        name_length > 0 && snprintf(added->path, sizeof added->path, "%s%s%.*s", dir ? dir : "", dir ? "/" : "",
-                                    (int)length, file) < (int)sizeof added->path;
+    const int fits = name_length > 0 && snprintf(added->path, sizeof added->path, "%s%s%.*s", dir ? dir : "",
+                                                 dir ? "/" : "", (int)length, file) < (int)sizeof added->path;
     if (!fits || name_length >= sizeof added->name)
         return pal_fail(err, PAL_USAGE, "\"%.*s\" cannot be the name of a weights file", (int)length, file);
     snprintf(added->name, sizeof added->name, "%.*s", (int)name_length, name);
@@ -80,8 +80,8 @@ static int unknown(const char *name, size_t length, const char *dir, const weigh
                     name, dir, names);
 }
 
-static int pick(const char *name, size_t length, const char *dir, const weights_file *shipped, size_t shipped_count,
-                weights_file **out, size_t *count, pal_error *err)
+static int pick(const char *name, size_t length, const char *dir, const weights_file *shipped,
+                size_t shipped_count, weights_file **out, size_t *count, pal_error *err)
 {
     if (memchr(name, '/', length) || has_suffix(name, length)) {
         PAL_TRY(add(out, count, NULL, name, length, err));

@@ -320,14 +320,11 @@ static int resume(const st_file *f, const char *path, decoder *d, optimiser *opt
     const st_tensor *first = NULL, *second = expect(f, path, second_name, opt->second_reals, err);
     if (!second) return err->code;
     if (opt->first_reals && !(first = expect(f, path, first_name, opt->first_reals, err))) return err->code;
-    PAL_TRY(check_weights(d, f, path, err));
-    PAL_TRY(give_info(f, info, err));
-
-    PAL_TRY(checkpoint_fill(d, f, path, err)); /* nothing below can fail */
+    PAL_TRY(checkpoint_fill(d, f, path, err)); /* whatever can be wrong with the file is found by now */
     if (first) take(first, opt->first);
     take(second, opt->second);
     opt->step = steps;
-    return PAL_OK;
+    return give_info(f, info, err);
 }
 
 int checkpoint_resume(const char *path, decoder *d, optimiser *opt, checkpoint_info *info, pal_error *err)

@@ -352,7 +352,7 @@ int st_create(const st_tensor *tensors, size_t count, const char *config, const 
     if (!out->tensor || !root) {
         code = pal_fail(err, PAL_INTERNAL, "out of memory for a checkpoint's header");
     } else {
-        memcpy(out->tensor, tensors, count * sizeof *tensors);
+        for (size_t i = 0; i < count; i++) out->tensor[i] = tensors[i];
         code = add_metadata(root, config, metadata, err);
     }
     if (code == PAL_OK) code = add_tensors(root, out, &data_size, err);

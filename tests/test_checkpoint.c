@@ -164,7 +164,10 @@ static void test_bf16_rounds_to_nearest_even(void **state)
     pal_error err;
     decoder *d = make_decoder("", 3), *back = NULL;
     for (int i = 0; i < KNOWN; i++) decoder_weights(d)[i] = (real)known[i][0];
-    decoder_weights(d)[KNOWN] = (real)NAN;
+    const uint32_t low_payload = 0x7f800001; /* cut off, it would turn this NaN into infinity */
+    float nan;
+    memcpy(&nan, &low_payload, sizeof nan);
+    decoder_weights(d)[KNOWN] = (real)nan;
     must(checkpoint_save(path, d, NULL, ST_BF16, NULL, &err));
     must(checkpoint_load(path, &back, NULL, &err));
     for (int i = 0; i < KNOWN; i++) assert_true((double)decoder_weights(back)[i] == known[i][1]);
@@ -316,126 +319,6 @@ static void test_digest_message(void **state)
     decoder_destroy(d);
 }
 
-/* ---- Foreign files. ---- */
-
-/* A file from a header and data as another program would write it, without padding. */
-static void write_foreign(const char *header, const void *data, size_t size)
-{
-    char file[4096] = {0};
-    const size_t length = strlen(header);
-    assert_true(8 + length + size <= sizeof file);
-    for (int i = 0; i < 8; i++) file[i] = (char)(length >> (8 * i));
-    memcpy(file + 8, header, length);
-    if (size) memcpy(file + 8 + length, data, size);
-    write_bytes(file, 8 + length + size);
-}
-
-static void test_foreign_file(void **state)
-{
-    (void)state;
-    pal_error err;
-    st_file f;
-    static const unsigned char data[] = {
-        7,    255,                                /* U8 */
-        0,    0,    0x80, 0x3f, 0, 0, 0x20, 0xc0, /* F32 1, -2.5 */
-        0x80, 0x3f,                               /* BF16 1 */
-        0xfe, 0xff, 0xff, 0xff,                   /* I32 -2 */
-        0,    0,    0,    0,    0, 0, 0xf8, 0x3f, /* F64 1.5 */
-        0,    0,    0,    0,    1, 0, 0,    0,    /* I64 2^32 */
-    };
-    write_foreign("{\"u\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},"
-                  "\"l\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[24,32]},"
-                  "\"empty\":{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[2,2]},"
-                  "\"f\":{\"dtype\":\"F32\",\"shape\":[1,2,1],\"data_offsets\":[2,10]},"
-                  "\"h\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[10,12]},"
-                  "\"i\":{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[12,16]},"
-                  "\"d\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[16,24]},"
-                  "\"__metadata__\":{\"format\":\"pt\",\"who\":\"they\"}}  ",
-                  data, sizeof data);
-    must(st_read(path, &f, &err));
-    assert_int_equal(f.count, 7);
-    assert_true(st_value(st_find(&f, "u"), 1) == 255);
-    assert_true(st_value(st_find(&f, "f"), 0) == 1);
-    assert_true(st_value(st_find(&f, "f"), 1) == -2.5);
-    assert_true(st_value(st_find(&f, "h"), 0) == 1);
-    assert_true(st_value(st_find(&f, "i"), 0) == -2);
-    assert_true(st_value(st_find(&f, "d"), 0) == 1.5);
-    assert_true(st_value(st_find(&f, "l"), 0) == 4294967296.0);
-    assert_int_equal(st_find(&f, "i")->dims, 0);
-    assert_int_equal(st_find(&f, "f")->dims, 3);
-    assert_int_equal(st_find(&f, "empty")->bytes, 0);
-    assert_null(st_find(&f, "missing"));
-    assert_null(f.config);
-    assert_string_equal(kv_pairs_value(&f.metadata, "who"), "they");
-    char hex[HASH_HEX];
-    hash_hex(f.buffer, f.size, hex);
-    assert_string_equal(f.digest, hex);
-    st_free(&f);
-
-    decoder *d = NULL;
-    assert_int_equal(checkpoint_load(path, &d, NULL, &err), PAL_DATA);
-    assert_non_null(strstr(err.text, "holds no model config"));
-}
-
-#define ONE(dtype, shape, offsets)                                                                                \
-    "{\"t\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
-#define TWO(offsets_a, offsets_b)                                                                                 \
-    "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" offsets_a                                          \
-    "},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" offsets_b "}}"
-
-static void test_malformed_files(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *header, *message;
-    } cases[] = {
-        {"", "the header is not JSON"},
-        {"{\"t\":", "the header is not JSON"},
-        {"[]", "the header is not a JSON object"},
-        {"{}", "8 bytes behind the last tensor belong to none"},
-        {"{\"t\":3}", "tensor \"t\" lacks a dtype, a shape or two data_offsets"},
-        {"{\"__metadata__\":3}", "__metadata__ is not an object"},
-        {"{\"__metadata__\":{\"a\":3}}", "__metadata__ \"a\" is not a string"},
-        {"{\"__metadata__\":{\"format\":\"palimpsest\"}}", "its SHA-256 is missing from the header"},
-        {"{\"__metadata__\":{\"sha256\":\"abc\"}}", "content does not match its SHA-256"},
-        {ONE("F16", "[4]", "[0,8]"), "tensor \"t\" has dtype F16; convert it to F32 or BF16"},
-        {ONE("F32", "[-2]", "[0,8]"), "tensor \"t\" has an impossible shape"},
-        {ONE("F32", "[2.0]", "[0,8]"), "tensor \"t\" has an impossible shape"},
-        {ONE("F32", "[4294967296,4294967296]", "[0,8]"), "tensor \"t\" has an impossible shape"},
-        {ONE("F32", "[1,1,1,1,2]", "[0,8]"), "tensor \"t\" has 5 dimensions; up to 4"},
-        {ONE("F32", "2", "[0,8]"), "tensor \"t\" lacks a dtype, a shape or two data_offsets"},
-        {ONE("F32", "[2]", "[0]"), "tensor \"t\" lacks a dtype, a shape or two data_offsets"},
-        {ONE("F32", "[2]", "[0,8,9]"), "tensor \"t\" lacks a dtype, a shape or two data_offsets"},
-        {ONE("F32", "[2]", "[-8,0]"), "tensor \"t\" lacks a dtype, a shape or two data_offsets"},
-        {ONE("F32", "[2]", "[8,0]"), "the file is cut short"},
-        {ONE("F32", "[4]", "[0,16]"), "tensor \"t\" lies at bytes 0 to 16 of 8: the file is cut short"},
-        {ONE("F32", "[3]", "[0,8]"), "tensor \"t\" has 8 bytes where its shape needs 12"},
-        {ONE("U8", "[4]", "[0,4]"), "4 bytes behind the last tensor belong to none"},
-        {ONE("U8", "[4]", "[4,8]"), "the data of tensor \"t\" follows a gap"},
-        {TWO("[0,4]", "[2,6]"), "the data of tensor \"b\" overlaps another's"},
-        {TWO("[0,4]", "[0,4]"), "overlaps another's"},
-        {"{\"a\":1,\"a\":2}", "duplicate object key"},
-    };
-    pal_error err;
-    st_file f;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        write_foreign(cases[i].header, "8 bytes.", 8);
-        assert_int_equal(st_read(path, &f, &err), PAL_DATA);
-        if (!strstr(err.text, cases[i].message)) fail_msg("%s\nwas the answer to %s", err.text, cases[i].header);
-        assert_non_null(strstr(err.text, path));
-    }
-    char header[400], name[200];
-    memset(name, 'n', sizeof name);
-    name[sizeof name - 1] = 0;
-    snprintf(header, sizeof header, "{\"%s\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", name);
-    write_foreign(header, "8 bytes.", 8);
-    assert_int_equal(st_read(path, &f, &err), PAL_DATA);
-    assert_non_null(strstr(err.text, "is longer than 127 characters"));
-    write_bytes("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10);
-    assert_int_equal(st_read(path, &f, &err), PAL_DATA);
-    assert_int_equal(st_read("/nowhere/x", &f, &err), PAL_DATA);
-}
-
 /* ---- Filling from foreign weights, and configs in files. ---- */
 
 /* The decoder's tensors, vectors as [1, n], with `change` applied to one of them and a stranger behind. */
@@ -535,6 +418,19 @@ static void test_configs_in_files(void **state)
     assert_config_refused("attention = local\nd_fff = 3\n", "its config:2: unknown key \"d_fff\"");
     assert_config_refused("words\n", "its config:1: \"words\" is not a setting");
     assert_config_refused("attention = local\nvocab = 16M\nd_model = 64K\n", "more than the file holds");
+}
+
+static void test_file_without_config(void **state)
+{
+    (void)state;
+    pal_error err;
+    st_file f;
+    decoder *d = NULL;
+    must(st_create(NULL, 0, NULL, NULL, &f, &err));
+    must(st_write(path, &f, &err));
+    st_free(&f);
+    assert_int_equal(checkpoint_load(path, &d, NULL, &err), PAL_DATA);
+    assert_non_null(strstr(err.text, "holds no model config; only checkpoints written by this program do"));
 }
 
 static void test_stranger_in_our_file(void **state)
@@ -673,11 +569,10 @@ int main(void)
         cmocka_unit_test(test_every_flipped_byte_is_refused),
         cmocka_unit_test(test_truncated_and_longer_files_are_refused),
         cmocka_unit_test(test_digest_message),
-        cmocka_unit_test(test_foreign_file),
-        cmocka_unit_test(test_malformed_files),
         cmocka_unit_test(test_fill_from_foreign_weights),
         cmocka_unit_test(test_fill_names_the_first_misfit),
         cmocka_unit_test(test_configs_in_files),
+        cmocka_unit_test(test_file_without_config),
         cmocka_unit_test(test_stranger_in_our_file),
         cmocka_unit_test(test_resume_to_the_same_bits),
         cmocka_unit_test(test_resume_mismatches),

@@ -1,18 +1,21 @@
-#include "harness/journal.h"
-#include "harness/base/os.h"
-#include "harness/base/rng.h"
-
-#include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "harness/base/os.h"
+#include "harness/base/rng.h"
+#include "harness/journal.h"
+
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 static char dir[64], path[128];
 static pal_error err;
@@ -368,9 +371,12 @@ static void test_kill(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_append_and_read), cmocka_unit_test(test_torn_tail),
-        cmocka_unit_test(test_flipped_byte),    cmocka_unit_test(test_one_writer),
-        cmocka_unit_test(test_disk_full),       cmocka_unit_test(test_read_only_and_io_error),
+        cmocka_unit_test(test_append_and_read),
+        cmocka_unit_test(test_torn_tail),
+        cmocka_unit_test(test_flipped_byte),
+        cmocka_unit_test(test_one_writer),
+        cmocka_unit_test(test_disk_full),
+        cmocka_unit_test(test_read_only_and_io_error),
         cmocka_unit_test(test_kill),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -161,6 +161,7 @@ static void test_messages(void **state)
     assert_message("lr", "1.5", "lr=1.5: out of range; use 0 to 1");
     assert_message("mode", "swish", "mode=swish: unknown; choose gelu, relu or none");
     assert_message("mode", "gel", "mode=gel: unknown; choose gelu, relu or none");
+    assert_message("mode", "gelux", "mode=gelux: unknown; choose gelu, relu or none");
     assert_message("lens", "32K,12Q", "lens=12Q: not a size; write tokens as 32768, 32K or 1M (1K = 1024)");
     assert_message("lens", "32K,2", "lens=2: out of range; use 16 to 1024M");
     assert_message("lens", "32K,,1M", "lens=32K,,1M: an empty value in the list; write it as 32K,128K");

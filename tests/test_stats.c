@@ -1,12 +1,15 @@
-#include "harness/stats.h"
-#include "harness/base/rng.h"
-
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <string.h>
+#include <stdint.h>
+
 #include <cmocka.h>
+
+#include "harness/base/rng.h"
+#include "harness/stats.h"
+
+#include <math.h>
+#include <string.h>
 
 #define assert_near(a, b, tolerance) assert_true(fabs((a) - (b)) <= (tolerance))
 
@@ -134,12 +137,9 @@ static void test_bootstrap_equal_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_beta_inc),
-        cmocka_unit_test(test_beta_symmetry_and_quantile),
-        cmocka_unit_test(test_clopper_pearson),
-        cmocka_unit_test(test_clopper_pearson_tails),
-        cmocka_unit_test(test_bootstrap),
-        cmocka_unit_test(test_bootstrap_equal_values),
+        cmocka_unit_test(test_beta_inc),        cmocka_unit_test(test_beta_symmetry_and_quantile),
+        cmocka_unit_test(test_clopper_pearson), cmocka_unit_test(test_clopper_pearson_tails),
+        cmocka_unit_test(test_bootstrap),       cmocka_unit_test(test_bootstrap_equal_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -286,6 +286,47 @@ static void add_reversed(real *y, const real *x, size_t n)
     for (; i < n; i++) y[i] += x[n - 1 - i];
 }
 
+typedef real quad __attribute__((vector_size(4 * sizeof(real))));
+
+INLINE quad load_quad(const real *x)
+{
+    quad v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+INLINE void store_quad(real *y, quad v)
+{
+    memcpy(y, &v, sizeof v);
+}
+
+/* In squares of four: wider ones are not faster, shuffles being the limit. */
+static void transpose(real *y, size_t ldy, const real *x, size_t ldx, size_t rows, size_t cols)
+{
+    size_t row = 0;
+    for (; row + 4 <= rows; row += 4) {
+        const real *from = x + row * ldx;
+        size_t col = 0;
+        for (; col + 4 <= cols; col += 4) {
+            const quad a = load_quad(from + col), b = load_quad(from + ldx + col);
+            const quad c = load_quad(from + 2 * ldx + col), d = load_quad(from + 3 * ldx + col);
+            const quad ac_low = __builtin_shufflevector(a, c, 0, 4, 1, 5);
+            const quad ac_high = __builtin_shufflevector(a, c, 2, 6, 3, 7);
+            const quad bd_low = __builtin_shufflevector(b, d, 0, 4, 1, 5);
+            const quad bd_high = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+            real *to = y + col * ldy + row;
+            store_quad(to, __builtin_shufflevector(ac_low, bd_low, 0, 4, 1, 5));
+            store_quad(to + ldy, __builtin_shufflevector(ac_low, bd_low, 2, 6, 3, 7));
+            store_quad(to + 2 * ldy, __builtin_shufflevector(ac_high, bd_high, 0, 4, 1, 5));
+            store_quad(to + 3 * ldy, __builtin_shufflevector(ac_high, bd_high, 2, 6, 3, 7));
+        }
+        for (; col < cols; col++)
+            for (size_t i = 0; i < 4; i++) y[col * ldy + row + i] = from[i * ldx + col];
+    }
+    for (; row < rows; row++)
+        for (size_t col = 0; col < cols; col++) y[col * ldy + row] = x[row * ldx + col];
+}
+
 static void norm(real *y, const real *x, const real *gain, const real *bias, size_t n, real eps, real *mean,
                  real *rstd)
 {
@@ -422,6 +463,7 @@ const kernels PASTE(kernels_, KERNELS_ISA) = {
     .blend = blend,
     .scale = scale_by,
     .add_reversed = add_reversed,
+    .transpose = transpose,
     .norm = norm,
     .norm_backward = norm_backward,
     .gelu = gelu,

@@ -24,6 +24,8 @@ typedef struct kernels {
     void (*scale)(real *y, real alpha, size_t n);
     /* y[i] += x[n - 1 - i] */
     void (*add_reversed)(real *y, const real *x, size_t n);
+    /* y[cols, rows] (ld ldy) = transpose of x[rows, cols] (ld ldx) */
+    void (*transpose)(real *y, size_t ldy, const real *x, size_t ldx, size_t rows, size_t cols);
     /* y = (x - mean) * rstd * gain + bias over n columns; returns through mean and rstd. */
     void (*norm)(real *y, const real *x, const real *gain, const real *bias, size_t n, real eps, real *mean,
                  real *rstd);
