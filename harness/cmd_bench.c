@@ -168,6 +168,7 @@ static int bench_train(bench *b, size_t lanes, pal_error *err)
         code = pal_fail(err, PAL_INTERNAL, "out of memory for a batch of %zu tokens", count);
     if (code == PAL_OK) {
         for (size_t i = 0; i < count; i++) weight[i] = 1;
+        memset(states, 0, lanes * state_bytes);
         for (size_t lane = 0; lane < lanes; lane++) state[lane] = states + lane * state_bytes;
         double run[MOST_RUNS], total = 0;
         size_t runs = 0;

@@ -36,7 +36,8 @@ static void help_train(void)
 {
     size_t count;
     const kv_spec *table = train_config_table(&count);
-    printf("\nconfig=FILE reads keys from a file; words given beside it override them.\n");
+    printf("\nconfig=FILE,FILE reads keys from files, the later over the earlier; words beside it override them "
+           "all.\n");
     print_table("Keys and their defaults", table, count);
     table = model_config_table(&count);
     print_table("Keys of the model", table, count);
@@ -50,6 +51,13 @@ static void help_train(void)
         snprintf(title, sizeof title, "Keys of training on %s", task_table[i]->name);
         print_table(title, task_table[i]->train_table, task_table[i]->train_count);
     }
+}
+
+static void help_bench(void)
+{
+    size_t count;
+    const kv_spec *table = bench_config_table(&count);
+    print_table("Keys and their defaults; those of the model (`palimpsest help train`) work too", table, count);
 }
 
 static void help_all(void)
@@ -73,6 +81,7 @@ int cmd_help(int argc, char **argv, pal_error *err)
     printf("Sizes take K and M: 1K = 1024 tokens. Keys may be in upper or lower case.\n");
     if (found->run == cmd_train) help_train();
     if (found->run == cmd_eval || found->run == cmd_plan || found->run == cmd_report) help_eval();
+    if (found->run == cmd_bench) help_bench();
     if (found->run == cmd_list) printf("\n  weights=%-18s directory of the shipped models\n", WEIGHTS_DIR);
     return PAL_OK;
 }

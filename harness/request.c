@@ -16,7 +16,7 @@ static const kv_spec options_table[] = {
      "all, or a comma-separated list of shipped models and of paths of weights"},
     {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the shipped models"},
     {"results", KV_TEXT, AT(results), "results", 0, 0, NULL, "directory of the journal, the tables and the plots"},
-    {"batch", KV_INT, AT(batch), "8", 1, 1024, NULL,
+    {"batch", KV_INT, AT(batch), "10", 1, 1024, NULL,
      "samples run side by side; lowered to fit memory; the results do not depend on it"},
     {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL,
      "0: all processors; the results do not depend on it"},

@@ -34,12 +34,12 @@ static const kv_spec train_table[] = {
      .max = POOL_MAX_THREADS,
      .help = "0: all processors; the results do not depend on it"},
     {.key = "batch_tokens",
-     .type = KV_SIZE,
+     .type = KV_SIZES,
      .offset = AT(batch_tokens),
      .fallback = "16K",
      .min = 1,
      .max = 1 << 26,
-     .help = "tokens in a step: batch_tokens / length sequences, at least one"},
+     .help = "tokens in a step, for all lengths or one each: batch_tokens / length sequences, at least one"},
     {.key = "train_len",
      .type = KV_SIZES,
      .offset = AT(train_len),
@@ -221,6 +221,14 @@ static int read_recipe(trainer *t, const kv_pairs *pairs, pal_error *err)
     return PAL_OK;
 }
 
+/* Sequences side by side in the steps of a phase. */
+static int64_t lanes_of(const train_config *c, int64_t phase)
+{
+    const double tokens = c->batch_tokens.value[c->batch_tokens.count > 1 ? phase : 0];
+    const int64_t lanes = (int64_t)(tokens / c->train_len.value[phase]);
+    return lanes > 0 ? lanes : 1;
+}
+
 static int check_recipe(trainer *t, pal_error *err)
 {
     const train_config *c = &t->cfg;
@@ -231,6 +239,10 @@ static int check_recipe(trainer *t, pal_error *err)
         return pal_fail(err, PAL_USAGE,
                         "train_len has %lld values and train_steps %lld; give one number of steps for each length",
                         (long long)c->train_len.count, (long long)c->train_steps.count);
+    if (c->batch_tokens.count != 1 && c->batch_tokens.count != c->train_len.count)
+        return pal_fail(err, PAL_USAGE,
+                        "batch_tokens has %lld values and train_len %lld; give one, or one for each length",
+                        (long long)c->batch_tokens.count, (long long)c->train_len.count);
     for (int64_t i = 0; i < c->train_len.count; i++) {
         const int64_t length = (int64_t)c->train_len.value[i];
         if (length % t->model_cfg.segment)
@@ -243,7 +255,7 @@ static int check_recipe(trainer *t, pal_error *err)
                             "train_len=%lld exceeds the %lld tokens that %s can hold; raise context",
                             (long long)length, (long long)most, t->model_cfg.attention->name);
         PAL_TRY(t->task->train_check(t->task_cfg, length, err));
-        const int64_t lanes = c->batch_tokens / length > 0 ? c->batch_tokens / length : 1;
+        const int64_t lanes = lanes_of(c, i);
         t->total_steps += (int64_t)c->train_steps.value[i];
         t->total_tokens += c->train_steps.value[i] * (double)(lanes * length);
     }
@@ -384,10 +396,9 @@ static void close_batch(batch *b)
     free(b->states);
 }
 
-static int open_batch(trainer *t, int64_t length, batch *b, pal_error *err)
+static int open_batch(trainer *t, int64_t length, int64_t lane_count, batch *b, pal_error *err)
 {
-    *b = (batch){.length = length};
-    b->lanes = t->cfg.batch_tokens / length > 0 ? t->cfg.batch_tokens / length : 1;
+    *b = (batch){.length = length, .lanes = lane_count};
     const size_t lanes = (size_t)b->lanes, count = lanes * (size_t)length;
     const size_t segments = (size_t)(length / t->model_cfg.segment), workers = (size_t)pool_threads(t->pool);
     const uint64_t room = os_available_memory();
@@ -408,6 +419,7 @@ static int open_batch(trainer *t, int64_t length, batch *b, pal_error *err)
     b->states = aligned_alloc(ARENA_ALIGN, lanes * decoder_state_bytes(t->model));
     if (!b->tokens || !b->targets || !b->weight || !b->nll || !b->state || !b->states)
         return pal_fail(err, PAL_INTERNAL, "out of memory for a batch of %zu tokens", count);
+    memset(b->states, 0, lanes * decoder_state_bytes(t->model));
     for (size_t lane = 0; lane < lanes; lane++) b->state[lane] = b->states + lane * decoder_state_bytes(t->model);
     return window_create(&b->window, t->model, t->pool, lanes, segments, recompute, err);
 }
@@ -505,7 +517,7 @@ static int run_curriculum(trainer *t, FILE *out, pal_error *err)
         const int64_t length = (int64_t)t->cfg.train_len.value[phase],
                       steps = (int64_t)t->cfg.train_steps.value[phase];
         const int64_t begin = end;
-        const int64_t lanes = t->cfg.batch_tokens / length > 0 ? t->cfg.batch_tokens / length : 1;
+        const int64_t lanes = lanes_of(&t->cfg, phase);
         end += steps;
         const int64_t done =
             t->optimiser.step > begin ? (t->optimiser.step < end ? t->optimiser.step : end) - begin : 0;
@@ -514,7 +526,7 @@ static int run_curriculum(trainer *t, FILE *out, pal_error *err)
         if (!started) progress_start(&bar, out, t->model_cfg.attention->name, t->total_tokens, tokens, "tokens");
         started = 1;
         batch b;
-        int code = open_batch(t, length, &b, err);
+        int code = open_batch(t, length, lanes, &b, err);
         if (code == PAL_OK) code = train_phase(t, &b, end, &tokens, &bar, err);
         close_batch(&b);
         PAL_TRY(code);

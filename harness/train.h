@@ -13,8 +13,9 @@ typedef struct train_config {
     char out[KV_TEXT_MAX];  /* final weights */
     char log[KV_TEXT_MAX];  /* loss CSV */
     char init[KV_TEXT_MAX]; /* weights to start from; "" = drawn from the seed */
-    int64_t seed, threads, batch_tokens, warmup, checkpoint_every, log_every, recompute, dtype;
+    int64_t seed, threads, warmup, checkpoint_every, log_every, recompute, dtype;
     kv_list train_len, train_steps; /* the curriculum: so many steps at each length */
+    kv_list batch_tokens;           /* one for all lengths, or one each */
     double lr, lr_floor, write_penalty;
     optimiser_config optimiser;
 } train_config;

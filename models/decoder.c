@@ -226,13 +226,18 @@ size_t decoder_state_grad_reals(const decoder *d)
 void decoder_state_reset(const decoder *d, void *state)
 {
     state_header *h = state;
-    memset(state, 0, d->state_bytes); /* padding too: blocks are compared and hashed */
+    pal_error ignored;
+    uint64_t written = UINT64_MAX;
+    if (decoder_state_check(d, state, &ignored) == PAL_OK)
+        written = h->seen;
+    else
+        memset(state, 0, d->state_bytes); /* padding too: blocks are compared and hashed */
     memcpy(h->magic, state_magic, sizeof h->magic);
     h->bytes = d->state_bytes;
     h->seen = 0;
     h->shape = d->shape_hash;
     for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++)
-        d->cfg.attention->state_reset(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset));
+        d->cfg.attention->state_reset(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), written);
 }
 
 int decoder_state_check(const decoder *d, const void *state, pal_error *err)

@@ -48,6 +48,7 @@ typedef struct state_header {
 
 size_t decoder_state_bytes(const decoder *d);  /* whole block, header included */
 size_t decoder_memory_bytes(const decoder *d); /* the layers' state alone: the paper's column */
+/* Empty a block; fresh memory must be zero-filled. */
 void decoder_state_reset(const decoder *d, void *state);
 /* PAL_DATA when `state` is not a block of this model. */
 int decoder_state_check(const decoder *d, const void *state, pal_error *err);

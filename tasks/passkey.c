@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LENGTH_MAX = 64 * 1024 * 1024, GENERATE = 8, PIECES = 6 };
+enum { LENGTH_MAX = 64 * 1024 * 1024, GENERATED_MAX = 8, PIECES = 6 };
 
 typedef struct passkey_request {
     kv_list length, depths;
@@ -187,7 +187,7 @@ static uint64_t passkey_score_from(const task_sample *s)
 static size_t passkey_generate(const task_sample *s)
 {
     (void)s;
-    return GENERATE;
+    return PASSKEY_ANSWER_SIZE; /* LEN counts prompt and answer: there is no room for more */
 }
 
 static int is_digit(char c)
@@ -227,7 +227,7 @@ static void json_escape(const char *text, size_t size, char *out)
 static void write_record(const task_sample *s, const char *argmax, const char *generated, size_t generated_size,
                          char *record, size_t record_size)
 {
-    char argmax_json[6 * PASSKEY_DIGITS + 1], generated_json[6 * GENERATE + 1];
+    char argmax_json[6 * PASSKEY_DIGITS + 1], generated_json[6 * GENERATED_MAX + 1];
     json_escape(argmax, PASSKEY_DIGITS, argmax_json);
     json_escape(generated, generated_size, generated_json);
     const int size = snprintf(record, record_size,
@@ -251,8 +251,8 @@ static void passkey_score(const task_sample *s, const task_output *out, double *
         hits += out->argmax[from + i] == key[i];
         nll += out->nll[from + i];
     }
-    char argmax[PASSKEY_DIGITS + 1], generated[GENERATE + 1];
-    const size_t size = out->generated_count < GENERATE ? out->generated_count : GENERATE;
+    char argmax[PASSKEY_DIGITS + 1], generated[GENERATED_MAX + 1];
+    const size_t size = out->generated_count < GENERATED_MAX ? out->generated_count : GENERATED_MAX;
     bytes_decode(out->argmax + from, PASSKEY_DIGITS, argmax);
     bytes_decode(out->generated, size, generated);
     metric[TOKEN_ACCURACY] = (double)hits / PASSKEY_DIGITS;

@@ -69,7 +69,7 @@ static inline model_config lab_config(const char *module, const char *settings)
 {
     pal_error err = {0};
     kv_pairs pairs = {0};
-    model_config cfg;
+    model_config cfg = {0};
     snprintf(label, sizeof label, "%s %s", module, settings);
     for (char *c = label; *c; c++)
         if (*c == '\n') *c = ' ';
@@ -104,7 +104,7 @@ static inline void lab_reset(lab *l)
 {
     for (size_t lane = 0; lane < l->lanes; lane++) {
         poison(l->state[lane], l->state_reals);
-        l->module->state_reset(&l->cfg, l->layer, l->state[lane]);
+        l->module->state_reset(&l->cfg, l->layer, l->state[lane], UINT64_MAX);
         l->seen[lane] = 0;
     }
 }

@@ -3,11 +3,11 @@
 #define PAL_TEST_NUMERIC_H
 
 #include <math.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -45,7 +45,8 @@ static inline double *zero_doubles(size_t n)
 }
 
 /* |got - want| <= limit * max(|want|, magnitude) */
-static inline void expect_close(double got, double want, double magnitude, double limit, const char *what, size_t i)
+static inline void expect_close(double got, double want, double magnitude, double limit, const char *what,
+                                size_t i)
 {
     const double size = fabs(want) > magnitude ? fabs(want) : magnitude;
     if (!(fabs(got - want) <= limit * size))

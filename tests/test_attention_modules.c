@@ -291,6 +291,40 @@ static void memorizing_equations(void **unused)
     agrees_with(memorizing_oracle, "memorizing", "knn_k = 5\nknn_layer = 0\n", 0, 3);
 }
 
+/* Equal keys: the oldest entries win, also when the ring has wrapped. */
+static void oldest_of_equals(void **unused)
+{
+    (void)unused;
+    enum { ENTRIES = 24, SEGMENTS = 4, K = 3 };
+    const model_config cfg = lab_config("memorizing", "knn_entries = 24\nknn_k = 3\n");
+    lab l;
+    lab_open(&l, &cfg, 1, 1, 1, 1);
+    const size_t m = l.d_model, d = (size_t)(cfg.n_heads * cfg.d_head), part = lab_segment_reals(&l);
+    real *w = l.param[lab_param(&l, "qkv_net.weight")];
+    for (size_t i = 0; i < 3 * d; i++) /* q and k see the first half of x, v the second */
+        for (size_t j = 0; j < m; j++)
+            if ((i < 2 * d) != (j < m / 2)) w[i * m + j] = 0;
+    for (size_t h = 0; h < (size_t)cfg.n_heads; h++) l.param[lab_param(&l, "gate")][h] = 1000;
+    real *x = lab_inputs(&l, SEGMENTS, 29);
+    for (size_t t = 0; t < SEGMENTS * l.n; t++)
+        for (size_t j = 0; j < m / 2; j++) x[t * m + j] = x[j];
+    real *y = stream(&l, x, SEGMENTS);
+    for (size_t t = 2 * l.n; t < SEGMENTS * l.n; t += l.n) {
+        double *value = zero_doubles(m);
+        for (size_t r = 0; r < K; r++)
+            for (size_t j = 0; j < m; j++) value[j] += (double)x[(t - ENTRIES + r) * m + j] / K;
+        double *v = product(value, 1, m, w + 2 * d * m, d);
+        double *want = product(v, 1, d, l.param[lab_param(&l, "o_net.weight")], m);
+        expect_rows(y + t * m, want, m);
+        free(value);
+        free(v);
+        free(want);
+    }
+    release(x, SEGMENTS * part, "x");
+    release(y, SEGMENTS * part, "y");
+    lab_close(&l);
+}
+
 /* A closed gate leaves the local attention, whatever the memory holds. */
 static void closed_gate(const char *module, size_t layer, int same_as_local)
 {
@@ -564,6 +598,7 @@ int main(void)
         cmocka_unit_test(same_length_sees_mem_len),
         cmocka_unit_test(transformer_xl_refuses),
         cmocka_unit_test(memorizing_equations),
+        cmocka_unit_test(oldest_of_equals),
         cmocka_unit_test(closed_gates),
         cmocka_unit_test(search_equals_brute_force),
         cmocka_unit_test(infini_equations),

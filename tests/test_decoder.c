@@ -64,7 +64,10 @@ static void open_bench(bench *b, const model_config *cfg, int threads, int recom
     for (size_t i = 0; i < decoder_weight_reals(b->d); i++)
         decoder_weights(b->d)[i] += (real)(0.05 * rng_normal(&r));
     assert_int_equal(window_create(&b->window, b->d, b->pool, LANES, SEGMENTS, recompute, &err), PAL_OK);
-    for (int lane = 0; lane < LANES; lane++) b->state[lane] = aligned_alloc(64, decoder_state_bytes(b->d));
+    for (int lane = 0; lane < LANES; lane++) {
+        b->state[lane] = aligned_alloc(64, decoder_state_bytes(b->d));
+        memset(b->state[lane], 0, decoder_state_bytes(b->d));
+    }
     for (int i = 0; i < LANES * SEGMENTS * N; i++) {
         b->tokens[i] = (int32_t)rng_below(&r, VOCAB);
         b->targets[i] = (int32_t)rng_below(&r, VOCAB);

@@ -1,4 +1,5 @@
 /* Pool, arena, matrix products and the causal kernel against plain double oracles. */
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ typedef struct tally {
 static void count_task(void *arg, int task, int worker)
 {
     tally *t = arg;
+    if (task % 4 == 0) sched_yield(); /* so that runs would overlap if pool_run returned too early */
     atomic_fetch_add(&t->done[task], 1);
     if (worker < 0 || worker >= t->threads) atomic_fetch_add(&t->strangers, 1);
 }
@@ -34,7 +36,7 @@ static void test_pool_runs_every_task_once(void **state)
         static tally t;
         memset(&t, 0, sizeof t);
         t.threads = threads;
-        enum { RUNS = 400 };
+        enum { RUNS = 1000 };
         int expected[MANY] = {0};
         for (int run = 0; run < RUNS; run++) {
             const int tasks = run % (MANY + 1);
@@ -95,27 +97,27 @@ static pool *make_pool(int threads)
     return p;
 }
 
-static void test_gemm(void **state)
+static void check_gemm(size_t m, size_t n, size_t k, real beta)
 {
-    (void)state;
-    enum { M = 19, N = 23, K = 37, LD = 40 };
-    gemm_setup();
-    assert_true(strlen(gemm_core()) > 0);
-    real *a = random_reals(LD * LD, 1), *b = random_reals(LD * LD, 2), *c0 = random_reals(LD * LD, 3);
+    const size_t ld = 300;
+    const real alpha = (real)0.5;
+    real *a = random_reals(ld * ld, 1), *b = random_reals(ld * ld, 2), *c0 = random_reals(ld * ld, 3);
+    for (size_t i = 0; i < ld * ld; i++)
+        if (beta == 0 && i % ld < n && i / ld < m) c0[i] = (real)NAN; /* must not be read */
     for (int ta = 0; ta < 2; ta++) {
         for (int tb = 0; tb < 2; tb++) {
-            real *c = copy_reals(c0, LD * LD);
-            gemm(ta, tb, M, N, K, (real)0.5, a, LD, b, LD, (real)-2, c, LD);
-            for (size_t i = 0; i < M; i++) {
-                for (size_t j = 0; j < LD; j++) {
-                    double want = c0[i * LD + j];
-                    if (j < N) {
+            real *c = copy_reals(c0, ld * ld);
+            gemm(ta, tb, m, n, k, alpha, a, ld, b, ld, beta, c, ld);
+            for (size_t i = 0; i < ld; i++) {
+                for (size_t j = 0; j < ld; j++) {
+                    double want = c0[i * ld + j];
+                    if (i < m && j < n) {
                         double sum = 0;
-                        for (size_t k = 0; k < K; k++)
-                            sum += (double)a[ta ? k * LD + i : i * LD + k] * b[tb ? j * LD + k : k * LD + j];
-                        want = 0.5 * sum - 2 * want;
+                        for (size_t l = 0; l < k; l++)
+                            sum += (double)a[ta ? l * ld + i : i * ld + l] * b[tb ? j * ld + l : l * ld + j];
+                        want = alpha * sum + (beta == 0 ? 0 : beta * want);
                     }
-                    expect_close(c[i * LD + j], want, 10, tolerance, "gemm", i * LD + j);
+                    expect_close(c[i * ld + j], want, sqrt((double)k), tolerance, "gemm", i * ld + j);
                 }
             }
             free(c);
@@ -124,6 +126,18 @@ static void test_gemm(void **state)
     free(a);
     free(b);
     free(c0);
+}
+
+static void test_gemm(void **state)
+{
+    (void)state;
+    gemm_setup();
+    assert_true(strlen(gemm_core()) > 0);
+    check_gemm(19, 23, 37, -2);
+    check_gemm(1, 64, 64, 0);
+    check_gemm(64, 1, 130, 1);
+    check_gemm(150, 130, 270, 0);
+    check_gemm(130, 70, 140, (real)0.25);
 }
 
 /* One linear layer with its operands; leading dimensions wider than the matrices. */
@@ -196,7 +210,8 @@ static void check_linear(pool *p, rows r, size_t in, size_t out)
     }
     expect_padding(l.dx, n, in, l.ldx, 5);
 
-    real *dw0 = copy_reals(l.dw, out * in), *dbias0 = copy_reals(l.dbias, out), *alone = copy_reals(l.dw, out * in);
+    real *dw0 = copy_reals(l.dw, out * in), *dbias0 = copy_reals(l.dbias, out),
+         *alone = copy_reals(l.dw, out * in);
     linear_backward_weight(p, r, in, out, l.x, l.ldx, l.y, l.ldy, l.dw, l.dbias);
     linear_backward_weight(p, r, in, out, l.x, l.ldx, l.y, l.ldy, alone, NULL);
     assert_memory_equal(alone, l.dw, out * in * sizeof *alone);
@@ -306,7 +321,8 @@ static void bind(problem *p)
     a->ldq = a->ldk = a->ldv = a->ldq_rel = a->ldrel = p->ld;
 }
 
-static problem problem_make(size_t queries, size_t offset, size_t key_begin, size_t span, size_t d_head, int with_rel)
+static problem problem_make(size_t queries, size_t offset, size_t key_begin, size_t span, size_t d_head,
+                            int with_rel)
 {
     problem p = {.a = {.queries = queries,
                        .offset = offset,
@@ -414,7 +430,7 @@ static void check_causal(problem p)
     const causal_args *a = &p.a;
     const size_t d = a->d_head, q = a->queries, stride = 3;
     real *o = random_reals(q * p.ld, 120), *lse = random_reals(q * stride, 121);
-    const size_t scratch_reals = causal_scratch(p.keys);
+    const size_t scratch_reals = causal_scratch(p.keys, p.a.d_head);
     real *scratch = random_reals(scratch_reals, 122);
     for (size_t i = 0; i < scratch_reals; i++) scratch[i] = (real)NAN;
     double *want_o = zero_doubles(q * d), *want_lse = zero_doubles(q);
@@ -490,8 +506,8 @@ static void test_causal_limits(void **state)
     (void)state;
     gemm_setup();
     for (int with_rel = 0; with_rel < 2; with_rel++) {
-        check_causal(problem_make(100, 48, 20, 0, 16, with_rel));  /* part of the cache is empty */
-        check_causal(problem_make(100, 48, 48, 0, 16, with_rel));  /* all of it */
+        check_causal(problem_make(100, 48, 20, 0, 16, with_rel));   /* part of the cache is empty */
+        check_causal(problem_make(100, 48, 48, 0, 16, with_rel));   /* all of it */
         check_causal(problem_make(128, 100, 0, 101, 16, with_rel)); /* Transformer-XL's same_length */
         check_causal(problem_make(128, 100, 60, 90, 24, with_rel));
         check_causal(problem_make(130, 0, 0, 1, 16, with_rel));   /* only itself */
@@ -507,7 +523,7 @@ static void test_causal_ignores_hidden_keys(void **state)
     gemm_setup();
     problem p = problem_make(70, 48, 20, 0, 16, 0);
     real *o = random_reals(70 * p.ld, 1), *again = random_reals(70 * p.ld, 1), lse[70];
-    real *scratch = random_reals(causal_scratch(p.keys), 2);
+    real *scratch = random_reals(causal_scratch(p.keys, p.a.d_head), 2);
     causal_forward(&p.a, o, p.ld, lse, 1, scratch);
     for (size_t i = 0; i < 20 * p.ld; i++) p.tensor[1][i] = p.tensor[2][i] = (real)NAN;
     causal_forward(&p.a, again, p.ld, lse, 1, scratch);
@@ -543,8 +559,7 @@ static void test_causal_oracle_by_differences(void **state)
         for (size_t i = 0; i < p.count[t]; i++) want += grad[t][i] * direction[i];
         for (int side = 0; side < 2; side++) {
             p.tensor[t] = copy_reals(original, p.count[t]);
-            for (size_t i = 0; i < p.count[t]; i++)
-                p.tensor[t][i] += (real)((side ? step : -step) * direction[i]);
+            for (size_t i = 0; i < p.count[t]; i++) p.tensor[t][i] += (real)((side ? step : -step) * direction[i]);
             bind(&p);
             naive_forward(&p.a, o, lse);
             for (size_t i = 0; i < 20; i++)

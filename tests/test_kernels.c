@@ -173,6 +173,26 @@ static void test_vectors(void **state)
     for_all(check_vectors);
 }
 
+static void check_transpose(const kernels *k, size_t n)
+{
+    if (n > 100) return;
+    const size_t rows = n, cols = n / 2 + 3, ldx = cols + 2, ldy = rows + 1;
+    real *x = random_reals(rows * ldx, 25), *y = random_reals(cols * ldy, 26), *y0 = random_reals(cols * ldy, 26);
+    k->transpose(y, ldy, x, ldx, rows, cols);
+    for (size_t i = 0; i < cols; i++)
+        for (size_t j = 0; j < ldy; j++)
+            assert_true(y[i * ldy + j] == (j < rows ? x[j * ldx + i] : y0[i * ldy + j]));
+    free(x);
+    free(y);
+    free(y0);
+}
+
+static void test_transpose(void **state)
+{
+    (void)state;
+    for_all(check_transpose);
+}
+
 static void check_norm(const kernels *k, size_t n)
 {
     const double eps = 1e-5;
@@ -240,8 +260,7 @@ static void check_activations(const kernels *k, size_t n)
     }
     k->relu(y, x, n);
     k->relu_backward(dx, dy, x, n);
-    for (size_t i = 0; i < n; i++)
-        assert_true(y[i] == (x[i] > 0 ? x[i] : 0) && dx[i] == (x[i] > 0 ? dy[i] : 0));
+    for (size_t i = 0; i < n; i++) assert_true(y[i] == (x[i] > 0 ? x[i] : 0) && dx[i] == (x[i] > 0 ? dy[i] : 0));
     k->elu1(y, x, n);
     k->elu1_backward(dx, dy, y, n);
     for (size_t i = 0; i < n; i++) {
@@ -420,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_softmax_extremes),
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_transpose),
         cmocka_unit_test(test_norm),
         cmocka_unit_test(test_activations),
         cmocka_unit_test(test_activation_extremes),

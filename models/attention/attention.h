@@ -74,8 +74,9 @@ typedef struct attn_module {
     int64_t (*max_tokens)(const model_config *cfg);
     size_t (*table_reals)(const model_config *cfg);
     void (*table_fill)(const model_config *cfg, real *table);
-    /* The state before the first token. */
-    void (*state_reset)(const model_config *cfg, size_t layer, real *state);
+    /* The state before the first token. `written`: tokens the state has taken since it was last reset, so that a
+     * large one need not be cleared where it is clean; UINT64_MAX: it holds anything. */
+    void (*state_reset)(const model_config *cfg, size_t layer, real *state, uint64_t written);
     void (*forward)(const attn_call *c, const real *x, real *y);
     /* x and dy [R, d_model] -> dx (written, not accumulated), c->grad, c->dstate. */
     void (*backward)(const attn_call *c, const real *x, const real *dy, real *dx);

@@ -155,7 +155,7 @@ void rope_row_backward(const model_config *cfg, const real *table, size_t positi
 
 size_t attn_heads_scratch(const model_config *cfg, size_t cached)
 {
-    return causal_scratch(cached + (size_t)cfg->segment);
+    return causal_scratch(cached + (size_t)cfg->segment, (size_t)cfg->d_head);
 }
 
 typedef struct heads_job {

@@ -78,8 +78,9 @@ static void table_fill(const model_config *cfg, real *table)
     rope_table_fill(cfg, cfg->option[ROPE_BASE].r, context_of(cfg) + (size_t)cfg->segment, table);
 }
 
-static void state_reset(const model_config *cfg, size_t layer, real *state)
+static void state_reset(const model_config *cfg, size_t layer, real *state, uint64_t written)
 {
+    (void)written;
     memset(state, 0, state_reals(cfg, layer) * sizeof *state);
 }
 

@@ -187,7 +187,7 @@ static size_t scratch_reals(const model_config *cfg, size_t layer)
 {
     (void)layer;
     const size_t n = (size_t)cfg->segment, d = (size_t)cfg->d_head;
-    return causal_scratch(n) + 4 * n * d + d * d;
+    return causal_scratch(n, d) + 4 * n * d + d * d;
 }
 
 /* Backward's shared memory: gradients of qkv, rotated q and k, features, the mix, and per-lane sums. */
@@ -227,9 +227,9 @@ static void table_fill(const model_config *cfg, real *table)
     rope_table_fill(cfg, cfg->option[ROPE_BASE].r, (size_t)cfg->segment, table);
 }
 
-static void state_reset(const model_config *cfg, size_t layer, real *state)
+static void state_reset(const model_config *cfg, size_t layer, real *state, uint64_t written)
 {
-    (void)layer;
+    (void)layer, (void)written;
     const size_t d = (size_t)cfg->d_head, stride = head_state(cfg);
     memset(state, 0, state_reals(cfg, layer) * sizeof *state);
     for (size_t h = 0; h < (size_t)cfg->n_heads; h++)
@@ -485,7 +485,7 @@ static void backward_head(void *arg, int task, int worker)
     work_area w;
     work_layout(c->cfg, c->lanes, c->work, &w);
     real *scratch = c->scratch + (size_t)worker * c->scratch_stride;
-    real *piece = scratch + causal_scratch(n); /* four times [n, d] */
+    real *piece = scratch + causal_scratch(n, d); /* four times [n, d] */
     const real *memory = v.s.state + (size_t)task * head_state(c->cfg);
     real *dmemory = c->dstate[lane] + v.head * head_state(c->cfg);
 

@@ -6,7 +6,7 @@
 #include "models/engine/real.h"
 
 /* Queries of one list (at most) and keys of one product. */
-enum { KNN_QUERIES = 128, KNN_KEYS = 1024 };
+enum { KNN_QUERIES = 256, KNN_KEYS = 512 };
 
 /* The best keys of each query so far, best first; of equal scores the key searched earlier comes first. */
 typedef struct knn_list {

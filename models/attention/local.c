@@ -50,10 +50,10 @@ static void table_fill(const model_config *cfg, real *table)
     rope_table_fill(cfg, cfg->option[ROPE_BASE].r, (size_t)cfg->segment, table);
 }
 
-static void state_reset(const model_config *cfg, size_t layer, real *state)
+static void state_reset(const model_config *cfg, size_t layer, real *state, uint64_t written)
 {
     (void)cfg;
-    (void)layer;
+    (void)layer, (void)written;
     (void)state;
 }
 

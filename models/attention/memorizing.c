@@ -220,9 +220,15 @@ static void table_fill(const model_config *cfg, real *table)
     rope_table_fill(cfg, cfg->option[ROPE_BASE].r, xl_len(cfg) + (size_t)cfg->segment, table);
 }
 
-static void state_reset(const model_config *cfg, size_t layer, real *state)
+/* Only ring entries that were written need clearing: 64K of them are tens of megabytes. */
+static void state_reset(const model_config *cfg, size_t layer, real *state, uint64_t written)
 {
-    memset(state, 0, state_reals(cfg, layer) * sizeof *state);
+    const size_t cache = kvcache_state_reals(cfg, xl_len(cfg)), half = entries(cfg) * (size_t)cfg->d_head;
+    const size_t used = written < entries(cfg) ? (size_t)written * (size_t)cfg->d_head : half;
+    memset(state, 0, cache * sizeof *state);
+    if (!is_memory_layer(cfg, layer)) return;
+    for (size_t part = 0; part < 2 * (size_t)cfg->n_heads; part++) /* keys and values of each head */
+        memset(state + cache + part * half, 0, used * sizeof *state);
 }
 
 /* ---- unit q and k ---- */

@@ -165,8 +165,9 @@ static void table_fill(const model_config *cfg, real *table)
     }
 }
 
-static void state_reset(const model_config *cfg, size_t layer, real *state)
+static void state_reset(const model_config *cfg, size_t layer, real *state, uint64_t written)
 {
+    (void)written;
     memset(state, 0, state_reals(cfg, layer) * sizeof *state);
 }
 

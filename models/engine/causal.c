@@ -5,10 +5,11 @@
 #include "models/engine/gemm.h"
 #include "models/engine/kernels.h"
 
-/* Rows of scores start on a cache line. */
-static size_t padded(size_t keys)
+/* A leading dimension of whole cache lines, and an odd number of them, so that the rows of a block do not all fall
+ * into the same few sets of the cache. */
+static size_t padded(size_t length)
 {
-    return (keys + 15) / 16 * 16;
+    return (length + 15) / 16 * 16 | 16;
 }
 
 static size_t min_size(size_t a, size_t b)
@@ -43,81 +44,103 @@ static void visible(const causal_args *a, const block *b, size_t i, size_t *lo, 
     *hi = b->row + i + a->offset + 1 - b->key;
 }
 
-size_t causal_scratch(size_t keys)
+/* The parts of scratch. Keys and the like are transposed once, [d_head, keys]: products with them as they lie are
+ * much faster than with a transposed operand (see gemm.c). */
+typedef struct workspace {
+    const kernels *kernel;
+    size_t first, ld; /* the transposes begin with key `first` */
+    real *k, *v, *rel;
+    real *p, *ds, *relative; /* [CAUSAL_BLOCK, keys] each */
+} workspace;
+
+size_t causal_scratch(size_t keys, size_t d_head)
 {
-    return 3 * CAUSAL_BLOCK * padded(keys);
+    return (3 * CAUSAL_BLOCK + 3 * d_head) * padded(keys);
 }
 
-/* The unscaled scores of a block, with the relative term; `relative` is scratch of the same size. */
-static void scores(const causal_args *a, const kernels *kernel, const block *b, real *s, real *relative)
+static workspace workspace_make(const causal_args *a, real *scratch, int with_v)
 {
-    gemm(0, 1, b->rows, b->width, a->d_head, 1, a->q + b->row * a->ldq, a->ldq, a->k + b->key * a->ldk, a->ldk, 0,
-         s, b->ld);
+    const size_t keys = a->offset + a->queries, first = first_key(a, 0), ld = padded(keys);
+    workspace w = {.kernel = kernels_get(), .first = first, .ld = ld};
+    real **const part[] = {&w.k, &w.v, &w.rel, &w.p, &w.ds, &w.relative};
+    for (size_t i = 0; i < 6; i++) {
+        *part[i] = scratch;
+        scratch += (i < 3 ? a->d_head : CAUSAL_BLOCK) * ld;
+    }
+    w.kernel->transpose(w.k, ld, a->k + first * a->ldk, a->ldk, keys - first, a->d_head);
+    if (with_v) w.kernel->transpose(w.v, ld, a->v + first * a->ldv, a->ldv, keys - first, a->d_head);
+    if (a->rel) w.kernel->transpose(w.rel, ld, a->rel, a->ldrel, keys - first, a->d_head);
+    return w;
+}
+
+/* The unscaled scores of a block, with the relative term, in w->p. */
+static void scores(const causal_args *a, const workspace *w, const block *b)
+{
+    gemm(0, 0, b->rows, b->width, a->d_head, 1, a->q + b->row * a->ldq, a->ldq, w->k + (b->key - w->first), w->ld,
+         0, w->p, b->ld);
     if (!a->rel) return;
-    gemm(0, 1, b->rows, b->width, a->d_head, 1, a->q_rel + b->row * a->ldq_rel, a->ldq_rel, a->rel, a->ldrel, 0,
-         relative, b->ld);
+    gemm(0, 0, b->rows, b->width, a->d_head, 1, a->q_rel + b->row * a->ldq_rel, a->ldq_rel, w->rel, w->ld, 0,
+         w->relative, b->ld);
     for (size_t i = 0; i < b->rows; i++) {
         size_t lo, hi;
         visible(a, b, i, &lo, &hi);
-        kernel->add_reversed(s + i * b->ld + lo, relative + i * b->ld, hi - lo);
+        w->kernel->add_reversed(w->p + i * b->ld + lo, w->relative + i * b->ld, hi - lo);
     }
 }
 
 void causal_forward(const causal_args *a, real *o, size_t ldo, real *lse, size_t lse_stride, real *scratch)
 {
-    const kernels *kernel = kernels_get();
+    const workspace w = workspace_make(a, scratch, 0);
     for (size_t row = 0; row < a->queries; row += CAUSAL_BLOCK) {
         const block b = block_at(a, row);
-        real *s = scratch;
-        scores(a, kernel, &b, s, scratch + CAUSAL_BLOCK * b.ld);
+        scores(a, &w, &b);
         for (size_t i = 0; i < b.rows; i++) {
             size_t lo, hi;
             visible(a, &b, i, &lo, &hi);
-            lse[(row + i) * lse_stride] = kernel->softmax(s + i * b.ld, lo, hi, b.width, a->scale);
+            lse[(row + i) * lse_stride] = w.kernel->softmax(w.p + i * b.ld, lo, hi, b.width, a->scale);
         }
-        gemm(0, 0, b.rows, a->d_head, b.width, 1, s, b.ld, a->v + b.key * a->ldv, a->ldv, 0, o + row * ldo, ldo);
+        gemm(0, 0, b.rows, a->d_head, b.width, 1, w.p, b.ld, a->v + b.key * a->ldv, a->ldv, 0, o + row * ldo, ldo);
     }
 }
 
 /* Gradient of the relative term: ds by distance instead of by key, then through q_rel . rel. */
-static void relative_backward(const causal_args *a, const causal_grads *g, const kernels *kernel, const block *b,
-                              const real *ds, real *by_distance)
+static void relative_backward(const causal_args *a, const causal_grads *g, const workspace *w, const block *b)
 {
     for (size_t i = 0; i < b->rows; i++) {
         size_t lo, hi;
         visible(a, b, i, &lo, &hi);
-        real *row = by_distance + i * b->ld;
+        real *row = w->relative + i * b->ld;
         memset(row, 0, b->width * sizeof *row);
-        kernel->add_reversed(row, ds + i * b->ld + lo, hi - lo);
+        w->kernel->add_reversed(row, w->ds + i * b->ld + lo, hi - lo);
     }
-    gemm(0, 0, b->rows, a->d_head, b->width, 1, by_distance, b->ld, a->rel, a->ldrel, 1,
+    gemm(0, 0, b->rows, a->d_head, b->width, 1, w->relative, b->ld, a->rel, a->ldrel, 1,
          g->dq_rel + b->row * g->lddq_rel, g->lddq_rel);
-    gemm(1, 0, b->width, a->d_head, b->rows, 1, by_distance, b->ld, a->q_rel + b->row * a->ldq_rel, a->ldq_rel, 1,
+    gemm(1, 0, b->width, a->d_head, b->rows, 1, w->relative, b->ld, a->q_rel + b->row * a->ldq_rel, a->ldq_rel, 1,
          g->drel, g->lddrel);
 }
 
 void causal_backward(const causal_args *a, const causal_grads *g, real *scratch)
 {
-    const kernels *kernel = kernels_get();
+    const workspace w = workspace_make(a, scratch, 1);
     for (size_t row = 0; row < a->queries; row += CAUSAL_BLOCK) {
         const block b = block_at(a, row);
-        real *p = scratch, *ds = p + CAUSAL_BLOCK * b.ld, *relative = ds + CAUSAL_BLOCK * b.ld;
         const real *d_o = g->d_o + row * g->ldd_o, *o = g->o + row * g->ldo;
-        scores(a, kernel, &b, p, relative);
-        gemm(0, 1, b.rows, b.width, a->d_head, 1, d_o, g->ldd_o, a->v + b.key * a->ldv, a->ldv, 0, ds, b.ld);
+        scores(a, &w, &b);
+        gemm(0, 0, b.rows, b.width, a->d_head, 1, d_o, g->ldd_o, w.v + (b.key - w.first), w.ld, 0, w.ds, b.ld);
         for (size_t i = 0; i < b.rows; i++) {
             size_t lo, hi;
             visible(a, &b, i, &lo, &hi);
-            kernel->softmax_again(p + i * b.ld, lo, hi, b.width, a->scale, g->lse[(row + i) * g->lse_stride]);
+            real *p = w.p + i * b.ld;
+            w.kernel->softmax_again(p, lo, hi, b.width, a->scale, g->lse[(row + i) * g->lse_stride]);
             /* dot(p, dp) = dot(o, d_o), because o = p V */
-            const real dot = kernel->dot(d_o + i * g->ldd_o, o + i * g->ldo, a->d_head);
-            kernel->softmax_backward(ds + i * b.ld, p + i * b.ld, b.width, a->scale, dot);
+            const real dot = w.kernel->dot(d_o + i * g->ldd_o, o + i * g->ldo, a->d_head);
+            w.kernel->softmax_backward(w.ds + i * b.ld, p, b.width, a->scale, dot);
         }
-        gemm(1, 0, b.width, a->d_head, b.rows, 1, p, b.ld, d_o, g->ldd_o, 1, g->dv + b.key * g->lddv, g->lddv);
-        gemm(1, 0, b.width, a->d_head, b.rows, 1, ds, b.ld, a->q + row * a->ldq, a->ldq, 1,
+        gemm(1, 0, b.width, a->d_head, b.rows, 1, w.p, b.ld, d_o, g->ldd_o, 1, g->dv + b.key * g->lddv, g->lddv);
+        gemm(1, 0, b.width, a->d_head, b.rows, 1, w.ds, b.ld, a->q + row * a->ldq, a->ldq, 1,
              g->dk + b.key * g->lddk, g->lddk);
-        gemm(0, 0, b.rows, a->d_head, b.width, 1, ds, b.ld, a->k + b.key * a->ldk, a->ldk, 1,
+        gemm(0, 0, b.rows, a->d_head, b.width, 1, w.ds, b.ld, a->k + b.key * a->ldk, a->ldk, 1,
              g->dq + row * g->lddq, g->lddq);
-        if (a->rel) relative_backward(a, g, kernel, &b, ds, relative);
+        if (a->rel) relative_backward(a, g, &w, &b);
     }
 }

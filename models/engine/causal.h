@@ -23,7 +23,7 @@ typedef struct causal_args {
 } causal_args;
 
 /* Scratch reals that forward and backward need for keys = offset + queries. */
-size_t causal_scratch(size_t keys);
+size_t causal_scratch(size_t keys, size_t d_head);
 
 /* o[queries, d_head] (ld ldo); lse[queries] with stride lse_stride. */
 void causal_forward(const causal_args *a, real *o, size_t ldo, real *lse, size_t lse_stride, real *scratch);

@@ -11,14 +11,27 @@
 #define CBLAS_GEMM cblas_sgemm
 #endif
 
-/* The largest sides of one call's block: big enough for BLAS to amortise its packing, small enough that one lane of
- * 512 rows gives a few tasks. A single block is halved when the halves are still worth a call. */
+/* The largest sides of a task's block: big enough to amortise packing, small enough that one lane of 512 rows
+ * gives a few tasks. A single block is halved when the halves are still worth a task. */
 enum {
     BLOCK_ROWS = 256,
     BLOCK_COLS = 512,
     BLOCK_WEIGHT = 512, /* both sides of a block of dW, whose inner dimension is long */
     HALF_COLS = 192,
     HALF_WEIGHT = 64
+};
+
+/* Since 0.3.17 OpenBLAS's Skylake-X family multiplies matrices of up to 10^6 multiply-adds as they lie, without
+ * packing them: the fastest way it has, as long as B is not transposed. Products are cut to these sides for it.
+ * A panel of B (inner x cols) stays in the first-level cache. Rows of X longer than DIRECT_LONGEST are better
+ * packed: they would be fetched in pieces too short for the hardware to read ahead. */
+enum {
+    DIRECT_COLS = 64,
+    DIRECT_ROWS = 64,
+    DIRECT_INNER = 128,
+    DIRECT_ROWS_TA = 128,
+    DIRECT_INNER_TA = 64,
+    DIRECT_LONGEST = 512
 };
 
 void gemm_setup(void)
@@ -31,11 +44,41 @@ const char *gemm_core(void)
     return openblas_get_corename();
 }
 
-void gemm(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda, const real *b,
-          size_t ldb, real beta, real *c, size_t ldc)
+static int has_direct(void)
+{
+    const char *core = gemm_core();
+    return strcmp(core, "SkylakeX") == 0 || strcmp(core, "Cooperlake") == 0 || strcmp(core, "SapphireRapids") == 0;
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static void blas(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda,
+                 const real *b, size_t ldb, real beta, real *c, size_t ldc)
 {
     CBLAS_GEMM(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m, (int)n,
                (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+}
+
+void gemm(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda, const real *b,
+          size_t ldb, real beta, real *c, size_t ldc)
+{
+    if (tb || k == 0 || !has_direct()) {
+        blas(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+        return;
+    }
+    const size_t rows_step = ta ? DIRECT_ROWS_TA : DIRECT_ROWS, inner_step = ta ? DIRECT_INNER_TA : DIRECT_INNER;
+    for (size_t inner = 0; inner < k; inner += inner_step) {
+        for (size_t col = 0; col < n; col += DIRECT_COLS) {
+            for (size_t row = 0; row < m; row += rows_step) {
+                blas(ta, 0, min_size(rows_step, m - row), min_size(DIRECT_COLS, n - col),
+                     min_size(inner_step, k - inner), alpha, a + (ta ? inner * lda + row : row * lda + inner), lda,
+                     b + inner * ldb + col, ldb, inner ? 1 : beta, c + row * ldc + col, ldc);
+            }
+        }
+    }
 }
 
 /* `total` cut into equal blocks of at most `largest`; the size is a multiple of 16 and the last may be short. */
@@ -60,6 +103,7 @@ static size_t split_length(const split *s, size_t index)
 /* One product Y = X op(W) + (bias or old Y), in tasks of row block x column block. */
 typedef struct product {
     split row, col;
+    const kernels *kernel;
     size_t lane_rows, inner;
     const real *x, *w, *bias;
     size_t ldx, ldw;
@@ -67,6 +111,26 @@ typedef struct product {
     real *y;
     size_t ldy;
 } product;
+
+/* C[m,n] = A[m,inner] op(W) + beta C, through copies of W's panels that lie as direct products want them. */
+static void product_direct(const product *p, size_t m, size_t n, const real *a, const real *w, real beta, real *c)
+{
+    _Alignas(64) real panel[DIRECT_INNER * DIRECT_COLS];
+    for (size_t inner = 0; inner < p->inner; inner += DIRECT_INNER) {
+        const size_t depth = min_size(DIRECT_INNER, p->inner - inner);
+        for (size_t col = 0; col < n; col += DIRECT_COLS) {
+            const size_t cols = min_size(DIRECT_COLS, n - col);
+            if (p->transpose_w) {
+                p->kernel->transpose(panel, DIRECT_COLS, w + col * p->ldw + inner, p->ldw, cols, depth);
+            } else {
+                for (size_t i = 0; i < depth; i++)
+                    memcpy(panel + i * DIRECT_COLS, w + (inner + i) * p->ldw + col, cols * sizeof *panel);
+            }
+            gemm(0, 0, m, cols, depth, 1, a + inner, p->ldx, panel, DIRECT_COLS, inner ? 1 : beta, c + col,
+                 p->ldy);
+        }
+    }
+}
 
 static void product_task(void *arg, int task, int worker)
 {
@@ -76,16 +140,21 @@ static void product_task(void *arg, int task, int worker)
     const size_t lane = row_block / p->row.count, in_lane = row_block % p->row.count;
     const size_t row = lane * p->lane_rows + in_lane * p->row.size, m = split_length(&p->row, in_lane);
     const size_t col = col_block * p->col.size, n = split_length(&p->col, col_block);
+    const real *x = p->x + row * p->ldx, *w = p->w + (p->transpose_w ? col * p->ldw : col);
+    const real beta = p->bias || p->accumulate ? 1 : 0;
     real *y = p->y + row * p->ldy + col;
     if (p->bias) {
         for (size_t i = 0; i < m; i++) memcpy(y + i * p->ldy, p->bias + col, n * sizeof *y);
     }
-    gemm(0, p->transpose_w, m, n, p->inner, 1, p->x + row * p->ldx, p->ldx,
-         p->w + (p->transpose_w ? col * p->ldw : col), p->ldw, p->bias || p->accumulate ? 1 : 0, y, p->ldy);
+    if (p->inner <= DIRECT_LONGEST && has_direct())
+        product_direct(p, m, n, x, w, beta, y);
+    else
+        blas(0, p->transpose_w, m, n, p->inner, 1, x, p->ldx, w, p->ldw, beta, y, p->ldy);
 }
 
 static void product_run(pool *workers, rows r, size_t cols, product *p)
 {
+    p->kernel = kernels_get();
     p->lane_rows = r.rows;
     p->row = split_make(r.rows, BLOCK_ROWS);
     p->col = split_make(cols, BLOCK_COLS);
@@ -96,30 +165,17 @@ static void product_run(pool *workers, rows r, size_t cols, product *p)
 void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, const real *w,
                     const real *bias, real *y, size_t ldy)
 {
-    product y_is = {.inner = in,
-                    .x = x,
-                    .ldx = ldx,
-                    .w = w,
-                    .ldw = in,
-                    .transpose_w = 1,
-                    .bias = bias,
-                    .y = y,
-                    .ldy = ldy};
-    product_run(p, r, out, &y_is);
+    product job = {
+        .inner = in, .x = x, .ldx = ldx, .w = w, .ldw = in, .transpose_w = 1, .bias = bias, .y = y, .ldy = ldy};
+    product_run(p, r, out, &job);
 }
 
 void linear_backward_input(pool *p, rows r, size_t in, size_t out, const real *dy, size_t lddy, const real *w,
                            real *dx, size_t lddx, int accumulate)
 {
-    product dx_is = {.inner = out,
-                     .x = dy,
-                     .ldx = lddy,
-                     .w = w,
-                     .ldw = in,
-                     .accumulate = accumulate,
-                     .y = dx,
-                     .ldy = lddx};
-    product_run(p, r, in, &dx_is);
+    product job = {
+        .inner = out, .x = dy, .ldx = lddy, .w = w, .ldw = in, .accumulate = accumulate, .y = dx, .ldy = lddx};
+    product_run(p, r, in, &job);
 }
 
 /* dW in tasks of blocks of dW; each sums over all rows of all lanes. */
@@ -159,21 +215,21 @@ static void weight_task(void *arg, int task, int worker)
 void linear_backward_weight(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, const real *dy,
                             size_t lddy, real *dw, real *dbias)
 {
-    weight_product w = {.kernel = kernels_get(),
-                        .out = split_make(out, BLOCK_WEIGHT),
-                        .in = split_make(in, BLOCK_WEIGHT),
-                        .r = r,
-                        .x = x,
-                        .ldx = ldx,
-                        .dy = dy,
-                        .lddy = lddy,
-                        .dw = dw,
-                        .dbias = dbias};
-    if (w.out.count * w.in.count == 1) {
+    weight_product job = {.kernel = kernels_get(),
+                          .out = split_make(out, BLOCK_WEIGHT),
+                          .in = split_make(in, BLOCK_WEIGHT),
+                          .r = r,
+                          .x = x,
+                          .ldx = ldx,
+                          .dy = dy,
+                          .lddy = lddy,
+                          .dw = dw,
+                          .dbias = dbias};
+    if (job.out.count * job.in.count == 1) {
         if (out > in && out >= 2 * HALF_WEIGHT)
-            w.out = split_make(out, (out + 1) / 2);
+            job.out = split_make(out, (out + 1) / 2);
         else if (in >= 2 * HALF_WEIGHT)
-            w.in = split_make(in, (in + 1) / 2);
+            job.in = split_make(in, (in + 1) / 2);
     }
-    pool_run(p, (int)(w.out.count * w.in.count), weight_task, &w);
+    pool_run(p, (int)(job.out.count * job.in.count), weight_task, &job);
 }

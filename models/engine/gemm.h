@@ -1,6 +1,6 @@
-/* Matrix products over single-threaded OpenBLAS in blocks whose size depends on shapes alone, never on the number
- * of threads or lanes: SGEMM's bits depend on the rows in a call, so this keeps them. Weights are [out, in] (as in
- * PyTorch's Linear); matrices are row-major with a leading dimension where one is given. */
+/* Matrix products over single-threaded OpenBLAS in blocks whose size depends on shapes (and on gemm_core) alone,
+ * never on the number of threads or lanes: SGEMM's bits depend on the rows in a call, so this keeps them. Weights
+ * are [out, in] (as in PyTorch's Linear); matrices are row-major with a leading dimension where one is given. */
 #ifndef PAL_GEMM_H
 #define PAL_GEMM_H
 
@@ -12,7 +12,8 @@ void gemm_setup(void);
 /* The BLAS kernels in use ("SkylakeX"); they choose the bits, so results record them. */
 const char *gemm_core(void);
 
-/* C[m,n] = alpha op(A) op(B) + beta C, on the calling thread. ta/tb: nonzero to transpose. */
+/* C[m,n] = alpha op(A) op(B) + beta C, on the calling thread. ta/tb: nonzero to transpose. A transposed B costs
+ * up to twice the time. */
 void gemm(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda, const real *b,
           size_t ldb, real beta, real *c, size_t ldc);
 

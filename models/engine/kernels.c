@@ -45,8 +45,8 @@ typedef struct partials {
     vec part[PARTS];
 } partials;
 
-/* Run the body for i = 0, WIDTH, ... with `left` elements there (a constant WIDTH but in the last, partial vector, so
- * that full vectors compile to plain loads and stores) and `part`, the partials that element i belongs to. */
+/* Run the body for i = 0, WIDTH, ... with `left` elements there (a constant WIDTH but in the last, partial vector,
+ * so that full vectors compile to plain loads and stores) and `part`, the partials that element i belongs to. */
 #define FOR_VECTORS(n, ...)                                                                                       \
     do {                                                                                                          \
         const size_t whole_ = (n) / LANES * LANES;                                                                \
@@ -180,9 +180,9 @@ INLINE vec exponential(vec x)
     return r;
 }
 #else
-/* 2^n e^r with n = round(x / ln 2) and |r| <= ln(2)/2; e^r = 1 + r + r^2 P(r), P the minimax polynomial of relative
- * error 3e-9. ln 2 is split so that n times its leading part is exact. Adding 1.5 * 2^23 rounds to an integer
- * and leaves it in the low bits; n = -127 makes the scale factor's bits 0. */
+/* 2^n e^r with n = round(x / ln 2) and |r| <= ln(2)/2; e^r = 1 + r + r^2 P(r), P the minimax polynomial of
+ * relative error 3e-9. ln 2 is split so that n times its leading part is exact. Adding 1.5 * 2^23 rounds to an
+ * integer and leaves it in the low bits; n = -127 makes the scale factor's bits 0. */
 INLINE vec exponential(vec x)
 {
     const float round_shift = 12582912.0f;

@@ -134,8 +134,9 @@ def save_safetensors(path, tensors, metadata):
 
 
 def main():
-    here = pathlib.Path(__file__).resolve().parent
-    path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here.parent / "golden/transformer_xl.safetensors"
+    path = pathlib.Path(__file__).resolve().parent.parent / "golden/transformer_xl.safetensors"
+    if len(sys.argv) > 1:
+        path = pathlib.Path(sys.argv[1])
     torch.set_num_threads(1)
     weights, tokens = make_weights()
     out = dict(weights, tokens=tokens.to(torch.int32))
