@@ -45,7 +45,7 @@ BINARY = $(B)/palimpsest
 # Suites: every tests/test_*.c. Those named here are also built with doubles for gradient checks; the fast ones
 # also run under the sanitizers and valgrind.
 SUITES := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
-DOUBLE_SUITES = attention decoder engine
+DOUBLE_SUITES = attention attention_modules decoder engine kernels
 FAST_SUITES = base checkpoint cli config decoder eval journal kernels keyval optimiser passkey passkey_train report \
     safetensors stats train
 # Too slow there, or (cli) all its work is in processes that valgrind would not follow.
@@ -57,7 +57,7 @@ SUITE_LIMIT = 300
 
 # ---- Words for the binary: every variable given on make's command line, as key=value ----
 
-BUILD_VARIABLES = CC B OPT NOT_VALGRIND WERROR NATIVE VARIANT CFLAGS LDFLAGS V Q SUITE_LIMIT FAST_SUITES DOUBLE_SUITES WITH
+BUILD_VARIABLES = CC B OPT NOT_VALGRIND WERROR NATIVE VARIANT CFLAGS LDFLAGS V Q PEER_PYTHON MODELS SUITE_LIMIT FAST_SUITES DOUBLE_SUITES WITH
 lower = $(shell printf %s '$(1)' | tr A-Z a-z)
 given = $(foreach v,$(filter-out $(BUILD_VARIABLES) -%,$(.VARIABLES)),$(if $(findstring command line,$(origin $(v))),$(v)))
 WORDS = $(foreach v,$(sort $(given)),'$(call lower,$(v))=$($(v))')
@@ -67,7 +67,7 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # ---- Targets ----
 
-.PHONY: all deps eval train plan report test bench plots format check-format asan ubsan tsan valgrind double clean \
+.PHONY: all deps eval train weights plan report test bench peer plots format check-format asan ubsan tsan valgrind double clean \
     help suites run-suites FORCE
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
@@ -82,6 +82,8 @@ help:
 	@echo 'make               build build/palimpsest'
 	@echo 'make deps          install what is missing and nothing else'
 	@echo 'make train CONFIG=...  train a model; make plan, make report, make bench: see `build/palimpsest help`'
+	@echo 'make weights       train all shipped weights by their recipes (hours); what is there is left alone'
+	@echo 'make peer          the model of `make bench` in PyTorch, to compare with'
 	@echo 'make plots         draw the plots again from results/*.csv'
 	@echo 'make asan | ubsan | tsan | valgrind   the fast suites under a checker'
 	@echo 'make double        the gradient suites in a double-precision build'
@@ -100,6 +102,25 @@ train plan report bench: WITH = build
 train plan report bench: deps
 	@$(MAKE) $(JOBS) $(BINARY)
 	@$(BINARY) $@ $(WORDS)
+
+# The shipped weights, by the committed recipes: two stages each.
+MODELS = infini-linear infini-delta infini-gated transformer-xl memorizing
+weights: WITH = build
+weights: deps
+	@$(MAKE) $(JOBS) $(BINARY)
+	@mkdir -p results/training
+	@set -e; for m in $(MODELS); do \
+	    $(BINARY) train config=models/configs/passkey-short.conf,models/configs/passkey-$$m.conf \
+	        out=$(B)/$$m-short.safetensors log=results/training/$$m-short.csv; \
+	    $(BINARY) train config=models/configs/passkey-long.conf,models/configs/passkey-$$m.conf \
+	        init=$(B)/$$m-short.safetensors out=models/weights/$$m.safetensors log=results/training/$$m.csv; done
+
+PEER_PYTHON = /usr/bin/python3
+peer:
+	@$(PEER_PYTHON) -c 'import torch' 2>/dev/null || { echo 'PyTorch is missing; type: sudo apt-get install -y \
+	python3-torch libopenblas0-openmp libtcmalloc-minimal4'; exit 1; }
+	@for run in 'train --batch 8' 'eval --batch 1' 'eval --batch 8'; do \
+	    $(PEER_PYTHON) tests/peer/infini_torch.py --mode $$run --seconds 15 || exit 1; done
 
 test: WITH = build test
 test: deps

@@ -76,12 +76,12 @@ static const kv_spec train_table[] = {
      .max = 1e9,
      .help = "steps of linear warm-up"},
     {.key = "write_penalty",
-     .type = KV_REAL,
+     .type = KV_REALS,
      .offset = AT(write_penalty),
      .fallback = "0",
      .min = 0,
      .max = 100,
-     .help = "weight of the mean opening of the write gates in the loss (infini-gated)"},
+     .help = "weight of the write gates' mean opening in the loss (infini-gated), for all lengths or one each"},
     {.key = "recompute",
      .type = KV_CHOICE,
      .offset = AT(recompute),
@@ -221,12 +221,25 @@ static int read_recipe(trainer *t, const kv_pairs *pairs, pal_error *err)
     return PAL_OK;
 }
 
+/* A setting's value in a phase of the curriculum: one value for all, or one each. */
+static double in_phase(const kv_list *list, int64_t phase)
+{
+    return list->value[list->count > 1 ? phase : 0];
+}
+
 /* Sequences side by side in the steps of a phase. */
 static int64_t lanes_of(const train_config *c, int64_t phase)
 {
-    const double tokens = c->batch_tokens.value[c->batch_tokens.count > 1 ? phase : 0];
-    const int64_t lanes = (int64_t)(tokens / c->train_len.value[phase]);
+    const int64_t lanes = (int64_t)(in_phase(&c->batch_tokens, phase) / c->train_len.value[phase]);
     return lanes > 0 ? lanes : 1;
+}
+
+static int check_phases(const train_config *c, const char *key, const kv_list *list, int one_is_enough,
+                        pal_error *err)
+{
+    if (list->count == c->train_len.count || (one_is_enough && list->count == 1)) return PAL_OK;
+    return pal_fail(err, PAL_USAGE, "%s has %lld values and train_len %lld; give %sone for each length", key,
+                    (long long)list->count, (long long)c->train_len.count, one_is_enough ? "one, or " : "");
 }
 
 static int check_recipe(trainer *t, pal_error *err)
@@ -235,14 +248,9 @@ static int check_recipe(trainer *t, pal_error *err)
     if (!c->out[0])
         return pal_fail(err, PAL_USAGE,
                         "out= is missing: name the file for the weights, e.g. out=model.safetensors");
-    if (c->train_len.count != c->train_steps.count || c->train_len.count == 0)
-        return pal_fail(err, PAL_USAGE,
-                        "train_len has %lld values and train_steps %lld; give one number of steps for each length",
-                        (long long)c->train_len.count, (long long)c->train_steps.count);
-    if (c->batch_tokens.count != 1 && c->batch_tokens.count != c->train_len.count)
-        return pal_fail(err, PAL_USAGE,
-                        "batch_tokens has %lld values and train_len %lld; give one, or one for each length",
-                        (long long)c->batch_tokens.count, (long long)c->train_len.count);
+    PAL_TRY(check_phases(c, "train_steps", &c->train_steps, 0, err));
+    PAL_TRY(check_phases(c, "batch_tokens", &c->batch_tokens, 1, err));
+    PAL_TRY(check_phases(c, "write_penalty", &c->write_penalty, 1, err));
     for (int64_t i = 0; i < c->train_len.count; i++) {
         const int64_t length = (int64_t)c->train_len.value[i];
         if (length % t->model_cfg.segment)
@@ -267,14 +275,24 @@ static int check_recipe(trainer *t, pal_error *err)
     return PAL_OK;
 }
 
-/* The whole recipe as metadata: with the config it is all that is needed to make the weights again. */
+/* What does not shape the weights; `init` is identified by its digest. */
+static int shapes_nothing(const char *key)
+{
+    static const char *const keys[] = {"threads",   "recompute",       "out", "log", "init",
+                                       "log_every", "checkpoint_every"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (strcmp(key, keys[i]) == 0) return 1;
+    return 0;
+}
+
+/* The whole recipe as metadata: with the config it is all that is needed to make the same file again. */
 static int describe(trainer *t, pal_error *err)
 {
     size_t count;
     const kv_spec *table = train_config_table(&count);
     char text[KV_TEXT_MAX];
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(table[i].key, "threads") == 0 || strcmp(table[i].key, "recompute") == 0) continue;
+        if (shapes_nothing(table[i].key)) continue;
         kv_get(&table[i], &t->cfg, text, sizeof text);
         PAL_TRY(kv_pairs_add(&t->metadata, table[i].key, text, "recipe", err));
     }
@@ -377,6 +395,7 @@ static int load_start(trainer *t, pal_error *err)
 
 typedef struct batch {
     int64_t length, lanes;
+    double write_penalty;
     int32_t *tokens, *targets;
     float *weight;
     double *nll;
@@ -396,9 +415,12 @@ static void close_batch(batch *b)
     free(b->states);
 }
 
-static int open_batch(trainer *t, int64_t length, int64_t lane_count, batch *b, pal_error *err)
+static int open_batch(const trainer *t, int64_t phase, batch *b, pal_error *err)
 {
-    *b = (batch){.length = length, .lanes = lane_count};
+    const int64_t length = (int64_t)t->cfg.train_len.value[phase];
+    *b = (batch){.length = length,
+                 .lanes = lanes_of(&t->cfg, phase),
+                 .write_penalty = in_phase(&t->cfg.write_penalty, phase)};
     const size_t lanes = (size_t)b->lanes, count = lanes * (size_t)length;
     const size_t segments = (size_t)(length / t->model_cfg.segment), workers = (size_t)pool_threads(t->pool);
     const uint64_t room = os_available_memory();
@@ -458,7 +480,7 @@ static int train_step(trainer *t, batch *b, int64_t step, double *lr, log_row *r
     }
     memset(t->grad, 0, decoder_weight_reals(t->model) * sizeof *t->grad);
     const double loss = window_step(b->window, (size_t)(b->length / t->model_cfg.segment), b->tokens, b->targets,
-                                    b->weight, b->state, t->grad, t->cfg.write_penalty, b->nll);
+                                    b->weight, b->state, t->grad, b->write_penalty, b->nll);
     *lr = schedule_lr(step, t->cfg.warmup, t->total_steps, t->cfg.lr, t->cfg.lr_floor);
     const double norm = optimiser_step(&t->optimiser, t->model, t->pool, t->grad, *lr);
     if (!isfinite(norm) || !isfinite(loss))
@@ -526,7 +548,7 @@ static int run_curriculum(trainer *t, FILE *out, pal_error *err)
         if (!started) progress_start(&bar, out, t->model_cfg.attention->name, t->total_tokens, tokens, "tokens");
         started = 1;
         batch b;
-        int code = open_batch(t, length, lanes, &b, err);
+        int code = open_batch(t, phase, &b, err);
         if (code == PAL_OK) code = train_phase(t, &b, end, &tokens, &bar, err);
         close_batch(&b);
         PAL_TRY(code);

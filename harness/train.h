@@ -16,7 +16,8 @@ typedef struct train_config {
     int64_t seed, threads, warmup, checkpoint_every, log_every, recompute, dtype;
     kv_list train_len, train_steps; /* the curriculum: so many steps at each length */
     kv_list batch_tokens;           /* one for all lengths, or one each */
-    double lr, lr_floor, write_penalty;
+    kv_list write_penalty;          /* likewise */
+    double lr, lr_floor;
     optimiser_config optimiser;
 } train_config;
 

@@ -49,8 +49,7 @@ int model_config_knows(const struct attn_module *attention, const char *key)
 static int find_attention(model_config *cfg, const kv_pairs *pairs, pal_error *err)
 {
     PAL_TRY(kv_apply(shared_rows, 1, cfg, pairs, err));
-    for (const attn_module *const *row = attn_table; *row; row++)
-        if (strcasecmp((*row)->name, cfg->attention_name) == 0) cfg->attention = *row;
+    cfg->attention = attn_find(cfg->attention_name);
     if (cfg->attention) {
         memset(cfg->attention_name, 0, sizeof cfg->attention_name);
         memcpy(cfg->attention_name, cfg->attention->name, strlen(cfg->attention->name)); /* one spelling */

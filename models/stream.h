@@ -13,13 +13,12 @@ size_t stream_bytes(const decoder *d, size_t workers, size_t lanes);
 /* All lanes back to the empty state. */
 void stream_reset(stream *s);
 
-/* What a feed hands back for each position it read: the loss of the NEXT token and the model's own choice for it.
- */
+/* What a feed hands back for each token it could score: the token's position in the stream, its loss given the
+ * tokens before it, and the model's own choice in its place. */
 typedef void stream_sink(void *arg, size_t lane, uint64_t position, double nll, int32_t argmax);
 
-/* Append count tokens to every lane: tokens[lane * stride + i]. Positions below `score_from` are read without
- * computing logits. A position's score is delivered once its target (the next token) is known, so the last
- * position fed is scored by the next feed. sink may be NULL when nothing is scored. */
+/* Append count tokens to every lane: tokens[lane * stride + i]. Tokens at positions below `score_from` are read
+ * without computing logits. sink may be NULL when nothing is scored. */
 void stream_feed(stream *s, const int32_t *tokens, size_t stride, size_t count, uint64_t score_from,
                  stream_sink *sink, void *arg);
 /* Deliver what is still buffered (the tail segment is padded and masked). */

@@ -87,6 +87,7 @@ typedef struct attn_module {
 
 /* All modules, NULL-terminated. */
 extern const attn_module *const attn_table[];
+/* The row of `name`, whatever its case, or NULL. */
 const attn_module *attn_find(const char *name);
 
 #endif

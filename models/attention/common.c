@@ -237,3 +237,8 @@ void attn_heads_backward(const attn_call *c, const attn_heads *a, const attn_hea
     heads_job j = {c, a, g};
     pool_run(c->pool, (int)(c->lanes * (size_t)c->cfg->n_heads), heads_task, &j);
 }
+
+real attn_sigmoid(real x)
+{
+    return (real)(1.0 / (1.0 + exp(-(double)x)));
+}

@@ -23,6 +23,9 @@ size_t attn_carve(real *base, const size_t *part, size_t count, real **at);
 /* A window of the newest `length` rows, oldest first: append `count` rows (ld ldrow), dropping the oldest. */
 void attn_shift_in(real *window, size_t length, const real *row, size_t ldrow, size_t count, size_t cols);
 
+/* 1 / (1 + exp(-x)), computed in double. */
+real attn_sigmoid(real x);
+
 /* dst[0..count) = 0, in parallel. */
 void attn_zero(const attn_call *c, real *dst, size_t count);
 /* dst[j] += sum of src[i, j] (ld ldsrc) over `count` rows in order. */

@@ -4,12 +4,13 @@
  *   read    A_mem = phi(Q) M_{s-1} / (phi(Q) z_{s-1} + eps)                                  (equation 7)
  *   linear  M_s = M_{s-1} + phi(K)^T V                        z_s = z_{s-1} + sum_t phi(K_t)  (equation 8)
  *   delta   M_s = M_{s-1} + phi(K)^T (V - phi(K) M_{s-1} / (phi(K) z_{s-1} + eps)), z as above  (equation 9)
- *   mix     A = sigmoid(beta) A_mem + (1 - sigmoid(beta)) A_dot                               (equation 10)
+ *   mix     A = sigmoid(beta) A_mem + (1 - sigmoid(beta)) A_dot                               (equation
+ * 10)
  *
  * The memory sees q and k without position embedding, the local attention sees them rotated. The segment is read
  * against M_{s-1} before it is written. infini-gated is ours, not the paper's: the linear update with a write gate
- * w = clamp(1.2 sigmoid(w_write x + b) - 0.1, 0, 1) per token and head that scales phi(K) and can be exactly zero,
- * so that a token may leave the memory untouched. */
+ * w = clamp(1.2 sigmoid(w_write x + b) - 0.1, 0, 1) per token and head that scales phi(K) and can be exactly
+ * zero, so that a token may leave the memory untouched. */
 #include "models/attention/common.h"
 #include "models/attention/modules.h"
 #include "models/engine/causal.h"
@@ -18,75 +19,29 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    FEATURE,
-    EPS,
-    Z_INIT,
-    Z_RULE,
-    FIRST_SEGMENT,
-    GATE_INIT,
-    ROPE_BASE,
-    BASE_OPTIONS,
-    WRITE_INIT = BASE_OPTIONS
-};
+/* Options; WRITE_INIT is infini-gated's alone and so the last. */
+enum { FEATURE, EPS, Z_INIT, Z_RULE, FIRST_SEGMENT, GATE_INIT, ROPE_BASE, WRITE_INIT };
 enum { PARAM_QKV, PARAM_O, PARAM_BETA, PARAM_WRITE_W, PARAM_WRITE_B };
 
 static const double write_stretch = 1.2, write_shift = 0.1;
 
-#define INFINI_OPTIONS                                                                                            \
-    {.key = "memory_feature",                                                                                     \
-     .type = KV_CHOICE,                                                                                           \
-     .offset = OPTION(FEATURE),                                                                                   \
-     .fallback = "elu1",                                                                                          \
-     .choices = "elu1|relu",                                                                                      \
-     .help = "phi of the memory's q and k; the paper: elu1 = ELU + 1"},                                           \
-        {.key = "memory_eps",                                                                                     \
-         .type = KV_REAL,                                                                                         \
-         .offset = OPTION(EPS),                                                                                   \
-         .fallback = "1e-6",                                                                                      \
-         .min = 1e-12,                                                                                            \
-         .max = 1,                                                                                                \
-         .help = "added to the memory's denominator phi(q) z"},                                                   \
-        {.key = "memory_z_init",                                                                                  \
-         .type = KV_REAL,                                                                                         \
-         .offset = OPTION(Z_INIT),                                                                                \
-         .fallback = "0",                                                                                         \
-         .min = 0,                                                                                                \
-         .max = 1e6,                                                                                              \
-         .help = "every element of z before the first segment (M starts at 0)"},                                  \
-        {.key = "memory_z_rule",                                                                                  \
-         .type = KV_CHOICE,                                                                                       \
-         .offset = OPTION(Z_RULE),                                                                                \
-         .fallback = "sum",                                                                                       \
-         .choices = "sum|gamma",                                                                                  \
-         .help = "sum: the paper; gamma: z grows by clip(1 - z phi(k)/|phi(k)|^2, 0, 1) phi(k), as in ARMT"},     \
-        {.key = "first_segment",                                                                                  \
-         .type = KV_CHOICE,                                                                                       \
-         .offset = OPTION(FIRST_SEGMENT),                                                                         \
-         .fallback = "local",                                                                                     \
-         .choices = "local|gated",                                                                                \
-         .help = "empty memory: local = the output is the local attention; gated = it is still scaled by 1 - g"}, \
-        {.key = "gate_init",                                                                                      \
-         .type = KV_REAL,                                                                                         \
-         .offset = OPTION(GATE_INIT),                                                                             \
-         .fallback = "0",                                                                                         \
-         .min = -20,                                                                                              \
-         .max = 20,                                                                                               \
-         .help = "beta before training: 0 gives memory and local attention equal weight"},                        \
-    {                                                                                                             \
-        .key = "rope_base", .type = KV_REAL, .offset = OPTION(ROPE_BASE), .fallback = "10000", .min = 2,          \
-        .max = 1e9, .help = "base of the rotary positions of the local attention"                                 \
-    }
-
-static const kv_spec paper_options[] = {INFINI_OPTIONS};
-static const kv_spec gated_options[] = {INFINI_OPTIONS,
-                                        {.key = "write_gate_init",
-                                         .type = KV_REAL,
-                                         .offset = OPTION(WRITE_INIT),
-                                         .fallback = "0",
-                                         .min = -20,
-                                         .max = 20,
-                                         .help = "the write gate's bias before training: 0 opens it half way"}};
+static const kv_spec options[] = {
+    {"memory_feature", KV_CHOICE, OPTION(FEATURE), "elu1", 0, 0, "elu1|relu",
+     "phi of the memory's q and k; the paper: elu1 = ELU + 1"},
+    {"memory_eps", KV_REAL, OPTION(EPS), "1e-6", 1e-12, 1, NULL, "added to the memory's denominator phi(q) z"},
+    {"memory_z_init", KV_REAL, OPTION(Z_INIT), "0", 0, 1e6, NULL,
+     "every element of z before the first segment (M starts at 0)"},
+    {"memory_z_rule", KV_CHOICE, OPTION(Z_RULE), "sum", 0, 0, "sum|gamma",
+     "sum: the paper; gamma: z grows by clip(1 - z phi(k)/|phi(k)|^2, 0, 1) phi(k), as in ARMT"},
+    {"first_segment", KV_CHOICE, OPTION(FIRST_SEGMENT), "local", 0, 0, "local|gated",
+     "empty memory: local = the output is the local attention; gated = it is still scaled by 1 - g"},
+    {"gate_init", KV_REAL, OPTION(GATE_INIT), "0", -20, 20, NULL,
+     "beta before training: 0 gives memory and local attention equal weight"},
+    {"rope_base", KV_REAL, OPTION(ROPE_BASE), "10000", 2, 1e9, NULL,
+     "base of the rotary positions of the local attention"},
+    {"write_gate_init", KV_REAL, OPTION(WRITE_INIT), "0", -20, 20, NULL,
+     "infini-gated: the write gate's bias before training: 0 opens it half way"},
+};
 
 /* ---- shapes ---- */
 
@@ -259,11 +214,6 @@ static int mixes(const attn_call *c, size_t lane)
     return has_memory(c, lane) || c->cfg->option[FIRST_SEGMENT].i == 1;
 }
 
-static real sigmoid(real x)
-{
-    return (real)(1.0 / (1.0 + exp(-(double)x)));
-}
-
 typedef struct head_view {
     size_t n, d, heads, width;
     size_t row, head; /* first row of the lane; the head */
@@ -379,7 +329,7 @@ static void forward_head(void *arg, int task, int worker)
         causal_args args;
         local_args(c, &v, &args);
         causal_forward(&args, local, v.width, v.s.lse + v.row * v.heads + v.head, v.heads, scratch);
-        const real gate = mixes(c, lane) ? sigmoid(c->param[PARAM_BETA][v.head]) : 0;
+        const real gate = mixes(c, lane) ? attn_sigmoid(c->param[PARAM_BETA][v.head]) : 0;
         if (has_memory(c, lane))
             memory_read(c, &v, v.s.feature + v.row * 2 * v.width + v.head * d, memory, read,
                         v.s.read_den + v.row * v.heads + v.head);
@@ -415,7 +365,7 @@ static void forward_rows(void *arg, int task, int worker)
         for (size_t h = 0; c->need_output && h < 2 * v.heads; h++)
             rope_row(c->cfg, c->table, i % v.n, v.s.rotated + i * 2 * v.width + h * v.d, qk + h * v.d);
         for (size_t h = 0; v.s.write && h < v.heads; h++) {
-            const real open = sigmoid(v.s.sigmoid[i * v.heads + h]);
+            const real open = attn_sigmoid(v.s.sigmoid[i * v.heads + h]);
             const double w = write_stretch * (double)open - write_shift;
             v.s.sigmoid[i * v.heads + h] = open;
             v.s.write[i * v.heads + h] = (real)(w < 0 ? 0 : w > 1 ? 1 : w);
@@ -491,7 +441,7 @@ static void backward_head(void *arg, int task, int worker)
 
     update_backward(c, &v, &w, c->valid[lane], has_memory(c, lane), memory, dmemory, piece);
 
-    const real gate = mixes(c, lane) ? sigmoid(c->param[PARAM_BETA][v.head]) : 0;
+    const real gate = mixes(c, lane) ? attn_sigmoid(c->param[PARAM_BETA][v.head]) : 0;
     const real *local = v.s.local + v.row * v.width + v.head * d, *read = v.s.read + v.row * v.width + v.head * d;
     const real *dmixed = w.dmixed + v.row * v.width + v.head * d;
     real *dlocal = piece, *dread = piece + n * d, dgate = 0;
@@ -596,18 +546,18 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
         for (size_t h = 0; h < v.heads; h++) c->grad[PARAM_BETA][h] += w.dbeta[lane * v.heads + h];
 }
 
-#define INFINI_MODULE(id, about, table)                                                                           \
+#define INFINI_MODULE(id, about, count)                                                                           \
     {                                                                                                             \
-        .name = id, .summary = about, .options = table, .option_count = sizeof table / sizeof table[0],           \
-        .params = params, .state_reals = state_reals, .state_grad_reals = state_reals,                            \
-        .saved_reals = saved_reals, .scratch_reals = scratch_reals, .work_reals = work_reals,                     \
-        .max_tokens = attn_any_length, .table_reals = table_reals, .table_fill = table_fill,                      \
-        .state_reset = state_reset, .forward = forward, .backward = backward, .flops = flops                      \
+        .name = id, .summary = about, .options = options, .option_count = count, .params = params,                \
+        .state_reals = state_reals, .state_grad_reals = state_reals, .saved_reals = saved_reals,                  \
+        .scratch_reals = scratch_reals, .work_reals = work_reals, .max_tokens = attn_any_length,                  \
+        .table_reals = table_reals, .table_fill = table_fill, .state_reset = state_reset, .forward = forward,     \
+        .backward = backward, .flops = flops                                                                      \
     }
 
 const attn_module attn_infini_linear =
-    INFINI_MODULE("infini-linear", "Infini-attention, linear update (2404.07143, equation 8)", paper_options);
-const attn_module attn_infini_delta = INFINI_MODULE(
-    "infini-delta", "Infini-attention, linear + delta update (2404.07143, equation 9)", paper_options);
+    INFINI_MODULE("infini-linear", "Infini-attention, linear update (2404.07143, equation 8)", WRITE_INIT);
+const attn_module attn_infini_delta =
+    INFINI_MODULE("infini-delta", "Infini-attention, linear + delta update (2404.07143, equation 9)", WRITE_INIT);
 const attn_module attn_infini_gated =
-    INFINI_MODULE("infini-gated", "Infini-attention, linear update with a write gate (ours)", gated_options);
+    INFINI_MODULE("infini-gated", "Infini-attention, linear update with a write gate (ours)", WRITE_INIT + 1);

@@ -289,11 +289,6 @@ static void unit_rows_backward(void *arg, int task, int worker)
 
 /* ---- the memory ---- */
 
-static real sigmoid(real x)
-{
-    return (real)(1 / (1 + exp(-(double)x)));
-}
-
 static int has_memory(const attn_call *c, size_t lane)
 {
     return c->seen[lane] > 0;
@@ -302,7 +297,7 @@ static int has_memory(const attn_call *c, size_t lane)
 static real gate_of(const attn_call *c, size_t lane, size_t head)
 {
     const int mixes = has_memory(c, lane) || c->cfg->option[FIRST_SEGMENT].i == 1;
-    return mixes ? sigmoid(c->param[PARAM_BETA][head]) : 0;
+    return mixes ? attn_sigmoid(c->param[PARAM_BETA][head]) : 0;
 }
 
 /* The keys of a head's ring; its values follow. */

@@ -1,6 +1,6 @@
 #include "models/attention/modules.h"
 
-#include <string.h>
+#include <strings.h>
 
 const attn_module *const attn_table[] = {
     &attn_infini_linear, &attn_infini_delta, &attn_infini_gated, &attn_transformer_xl,
@@ -10,6 +10,6 @@ const attn_module *const attn_table[] = {
 const attn_module *attn_find(const char *name)
 {
     for (const attn_module *const *m = attn_table; *m; m++)
-        if (strcmp((*m)->name, name) == 0) return *m;
+        if (strcasecmp((*m)->name, name) == 0) return *m;
     return NULL;
 }

@@ -49,7 +49,7 @@ typedef struct kernels {
                   real step_size, real correct2, real eps, real decay);
 } kernels;
 
-/* The widest set this processor runs; the environment variable PALIMPSEST_ISA=base|avx2|avx512 narrows it. */
+/* The widest set this processor runs. Cheap enough to call for a row. */
 const kernels *kernels_get(void);
 
 /* The compiled sets; only those the processor supports may be called. */
