@@ -100,7 +100,7 @@ static void peak_task(void *arg, int task, int worker)
     (void)worker;
     const peak_job *j = arg;
     const size_t side = PEAK_SIDE, at = (size_t)task * side * side;
-    gemm(0, 0, side, side, side, 1, j->a + at, side, j->b + at, side, 0, j->c + at, side);
+    gemm_yardstick(side, j->a + at, j->b + at, j->c + at);
 }
 
 /* FLOP/s of one product of 1024-squares on every thread at once: the median of a second of runs. */

@@ -17,6 +17,9 @@ const char *gemm_core(void);
 void gemm(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda, const real *b,
           size_t ldb, real beta, real *c, size_t ldc);
 
+/* C = A B of squares as one plain BLAS call: the yardstick that speed is measured by. */
+void gemm_yardstick(size_t side, const real *a, const real *b, real *c);
+
 /* Rows of an activation: `lanes` groups of `rows` rows. Blocks never straddle lanes, so a lane's bits do not
  * depend on how many lanes run beside it. */
 typedef struct rows {
