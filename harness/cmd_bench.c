@@ -184,7 +184,7 @@ static int bench_train(bench *b, size_t lanes, pal_error *err)
             total += seconds;
         }
         const double context = 0.5 * (double)(segments * (size_t)b->model_cfg.segment);
-        print_row(b, "train", lanes, (double)count / median(run, runs), 3 * decoder_flops(b->model, context));
+        print_row(b, "train", lanes, (double)count / median(run, runs), 3 * decoder_flops(b->model, context, 1));
     }
     free(tokens);
     free(weight);
@@ -225,7 +225,7 @@ static int bench_eval(bench *b, size_t lanes, pal_error *err)
         total += seconds;
     }
     print_row(b, "eval", lanes, (double)(lanes * count) / median(run, runs),
-              decoder_flops(b->model, (double)stream_position(s) / 2));
+              decoder_flops(b->model, (double)stream_position(s) / 2, 1));
     free(tokens);
     stream_destroy(s);
     return PAL_OK;

@@ -3,6 +3,7 @@
 #include "harness/commands.h"
 #include "harness/eval.h"
 #include "harness/progress.h"
+#include "models/attention/attention.h"
 #include "models/engine/gemm.h"
 
 #include <stdio.h>
@@ -11,27 +12,29 @@
 /* How long the speed of a model is measured, seconds. */
 static const double probe_seconds = 1;
 
-/* FLOPs per second that this model reaches with so many lanes, from streaming segments of token 0 for a moment. */
+/* FLOPs per second that this model reaches with so many lanes when it reads: from streaming a few segments of
+ * token 0, again and again, so that a bounded cache cannot overflow. */
 static int probe(const decoder *d, pool *threads, size_t lanes, double *flops_per_second, pal_error *err)
 {
     const size_t segment = (size_t)decoder_config(d)->segment;
+    const int64_t most = decoder_config(d)->attention->max_tokens(decoder_config(d));
+    const size_t segments = most && (size_t)most <= 4 * segment ? 1 : 4;
+    const size_t count = segments * segment + 1; /* a segment is read when the token after it is there */
     stream *s;
     PAL_TRY(stream_create(&s, d, threads, lanes, err));
-    int32_t *tokens = calloc(lanes * segment, sizeof *tokens);
+    int32_t *tokens = calloc(lanes * count, sizeof *tokens);
     if (!tokens) {
         stream_destroy(s);
         return pal_fail(err, PAL_INTERNAL, "out of memory for the measurement");
     }
     double done = 0, seconds = 0;
-    /* The first two segments only warm up. A bounded cache must not overflow, so the stream starts over in time.
-     */
-    for (int i = 0; seconds < probe_seconds; i++) {
-        if (i % 2 == 0) stream_reset(s);
+    for (int warm = 1; seconds < probe_seconds; warm = 0) {
+        stream_reset(s);
         const double began = os()->now();
-        stream_feed(s, tokens, segment, segment, UINT64_MAX, NULL, NULL);
-        if (i < 2) continue;
+        stream_feed(s, tokens, count, count, UINT64_MAX, NULL, NULL);
+        if (warm) continue;
         seconds += os()->now() - began;
-        done += (double)(lanes * segment) * decoder_flops(d, (double)segment * (0.5 + i % 2));
+        done += (double)(lanes * segments * segment) * decoder_flops(d, (double)(segments * segment) / 2, 0);
     }
     *flops_per_second = done / seconds;
     free(tokens);
@@ -73,7 +76,7 @@ static int plan_row(const eval_request *r, const eval_model *m, pool *threads, s
     double speed = 1;
     PAL_TRY(probe(m->decoder, threads, lanes, &speed, err));
     const double all = (double)samples * (double)length;
-    const double flops = all * decoder_flops(m->decoder, (double)length / 2);
+    const double flops = (double)samples * eval_sample_flops(m->decoder, tokens, scored);
     printf("%8lld %14.0f %10.3g %12zu %12zu %6zu %12s\n", (long long)samples, all, flops,
            decoder_memory_bytes(m->decoder), batch_bytes(m->decoder, (size_t)r->threads, lanes, scored), lanes,
            progress_format_time(flops / speed, time));

@@ -51,6 +51,13 @@ size_t eval_lanes_that_fit(const decoder *d, size_t workers, size_t wanted, uint
     return wanted;
 }
 
+double eval_sample_flops(const decoder *d, uint64_t tokens, uint64_t scored)
+{
+    const double context = (double)tokens / 2;
+    return (double)(tokens - scored) * decoder_flops(d, context, 0) +
+           (double)scored * decoder_flops(d, context, 1);
+}
+
 int eval_no_room(const eval_model *m, const eval_request *r, uint64_t scored, pal_error *err)
 {
     return pal_fail(err, PAL_USAGE,
@@ -254,7 +261,7 @@ static int run_part(run *u, part *p, pal_error *err)
     print_complete(u, p);
     if (p->pending == 0) return PAL_OK;
     u->current = p;
-    u->part_rate = decoder_flops(p->model->decoder, (double)p->length / 2);
+    u->part_rate = eval_sample_flops(p->model->decoder, p->tokens, p->scored) / (double)p->tokens;
     u->part_began = os()->now();
     u->part_tokens = 0;
     os_reset_peak_rss();
@@ -280,7 +287,7 @@ static int run_all(run *u, FILE *log, pal_error *err)
     double total = 0;
     for (size_t i = 0; i < u->part_count; i++) {
         const part *p = &u->part[i];
-        total += (double)p->pending * (double)p->length * decoder_flops(p->model->decoder, (double)p->length / 2);
+        total += (double)p->pending * eval_sample_flops(p->model->decoder, p->tokens, p->scored);
     }
     progress_start(&u->progress, log, NULL, total, 0, NULL);
     int code = PAL_OK;

@@ -10,6 +10,8 @@
 /* Lanes that fit: the largest number up to `wanted` whose bytes (batch.h) do not exceed the memory available. 0:
  * not even one does. */
 size_t eval_lanes_that_fit(const decoder *d, size_t workers, size_t wanted, uint64_t scored);
+/* FLOPs of a sample of which the last `scored` tokens are scored and the others only read. */
+double eval_sample_flops(const decoder *d, uint64_t tokens, uint64_t scored);
 /* PAL_USAGE: one lane of this model needs more memory than there is. */
 int eval_no_room(const eval_model *m, const eval_request *r, uint64_t scored, pal_error *err);
 

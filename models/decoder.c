@@ -192,15 +192,21 @@ size_t decoder_parameters(const decoder *d)
     return total;
 }
 
-double decoder_flops(const decoder *d, double context)
+double decoder_flops(const decoder *d, double context, int scored)
 {
-    double total = 2 * (double)d->cfg.vocab * (double)d->cfg.d_model;
-    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
+    const size_t layers = (size_t)d->cfg.n_layers;
+    const double width = (double)(d->cfg.n_heads * d->cfg.d_head), d_model = (double)d->cfg.d_model;
+    double total = scored ? 2 * (double)d->cfg.vocab * d_model : 0;
+    for (size_t l = 0; l < layers; l++) {
+        if (!scored && l + 1 == layers) {
+            total += 4 * width * d_model; /* k and v */
+            break;
+        }
         for (size_t i = 0; i < d->layer[l].attn_count; i++) {
             const decoder_param *p = &d->param[d->layer[l].attn[i]];
             if (p->rows > 1 && !(p->flags & PARAM_SHARED)) total += 2 * (double)decoder_param_elements(p);
         }
-        total += 4 * (double)d->cfg.d_model * (double)d->cfg.d_ff;
+        total += 4 * d_model * (double)d->cfg.d_ff;
         total += d->cfg.attention->flops(&d->cfg, l, context);
     }
     return total;

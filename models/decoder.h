@@ -34,8 +34,9 @@ size_t decoder_weight_reals(const decoder *d); /* length of the block, padding b
 real *decoder_weights(decoder *d);
 size_t decoder_parameters(const decoder *d); /* trainable numbers, padding not counted */
 
-/* FLOPs of one token's forward pass at `context` tokens, causal half of attention only (plan, bench). */
-double decoder_flops(const decoder *d, double context);
+/* FLOPs of one token's forward pass at `context` tokens, causal half of attention only (plan, bench). scored 0:
+ * the token is only read: no output weights, and of the last layer no more than what its state needs. */
+double decoder_flops(const decoder *d, double context, int scored);
 
 /* ---- Streaming state: one flat block per lane: header, then each layer's state. ---- */
 
