@@ -1,7 +1,7 @@
 #include "harness/base/os.h"
 #include "harness/batch.h"
 #include "harness/commands.h"
-#include "harness/eval.h"
+#include "harness/plan.h"
 #include "harness/progress.h"
 #include "models/attention/attention.h"
 #include "models/engine/gemm.h"
@@ -42,46 +42,23 @@ static int probe(const decoder *d, pool *threads, size_t lanes, double *flops_pe
     return PAL_OK;
 }
 
-/* Samples of a length over all its cells; 0 when an earlier cell has the same length. */
-static int64_t samples_of(const eval_request *r, size_t cell)
-{
-    int64_t samples = 0;
-    for (size_t c = 0; c < r->cell_count; c++) {
-        if (r->cell[c].length != r->cell[cell].length) continue;
-        if (c < cell) return 0;
-        samples += r->cell[c].samples;
-    }
-    return samples;
-}
-
 /* One row: a model at one length. Adds the expected seconds to *total. */
-static int plan_row(const eval_request *r, const eval_model *m, pool *threads, size_t cell, double *total,
-                    pal_error *err)
+static int plan_row(const eval_request *r, const plan_part *p, pool *threads, double *total, pal_error *err)
 {
-    const int64_t length = r->cell[cell].length, samples = samples_of(r, cell);
-    uint64_t tokens, scored;
-    char text[24], why[160], time[32];
-    PAL_TRY(eval_request_measure(r, &r->cell[cell], &tokens, &scored, err));
-    printf("%-22s %6s ", m->file.name, kv_format_size(length, text));
-    if (eval_model_too_short(m, tokens, why, sizeof why)) {
-        printf("skipped: %s\n", why);
+    const decoder *d = p->model->decoder;
+    char text[24], time[32];
+    printf("%-22s %-12s ", p->model->file.name, p->length ? kv_format_size(p->length, text) : p->cell[0]->name);
+    if (p->skip[0]) {
+        printf("skipped: %s\n", p->skip);
         return PAL_OK;
     }
-    const size_t wanted = (size_t)(samples < r->options.batch ? samples : r->options.batch);
-    const size_t lanes = eval_lanes_that_fit(m->decoder, (size_t)r->threads, wanted, scored);
-    if (lanes == 0) {
-        printf("does not fit\n");
-        return eval_no_room(m, r, scored, err);
-    }
     double speed = 1;
-    PAL_TRY(probe(m->decoder, threads, lanes, &speed, err));
-    const double all = (double)samples * (double)length;
-    const double flops = (double)samples * eval_sample_flops(m->decoder, tokens, scored);
-    printf("%8lld %14.0f %10.3g %12zu %12zu %6zu %12s\n", (long long)samples, all, flops,
-           decoder_memory_bytes(m->decoder), batch_bytes(m->decoder, (size_t)r->threads, lanes, scored), lanes,
-           progress_format_time(flops / speed, time));
+    PAL_TRY(probe(d, threads, p->lanes, &speed, err));
+    printf("%8zu %14.0f %14.0f %10.3g %12zu %12zu %6zu %12s%s\n", p->count, p->all_tokens, p->work, p->flops,
+           decoder_memory_bytes(d), batch_bytes(d, (size_t)r->threads, p->lanes, p->scored, r->options.share != 0),
+           p->lanes, progress_format_time(p->flops / speed, time), p->zeroed ? "  (memory zeroed)" : "");
     fflush(stdout);
-    *total += flops / speed;
+    *total += p->flops / speed;
     return PAL_OK;
 }
 
@@ -90,19 +67,22 @@ int cmd_plan(int argc, char **argv, pal_error *err)
     eval_request r;
     PAL_TRY(eval_request_read(&r, argc, argv, 1, err));
     gemm_setup();
+    plan all = {0};
     pool *threads = NULL;
-    int code = pool_create(&threads, r.threads, err);
+    int code = plan_make(&all, &r, NULL, NULL, err);
+    if (code == PAL_OK) code = pool_create(&threads, r.threads, err);
     if (code == PAL_OK)
-        printf("%-22s %6s %8s %14s %10s %12s %12s %6s %12s\n", "model", "length", "samples", "tokens", "FLOPs",
-               "state bytes", "peak bytes", "batch", "time");
+        printf("%-22s %-12s %8s %14s %14s %10s %12s %12s %6s %12s\n", "model",
+               r.cell[0].length ? "length" : "texts", "samples", "tokens", "read", "FLOPs", "state bytes",
+               "peak bytes", "batch", "time");
     double total = 0;
-    for (size_t c = 0; code == PAL_OK && c < r.cell_count; c++)
-        for (size_t m = 0; code == PAL_OK && samples_of(&r, c) > 0 && m < r.model_count; m++)
-            code = plan_row(&r, &r.model[m], threads, c, &total, err);
+    for (size_t i = 0; code == PAL_OK && i < all.count; i++)
+        code = plan_row(&r, &all.part[i], threads, &total, err);
     char time[32];
     if (code == PAL_OK)
         printf("about %s in all (samples that the journal holds already cost nothing)\n",
                progress_format_time(total, time));
+    plan_free(&all);
     pool_destroy(threads);
     eval_request_free(&r);
     return code;

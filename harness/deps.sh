@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what building, testing or plotting needs and this machine lacks. What is there is left alone: each package
-# is looked for by what it provides. Usage: deps.sh [build] [test] [plots]; CC names the compiler to look for.
+# is looked for by what it provides. Usage: deps.sh [build] [test] [plots] [datasets]; CC names the compiler to look for.
 set -u
 
 missing= # packages to install
@@ -33,9 +33,10 @@ for part in "$@"; do
         need libssl-dev have_lib libcrypto
         ;;
     test) need libcmocka-dev have_lib cmocka ;;
+    datasets) need npm command -v npm ;;
     plots) command -v gnuplot >/dev/null 2>&1 || optional=gnuplot-nox ;;
     *)
-        echo "deps: unknown part '$part'; use build, test or plots" >&2
+        echo "deps: unknown part '$part'; use build, test, plots or datasets" >&2
         exit 2
         ;;
     esac

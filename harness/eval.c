@@ -1,7 +1,9 @@
 #include "harness/eval.h"
 
 #include "harness/base/os.h"
-#include "harness/batch.h"
+#include "harness/compressors.h"
+#include "harness/partial.h"
+#include "harness/plan.h"
 #include "harness/progress.h"
 #include "harness/report.h"
 #include "models/engine/gemm.h"
@@ -10,33 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One model at one length: samples of its cells run side by side. */
-typedef struct part {
-    const eval_model *model;
-    int64_t length;
-    uint64_t tokens, scored; /* of one sample */
-    size_t lanes;
-    char skip[160]; /* why the model cannot take this length; "" if it can */
-    size_t cell_count;
-    const task_cell **cell;
-    char (*key)[RESULT_KEY]; /* of each cell */
-    int *printed;
-    int64_t pending; /* samples to do */
-} part;
-
 typedef struct run {
-    const eval_request *request;
+    eval_request *request;
     FILE *out;
     pool *pool;
     journal *journal;
     results results;
-    part *part;
-    size_t part_count;
+    plan plan;
+    char partial[KV_TEXT_MAX + 16]; /* directory of checkpoints inside samples */
     progress progress;
     double work;      /* FLOPs done */
     double part_rate; /* FLOPs of a token */
     double part_began, part_tokens;
-    const part *current;
+    plan_part *current;
 } run;
 
 void eval_journal_path(const eval_options *options, const task_module *task, char *out, size_t size)
@@ -44,34 +32,11 @@ void eval_journal_path(const eval_options *options, const task_module *task, cha
     snprintf(out, size, "%s/%s-journal.jsonl", options->results, task->name);
 }
 
-size_t eval_lanes_that_fit(const decoder *d, size_t workers, size_t wanted, uint64_t scored)
-{
-    const uint64_t available = os_available_memory();
-    while (wanted > 0 && batch_bytes(d, workers, wanted, scored) > available) wanted--;
-    return wanted;
-}
-
-double eval_sample_flops(const decoder *d, uint64_t tokens, uint64_t scored)
-{
-    const double context = (double)tokens / 2;
-    return (double)(tokens - scored) * decoder_flops(d, context, 0) +
-           (double)scored * decoder_flops(d, context, 1);
-}
-
-int eval_no_room(const eval_model *m, const eval_request *r, uint64_t scored, pal_error *err)
-{
-    return pal_fail(err, PAL_USAGE,
-                    "%s needs %zu MiB to run one sample, but %llu MiB are free; free memory, or leave it out with "
-                    "model=",
-                    m->file.name, batch_bytes(m->decoder, (size_t)r->threads, 1, scored) >> 20,
-                    (unsigned long long)(os_available_memory() >> 20));
-}
-
 /* ---- Planning ---- */
 
-static int describe_cell(const run *u, const eval_model *m, const task_cell *cell, result_cell *out,
-                         pal_error *err)
+static int describe_cell(const run *u, const plan_part *p, const task_cell *cell, result_cell *out, pal_error *err)
 {
+    const eval_model *m = p->model;
     *out = (result_cell){.length = cell->length,
                          .depth = cell->depth,
                          .parameters = decoder_parameters(m->decoder),
@@ -79,114 +44,113 @@ static int describe_cell(const run *u, const eval_model *m, const task_cell *cel
     memcpy(out->model, m->file.name, sizeof out->model);
     memcpy(out->weights, m->info.digest, sizeof out->weights);
     memcpy(out->config, m->config, sizeof out->config);
+    snprintf(out->tokenizer, sizeof out->tokenizer, "%s", tokenizer_digest(u->request->tokenizer));
+    memcpy(out->data, cell->data, sizeof out->data);
     memcpy(out->name, cell->name, sizeof out->name);
     snprintf(out->blas_core, sizeof out->blas_core, "%s", gemm_core());
-    PAL_TRY(eval_request_words(u->request, 1, out->settings, sizeof out->settings, err));
-    PAL_TRY(eval_request_words(u->request, 0, out->request, sizeof out->request, err));
+    PAL_TRY(eval_request_words(u->request, 1, p->zeroed, out->settings, sizeof out->settings, err));
+    PAL_TRY(eval_request_words(u->request, 0, p->zeroed, out->request, sizeof out->request, err));
     result_cell_identify(u->request->task, out);
     return PAL_OK;
 }
 
-static int plan_part(run *u, part *p, const eval_model *m, int64_t length, pal_error *err)
+/* The position of a sample's checkpoint; 0: there is none, or none that can be read. */
+static uint64_t find_partial(run *u, const batch_item *item)
 {
-    const eval_request *r = u->request;
-    *p = (part){.model = m, .length = length};
-    p->cell = calloc(r->cell_count, sizeof *p->cell);
-    p->key = calloc(r->cell_count, sizeof *p->key);
-    p->printed = calloc(r->cell_count, sizeof *p->printed);
-    if (!p->cell || !p->key || !p->printed) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
-    for (size_t c = 0; c < r->cell_count; c++) {
-        const task_cell *cell = &r->cell[c];
-        if (cell->length != length) continue;
-        if (p->cell_count == 0) PAL_TRY(eval_request_measure(r, cell, &p->tokens, &p->scored, err));
-        result_cell described;
-        PAL_TRY(describe_cell(u, m, cell, &described, err));
-        memcpy(p->key[p->cell_count], described.key, RESULT_KEY);
-        p->cell[p->cell_count++] = cell;
-        const result_cell *known = results_find(&u->results, described.key);
-        for (int64_t i = 0; i < cell->samples; i++) p->pending += !(known && result_done(known, i));
+    char path[PARTIAL_PATH];
+    partial found;
+    pal_error cause;
+    partial_path(u->partial, item->key, item->index, path);
+    if (!os_file_exists(path)) return 0;
+    if (partial_load(path, item->key, item->index, &found, &cause) != PAL_OK) {
+        fprintf(u->out, "%s; starting its sample anew\n", cause.text);
+        return 0;
     }
-    if (eval_model_too_short(m, p->tokens, p->skip, sizeof p->skip)) {
-        p->pending = 0;
-        return PAL_OK;
-    }
-    if (p->pending == 0) return PAL_OK;
-    const size_t wanted = (size_t)(p->pending < r->options.batch ? p->pending : r->options.batch);
-    p->lanes = eval_lanes_that_fit(m->decoder, (size_t)r->threads, wanted, p->scored);
-    return p->lanes ? PAL_OK : eval_no_room(m, r, p->scored, err);
+    const uint64_t position = found.position;
+    partial_free(&found);
+    return position;
 }
 
-/* Short lengths first, and all models at one length before the next: what can be compared comes early. */
-static int plan_parts(run *u, pal_error *err)
+/* A plan_wanted: the samples that the journal does not hold. */
+static int wanted(void *arg, plan_part *p, size_t c, batch_item *item, int *take, pal_error *err)
 {
-    const eval_request *r = u->request;
-    u->part = calloc(r->cell_count * r->model_count, sizeof *u->part);
-    if (!u->part) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
-    int64_t length = 0;
-    for (;;) {
-        int64_t next = INT64_MAX;
-        for (size_t c = 0; c < r->cell_count; c++)
-            if (r->cell[c].length > length && r->cell[c].length < next) next = r->cell[c].length;
-        if (next == INT64_MAX) return PAL_OK;
-        length = next;
-        for (size_t m = 0; m < r->model_count; m++)
-            PAL_TRY(plan_part(u, &u->part[u->part_count++], &r->model[m], length, err));
+    run *u = arg;
+    if (!p->key[c][0]) {
+        result_cell described;
+        PAL_TRY(describe_cell(u, p, p->cell[c], &described, err));
+        memcpy(p->key[c], described.key, RESULT_KEY);
     }
+    const result_cell *known = results_find(&u->results, p->key[c]);
+    *take = !(known && result_done(known, item->index));
+    item->key = p->key[c];
+    if (*take) item->resume = find_partial(u, item);
+    return PAL_OK;
 }
 
 static int all_skipped(const run *u, pal_error *err)
 {
-    for (size_t i = 0; i < u->part_count; i++)
-        if (!u->part[i].skip[0]) return PAL_OK;
-    return pal_fail(err, PAL_USAGE, "nothing to do: %s; ask for shorter lengths or another model",
-                    u->part[0].skip);
+    for (size_t i = 0; i < u->plan.count; i++)
+        if (!u->plan.part[i].skip[0]) return PAL_OK;
+    return pal_fail(err, PAL_USAGE, "nothing to do: %s; ask for shorter samples or another model",
+                    u->plan.part[0].skip);
 }
 
 /* ---- Printing ---- */
 
-static void print_header(run *u)
+static void print_header(const run *u)
 {
-    const task_module *task = u->request->task;
-    int64_t pending = 0;
-    for (size_t i = 0; i < u->part_count; i++) pending += u->part[i].pending;
-    fprintf(u->out, "%s: models %zu, cells of each %zu, samples to do %lld, threads %d, BLAS core %s\n",
-            task->name, u->request->model_count, u->request->cell_count, (long long)pending, u->request->threads,
-            gemm_core());
-    fprintf(u->out, "%-22s %6s %6s %4s", "model", "length", "depth", "n");
-    for (size_t m = 0; m < task->metric_count; m++) fprintf(u->out, "  %-20s", task->metric[m].name);
+    const eval_request *r = u->request;
+    size_t pending = 0;
+    for (size_t i = 0; i < u->plan.count; i++) pending += u->plan.part[i].count;
+    fprintf(u->out, "%s: models %zu, cells of each %zu, samples to do %zu, threads %d, BLAS core %s\n",
+            r->task->name, r->model_count, r->cell_count, pending, r->threads, gemm_core());
+    fprintf(u->out, "%-22s %-12s %6s %4s", "model", r->cell[0].length ? "length" : "texts", "depth", "n");
+    for (size_t m = 0; m < r->task->metric_count; m++)
+        if (!r->task->metric[m].detail) fprintf(u->out, "  %-20s", r->task->metric[m].name);
     fprintf(u->out, "  tokens/s\n");
     fflush(u->out);
 }
 
-static void print_cell(run *u, const part *p, size_t c)
+/* The length, or the name of the cell when its samples differ in length. */
+static void print_place(const run *u, const char *label, int64_t length, const char *name)
 {
+    char text[24];
+    fprintf(u->out, "%-22s %-12s", label, length ? kv_format_size(length, text) : name);
+}
+
+static void print_cell(void *arg, const result_cell *cell, int64_t n)
+{
+    run *u = arg;
     const task_module *task = u->request->task;
-    const result_cell *cell = results_find(&u->results, p->key[c]);
-    const int64_t n = p->cell[c]->samples;
-    char text[64], depth[32] = "-";
+    char text[64], depth[32] = "-", label[REPORT_LABEL];
     if (!isnan(cell->depth)) snprintf(depth, sizeof depth, "%g%%", cell->depth);
     progress_clear(&u->progress);
-    fprintf(u->out, "%-22s %6s %6s %4lld", p->model->file.name, kv_format_size(p->length, text), depth,
-            (long long)n);
+    print_place(u, report_name(cell, label), cell->length, cell->name);
+    fprintf(u->out, " %6s %4lld", depth, (long long)n);
     for (size_t m = 0; m < task->metric_count; m++) {
+        if (task->metric[m].detail) continue;
         const summary s = report_summary(task, cell, m, n);
         fprintf(u->out, "  %-20s", report_format(&task->metric[m], &s, text));
     }
-    double seconds = 0;
-    for (int64_t i = 0; i < n; i++) seconds += cell->sample[i].seconds;
-    fprintf(u->out, "  %.0f\n", (double)p->length * (double)n / seconds);
+    double seconds = 0, tokens = 0;
+    for (int64_t i = 0; i < n; i++) {
+        seconds += cell->sample[i].seconds;
+        tokens += (double)cell->sample[i].tokens;
+    }
+    fprintf(u->out, "  %.0f\n", tokens / seconds);
     fflush(u->out);
 }
 
-static void print_complete(run *u, part *p)
+static void print_complete(run *u, plan_part *p)
 {
     for (size_t c = 0; c < p->cell_count; c++) {
+        if (p->printed[c]) continue;
         const result_cell *cell = results_find(&u->results, p->key[c]);
         int64_t done = 0;
         while (cell && done < p->cell[c]->samples && result_done(cell, done)) done++;
-        if (p->printed[c] || done < p->cell[c]->samples) continue;
+        if (done < p->cell[c]->samples) continue;
         p->printed[c] = 1;
-        print_cell(u, p, c);
+        print_cell(u, cell, p->cell[c]->samples);
     }
 }
 
@@ -195,112 +159,110 @@ static void print_complete(run *u, part *p)
 static void on_progress(void *arg, uint64_t tokens)
 {
     run *u = arg;
+    const plan_part *p = u->current;
     u->work += (double)tokens * u->part_rate;
     u->part_tokens += (double)tokens;
-    char note[KV_TEXT_MAX + 64], length[24];
-    snprintf(note, sizeof note, "%s %s  %.0f tokens/s", u->current->model->file.name,
-             kv_format_size(u->current->length, length), u->part_tokens / (os()->now() - u->part_began + 1e-9));
+    char note[REPORT_LABEL + 96], length[24];
+    snprintf(note, sizeof note, "%s %s  %.0f tokens/s", p->model->file.name,
+             p->length ? kv_format_size(p->length, length) : p->cell[0]->name,
+             u->part_tokens / (os()->now() - u->part_began + 1e-9));
     progress_update(&u->progress, u->work, note);
 }
 
-/* One batch: run it and journal each of its samples. */
-static int run_batch(run *u, const part *p, const batch_item *item, size_t count, batch_result *result,
-                     pal_error *err)
+static void on_note(void *arg, const char *text)
 {
-    const eval_request *r = u->request;
-    const double began = os()->now();
-    PAL_TRY(
-        batch_run(p->model->decoder, u->pool, r->task, r->task_request, item, count, result, on_progress, u, err));
-    const double seconds = os()->now() - began;
-    for (size_t i = 0; i < count; i++) {
-        result_sample sample = {.seconds = seconds / (double)count,
-                                .threads = r->threads,
-                                .batch = (int64_t)p->lanes,
-                                .peak_rss = os_peak_rss()};
-        memcpy(sample.metric, result[i].metric, sizeof sample.metric);
-        size_t c = 0;
-        while (p->cell[c] != item[i].cell) c++;
-        PAL_TRY(results_add(&u->results, u->journal, p->key[c], item[i].index, &sample, result[i].record, err));
-    }
+    run *u = arg;
+    progress_clear(&u->progress);
+    fprintf(u->out, "%s\n", text);
+}
+
+/* A sample is done: journal it, and print its cell when that is complete. */
+static int on_done(void *arg, const batch_item *item, const batch_result *result, pal_error *err)
+{
+    run *u = arg;
+    plan_part *p = u->current;
+    result_sample sample = {.seconds = result->seconds,
+                            .tokens = (int64_t)item->tokens,
+                            .threads = u->request->threads,
+                            .batch = (int64_t)p->lanes,
+                            .held = result->held,
+                            .peak_rss = os_peak_rss()};
+    memcpy(sample.value, result->value, sizeof sample.value);
+    PAL_TRY(results_add(&u->results, u->journal, item->key, item->index, &sample, result->record, err));
+    print_complete(u, p);
     return PAL_OK;
 }
 
-static int announce(run *u, const part *p, pal_error *err)
+static int announce(run *u, const plan_part *p, pal_error *err)
 {
     for (size_t c = 0; c < p->cell_count; c++) {
         const result_cell *known = results_find(&u->results, p->key[c]);
         if (known && result_asked(known, p->cell[c]->samples)) continue;
         result_cell cell;
-        PAL_TRY(describe_cell(u, p->model, p->cell[c], &cell, err));
+        PAL_TRY(describe_cell(u, p, p->cell[c], &cell, err));
         PAL_TRY(results_announce(&u->results, u->journal, &cell, p->cell[c]->samples, err));
     }
     return PAL_OK;
 }
 
-static size_t list_pending(const run *u, const part *p, batch_item *item)
+static int run_part(run *u, plan_part *p, pal_error *err)
 {
-    size_t count = 0;
-    for (size_t c = 0; c < p->cell_count; c++) {
-        const result_cell *cell = results_find(&u->results, p->key[c]);
-        for (int64_t i = 0; i < p->cell[c]->samples; i++)
-            if (!result_done(cell, i)) item[count++] = (batch_item){p->cell[c], i};
-    }
-    return count;
-}
-
-static int run_part(run *u, part *p, pal_error *err)
-{
+    const eval_request *r = u->request;
     if (p->skip[0]) {
-        char length[24];
         progress_clear(&u->progress);
-        fprintf(u->out, "%-22s %6s skipped: %s\n", p->model->file.name, kv_format_size(p->length, length),
-                p->skip);
+        print_place(u, p->model->file.name, p->length, p->cell[0]->name);
+        fprintf(u->out, " skipped: %s\n", p->skip);
         return PAL_OK;
     }
     PAL_TRY(announce(u, p, err));
     print_complete(u, p);
-    if (p->pending == 0) return PAL_OK;
+    if (p->count == 0) return PAL_OK;
     u->current = p;
-    u->part_rate = eval_sample_flops(p->model->decoder, p->tokens, p->scored) / (double)p->tokens;
+    u->part_rate = p->flops / p->work;
     u->part_began = os()->now();
     u->part_tokens = 0;
     os_reset_peak_rss();
-    batch_item *item = calloc((size_t)p->pending, sizeof *item);
-    batch_result *result = calloc(p->lanes, sizeof *result);
-    int code = item && result ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the samples");
-    const size_t count = code == PAL_OK ? list_pending(u, p, item) : 0;
-    for (size_t at = 0; code == PAL_OK && at < count; at += p->lanes) {
-        const size_t lanes = count - at < p->lanes ? count - at : p->lanes;
-        code = run_batch(u, p, item + at, lanes, result, err);
-        if (code == PAL_OK) print_complete(u, p);
-    }
-    free(item);
-    free(result);
+    const batch_setup setup = {.d = p->model->decoder,
+                               .threads = u->pool,
+                               .task = r->task,
+                               .run = r->run,
+                               .zeroed = p->zeroed,
+                               .partial = r->options.checkpoint > 0 ? u->partial : NULL,
+                               .partial_every = r->options.checkpoint,
+                               .done = on_done,
+                               .progress = on_progress,
+                               .note = on_note,
+                               .arg = u};
+    batch_runner *runner = NULL;
+    int code = batch_open(&runner, &setup, err);
+    for (size_t g = 0; code == PAL_OK && g < p->group_count; g++)
+        code = batch_run(runner, p->item, &p->group[g], err);
+    batch_close(runner);
     return code;
 }
 
 static int run_all(run *u, FILE *log, pal_error *err)
 {
-    PAL_TRY(plan_parts(u, err));
+    eval_request *r = u->request;
+    PAL_TRY(plan_make(&u->plan, r, wanted, u, err));
     PAL_TRY(all_skipped(u, err));
     print_header(u);
+    if (r->options.compressors) PAL_TRY(compressors_run(r, &u->results, u->journal, print_cell, u, err));
     double total = 0;
-    for (size_t i = 0; i < u->part_count; i++) {
-        const part *p = &u->part[i];
-        total += (double)p->pending * eval_sample_flops(p->model->decoder, p->tokens, p->scored);
-    }
+    for (size_t i = 0; i < u->plan.count; i++) total += u->plan.part[i].flops;
     progress_start(&u->progress, log, NULL, total, 0, NULL);
     int code = PAL_OK;
-    for (size_t i = 0; code == PAL_OK && i < u->part_count; i++) code = run_part(u, &u->part[i], err);
+    for (size_t i = 0; code == PAL_OK && i < u->plan.count; i++) code = run_part(u, &u->plan.part[i], err);
     progress_clear(&u->progress);
     return code;
 }
 
-int eval_run(const eval_request *r, FILE *out, FILE *log, pal_error *err)
+int eval_run(eval_request *r, FILE *out, FILE *log, pal_error *err)
 {
     run u = {.request = r, .out = out};
     char path[2 * KV_TEXT_MAX];
     eval_journal_path(&r->options, r->task, path, sizeof path);
+    snprintf(u.partial, sizeof u.partial, "%s/.partial", r->options.results);
     results_init(&u.results, r->task, path);
     gemm_setup();
     size_t cut = 0;
@@ -310,12 +272,7 @@ int eval_run(const eval_request *r, FILE *out, FILE *log, pal_error *err)
         fprintf(out, "%s: cut %zu bytes of a record that a crash left unfinished\n", path, cut);
     if (code == PAL_OK) code = run_all(&u, log, err);
     if (code == PAL_OK) code = report_write(&u.results, r->options.results, r->options.plots != 0, out, err);
-    for (size_t i = 0; i < u.part_count; i++) {
-        free(u.part[i].cell);
-        free(u.part[i].key);
-        free(u.part[i].printed);
-    }
-    free(u.part);
+    plan_free(&u.plan);
     results_free(&u.results);
     journal_close(u.journal);
     pool_destroy(u.pool);

@@ -1,5 +1,6 @@
 #include "harness/report.h"
 
+#include "harness/compressors.h"
 #include "harness/weights.h"
 
 #include <math.h>
@@ -14,22 +15,31 @@ enum { BOOTSTRAP_SEED = 1 };
 static int same_run(const result_cell *a, const result_cell *b)
 {
     return strcmp(a->weights, b->weights) == 0 && strcmp(a->config, b->config) == 0 &&
-           strcmp(a->settings, b->settings) == 0 && strcmp(a->blas_core, b->blas_core) == 0;
+           strcmp(a->tokenizer, b->tokenizer) == 0 && strcmp(a->settings, b->settings) == 0 &&
+           strcmp(a->blas_core, b->blas_core) == 0;
+}
+
+const char *report_name(const result_cell *cell, char out[REPORT_LABEL])
+{
+    char memory[32];
+    report_setting(cell->settings, "memory", memory, sizeof memory);
+    snprintf(out, REPORT_LABEL, "%s%s%s", cell->model, memory[0] ? ", memory " : "", memory);
+    return out;
 }
 
 static void label_row(report_row *row, const report *rep)
 {
-    int several = 0;
-    for (size_t i = 0; i < rep->count && !several; i++) {
-        const result_cell *other = rep->row[i].cell;
-        several = strcmp(other->model, row->cell->model) == 0 && !same_run(other, row->cell);
-    }
-    char text[2 * HASH_HEX + RESULT_TEXT + 80], digest[HASH_HEX] = "";
+    char name[REPORT_LABEL], other[REPORT_LABEL];
     const result_cell *c = row->cell;
-    const int size =
-        snprintf(text, sizeof text, "%s\n%s\n%s\n%s", c->weights, c->config, c->settings, c->blas_core);
+    int several = 0;
+    report_name(c, name);
+    for (size_t i = 0; i < rep->count && !several; i++)
+        several = !same_run(rep->row[i].cell, c) && strcmp(report_name(rep->row[i].cell, other), name) == 0;
+    char text[3 * HASH_HEX + RESULT_TEXT + 80], digest[HASH_HEX] = "";
+    const int size = snprintf(text, sizeof text, "%s\n%s\n%s\n%s\n%s", c->weights, c->config, c->settings,
+                              c->blas_core, c->tokenizer);
     if (several) hash_hex(text, (size_t)size, digest);
-    snprintf(row->label, sizeof row->label, several ? "%s@%.6s" : "%s%s", c->model, digest);
+    snprintf(row->label, sizeof row->label, several ? "%.300s@%.6s" : "%.300s%s", name, digest);
 }
 
 static int compare(double a, double b)
@@ -47,13 +57,31 @@ static int by_place(const void *a, const void *b)
     return order ? order : strcmp(x->cell->name, y->cell->name);
 }
 
+static int add_row(report *rep, const result_cell *cell, int64_t n, pal_error *err)
+{
+    report_row *row = &rep->row[rep->count];
+    *row = (report_row){.cell = cell, .n = n, .metric = calloc(rep->task->metric_count + 1, sizeof *row->metric)};
+    if (!row->metric) return pal_fail(err, PAL_INTERNAL, "out of memory for the report");
+    rep->count++;
+    for (size_t m = 0; m < rep->task->metric_count; m++) {
+        /* A compressor has one size a document: its loss is not known in any more detail. */
+        const int known = !rep->task->metric[m].detail || !compressors_made(cell);
+        row->metric[m] = known ? report_summary(rep->task, cell, m, n) : (summary){NAN, {NAN, NAN, "none"}};
+    }
+    return PAL_OK;
+}
+
 int report_create(report *out, const results *r, pal_error *err)
 {
     *out = (report){.task = r->task, .row = calloc(r->count + 1, sizeof *out->row)};
-    if (!out->row) return pal_fail(err, PAL_INTERNAL, "out of memory for the report");
-    for (size_t i = 0; i < r->count; i++) {
+    int code = out->row ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the report");
+    for (size_t i = 0; code == PAL_OK && i < r->count; i++) {
         const int64_t n = result_complete(&r->cell[i]);
-        if (n > 0) out->row[out->count++] = (report_row){.cell = &r->cell[i], .n = n};
+        if (n > 0) code = add_row(out, &r->cell[i], n, err);
+    }
+    if (code != PAL_OK) {
+        report_free(out);
+        return code;
     }
     for (size_t i = 0; i < out->count; i++) label_row(&out->row[i], out);
     qsort(out->row, out->count, sizeof *out->row, by_place);
@@ -62,44 +90,73 @@ int report_create(report *out, const results *r, pal_error *err)
 
 void report_free(report *rep)
 {
+    for (size_t i = 0; i < rep->count; i++) free(rep->row[i].metric);
     free(rep->row);
     *rep = (report){0};
 }
 
 /* ---- Values ---- */
 
+static double shown(metric_kind kind, double ratio)
+{
+    return kind == METRIC_PERPLEXITY ? exp(ratio) : kind == METRIC_BITS ? ratio / log(2) : ratio;
+}
+
+static interval find_interval(const task_metric *m, const double *num, const double *den, size_t n, double ratio)
+{
+    if (m->binomial) return stats_binomial(round(ratio * (double)n), (double)n, REPORT_LEVEL);
+    if (m->over < 0) return stats_bootstrap_mean(num, n, m->kind == METRIC_SHARE, REPORT_LEVEL, BOOTSTRAP_SEED);
+    const interval ci = stats_bootstrap_ratio(num, den, n, REPORT_LEVEL, BOOTSTRAP_SEED);
+    if (m->kind == METRIC_SHARE && !isfinite(ci.lo))
+        return stats_binomial(ratio * (double)n, (double)n, REPORT_LEVEL);
+    return ci;
+}
+
 summary report_summary(const task_module *task, const result_cell *cell, size_t metric, int64_t n)
 {
+    const task_metric *m = &task->metric[metric];
     summary result = {NAN, {NAN, NAN, "none"}};
-    double *values = malloc((size_t)n * sizeof *values);
-    int finite = values != NULL;
-    for (int64_t i = 0; values && i < n; i++) {
-        values[i] = cell->sample[i].metric[metric];
-        finite &= isfinite(values[i]) != 0;
+    double *num = malloc(2 * (size_t)n * sizeof *num), *den = num + n;
+    double sum = 0, over = 0;
+    for (int64_t i = 0; num && i < n; i++) {
+        num[i] = cell->sample[i].value[m->value];
+        den[i] = m->over < 0 ? 1 : cell->sample[i].value[m->over];
+        sum += num[i];
+        over += den[i];
     }
-    if (finite) {
-        const task_metric *m = &task->metric[metric];
-        result.mean = stats_mean(values, (size_t)n);
-        result.ci = m->binomial ? stats_binomial(round(result.mean * (double)n), (double)n, REPORT_LEVEL)
-                                : stats_bootstrap_mean(values, (size_t)n, m->higher_is_better, REPORT_LEVEL,
-                                                       BOOTSTRAP_SEED);
+    if (num && isfinite(sum) && over > 0) {
+        const interval ci = find_interval(m, num, den, (size_t)n, sum / over);
+        result.value = shown(m->kind, sum / over);
+        result.ci = (interval){shown(m->kind, ci.lo), shown(m->kind, ci.hi), ci.kind};
     }
-    free(values);
+    free(num);
     return result;
 }
 
 char *report_format(const task_metric *metric, const summary *s, char out[64])
 {
-    const double unit = metric->higher_is_better ? 100 : 1;
-    const int digits = metric->higher_is_better ? 1 : 3;
-    if (!isfinite(s->mean))
+    static const int digits_of[] = {
+        [METRIC_SHARE] = 1, [METRIC_RATIO] = 3, [METRIC_PERPLEXITY] = 2, [METRIC_BITS] = 3};
+    const double unit = metric->kind == METRIC_SHARE ? 100 : 1;
+    const double numbers[3] = {unit * s->value, unit * s->ci.lo, unit * s->ci.hi};
+    char text[3][20];
+    for (int i = 0; i < 3; i++) /* a word perplexity may have more digits than anybody reads */
+        snprintf(text[i], sizeof text[i], fabs(numbers[i]) < 1e5 ? "%.*f" : "%.*e", digits_of[metric->kind],
+                 numbers[i]);
+    if (!isfinite(s->value))
         snprintf(out, 64, "-");
     else if (!isfinite(s->ci.lo))
-        snprintf(out, 64, "%.*f", digits, unit * s->mean);
+        snprintf(out, 64, "%s", text[0]);
     else
-        snprintf(out, 64, "%.*f [%.*f, %.*f]", digits, unit * s->mean, digits, unit * s->ci.lo, digits,
-                 unit * s->ci.hi);
+        snprintf(out, 64, "%s [%s, %s]", text[0], text[1], text[2]);
     return out;
+}
+
+int report_main_bits(const task_module *task)
+{
+    for (size_t m = 0; m < task->metric_count; m++)
+        if (task->metric[m].kind == METRIC_BITS) return (int)m;
+    return -1;
 }
 
 char *report_setting(const char *settings, const char *key, char *out, size_t size)
@@ -123,10 +180,17 @@ int report_write(const results *r, const char *dir, int plots, FILE *out, pal_er
     static const struct {
         const char *suffix;
         int (*write)(const report *, const char *, pal_error *);
-    } files[] = {{"cells.csv", report_cells_csv}, {"cost.csv", report_cost_csv}, {"table.md", report_markdown}};
+        int documents; /* only of tasks of whole documents */
+    } files[] = {{"cells.csv", report_cells_csv, 0},
+                 {"cost.csv", report_cost_csv, 0},
+                 {"paired.csv", report_paired_csv, 1},
+                 {"table.md", report_markdown, 0}};
+    int documents = 0;
+    for (size_t i = 0; i < rep.count; i++) documents |= rep.row[i].cell->length == 0;
     int code = PAL_OK;
     for (size_t i = 0; rep.count && code == PAL_OK && i < sizeof files / sizeof *files; i++) {
         char path[2 * KV_TEXT_MAX];
+        if (files[i].documents && !documents) continue;
         snprintf(path, sizeof path, "%s/%s-%s", dir, r->task->name, files[i].suffix);
         code = files[i].write(&rep, path, err);
         if (code == PAL_OK) fprintf(out, "wrote %s\n", path);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* A field as RFC 4180 has it. */
-static void put_text(FILE *out, const char *text)
+void report_put_text(FILE *out, const char *text)
 {
     if (!text[strcspn(text, ",\"\n")]) {
         fputs(text, out);
@@ -22,12 +22,12 @@ static void put_text(FILE *out, const char *text)
 }
 
 /* Nothing for NaN: the field stays empty. */
-static void put_number(FILE *out, double value)
+void report_put_number(FILE *out, double value)
 {
     if (isfinite(value)) fprintf(out, "%.10g", value);
 }
 
-static int finish(FILE *out, char **text, size_t *size, const char *path, pal_error *err)
+int report_finish(FILE *out, char **text, size_t *size, const char *path, pal_error *err)
 {
     const int failed = ferror(out);
     int code = fclose(out) != 0 || failed ? pal_fail(err, PAL_INTERNAL, "out of memory for %s", path) : PAL_OK;
@@ -39,29 +39,37 @@ static int finish(FILE *out, char **text, size_t *size, const char *path, pal_er
 static void put_cell(FILE *out, const task_module *task, const report_row *row)
 {
     const result_cell *c = row->cell;
-    const task_cell place = {.length = c->length, .depth = c->depth, .samples = row->n};
+    task_cell place = {.length = c->length, .depth = c->depth, .samples = row->n};
+    memcpy(place.name, c->name, sizeof place.name);
     for (size_t m = 0; m < task->metric_count; m++) {
         const task_metric *metric = &task->metric[m];
-        const summary s = report_summary(task, c, m, row->n);
+        const summary s = row->metric[m];
+        char memory[32];
         const char *paper_row = "";
         const double paper = task->paper ? task->paper(&place, metric->name, c->model, &paper_row) : NAN;
         char seed[64];
         fprintf(out, "%s,%d,%d,", task->name, task->version, task->scorer_version);
-        put_text(out, row->label);
+        report_put_text(out, row->label);
         fprintf(out, ",%s,%s,%s,", c->weights, c->config, report_setting(c->settings, "seed", seed, sizeof seed));
-        put_text(out, c->settings);
-        fprintf(out, ",%s,%lld,", c->blas_core, (long long)c->length);
-        put_number(out, c->depth);
+        report_put_text(out, c->settings);
+        fprintf(out, ",%s,", c->blas_core);
+        if (c->length) fprintf(out, "%lld", (long long)c->length);
+        fputc(',', out);
+        report_put_number(out, c->depth);
         fprintf(out, ",%s,%lld,", metric->name, (long long)row->n);
-        put_number(out, s.mean);
+        report_put_number(out, s.value);
         fputc(',', out);
-        put_number(out, s.ci.lo);
+        report_put_number(out, s.ci.lo);
         fputc(',', out);
-        put_number(out, s.ci.hi);
+        report_put_number(out, s.ci.hi);
         fprintf(out, ",%s,", s.ci.kind);
-        put_number(out, paper);
+        report_put_number(out, paper);
         fputc(',', out);
-        put_text(out, isfinite(paper) ? paper_row : "");
+        report_put_text(out, isfinite(paper) ? paper_row : "");
+        report_setting(c->settings, "memory", memory, sizeof memory);
+        fprintf(out, ",%s,%llu,%llu,%s,%s,", memory[0] ? memory : "kept", (unsigned long long)c->parameters,
+                (unsigned long long)c->state_bytes, c->data, c->tokenizer);
+        report_put_text(out, c->name);
         fputc('\n', out);
     }
 }
@@ -74,10 +82,11 @@ int report_cells_csv(const report *rep, const char *path, pal_error *err)
     if (!out) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
     fputs(
         "task,task_version,scorer_version,model,weights_sha256,config_sha256,seed,settings,blas_core,length,depth,"
-        "metric,n,value,lo,hi,interval,paper_value,paper_row\n",
+        "metric,n,value,lo,hi,interval,paper_value,paper_row,memory,parameters,state_bytes,data_sha256,"
+        "tokenizer_sha256,cell\n",
         out);
     for (size_t i = 0; i < rep->count; i++) put_cell(out, rep->task, &rep->row[i]);
-    return finish(out, &text, &size, path, err);
+    return report_finish(out, &text, &size, path, err);
 }
 
 /* ---- Cost ---- */
@@ -85,20 +94,26 @@ int report_cells_csv(const report *rep, const char *path, pal_error *err)
 typedef struct cost {
     const report_row *row;
     int64_t threads, batch, samples;
-    double seconds;
-    uint64_t peak_rss;
+    double seconds, tokens;
+    uint64_t held, peak_rss;
 } cost;
+
+/* Cells whose samples have one length stand for it; whole documents for themselves. */
+static int same_place(const result_cell *a, const result_cell *b)
+{
+    return a->length == b->length && (a->length || strcmp(a->name, b->name) == 0);
+}
 
 static int same_cost(const cost *a, const report_row *row, const result_sample *s)
 {
-    return a->threads == s->threads && a->batch == s->batch && a->row->cell->length == row->cell->length &&
+    return a->threads == s->threads && a->batch == s->batch && same_place(a->row->cell, row->cell) &&
            strcmp(a->row->label, row->label) == 0;
 }
 
 static int by_setup(const void *a, const void *b)
 {
     const cost *x = a, *y = b;
-    if (x->row->cell->length != y->row->cell->length || strcmp(x->row->label, y->row->label) != 0)
+    if (!same_place(x->row->cell, y->row->cell) || strcmp(x->row->label, y->row->label) != 0)
         return (x->row > y->row) - (x->row < y->row); /* rows are sorted already */
     if (x->threads != y->threads) return x->threads < y->threads ? -1 : 1;
     return (x->batch > y->batch) - (x->batch < y->batch);
@@ -131,6 +146,8 @@ static size_t add_up(const report *rep, cost **costs)
             }
             c->samples++;
             c->seconds += s->seconds;
+            c->tokens += (double)s->tokens;
+            if (s->held > c->held) c->held = s->held;
             if (s->peak_rss > c->peak_rss) c->peak_rss = s->peak_rss;
         }
     }
@@ -150,19 +167,21 @@ int report_cost_csv(const report *rep, const char *path, pal_error *err)
         return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
     }
     fputs("task,model,weights_sha256,parameters,length,threads,batch,samples,seconds,tokens_per_s,state_bytes,"
-          "peak_rss_bytes\n",
+          "peak_rss_bytes,tokens,held_bytes,cell\n",
           out);
     for (size_t i = 0; i < count; i++) {
         const cost *c = &costs[i];
         const result_cell *cell = c->row->cell;
         fprintf(out, "%s,", rep->task->name);
-        put_text(out, c->row->label);
-        fprintf(out, ",%s,%llu,%lld,%lld,%lld,%lld,%.3f,%.0f,%llu,%llu\n", cell->weights,
-                (unsigned long long)cell->parameters, (long long)cell->length, (long long)c->threads,
-                (long long)c->batch, (long long)c->samples, c->seconds,
-                (double)cell->length * (double)c->samples / c->seconds, (unsigned long long)cell->state_bytes,
-                (unsigned long long)c->peak_rss);
+        report_put_text(out, c->row->label);
+        fprintf(out, ",%s,%llu,", cell->weights, (unsigned long long)cell->parameters);
+        if (cell->length) fprintf(out, "%lld", (long long)cell->length);
+        fprintf(out, ",%lld,%lld,%lld,%.3f,%.0f,%llu,%llu,%.0f,%llu,", (long long)c->threads, (long long)c->batch,
+                (long long)c->samples, c->seconds, c->tokens / c->seconds, (unsigned long long)cell->state_bytes,
+                (unsigned long long)c->peak_rss, c->tokens, (unsigned long long)c->held);
+        report_put_text(out, cell->length ? "" : cell->name);
+        fputc('\n', out);
     }
     free(costs);
-    return finish(out, &text, &size, path, err);
+    return report_finish(out, &text, &size, path, err);
 }

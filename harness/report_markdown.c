@@ -1,6 +1,6 @@
 #include "harness/report.h"
 
-#include "harness/base/os.h"
+#include "harness/compressors.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -30,7 +30,7 @@ static void add_place(places *p, double value)
     p->count++;
 }
 
-static void put_bytes(FILE *out, double bytes)
+void report_put_bytes(FILE *out, double bytes)
 {
     static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     int u = 0;
@@ -49,7 +49,7 @@ static void put_depth(FILE *out, double depth)
 }
 
 /* Model names may hold a '|' or backslashes that Markdown would act on. */
-static void put_text(FILE *out, const char *text)
+void report_put_plain(FILE *out, const char *text)
 {
     for (; *text; text++) {
         if (strchr("|\\`*_<", *text)) fputc('\\', out);
@@ -70,7 +70,7 @@ static void put_ours(FILE *out, const report *rep, const report_row *first, cons
 {
     char text[64];
     fprintf(out, "| %s | ", kv_format_size(first->cell->length, text));
-    put_text(out, first->label);
+    report_put_plain(out, first->label);
     fputs(" |", out);
     for (int d = 0; d < depths->count; d++) {
         const report_row *row = find_row(rep, first->label, (double)first->cell->length, depths->value[d]);
@@ -78,11 +78,11 @@ static void put_ours(FILE *out, const report *rep, const report_row *first, cons
             fputs(" |", out);
             continue;
         }
-        const summary s = report_summary(rep->task, row->cell, metric, row->n);
+        const summary s = row->metric[metric];
         fprintf(out, " %s n=%lld |", report_format(&rep->task->metric[metric], &s, text), (long long)row->n);
     }
     fputc(' ', out);
-    put_bytes(out, (double)first->cell->state_bytes);
+    report_put_bytes(out, (double)first->cell->state_bytes);
     fputs(" |\n", out);
 }
 
@@ -92,7 +92,8 @@ static void put_paper(FILE *out, const report *rep, const report_row *first, con
     double value[PLACES_MAX];
     const char *name = NULL;
     for (int d = 0; d < depths->count; d++) {
-        const task_cell place = {.length = first->cell->length, .depth = depths->value[d]};
+        task_cell place = {.length = first->cell->length, .depth = depths->value[d]};
+        memcpy(place.name, first->cell->name, sizeof place.name);
         const char *row = "";
         value[d] = rep->task->paper ? rep->task->paper(&place, m->name, first->cell->model, &row) : NAN;
         if (isfinite(value[d])) name = row;
@@ -102,7 +103,7 @@ static void put_paper(FILE *out, const report *rep, const report_row *first, con
     fprintf(out, "| %s | *paper: %s* |", kv_format_size(first->cell->length, text), name);
     for (int d = 0; d < depths->count; d++) {
         if (isfinite(value[d]))
-            fprintf(out, " *%.4g* |", (m->higher_is_better ? 100 : 1) * value[d]);
+            fprintf(out, " *%.4g* |", (m->kind == METRIC_SHARE ? 100 : 1) * value[d]);
         else
             fputs(" |", out);
     }
@@ -113,7 +114,8 @@ static void put_metric(FILE *out, const report *rep, const places *lengths, cons
 {
     const task_metric *m = &rep->task->metric[metric];
     fprintf(out, "\n## %s (%s)\n\n| length | model |", m->name,
-            m->higher_is_better ? "%, higher is better" : "lower is better");
+            m->kind == METRIC_SHARE ? (m->higher_is_better ? "%, higher is better" : "%, lower is better")
+                                    : (m->higher_is_better ? "higher is better" : "lower is better"));
     for (int d = 0; d < depths->count; d++) put_depth(out, depths->value[d]);
     fputs(" state |\n|---|---|", out);
     for (int d = 0; d < depths->count; d++) fputs("---|", out);
@@ -140,9 +142,12 @@ static void put_runs(FILE *out, const report *rep)
         const result_cell *c = rep->row[i].cell;
         if (i > 0 && strcmp(rep->row[i - 1].label, rep->row[i].label) == 0) continue;
         fputs("| ", out);
-        put_text(out, rep->row[i].label);
-        fprintf(out, " | %llu | %llu | `%s` | %s | %s |\n", (unsigned long long)c->parameters,
-                (unsigned long long)c->state_bytes, c->weights, c->settings, c->blas_core);
+        report_put_plain(out, rep->row[i].label);
+        if (compressors_made(c))
+            fputs(" | | | compressor | | |\n", out);
+        else
+            fprintf(out, " | %llu | %llu | `%s` | %s | %s |\n", (unsigned long long)c->parameters,
+                    (unsigned long long)c->state_bytes, c->weights, c->settings, c->blas_core);
     }
     fputs("\nCommands that ask for these cells:\n\n", out);
     for (size_t i = 0; i < rep->count; i++) {
@@ -159,30 +164,36 @@ static void put_runs(FILE *out, const report *rep)
     }
 }
 
+/* Tables of the cells whose samples have one length. */
+static void put_grids(FILE *out, const report *rep)
+{
+    places lengths = {.count = 0}, depths = {.count = 0};
+    for (size_t i = 0; i < rep->count; i++) {
+        if (rep->row[i].cell->length == 0) continue;
+        add_place(&lengths, (double)rep->row[i].cell->length);
+        add_place(&depths, rep->row[i].cell->depth);
+    }
+    for (size_t m = 0; lengths.count && m < rep->task->metric_count; m++)
+        if (!rep->task->metric[m].detail) put_metric(out, rep, &lengths, &depths, m);
+}
+
 int report_markdown(const report *rep, const char *path, pal_error *err)
 {
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     if (!out) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
-    places lengths = {.count = 0}, depths = {.count = 0};
-    for (size_t i = 0; i < rep->count; i++) {
-        add_place(&lengths, (double)rep->row[i].cell->length);
-        add_place(&depths, rep->row[i].cell->depth);
-    }
     fprintf(
         out,
         "# %s\n\n%s. Task version %d, scorer version %d.\n\n"
-        "Each cell: the mean over n samples and its %.0f %% interval in brackets (exact binomial for metrics that "
-        "are hit or\nmiss, bootstrap over samples for the others; exact binomial where all samples agree). "
-        "Rows marked *paper* are the\npaper's own numbers, from much larger models. Lengths are in tokens, 1K = "
-        "1024.\n",
+        "In brackets the %.0f %% intervals: exact binomial for metrics that are hit or miss, and for shares that "
+        "are "
+        "the same\nin all samples; else a bootstrap over whole samples. Rows marked *paper* are the paper's own "
+        "numbers, from much larger\nmodels. Lengths are in tokens, 1K = 1024.\n",
         rep->task->name, rep->task->summary, rep->task->version, rep->task->scorer_version, 100 * REPORT_LEVEL);
-    for (size_t m = 0; m < rep->task->metric_count; m++) put_metric(out, rep, &lengths, &depths, m);
+    put_grids(out, rep);
+    const int code = report_documents(out, rep, err);
     put_runs(out, rep);
-    const int failed = ferror(out);
-    int code = fclose(out) != 0 || failed ? pal_fail(err, PAL_INTERNAL, "out of memory for %s", path) : PAL_OK;
-    if (code == PAL_OK) code = os_write_file(path, text, size, err);
-    free(text);
-    return code;
+    const int written = report_finish(out, &text, &size, path, err);
+    return code != PAL_OK ? code : written;
 }

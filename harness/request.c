@@ -20,6 +20,16 @@ static const kv_spec options_table[] = {
      "samples run side by side; lowered to fit memory; the results do not depend on it"},
     {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL,
      "0: all processors; the results do not depend on it"},
+    {"tokenizer", KV_TEXT, AT(tokenizer), "", 0, 0, NULL,
+     "\"bytes\" or the path of a tokenizer.json; empty: the one that the models were trained with"},
+    {"memory", KV_CHOICE, AT(memory), "kept", 0, 0, "kept|zeroed|both",
+     "zeroed: the control that forgets, once before the question or else at every segment"},
+    {"share", KV_CHOICE, AT(share), "1", 0, 0, "0|1",
+     "read the start that samples share only once; the results do not depend on it"},
+    {"checkpoint", KV_REAL, AT(checkpoint), "10", 0, 86400, NULL,
+     "seconds between checkpoints inside long samples; 0: none"},
+    {"compressors", KV_CHOICE, AT(compressors), "1", 0, 0, "0|1",
+     "where samples are whole documents, also measure what xz, bzip2 and gzip make of them"},
     {"plots", KV_CHOICE, AT(plots), "1", 0, 0, "0|1", "draw the plots, if gnuplot is there"},
 };
 
@@ -54,6 +64,45 @@ static int check_keys(const eval_request *r, const kv_pairs *words, pal_error *e
     return PAL_OK;
 }
 
+static int load_model(eval_model *m, const weights_file *file, pal_error *err)
+{
+    m->file = *file;
+    PAL_TRY(checkpoint_load(m->file.path, &m->decoder, &m->info, err));
+    char *config = model_config_text(decoder_config(m->decoder));
+    if (!config) return pal_fail(err, PAL_INTERNAL, "out of memory for a config");
+    hash_hex(config, strlen(config), m->config);
+    free(config);
+    return PAL_OK;
+}
+
+static int trained_on(const eval_model *m, const char *task)
+{
+    const char *theirs = kv_pairs_value(&m->info.metadata, "task");
+    return theirs && strcasecmp(theirs, task) == 0;
+}
+
+static void free_model(eval_model *m)
+{
+    decoder_destroy(m->decoder);
+    checkpoint_info_free(&m->info);
+}
+
+/* "all" means those trained on the task, where there are any: others may not even read its tokens. */
+static void keep_trained(eval_request *r)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < r->model_count; i++) kept += (size_t)trained_on(&r->model[i], r->task->name);
+    if (kept == 0) return;
+    kept = 0;
+    for (size_t i = 0; i < r->model_count; i++) {
+        if (trained_on(&r->model[i], r->task->name))
+            r->model[kept++] = r->model[i];
+        else
+            free_model(&r->model[i]);
+    }
+    r->model_count = kept;
+}
+
 static int load_models(eval_request *r, pal_error *err)
 {
     weights_file *files;
@@ -62,17 +111,23 @@ static int load_models(eval_request *r, pal_error *err)
     r->model = calloc(count, sizeof *r->model);
     int code = r->model ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the models");
     for (size_t i = 0; code == PAL_OK && i < count; i++) {
-        eval_model *m = &r->model[i];
-        m->file = files[i];
         r->model_count = i + 1;
-        code = checkpoint_load(m->file.path, &m->decoder, &m->info, err);
-        char *config = code == PAL_OK ? model_config_text(decoder_config(m->decoder)) : NULL;
-        if (code == PAL_OK && !config) code = pal_fail(err, PAL_INTERNAL, "out of memory for a config");
-        if (config) hash_hex(config, strlen(config), m->config);
-        free(config);
+        code = load_model(&r->model[i], &files[i], err);
     }
     free(files);
+    if (code == PAL_OK && strcmp(r->options.model, "all") == 0) keep_trained(r);
     return code;
+}
+
+/* All that can fail before work begins. */
+static int load_all(eval_request *r, pal_error *err)
+{
+    PAL_TRY(load_models(r, err));
+    PAL_TRY(eval_request_tokenizer(r, err));
+    PAL_TRY(r->task->begin(r->task_request, r->tokenizer, &r->run, err));
+    r->cell_count = r->task->cells(r->run, &r->cell);
+    r->sample = calloc(r->cell_count + 1, sizeof *r->sample);
+    return r->sample ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the cells");
 }
 
 int eval_request_read(eval_request *r, int argc, char *const *argv, int load, pal_error *err)
@@ -99,50 +154,61 @@ int eval_request_read(eval_request *r, int argc, char *const *argv, int load, pa
         r->threads = r->options.threads ? (int)r->options.threads : processors;
         if (r->threads > POOL_MAX_THREADS) r->threads = POOL_MAX_THREADS;
     }
-    if (code == PAL_OK && load) code = r->task->plan(r->task_request, &r->cell, &r->cell_count, err);
-    if (code == PAL_OK && load) code = load_models(r, err);
+    if (code == PAL_OK && load) code = load_all(r, err);
     if (code != PAL_OK) eval_request_free(r);
     return code;
 }
 
 void eval_request_free(eval_request *r)
 {
-    for (size_t i = 0; i < r->model_count; i++) {
-        decoder_destroy(r->model[i].decoder);
-        checkpoint_info_free(&r->model[i].info);
-    }
+    for (size_t i = 0; r->sample && i < r->cell_count; i++) free(r->sample[i]);
+    free(r->sample);
+    if (r->run) r->task->end(r->run);
+    tokenizer_destroy(r->tokenizer);
+    for (size_t i = 0; i < r->model_count; i++) free_model(&r->model[i]);
     free(r->model);
-    free(r->cell);
     free(r->task_request);
     *r = (eval_request){0};
 }
 
-int eval_request_words(const eval_request *r, int shaping_only, char *out, size_t size, pal_error *err)
+/* Whether a key says which samples are asked for, and not what is in them. */
+static int selects(const kv_spec *spec)
+{
+    static const char *const keys[] = {"n", "docs", "data"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcasecmp(spec->key, keys[i]) == 0) return 1;
+    return spec->type == KV_SIZES || spec->type == KV_REALS;
+}
+
+int eval_request_words(const eval_request *r, int shaping_only, int zeroed, char *out, size_t size, pal_error *err)
 {
     size_t used = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < r->task->request_count; i++) {
-        const kv_spec *spec = &r->task->request_table[i];
-        if (shaping_only && (spec->type == KV_SIZES || spec->type == KV_REALS || strcasecmp(spec->key, "n") == 0))
-            continue;
-        char value[KV_OUT_MAX];
-        kv_get(spec, r->task_request, value, sizeof value);
-        used += (size_t)snprintf(out + used, size - used, "%s%s=%s", used ? " " : "", spec->key, value);
+    for (size_t i = 0; i <= r->task->request_count; i++) {
+        const kv_spec *spec = i < r->task->request_count ? &r->task->request_table[i] : NULL;
+        char value[KV_OUT_MAX] = "zeroed";
+        if (spec ? shaping_only && selects(spec) : !zeroed) continue;
+        if (spec) kv_get(spec, r->task_request, value, sizeof value);
+        used += (size_t)snprintf(out + used, size - used, "%s%s=%s", used ? " " : "", spec ? spec->key : "memory",
+                                 value);
         if (used >= size) return pal_fail(err, PAL_USAGE, "the request is too long; ask for fewer values at once");
     }
     return PAL_OK;
 }
 
-int eval_request_measure(const eval_request *r, const task_cell *cell, uint64_t *tokens, uint64_t *scored,
-                         pal_error *err)
+int eval_request_samples(eval_request *r, size_t cell, const batch_item **out, pal_error *err)
 {
-    task_sample *s;
-    PAL_TRY(r->task->open(r->task_request, cell, 0, &s, err));
-    const uint64_t length = (uint64_t)cell->length;
-    const uint64_t generated = r->task->prompt_tokens(s) + r->task->generate(s);
-    *tokens = generated > length ? generated : length;
-    *scored = length - r->task->score_from(s);
-    r->task->close(s);
+    const int64_t count = r->cell[cell].samples;
+    if (!r->sample[cell]) {
+        batch_item *item = calloc((size_t)count + 1, sizeof *item);
+        if (!item) return pal_fail(err, PAL_INTERNAL, "out of memory for the samples");
+        r->sample[cell] = item;
+        for (int64_t i = 0; i < count; i++) {
+            item[i] = (batch_item){.cell = &r->cell[cell], .index = i};
+            PAL_TRY(batch_measure(r->task, r->run, &item[i], err));
+        }
+    }
+    *out = r->sample[cell];
     return PAL_OK;
 }
 

@@ -23,10 +23,10 @@ void results_free(results *r)
 
 void result_cell_identify(const task_module *task, result_cell *cell)
 {
-    char text[2 * KV_TEXT_MAX + RESULT_TEXT + 512], digest[HASH_HEX];
-    const int size =
-        snprintf(text, sizeof text, "%s\n%d\n%d\n%s\n%s\n%s\n%s\n%s\n", task->name, task->version,
-                 task->scorer_version, cell->weights, cell->config, cell->blas_core, cell->settings, cell->name);
+    char text[2 * KV_TEXT_MAX + RESULT_TEXT + 4 * HASH_HEX + 256], digest[HASH_HEX];
+    const int size = snprintf(text, sizeof text, "%s\n%d\n%d\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n", task->name,
+                              task->version, task->scorer_version, cell->weights, cell->config, cell->tokenizer,
+                              cell->data, cell->blas_core, cell->settings, cell->name);
     hash_hex(text, (size_t)size, digest);
     memcpy(cell->key, digest, RESULT_KEY - 1);
     cell->key[RESULT_KEY - 1] = '\0';
@@ -102,6 +102,8 @@ static int take_cell(results *r, const json_t *object, int *understood, pal_erro
                   get_text(object, "model", cell.model, sizeof cell.model) &&
                   get_text(object, "weights", cell.weights, sizeof cell.weights) &&
                   get_text(object, "config", cell.config, sizeof cell.config) &&
+                  get_text(object, "tokenizer", cell.tokenizer, sizeof cell.tokenizer) &&
+                  get_text(object, "data", cell.data, sizeof cell.data) &&
                   get_text(object, "blas_core", cell.blas_core, sizeof cell.blas_core) &&
                   get_text(object, "settings", cell.settings, sizeof cell.settings) &&
                   get_text(object, "request", cell.request, sizeof cell.request) &&
@@ -132,16 +134,17 @@ static int take_sample(results *r, const json_t *object, int *understood, pal_er
     char key[RESULT_KEY];
     result_cell *cell = get_text(object, "cell_key", key, sizeof key) ? results_find(r, key) : NULL;
     const int64_t index = get_whole(object, "index");
-    const json_t *metrics = json_object_get(object, "metrics"), *cost = json_object_get(object, "cost");
-    *understood = cell && index >= 0 && index < RESULT_INDEX_MAX && json_is_object(metrics);
+    const json_t *values = json_object_get(object, "values"), *cost = json_object_get(object, "cost");
+    *understood = cell && index >= 0 && index < RESULT_INDEX_MAX && json_is_object(values);
     if (!*understood) return PAL_OK;
     result_sample sample = {.done = 1,
                             .seconds = get_number(cost, "seconds"),
+                            .tokens = get_whole(cost, "tokens"),
                             .threads = get_whole(cost, "threads"),
                             .batch = get_whole(cost, "batch"),
+                            .held = (uint64_t)get_whole(cost, "held"),
                             .peak_rss = (uint64_t)get_whole(cost, "peak_rss")};
-    for (size_t m = 0; m < r->task->metric_count; m++)
-        sample.metric[m] = get_number(metrics, r->task->metric[m].name);
+    for (size_t v = 0; v < r->task->value_count; v++) sample.value[v] = get_number(values, r->task->value[v]);
     void *samples = cell->sample;
     PAL_TRY(grow(&samples, &cell->capacity, (size_t)index + 1, sizeof sample, err));
     cell->sample = samples;
@@ -202,6 +205,8 @@ int results_announce(results *r, journal *j, const result_cell *cell, int64_t as
         "length", (json_int_t)cell->length, "settings", cell->settings, "request", cell->request, "parameters",
         (json_int_t)cell->parameters, "state_bytes", (json_int_t)cell->state_bytes, "asked", (json_int_t)asked);
     json_object_set_new(object, "blas_core", json_string(cell->blas_core));
+    json_object_set_new(object, "tokenizer", json_string(cell->tokenizer));
+    json_object_set_new(object, "data", json_string(cell->data));
     return write_object(r, j, object, err);
 }
 
@@ -209,19 +214,20 @@ int results_add(results *r, journal *j, const char *key, int64_t index, const re
                 const char *record, pal_error *err)
 {
     const result_cell *cell = results_find(r, key);
-    json_t *seen = json_loads(record, JSON_ALLOW_NUL, NULL), *metrics = json_object();
+    json_t *seen = json_loads(record, JSON_ALLOW_NUL, NULL), *values = json_object();
     if (!cell || !json_is_object(seen)) {
         json_decref(seen);
-        json_decref(metrics);
+        json_decref(values);
         return pal_fail(err, PAL_INTERNAL, "task %s made a record that is not a JSON object", r->task->name);
     }
-    for (size_t m = 0; m < r->task->metric_count; m++)
-        json_object_set_new(metrics, r->task->metric[m].name, number_or_null(sample->metric[m]));
+    for (size_t v = 0; v < r->task->value_count; v++)
+        json_object_set_new(values, r->task->value[v], number_or_null(sample->value[v]));
     json_t *object = json_pack(
-        "{ss ss si si ss ss ss ss sI so so s{sf sI sI sI}}", "kind", "sample", "task", r->task->name,
+        "{ss ss si si ss ss ss ss sI so so s{sf sI sI sI sI sI}}", "kind", "sample", "task", r->task->name,
         "task_version", r->task->version, "scorer_version", r->task->scorer_version, "cell_key", cell->key,
-        "model", cell->model, "weights", cell->weights, "cell", cell->name, "index", (json_int_t)index, "metrics",
-        metrics, "record", seen, "cost", "seconds", sample->seconds, "threads", (json_int_t)sample->threads,
-        "batch", (json_int_t)sample->batch, "peak_rss", (json_int_t)sample->peak_rss);
+        "model", cell->model, "weights", cell->weights, "cell", cell->name, "index", (json_int_t)index, "values",
+        values, "record", seen, "cost", "seconds", sample->seconds, "tokens", (json_int_t)sample->tokens, "held",
+        (json_int_t)sample->held, "threads", (json_int_t)sample->threads, "batch", (json_int_t)sample->batch,
+        "peak_rss", (json_int_t)sample->peak_rss);
     return write_object(r, j, object, err);
 }

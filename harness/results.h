@@ -3,10 +3,10 @@
  * one hold the same. Two kinds of record:
  *
  *   "cell"    announces a cell and how many samples of it are asked for; once for each number asked
- *   "sample"  one sample's metrics, what a reader wants to see of it, and what it cost
+ *   "sample"  one sample's values, what a reader wants to see of it, and what it cost
  *
- * A cell's key hashes everything that shapes its samples: weights, config, task and scorer version, the request's
- * settings, the cell's name, and the BLAS core, whose kernels choose the bits. */
+ * A cell's key hashes everything that shapes its samples: weights, config, tokenizer, texts, task and scorer
+ * version, the request's settings, the cell's name, and the BLAS core, whose kernels choose the bits. */
 #ifndef PAL_RESULTS_H
 #define PAL_RESULTS_H
 
@@ -18,18 +18,21 @@ enum { RESULT_KEY = 33, RESULT_TEXT = 512, RESULT_INDEX_MAX = 10000000 };
 
 typedef struct result_sample {
     int done;
-    double metric[TASK_METRICS]; /* in the task's order; NaN where the journal has null */
-    double seconds;              /* of the batch it ran in, divided by the batch's samples */
+    double value[TASK_VALUES]; /* in the task's order; NaN where the journal has none */
+    double seconds;            /* of wall time, shared with the samples beside it */
+    int64_t tokens;
     int64_t threads, batch;
+    uint64_t held; /* bytes of streaming state that its lane kept, buffered tokens included */
     uint64_t peak_rss;
 } result_sample;
 
 typedef struct result_cell {
     char key[RESULT_KEY];
     char model[KV_TEXT_MAX];
-    char weights[HASH_HEX], config[HASH_HEX];
+    char weights[HASH_HEX], config[HASH_HEX], tokenizer[HASH_HEX];
+    char data[HASH_HEX]; /* of the texts; "" where there are none */
     char blas_core[64];
-    char settings[RESULT_TEXT]; /* "seed=1 jitter=2": the keys of the request that shape a sample */
+    char settings[RESULT_TEXT]; /* "seed=1 jitter=2": what shapes a sample; with "memory=zeroed", the control */
     char request[RESULT_TEXT];  /* all of them: the words that ask for this cell and its neighbours */
     char name[64];
     int64_t length;

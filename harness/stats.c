@@ -1,10 +1,7 @@
 #include "harness/stats.h"
 
-#include "harness/base/rng.h"
-
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 
 static const interval none = {NAN, NAN, "none"};
 
@@ -57,6 +54,39 @@ double stats_beta_quantile(double a, double b, double p)
     }
 }
 
+double stats_binomial_cdf(int64_t hits, int64_t trials, double p)
+{
+    if (hits < 0) return 0;
+    if (hits >= trials) return 1;
+    return stats_beta_inc((double)(trials - hits), (double)hits + 1, 1 - p);
+}
+
+double stats_t_cdf(double t, double degrees)
+{
+    const double square = t * t;
+    /* Of the two complementary forms the one whose argument is small, so that neither end loses digits. */
+    if (square < degrees) {
+        const double half = stats_beta_inc(0.5, degrees / 2, square / (degrees + square)) / 2;
+        return t < 0 ? 0.5 - half : 0.5 + half;
+    }
+    const double tail = stats_beta_inc(degrees / 2, 0.5, degrees / (degrees + square)) / 2;
+    return t < 0 ? tail : 1 - tail;
+}
+
+double stats_t_quantile(double p, double degrees)
+{
+    const double tail = p < 0.5 ? p : 1 - p;
+    double size;
+    if (tail < 1e-3) {
+        const double x = stats_beta_quantile(degrees / 2, 0.5, 2 * tail);
+        size = sqrt(degrees * (1 - x) / x);
+    } else {
+        const double x = stats_beta_quantile(0.5, degrees / 2, 1 - 2 * tail);
+        size = sqrt(degrees * x / (1 - x));
+    }
+    return p < 0.5 ? -size : size;
+}
+
 interval stats_binomial(double hits, double trials, double level)
 {
     if (trials <= 0) return none;
@@ -71,41 +101,4 @@ double stats_mean(const double *values, size_t count)
     double sum = 0;
     for (size_t i = 0; i < count; i++) sum += values[i];
     return count ? sum / (double)count : NAN;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Linear interpolation between order statistics (type 7 of Hyndman & Fan 1996). */
-static double quantile(const double *sorted, size_t count, double p)
-{
-    const double at = p * (double)(count - 1);
-    const size_t below = (size_t)at;
-    if (below + 1 >= count) return sorted[count - 1];
-    return sorted[below] + (at - (double)below) * (sorted[below + 1] - sorted[below]);
-}
-
-interval stats_bootstrap_mean(const double *values, size_t count, int share, double level, uint64_t seed)
-{
-    int equal = 1;
-    for (size_t i = 1; i < count; i++) equal &= values[i] == values[0];
-    if (count == 0 || (equal && !share)) return none;
-    if (equal) return stats_binomial(values[0] * (double)count, (double)count, level);
-
-    double *means = malloc(STATS_RESAMPLES * sizeof *means);
-    if (!means) return none;
-    for (uint64_t r = 0; r < STATS_RESAMPLES; r++) {
-        rng draw = rng_make(seed, "bootstrap", r, 0);
-        double sum = 0;
-        for (size_t i = 0; i < count; i++) sum += values[rng_below(&draw, count)];
-        means[r] = sum / (double)count;
-    }
-    qsort(means, STATS_RESAMPLES, sizeof *means, ascending);
-    const interval result = {quantile(means, STATS_RESAMPLES, (1 - level) / 2),
-                             quantile(means, STATS_RESAMPLES, (1 + level) / 2), "bootstrap"};
-    free(means);
-    return result;
 }

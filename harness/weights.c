@@ -12,7 +12,7 @@ static int rank(const char *name)
     static const char *const first[] = {"infini-linear",  "infini-delta", "infini",
                                         "transformer-xl", "memorizing",   "local"};
     int i = 0;
-    while (i < (int)(sizeof first / sizeof *first) && strncmp(name, first[i], strlen(first[i])) != 0) i++;
+    while (i < (int)(sizeof first / sizeof *first) && !strstr(name, first[i])) i++;
     return i;
 }
 

@@ -246,6 +246,13 @@ void decoder_state_reset(const decoder *d, void *state)
         d->cfg.attention->state_reset(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), written);
 }
 
+void decoder_state_repeat(const decoder *d, void *state, double times)
+{
+    const attn_module *attention = d->cfg.attention;
+    for (size_t l = 0; attention->state_repeat && l < (size_t)d->cfg.n_layers; l++)
+        attention->state_repeat(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), times);
+}
+
 int decoder_state_check(const decoder *d, const void *state, pal_error *err)
 {
     const state_header *h = state;

@@ -51,6 +51,8 @@ size_t decoder_state_bytes(const decoder *d);  /* whole block, header included *
 size_t decoder_memory_bytes(const decoder *d); /* the layers' state alone: the paper's column */
 /* Empty a block; fresh memory must be zero-filled. */
 void decoder_state_reset(const decoder *d, void *state);
+/* attn_module.state_repeat of every layer. */
+void decoder_state_repeat(const decoder *d, void *state, double times);
 /* PAL_DATA when `state` is not a block of this model. */
 int decoder_state_check(const decoder *d, const void *state, pal_error *err);
 
@@ -68,6 +70,9 @@ size_t pass_lanes(const pass *p);
  * place. need_output 0 skips what only the output needs (the last layer's reads and feed-forward). */
 void pass_forward(pass *p, size_t slot, const int32_t *tokens, const size_t *valid, void *const *state,
                   int need_output);
+/* The residual stream [lanes, N, d_model] of the segment in `slot` as block `layer` read it; n_layers: as the last
+ * one left it. Only where slots are kept and need_output was set. */
+const real *pass_residual(const pass *p, size_t slot, size_t layer);
 /* Logits [lanes, N, vocab] of the segment in `slot`; valid until the next call on this pass. */
 real *pass_logits(pass *p, size_t slot);
 /* nll[lanes, N] in nats for targets[lanes, N], from pass_logits, and the largest logit's token (either may be

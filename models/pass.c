@@ -354,6 +354,12 @@ void pass_forward(pass *p, size_t index, const int32_t *tokens, const size_t *va
         norm_rows(p, d->final_norm, s->normed, s->output, NULL, s->mean, s->rstd);
 }
 
+const real *pass_residual(const pass *p, size_t index, size_t layer)
+{
+    const slot *s = &p->slot[index];
+    return layer < (size_t)p->d->cfg.n_layers ? s->layer[layer].input : s->output;
+}
+
 static const real *head_input(const pass *p, const slot *s)
 {
     return p->d->cfg.final_norm ? s->normed : s->output;

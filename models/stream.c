@@ -135,17 +135,39 @@ void stream_flush(stream *s, uint64_t score_from, stream_sink *sink, void *arg)
     if (s->fill > 0) advance(s, s->fill, score_from, sink, arg);
 }
 
+const real *stream_predict(stream *s, size_t *stride)
+{
+    if (s->fill == 0) return NULL; /* nothing read yet: there is no distribution to continue from */
+    const size_t vocab = stream_vocab(s);
+    lay_out(s, s->fill);
+    memcpy(s->trial[0], s->state[0], s->lanes * decoder_state_bytes(s->d));
+    pass_forward(s->pass, 0, s->tokens, s->valid, s->trial, 1);
+    *stride = s->n * vocab;
+    return pass_logits(s->pass, 0) + (s->fill - 1) * vocab;
+}
+
+size_t stream_vocab(const stream *s)
+{
+    return (size_t)decoder_config(s->d)->vocab;
+}
+
+int32_t stream_argmax(const real *logits, size_t vocab)
+{
+    size_t best = 0;
+    for (size_t c = 1; c < vocab; c++)
+        if (logits[c] > logits[best]) best = c;
+    return (int32_t)best;
+}
+
 void stream_generate(stream *s, size_t count, int32_t *out)
 {
-    if (s->fill == 0) return; /* nothing read yet: there is no distribution to continue from */
+    const size_t vocab = stream_vocab(s);
     for (size_t i = 0; i < count; i++) {
-        lay_out(s, s->fill);
-        memcpy(s->trial[0], s->state[0], s->lanes * decoder_state_bytes(s->d));
-        pass_forward(s->pass, 0, s->tokens, s->valid, s->trial, 1);
-        pass_logits(s->pass, 0);
-        pass_score(s->pass, s->targets, NULL, s->argmax);
+        size_t stride;
+        const real *logits = stream_predict(s, &stride);
+        if (!logits) return;
         for (size_t lane = 0; lane < s->lanes; lane++)
-            out[lane * count + i] = s->argmax[lane * s->n + s->fill - 1];
+            out[lane * count + i] = stream_argmax(logits + lane * stride, vocab);
         stream_feed(s, out + i, count, 1, 0, NULL, NULL);
     }
 }
@@ -191,7 +213,18 @@ int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
     return PAL_OK;
 }
 
+void stream_zero_lane(stream *s, size_t lane)
+{
+    decoder_state_reset(s->d, s->state[lane]);
+}
+
 void stream_zero_memory(stream *s)
 {
-    for (size_t lane = 0; lane < s->lanes; lane++) decoder_state_reset(s->d, s->state[lane]);
+    for (size_t lane = 0; lane < s->lanes; lane++) stream_zero_lane(s, lane);
+}
+
+void stream_skip(stream *s, uint64_t tokens)
+{
+    stream_reset(s);
+    s->position = tokens;
 }

@@ -23,6 +23,12 @@ void stream_feed(stream *s, const int32_t *tokens, size_t stride, size_t count, 
                  stream_sink *sink, void *arg);
 /* Deliver what is still buffered (the tail segment is padded and masked). */
 void stream_flush(stream *s, uint64_t score_from, stream_sink *sink, void *arg);
+/* Logits of each lane's next token, given what was fed: logits[lane * *stride + token], valid until the next call
+ * on this stream, which they leave as it was. NULL when nothing was fed. */
+const real *stream_predict(stream *s, size_t *stride);
+size_t stream_vocab(const stream *s);
+/* The token of the largest logit; the first of equals. */
+int32_t stream_argmax(const real *logits, size_t vocab);
 /* Greedy continuation: out[lane * count + i]. Call after feeding, instead of flush. The tokens generated become
  * part of the stream. */
 void stream_generate(stream *s, size_t count, int32_t *out);
@@ -34,5 +40,8 @@ void stream_save(const stream *s, size_t lane, void *out);
 int stream_restore(stream *s, size_t lane, const void *in, pal_error *err);
 /* Control: forget all memory, as if the stream began at the next segment border (buffered tokens stay). */
 void stream_zero_memory(stream *s);
+void stream_zero_lane(stream *s, size_t lane);
+/* All lanes as if so many tokens (whole segments) had been read and forgotten. */
+void stream_skip(stream *s, uint64_t tokens);
 
 #endif

@@ -1,52 +1,52 @@
-/* What the passkey evaluation and its training source share: the pieces of the text and the keys.
+/* What the passkey evaluation and its training source share: the pieces of the text as tokens, and the filler.
  *
- * The text is the Infini-attention paper's (arXiv 2404.07143), its pieces joined by single spaces. Every
- * stretch of filler is a suffix of the endless repetition of the five sentences, so that it always ends with
- * "There and back again. " and the needle and the question always start after a whole sentence. */
+ * The text is the Infini-attention paper's (arXiv 2404.07143). Every piece but the header begins with the space
+ * that joins it to the one before, as byte-level BPE wants it, and is encoded on its own; the tokens of a prompt
+ * are those of its pieces, one after the other. */
 #ifndef PAL_PASSKEY_TEXT_H
 #define PAL_PASSKEY_TEXT_H
 
-#include <stdint.h>
+#include "datasets/tokenizer.h"
+#include "tasks/passkey_keys.h"
 
-/* The header and the cycle end with the space that joins them to what follows. */
-#define PASSKEY_HEADER                                                                                            \
-    "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. I will quiz "  \
-    "you about the important information there. "
-#define PASSKEY_CYCLE "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. "
-#define PASSKEY_QUESTION "What is the pass key? The pass key is"
+enum { PASSKEY_SENTENCES = 5, PASSKEY_NAMES = 32, PASSKEY_NAMELESS = PASSKEY_NAMES };
 
-/* Sizes in bytes, which are tokens. */
-enum {
-    PASSKEY_DIGITS = 5,
-    PASSKEY_HEADER_SIZE = sizeof PASSKEY_HEADER - 1,
-    PASSKEY_CYCLE_SIZE = sizeof PASSKEY_CYCLE - 1,
-    PASSKEY_QUESTION_SIZE = sizeof PASSKEY_QUESTION - 1,
-    PASSKEY_NEEDLE_SIZE = sizeof "The pass key is 12345. Remember it. 12345 is the pass key. " - 1,
-    PASSKEY_FIRST_MENTION = sizeof "The pass key is " - 1, /* offset of the first mention's digits in the needle */
-    PASSKEY_SECOND_MENTION = sizeof "The pass key is 12345. Remember it. " - 1,
-    PASSKEY_ANSWER_SIZE = 1 + PASSKEY_DIGITS, /* " 12345" */
-    PASSKEY_FIXED_SIZE = PASSKEY_HEADER_SIZE + PASSKEY_NEEDLE_SIZE + PASSKEY_QUESTION_SIZE + PASSKEY_ANSWER_SIZE,
-    PASSKEY_KEYS = 100000,
-    PASSKEY_EVAL_KEYS = PASSKEY_KEYS / 10
-};
+/* Tokens of a piece of the text. Where it tells a key, mention[] are the places of the key's digits. */
+typedef struct passkey_piece {
+    int32_t *token;
+    int64_t size;
+    int64_t mention[2], mentions;
+} passkey_piece;
 
-/* The needle of `key`, with its closing space. */
-void passkey_needle(int key, char out[PASSKEY_NEEDLE_SIZE + 1]);
-/* " 12345": the answer of `key`. */
-void passkey_answer(int key, char out[PASSKEY_ANSWER_SIZE + 1]);
+typedef struct passkey_text {
+    const tokenizer *tokenizer;
+    int32_t digit[10];                   /* the token of each digit */
+    passkey_piece header, answer, stop;  /* stop: "." after an answer, before the text goes on */
+    passkey_piece cycle;                 /* the five sentences of the filler */
+    int64_t sentence[PASSKEY_SENTENCES]; /* where each starts in the cycle */
+    passkey_piece needle[PASSKEY_NAMES + 1], question[PASSKEY_NAMES + 1]; /* [name], or [PASSKEY_NAMELESS] */
+} passkey_text;
 
-/* Byte i of a stretch of `size` bytes of filler, 0 <= i < size. */
-char passkey_filler(int64_t size, int64_t i);
-/* The largest stretch of at most `size` bytes that starts at the start of a sentence. */
-int64_t passkey_sentences(int64_t size);
-/* The stretch nearest to `size` that starts at the start of a sentence and has at most `max` bytes. */
-int64_t passkey_sentences_near(int64_t size, int64_t max);
+/* Keeps the pointer to the tokenizer. PAL_USAGE: it does not give each digit a token of its own, or the tokens of
+ * the text are not those of its pieces. */
+int passkey_text_create(passkey_text **out, const tokenizer *t, pal_error *err);
+void passkey_text_destroy(passkey_text *text);
 
-/* The 100000 keys are split for good, whatever the seeds: a fixed bijection hashes a key, and those whose hash is
- * divisible by ten, exactly PASSKEY_EVAL_KEYS of them, belong to evaluation and never occur in training. */
-int passkey_is_eval_key(int key);
-/* Key `index` (< PASSKEY_EVAL_KEYS) of the evaluation keys in the order that (seed, domain) shuffles them into:
- * different indices have different keys. */
-int passkey_eval_key(uint64_t seed, const char *domain, int64_t index);
+const char *passkey_name(int name);
+/* The five digits of a key. */
+void passkey_digits(int key, char out[PASSKEY_DIGITS + 1]);
+/* The piece with `key` in it, to out[piece->size]. */
+void passkey_tell(const passkey_text *text, const passkey_piece *piece, int key, int32_t *out);
+/* The most tokens that header, `keys` needles, a question and an answer can take. */
+int64_t passkey_fixed_size(const passkey_text *text, int64_t keys, int header);
+
+/* ---- Filler: stretches of the endless repetition of the cycle ---- */
+
+/* Where in the cycle a stretch of `size` tokens starts that ends with the cycle's end. */
+int64_t passkey_phase(const passkey_text *text, int64_t size);
+/* The largest such stretch of at most `size` tokens that starts at the start of a sentence. */
+int64_t passkey_sentences(const passkey_text *text, int64_t size);
+/* The one nearest to `size` that has at most `max` tokens. */
+int64_t passkey_sentences_near(const passkey_text *text, int64_t size, int64_t max);
 
 #endif

@@ -1,26 +1,35 @@
-/* The passkey training source: sequences in the evaluation's text with one needle and one or more questions. */
+/* The passkey training source: sequences in the evaluation's text with needles and one or more questions. */
 #ifndef PAL_PASSKEY_TRAIN_H
 #define PAL_PASSKEY_TRAIN_H
 
-#include "harness/base/keyval.h"
+#include "tasks/task.h"
 
 typedef struct passkey_train {
-    double headerless, needle_span, near;
-    int64_t questions, gap_min, gap_max;
-    double answer_noise, mention_weight, lm_weight;
+    double headerless, lead, needle_span, near;
+    int64_t keys, questions, gap_min, gap_max;
+    double answer_noise, mention_weight, lm_weight, prose, prose_weight;
+    char prose_data[KV_TEXT_MAX], prose_split[KV_TEXT_MAX];
 } passkey_train;
 
-enum { PASSKEY_TRAIN_KEYS = 9 };
+enum { PASSKEY_TRAIN_KEYS = 15 };
 extern const kv_spec passkey_train_table[PASSKEY_TRAIN_KEYS];
 
-/* task_module.train_check and task_module.train_fill; `train` is a passkey_train. A sequence reads
+/* task_module.source_*; `train` is a passkey_train. A sequence reads
  *
- *   [header] filler needle { filler question answer ". " } filler question answer
+ *   [header] filler needle { filler needle } { filler question answer "." } filler question answer
  *
- * and its text is length + 1 bytes: targets[] ends with the last digit of the last answer, as a prompt and its
- * answer do in evaluation, and tokens[] just before it. The keys are those that evaluation never asks for. */
-int passkey_train_check(const void *train, int64_t length, pal_error *err);
-void passkey_train_fill(const void *train, uint64_t seed, int64_t step, int64_t lane, int64_t length,
-                        int32_t *tokens, int32_t *targets, float *weight);
+ * where filler is the cycle or prose, and its text is length + 1 tokens: targets[] ends with the last digit of the
+ * last answer, as a prompt and its answer do in evaluation, and tokens[] just before it. All needles come before
+ * all questions, each of which asks for any of them. The keys are those that evaluation never asks for. A sequence
+ * is a pure function of (seed, step, lane), so nothing is saved. */
+int passkey_source_open(const void *train, const tokenizer *t, uint64_t seed, task_source **out, pal_error *err);
+int passkey_source_phase(task_source *s, int64_t lanes, int64_t length, pal_error *err);
+int passkey_source_fill(task_source *s, int64_t step, int64_t lane, int32_t *tokens, int32_t *targets,
+                        float *weight, int *fresh, pal_error *err);
+/* The haystack's tokens that come before the sequence's own: its cycle, or its prose. */
+void passkey_source_lead(task_source *s, int64_t step, int64_t lane, int32_t *tokens, int64_t count);
+int passkey_source_save(const task_source *s, char *out, size_t size, pal_error *err);
+int passkey_source_restore(task_source *s, const char *saved, pal_error *err);
+void passkey_source_close(task_source *s);
 
 #endif

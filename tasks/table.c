@@ -2,10 +2,11 @@
 
 #include <strings.h>
 
-extern const task_module passkey_task;
+extern const task_module passkey_task, perplexity_task;
 
 const task_module *const task_table[] = {
     &passkey_task,
+    &perplexity_task,
     NULL,
 };
 

@@ -12,6 +12,7 @@
 #include "models/checkpoint.h"
 
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +130,24 @@ static int save_model(const char *name, const char *attention)
     return code;
 }
 
+/* A corpus of PG19's layout whose documents differ in length. */
+static int save_texts(void)
+{
+    static const char words[] = "the whale swam round the ship and the ship sailed on; ";
+    static const size_t sizes[] = {3000, 200, 9000, 40000};
+    int code = os_make_dirs(path_of("sea/test"), &err);
+    for (size_t d = 0; code == PAL_OK && d < sizeof sizes / sizeof *sizes; d++) {
+        char name[64], *text = malloc(sizes[d]);
+        rng draw = rng_make(d, "text", 0, 0);
+        if (!text) return PAL_INTERNAL;
+        for (size_t i = 0; i < sizes[d]; i++) text[i] = words[(i + rng_below(&draw, 3)) % (sizeof words - 1)];
+        snprintf(name, sizeof name, "sea/test/%zu.txt", d);
+        code = os_write_file(path_of(name), text, sizes[d], &err);
+        free(text);
+    }
+    return code;
+}
+
 static int make_scratch(void **unused)
 {
     (void)unused;
@@ -137,7 +156,7 @@ static int make_scratch(void **unused)
     snprintf(err_path, sizeof err_path, "%s/err", scratch);
     snprintf(weights_word, sizeof weights_word, "weights=%s/w", scratch);
     if (os_make_dirs(path_of("w"), &err) != PAL_OK) return -1;
-    return save_model("w/infini-linear.safetensors", "infini-linear") ||
+    return save_texts() || save_model("w/infini-linear.safetensors", "infini-linear") ||
            save_model("w/transformer-xl.safetensors", "transformer-xl") || save_model("full.safetensors", "full");
 }
 
@@ -162,6 +181,7 @@ static void test_commands(void **state)
     check_success(RUN("help", "eval"));
     check_output_has("depths=0,50,100");
     check_output_has("model=all");
+    check_output_has("memory=kept");
     check_success(RUN("help", "train"));
     check_output_has("d_model=");
     check_success(RUN("list", weights_word));
@@ -255,7 +275,7 @@ static void test_same_bytes(void **state)
     check_output_has("transformer-xl");
     check_success(RUN("eval", weights_word, results_word("b"), CELLS, "threads=2", "batch=1"));
     check_success(RUN("eval", weights_word, results_word("c"), CELLS, "threads=2", "batch=8"));
-    check_success(RUN("eval", weights_word, results_word("d"), CELLS, "threads=1", "batch=4"));
+    check_success(RUN("eval", weights_word, results_word("d"), CELLS, "threads=1", "batch=4", "share=0"));
     /* In pieces and in another order; the same cells in the end. */
     check_success(RUN("eval", weights_word, results_word("e"), "model=transformer-xl", "len=1K", "depths=50,0",
                       "n=1", "plots=0"));
@@ -346,6 +366,102 @@ static void test_kill(void **state)
     check_same_file("whole/passkey-cells.csv", "killed/passkey-cells.csv");
 }
 
+/* ---- Whole documents ---- */
+
+static const char *texts_word(void)
+{
+    static char word[96];
+    snprintf(word, sizeof word, "data=%s/sea", scratch);
+    return word;
+}
+
+static void test_bad_texts(void **state)
+{
+    (void)state;
+    check_refusal(PAL_USAGE, RUN("eval", "task=perplexity", weights_word, results_word("none"), "data=no-such"),
+                  "make datasets");
+    check_refusal(PAL_DATA,
+                  RUN("eval", "task=perplexity", weights_word, results_word("none"), texts_word(), "split=train"),
+                  "train");
+    check_refusal(
+        PAL_DATA,
+        RUN("eval", "task=perplexity", weights_word, results_word("none"), texts_word(), "tokenizer=/no/such"),
+        "/no/such");
+    check_refusal(PAL_USAGE,
+                  RUN("eval", "task=perplexity", weights_word, results_word("none"), texts_word(), "len=1K"),
+                  "len");
+    assert_false(os_file_exists(path_of("none")));
+}
+
+#define TEXTS "eval", "task=perplexity", weights_word, texts_word(), "plots=0", "memory=both"
+
+static void test_texts(void **state)
+{
+    (void)state;
+    check_success(RUN("plan", "task=perplexity", weights_word, texts_word(), "memory=both"));
+    check_output_has("(memory zeroed)");
+    check_success(RUN(TEXTS, results_word("t1"), "threads=1", "batch=1"));
+    check_output_has("infini-linear, memory zeroed");
+    check_output_has("gzip -9");
+    check_success(RUN(TEXTS, results_word("t2"), "threads=2", "batch=3", "share=0"));
+    check_success(RUN(TEXTS, results_word("t3"), "docs=2", "checkpoint=0", "model=transformer-xl"));
+    check_success(RUN(TEXTS, results_word("t3"), "checkpoint=0.001"));
+    check_same_file("t1/perplexity-cells.csv", "t2/perplexity-cells.csv");
+    check_same_file("t1/perplexity-cells.csv", "t3/perplexity-cells.csv");
+    check_same_file("t1/perplexity-paired.csv", "t3/perplexity-paired.csv");
+    check_success(RUN(TEXTS, results_word("t3")));
+    check_output_has("samples to do 0");
+    char *table = slurp(path_of("t1/perplexity-table.md"));
+    assert_non_null(strstr(table, "## sea/test\n\n4 documents, 52200 bytes, 52200 tokens"));
+    free(table);
+    /* Other texts under the same name are another run. */
+    check_success(RUN(TEXTS, results_word("t3"), "max_tokens=100", "compressors=0"));
+    check_output_has("samples to do 16,");
+}
+
+/* Whether any sample has a checkpoint in the results. */
+static int has_partial(const char *results)
+{
+    char pattern[160];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/.partial/*.state", path_of(results));
+    const int there = glob(pattern, 0, NULL, &found) == 0;
+    globfree(&found);
+    return there;
+}
+
+/* kill -9 inside a long sample, many times over: it goes on where it was, and the bits are those of a run that was
+ * left alone. A checkpoint that is no longer whole costs one line. */
+static void test_kill_inside(void **state)
+{
+    (void)state;
+    static const char *const which = "model=infini-linear";
+    const char *const words[] = {
+        "eval",      "task=perplexity", weights_word,       texts_word(),           "plots=0", which, "batch=2",
+        "threads=1", "compressors=0",   "checkpoint=0.001", results_word("inside"), NULL};
+    check_success(RUN("eval", "task=perplexity", weights_word, texts_word(), "plots=0", which, "compressors=0",
+                      results_word("outside")));
+    rng draw = rng_make(6, "kill", 0, 0);
+    int inside = 0;
+    for (int round = 0; round < 8; round++) {
+        const pid_t child = start(words);
+        int status = 0, ended = 0;
+        for (int wait = 0; wait < 20000 && !ended && !has_partial("inside"); wait++) {
+            usleep(500);
+            ended = waitpid(child, &status, WNOHANG) == child;
+        }
+        if (ended) break;
+        usleep(rng_below(&draw, 30000));
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        inside += has_partial("inside");
+    }
+    assert_true(inside >= 1);
+    check_success(run(words));
+    check_same_file("outside/perplexity-cells.csv", "inside/perplexity-cells.csv");
+    assert_false(has_partial("inside"));
+}
+
 /* Two runs on one journal: the second is refused, the first is not disturbed. */
 static void test_two_runs(void **state)
 {
@@ -382,15 +498,12 @@ static void test_damaged_journal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commands),
-        cmocka_unit_test(test_bad_values),
-        cmocka_unit_test(test_flipped_byte),
-        cmocka_unit_test(test_too_short),
-        cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_rerun),
-        cmocka_unit_test(test_kill),
-        cmocka_unit_test(test_two_runs),
-        cmocka_unit_test(test_damaged_journal),
+        cmocka_unit_test(test_commands),     cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_flipped_byte), cmocka_unit_test(test_too_short),
+        cmocka_unit_test(test_same_bytes),   cmocka_unit_test(test_rerun),
+        cmocka_unit_test(test_kill),         cmocka_unit_test(test_bad_texts),
+        cmocka_unit_test(test_texts),        cmocka_unit_test(test_kill_inside),
+        cmocka_unit_test(test_two_runs),     cmocka_unit_test(test_damaged_journal),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -1,4 +1,4 @@
-/* A batch of samples through a model, against the model run by hand, one sample at a time. */
+/* Requests: which models and which tokenizer an evaluation is with, and what of it names a result. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,254 +6,213 @@
 
 #include <cmocka.h>
 
+#include "datasets/bpe_train.h"
+#include "harness/base/os.h"
 #include "harness/base/rng.h"
-#include "harness/batch.h"
-#include "models/attention/attention.h"
-#include "models/engine/gemm.h"
+#include "harness/plan.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { VOCAB = 37, SEGMENT = 16, LENGTH = 75, PROMPT = 66, FIRST = 60, GENERATE = 20, SAMPLES = 3 };
+enum { VOCAB = 512 };
 
+static char dir[] = "/tmp/palimpsest-eval-XXXXXX";
+static char digest[2][HASH_HEX];
 static pal_error err;
 
-/* ---- A toy task: random tokens; its score keeps what it is given. ---- */
-
-struct task_sample {
-    int64_t index;
-    int64_t at;
-};
-
-typedef struct seen {
-    double nll[LENGTH - FIRST];
-    int32_t argmax[LENGTH - FIRST], generated[GENERATE];
-} seen;
-
-static seen seen_of[SAMPLES];
-static int uneven; /* sample 1 has another prompt */
-static int short_read;
-static int32_t token_bias;
-
-static int32_t token_at(int64_t index, int64_t at)
+static const char *path_of(const char *name)
 {
-    rng r = rng_make(3, "toy", (uint64_t)index, (uint32_t)at);
-    return (int32_t)rng_below(&r, VOCAB);
+    static char path[4][160];
+    static int next;
+    next = (next + 1) % 4;
+    snprintf(path[next], sizeof path[0], "%s/%s", dir, name);
+    return path[next];
 }
 
-static int toy_open(const void *request, const task_cell *cell, int64_t index, task_sample **out, pal_error *e)
+/* A tokenizer trained on random letters, and its digest. */
+static int save_tokenizer(const char *name, uint64_t seed, char out[HASH_HEX])
 {
-    (void)request, (void)cell, (void)e;
-    *out = calloc(1, sizeof **out);
-    (*out)->index = index;
-    return PAL_OK;
-}
-
-static size_t toy_read(task_sample *s, int32_t *tokens, size_t max)
-{
-    const int64_t length = short_read ? LENGTH - 1 : LENGTH;
-    size_t count = 0;
-    /* At most seven at once: a task may give fewer than it is asked for. */
-    for (; count < max && count < 7 && s->at < length; count++)
-        tokens[count] = token_at(s->index, s->at++) + token_bias;
-    return count;
-}
-
-static uint64_t toy_prompt(const task_sample *s)
-{
-    return PROMPT - (uint64_t)(uneven && s->index == 1);
-}
-
-static uint64_t toy_first(const task_sample *s)
-{
-    (void)s;
-    return FIRST;
-}
-
-static size_t toy_generate(const task_sample *s)
-{
-    (void)s;
-    return GENERATE;
-}
-
-static void toy_score(const task_sample *s, const task_output *out, double *metric, char *record, size_t size)
-{
-    assert_int_equal(out->first, FIRST);
-    assert_int_equal(out->count, LENGTH - FIRST);
-    assert_int_equal(out->generated_count, GENERATE);
-    seen *keep = &seen_of[s->index];
-    memcpy(keep->nll, out->nll, sizeof keep->nll);
-    memcpy(keep->argmax, out->argmax, sizeof keep->argmax);
-    memcpy(keep->generated, out->generated, sizeof keep->generated);
-    metric[0] = (double)s->index;
-    snprintf(record, size, "{\"index\":%d}", (int)s->index);
-}
-
-static void toy_close(task_sample *s)
-{
-    free(s);
-}
-
-static const task_module toy = {.name = "toy",
-                                .open = toy_open,
-                                .read = toy_read,
-                                .prompt_tokens = toy_prompt,
-                                .score_from = toy_first,
-                                .generate = toy_generate,
-                                .score = toy_score,
-                                .close = toy_close};
-
-static decoder *make_model(const char *attention)
-{
-    char text[256];
-    snprintf(text, sizeof text,
-             "attention = %s\nvocab = %d\nd_model = 32\nn_layers = 2\nn_heads = 2\nd_head = 16\nd_ff = 48\n"
-             "segment = %d\ninit_std = 0.3\n",
-             attention, VOCAB, SEGMENT);
-    kv_pairs pairs = {0};
-    model_config cfg;
-    decoder *d = NULL;
-    assert_int_equal(kv_pairs_parse(&pairs, text, "test", &err), PAL_OK);
-    assert_int_equal(model_config_read(&cfg, &pairs, &err), PAL_OK);
-    assert_int_equal(decoder_create(&d, &cfg, &err), PAL_OK);
-    kv_pairs_free(&pairs);
-    decoder_init(d, 5);
-    return d;
-}
-
-static int run_toy(const decoder *d, int threads, const int64_t *index, size_t count)
-{
-    static const task_cell cell = {.length = LENGTH, .samples = SAMPLES, .name = "toy"};
-    batch_item item[SAMPLES];
-    batch_result result[SAMPLES];
-    pool *p = NULL;
-    assert_int_equal(pool_create(&p, threads, &err), PAL_OK);
-    for (size_t i = 0; i < count; i++) item[i] = (batch_item){&cell, index[i]};
-    const int code = batch_run(d, p, &toy, NULL, item, count, result, NULL, NULL, &err);
-    for (size_t i = 0; code == PAL_OK && i < count; i++) {
-        char record[32];
-        snprintf(record, sizeof record, "{\"index\":%d}", (int)index[i]);
-        assert_string_equal(result[i].record, record);
-        assert_true(result[i].metric[0] == (double)index[i]);
-    }
-    pool_destroy(p);
+    bpe_words words = {0};
+    bpe *b = NULL;
+    tokenizer *t = NULL;
+    static char text[60000];
+    rng r = rng_make(seed, "letters", 0, 0);
+    for (size_t i = 0; i < sizeof text; i++) text[i] = rng_below(&r, 6) ? (char)('a' + rng_below(&r, 8)) : ' ';
+    int code = bpe_words_add(&words, text, sizeof text, BPE_SINGLE_DIGITS, &err);
+    if (code == PAL_OK) code = bpe_train(&b, &words, VOCAB, NULL, NULL, &err);
+    if (code == PAL_OK) code = bpe_tokenizer(&t, b, &err);
+    if (code == PAL_OK) code = tokenizer_save(t, path_of(name), &err);
+    if (code == PAL_OK) strcpy(out, tokenizer_digest(t));
+    tokenizer_destroy(t);
+    bpe_words_free(&words);
     return code;
 }
 
-/* The logits of every position of `tokens`, a segment at a time. */
-static void by_hand(const decoder *d, const int32_t *tokens, size_t count, real *logits)
+static int save_model(const char *name, int vocab, const char *task, const char *path, const char *sha256)
 {
-    pool *p = NULL;
-    pass *one = NULL;
-    void *state = calloc(1, decoder_state_bytes(d));
-    assert_int_equal(pool_create(&p, 1, &err), PAL_OK);
-    assert_int_equal(pass_create(&one, d, p, 1, 0, &err), PAL_OK);
-    decoder_state_reset(d, state);
-    for (size_t at = 0; at < count; at += SEGMENT) {
-        int32_t segment[SEGMENT] = {0};
-        const size_t valid = count - at < SEGMENT ? count - at : SEGMENT;
-        memcpy(segment, tokens + at, valid * sizeof *segment);
-        pass_forward(one, 0, segment, &valid, &state, 1);
-        memcpy(logits + at * VOCAB, pass_logits(one, 0), valid * VOCAB * sizeof *logits);
-    }
-    free(state);
-    pass_destroy(one);
-    pool_destroy(p);
-}
-
-static int32_t largest(const real *logits)
-{
-    int32_t best = 0;
-    for (int32_t t = 1; t < VOCAB; t++)
-        if (logits[t] > logits[best]) best = t;
-    return best;
-}
-
-static void test_against_hand(void **state)
-{
-    (void)state;
-    static const char *const names[] = {"infini-linear", "transformer-xl", "full"};
-    for (size_t m = 0; m < sizeof names / sizeof *names; m++) {
-        decoder *d = make_model(names[m]);
-        const int64_t all[SAMPLES] = {0, 1, 2};
-        assert_int_equal(run_toy(d, 2, all, SAMPLES), PAL_OK);
-        for (int64_t i = 0; i < SAMPLES; i++) {
-            int32_t tokens[PROMPT + GENERATE + LENGTH];
-            static real logits[(PROMPT + GENERATE + LENGTH) * VOCAB];
-            for (int64_t t = 0; t < LENGTH; t++) tokens[t] = token_at(i, t);
-            by_hand(d, tokens, LENGTH, logits);
-            for (int t = FIRST; t < LENGTH; t++) {
-                const real *row = logits + (size_t)(t - 1) * VOCAB;
-                double sum = 0;
-                for (int v = 0; v < VOCAB; v++) sum += exp((double)row[v] - (double)row[tokens[t]]);
-                assert_true(fabs(seen_of[i].nll[t - FIRST] - log(sum)) < 1e-5);
-                assert_int_equal(seen_of[i].argmax[t - FIRST], largest(row));
-            }
-            for (int g = 0; g < GENERATE; g++) {
-                by_hand(d, tokens, (size_t)(PROMPT + g), logits);
-                tokens[PROMPT + g] = largest(logits + (size_t)(PROMPT + g - 1) * VOCAB);
-                assert_int_equal(seen_of[i].generated[g], tokens[PROMPT + g]);
-            }
-        }
-        decoder_destroy(d);
-    }
-}
-
-/* Every module: a sample's bits do not depend on its neighbours, its lane or the number of threads. */
-static void test_neighbours_and_threads(void **state)
-{
-    (void)state;
-    for (size_t m = 0; attn_table[m]; m++) {
-        decoder *d = make_model(attn_table[m]->name);
-        seen alone[SAMPLES];
-        for (int64_t i = 0; i < SAMPLES; i++) assert_int_equal(run_toy(d, 1, &i, 1), PAL_OK);
-        memcpy(alone, seen_of, sizeof alone);
-        for (int threads = 1; threads <= 2; threads++) {
-            const int64_t turned[SAMPLES] = {2, 0, 1};
-            memset(seen_of, 0, sizeof seen_of);
-            assert_int_equal(run_toy(d, threads, turned, SAMPLES), PAL_OK);
-            assert_memory_equal(seen_of, alone, sizeof alone);
-        }
-        decoder_destroy(d);
-    }
-}
-
-static void test_bad_tasks(void **state)
-{
-    (void)state;
-    decoder *d = make_model("local");
-    const int64_t all[SAMPLES] = {0, 1, 2};
-    uneven = 1;
-    assert_int_equal(run_toy(d, 1, all, SAMPLES), PAL_INTERNAL);
-    assert_non_null(strstr(err.text, "lockstep"));
-    assert_int_equal(run_toy(d, 1, &all[1], 1), PAL_OK);
-    uneven = 0;
-    short_read = 1;
-    assert_int_equal(run_toy(d, 1, all, SAMPLES), PAL_INTERNAL);
-    assert_non_null(strstr(err.text, "ends before"));
-    short_read = 0;
-    token_bias = VOCAB;
-    assert_int_equal(run_toy(d, 1, all, SAMPLES), PAL_USAGE);
-    assert_non_null(strstr(err.text, "vocabulary"));
-    token_bias = 0;
+    char text[256];
+    snprintf(text, sizeof text,
+             "attention = local\nvocab = %d\nd_model = 16\nn_layers = 1\nn_heads = 1\nd_head = 16\nd_ff = 16\n"
+             "segment = 32\n",
+             vocab);
+    kv_pairs pairs = {0}, metadata = {0};
+    model_config cfg;
+    decoder *d = NULL;
+    int code = kv_pairs_parse(&pairs, text, "test", &err);
+    if (code == PAL_OK && task) code = kv_pairs_add(&metadata, "task", task, "test", &err);
+    if (code == PAL_OK && path) code = kv_pairs_add(&metadata, "tokenizer", path, "test", &err);
+    if (code == PAL_OK && sha256) code = kv_pairs_add(&metadata, "tokenizer_sha256", sha256, "test", &err);
+    if (code == PAL_OK) code = model_config_read(&cfg, &pairs, &err);
+    if (code == PAL_OK) code = decoder_create(&d, &cfg, &err);
+    if (code == PAL_OK) code = checkpoint_save(path_of(name), d, NULL, ST_F32, &metadata, &err);
     decoder_destroy(d);
+    kv_pairs_free(&pairs);
+    kv_pairs_free(&metadata);
+    return code;
 }
 
 static int setup(void **state)
 {
     (void)state;
-    gemm_setup();
-    return 0;
+    if (!mkdtemp(dir) || os_make_dirs(path_of("w"), &err) || os_make_dirs(path_of("sea/test"), &err) ||
+        os_write_file(path_of("sea/test/a.txt"), "abc abd abe 12", 14, &err) ||
+        save_tokenizer("one.json", 1, digest[0]) || save_tokenizer("two.json", 2, digest[1]))
+        return -1;
+    char one[160];
+    snprintf(one, sizeof one, "%s", path_of("one.json"));
+    return save_model("w/a-bytes.safetensors", 256, "passkey", NULL, NULL) ||
+           save_model("w/b-one.safetensors", VOCAB, "perplexity", one, digest[0]) ||
+           save_model("w/c-one.safetensors", VOCAB, "perplexity", one, digest[0]) ||
+           save_model("two.safetensors", VOCAB, "perplexity", path_of("two.json"), digest[1]) ||
+           save_model("stale.safetensors", VOCAB, "perplexity", one, digest[1]) ||
+           save_model("mute.safetensors", VOCAB, NULL, NULL, NULL);
+}
+
+static int teardown(void **state)
+{
+    char command[64];
+    (void)state;
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    return system(command);
+}
+
+/* Read a perplexity request with these words; "@" stands for the scratch directory. */
+static int read_request(eval_request *r, const char *words)
+{
+    char text[1000], *list[16], *rest = text;
+    int count = 0;
+    size_t used =
+        (size_t)snprintf(text, sizeof text, "task=perplexity data=%s/sea weights=%s/w results=none ", dir, dir);
+    for (const char *c = words; *c; c++)
+        used += (size_t)*c == '@' ? snprintf(text + used, sizeof text - used, "%s", dir)
+                                  : snprintf(text + used, sizeof text - used, "%c", *c);
+    while (count < 16 && (list[count] = strtok_r(rest, " ", &rest))) count++;
+    return eval_request_read(r, count, list, 1, &err);
+}
+
+static void refused(const char *words, int code, const char *named, const char *also)
+{
+    eval_request r;
+    assert_int_equal(read_request(&r, words), code);
+    if (!strstr(err.text, named) || !strstr(err.text, also))
+        fail_msg("\"%s\" does not name %s, %s", err.text, named, also);
+}
+
+static void accepted(const char *words, size_t models, const char *tokenizer_sha256)
+{
+    eval_request r;
+    if (read_request(&r, words) != PAL_OK) fail_msg("%s", err.text);
+    assert_int_equal(r.model_count, models);
+    assert_string_equal(tokenizer_digest(r.tokenizer), tokenizer_sha256);
+    eval_request_free(&r);
+}
+
+static void test_tokenizers(void **state)
+{
+    (void)state;
+    tokenizer *bytes;
+    assert_int_equal(tokenizer_create_bytes(&bytes, &err), PAL_OK);
+    accepted("model=b-one", 1, digest[0]);
+    accepted("model=b-one,c-one", 2, digest[0]);
+    accepted("model=a-bytes", 1, tokenizer_digest(bytes));
+    accepted("model=@/mute.safetensors", 1, tokenizer_digest(bytes));
+    accepted("model=@/mute.safetensors tokenizer=@/two.json", 1, digest[1]);
+    accepted("model=@/two.safetensors tokenizer=@/two.json", 1, digest[1]);
+    refused("model=b-one,@/two.safetensors", PAL_USAGE, "two reads", "separate runs");
+    refused("model=b-one,a-bytes", PAL_USAGE, "a-bytes reads", "separate runs");
+    refused("model=a-bytes,b-one", PAL_USAGE, "b-one reads", "separate runs");
+    refused("model=b-one tokenizer=@/two.json", PAL_USAGE, "b-one", "two.json");
+    refused("model=b-one tokenizer=bytes", PAL_USAGE, "b-one", "bytes");
+    refused("model=a-bytes tokenizer=@/one.json", PAL_USAGE, "a-bytes", "vocabulary of 256");
+    refused("model=@/stale.safetensors", PAL_DATA, "one.json", "stale.safetensors");
+    refused("model=b-one tokenizer=@/none.json", PAL_DATA, "none.json", "");
+    tokenizer_destroy(bytes);
+}
+
+/* "all" takes those trained on the task; where there are none, everything. */
+static void test_all(void **state)
+{
+    (void)state;
+    eval_request r;
+    accepted("", 2, digest[0]);
+    const char *words[] = {"task=passkey", "len=1K", "results=none"};
+    char weights[80];
+    snprintf(weights, sizeof weights, "weights=%s/w", dir);
+    char *list[] = {(char *)words[0], (char *)words[1], (char *)words[2], weights};
+    assert_int_equal(eval_request_read(&r, 4, list, 1, &err), PAL_OK);
+    assert_int_equal(r.model_count, 1);
+    assert_string_equal(r.model[0].file.name, "a-bytes");
+    eval_request_free(&r);
+}
+
+static void test_words(void **state)
+{
+    (void)state;
+    eval_request r;
+    char text[RESULT_TEXT];
+    assert_int_equal(read_request(&r, "docs=7 max_tokens=2K memory=both"), PAL_OK);
+    assert_int_equal(eval_request_words(&r, 1, 0, text, sizeof text, &err), PAL_OK);
+    assert_string_equal(text, "split=test max_tokens=2K");
+    assert_int_equal(eval_request_words(&r, 1, 1, text, sizeof text, &err), PAL_OK);
+    assert_string_equal(text, "split=test max_tokens=2K memory=zeroed");
+    assert_int_equal(eval_request_words(&r, 0, 0, text, sizeof text, &err), PAL_OK);
+    assert_non_null(strstr(text, "/sea split=test docs=7 max_tokens=2K"));
+    assert_int_equal(eval_request_words(&r, 0, 0, text, 20, &err), PAL_USAGE);
+    eval_request_free(&r);
+}
+
+/* Two models, each with and without memory; lanes as asked for; all tokens counted. */
+static void test_plan(void **state)
+{
+    (void)state;
+    eval_request r;
+    plan p;
+    assert_int_equal(read_request(&r, "memory=both batch=3"), PAL_OK);
+    assert_int_equal(plan_make(&p, &r, NULL, NULL, &err), PAL_OK);
+    assert_int_equal(p.count, 4);
+    for (size_t i = 0; i < p.count; i++) {
+        const plan_part *part = &p.part[i];
+        assert_ptr_equal(part->model, &r.model[i / 2]);
+        assert_int_equal(part->zeroed, i % 2);
+        assert_int_equal(part->count, 1);
+        assert_int_equal(part->lanes, 1);
+        assert_true(part->tokens > 1 && part->all_tokens == (double)part->tokens);
+        assert_true(part->work == part->all_tokens);
+        assert_true(part->flops > 0);
+        assert_int_equal(part->scored, part->tokens - 1);
+    }
+    plan_free(&p);
+    eval_request_free(&r);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_hand),
-        cmocka_unit_test(test_neighbours_and_threads),
-        cmocka_unit_test(test_bad_tasks),
+        cmocka_unit_test(test_tokenizers),
+        cmocka_unit_test(test_all),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_plan),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -133,6 +133,12 @@ static void check_sums(const kernels *k, size_t n)
     }
     expect_close(k->sum(a, n), sum, size_sum, tolerance / 10, "sum", n);
     expect_close(k->dot(a, b, n), dot, size_dot, tolerance / 10, "dot", n);
+    for (size_t i = 0; i < n; i++) b[i] = a[i] > 0 ? 0 : a[i];
+    assert_int_equal(k->first_above(b, 0, n), n);
+    for (size_t i = n; i-- > 0;) { /* from the end, so that the one just raised is the first */
+        b[i] = 2;
+        assert_int_equal(k->first_above(b, 1, n), i);
+    }
     free(a);
     free(b);
 }

@@ -18,7 +18,10 @@
 static char dir[64], path[128];
 static pal_error err;
 
-static const task_metric metrics[] = {{"hit", 1, 1}, {"loss", 0, 0}};
+static const char *const values[] = {"hit", "loss", "weight"};
+static const task_metric metrics[] = {{"hit", METRIC_SHARE, 0, -1, 1, 1, 0},
+                                      {"loss", METRIC_RATIO, 1, -1, 0, 0, 0},
+                                      {"ppl", METRIC_PERPLEXITY, 1, 2, 0, 0, 1}};
 
 static double paper(const task_cell *cell, const char *metric, const char *model, const char **row)
 {
@@ -31,8 +34,10 @@ static task_module toy = {.name = "toy",
                           .version = 2,
                           .scorer_version = 3,
                           .summary = "a toy",
+                          .value = values,
+                          .value_count = 3,
                           .metric = metrics,
-                          .metric_count = 2,
+                          .metric_count = 3,
                           .paper = paper};
 
 static int make_dir(void **state)
@@ -47,8 +52,9 @@ static int make_dir(void **state)
 static int remove_dir(void **state)
 {
     (void)state;
-    static const char *const files[] = {"toy-journal.jsonl", "toy-cells.csv", "toy-cost.csv", "toy-table.md"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const files[] = {"toy-journal.jsonl", "toy-cells.csv", "toy-cost.csv", "toy-paired.csv",
+                                        "toy-table.md"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char name[128];
         snprintf(name, sizeof name, "%s/%s", dir, files[i]);
         unlink(name);
@@ -62,6 +68,8 @@ static result_cell make_cell(const char *model, const char *weights, int64_t len
     snprintf(cell.model, sizeof cell.model, "%s", model);
     snprintf(cell.weights, sizeof cell.weights, "%s", weights);
     strcpy(cell.config, "c0");
+    strcpy(cell.tokenizer, "t0");
+    strcpy(cell.data, "d0");
     strcpy(cell.blas_core, "Core");
     strcpy(cell.settings, "seed=4 jitter=0");
     strcpy(cell.request, "len=1K,2K n=2 seed=4");
@@ -72,8 +80,13 @@ static result_cell make_cell(const char *model, const char *weights, int64_t len
 
 static void add(results *r, journal *j, const result_cell *cell, int64_t index, double hit, double loss)
 {
-    const result_sample sample = {
-        .metric = {hit, loss}, .seconds = 0.5, .threads = 2, .batch = 8, .peak_rss = 1000000 + (uint64_t)index};
+    const result_sample sample = {.value = {hit, loss, 1 + (double)index},
+                                  .seconds = 0.5,
+                                  .tokens = cell->length ? cell->length : 100,
+                                  .threads = 2,
+                                  .batch = 8,
+                                  .held = 3000,
+                                  .peak_rss = 1000000 + (uint64_t)index};
     assert_int_equal(results_add(r, j, cell->key, index, &sample, "{\"seen\":\"\\u0000\"}", &err), PAL_OK);
 }
 
@@ -111,7 +124,7 @@ static void test_key(void **state)
     strcpy(b.model, "renamed");
     result_cell_identify(&toy, &b);
     assert_string_equal(a.key, b.key);
-    char *const fields[] = {b.weights, b.config, b.blas_core, b.settings, b.name};
+    char *const fields[] = {b.weights, b.config, b.tokenizer, b.data, b.blas_core, b.settings, b.name};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         const char kept = fields[i][0];
         fields[i][0] ^= 1;
@@ -190,23 +203,25 @@ static void test_files(void **state)
     char *cells = slurp("toy-cells.csv");
     static const char *const head =
         "task,task_version,scorer_version,model,weights_sha256,config_sha256,seed,settings,"
-        "blas_core,length,depth,metric,n,value,lo,hi,interval,paper_value,paper_row\n";
+        "blas_core,length,depth,metric,n,value,lo,hi,interval,paper_value,paper_row,memory,parameters,state_bytes,"
+        "data_sha256,tokenizer_sha256,cell\n";
     assert_memory_equal(cells, head, strlen(head));
     /* Sorted by model, length, depth; a paper value where there is one; quotes doubled; no unfinished cell. */
     static const char *const first = "toy,2,3,infini-linear,w1,c0,4,seed=4 jitter=0,Core,1024,0,hit,2,1,";
     assert_memory_equal(cells + strlen(head), first, strlen(first));
-    assert_non_null(
-        strstr(cells, "Core,2048,0,hit,2,1,0.158113883,1,clopper-pearson,0.97,\"their best, \"\"tuned\"\"\"\n"));
+    assert_non_null(strstr(cells,
+                           "Core,2048,0,hit,2,1,0.158113883,1,clopper-pearson,0.97,\"their best, \"\"tuned\"\"\","
+                           "kept,1000,2048,d0,t0,\"len=2048,depth=0\"\n"));
     assert_true(strstr(cells, "2048,0,hit") < strstr(cells, "2048,100,hit"));
     assert_true(strstr(cells, "2048,100,loss") < strstr(cells, "transformer-xl"));
-    assert_non_null(strstr(cells, "2048,50,hit,2,0,0,0.841886117,clopper-pearson,,\n"));
-    assert_non_null(strstr(cells, "2048,50,loss,2,1,0.5,1.5,bootstrap,,\n"));
+    assert_non_null(strstr(cells, "2048,50,hit,2,0,0,0.841886117,clopper-pearson,,,kept,"));
+    assert_non_null(strstr(cells, "2048,50,loss,2,1,0.5,1.5,bootstrap,,,kept,"));
     assert_null(strstr(cells, "4096"));
 
     char *cost = slurp("toy-cost.csv");
     /* Both depths together: 4 samples of 2048 tokens in 2 seconds. */
-    assert_non_null(strstr(cost, "toy,infini-linear,w1,1000,2048,2,8,4,2.000,4096,2048,1000001\n"));
-    assert_non_null(strstr(cost, "toy,infini-linear,w1,1000,1024,2,8,2,1.000,2048,2048,1000001\n"));
+    assert_non_null(strstr(cost, "toy,infini-linear,w1,1000,2048,2,8,4,2.000,4096,2048,1000001,8192,3000,\n"));
+    assert_non_null(strstr(cost, "toy,infini-linear,w1,1000,1024,2,8,2,1.000,2048,2048,1000001,2048,3000,\n"));
 
     char *table = slurp("toy-table.md");
     assert_non_null(strstr(table, "| length | model | start (0 %) | middle (50 %) | end (100 %) | state |\n"));
@@ -294,7 +309,7 @@ static void test_other_records(void **state)
     j = start(&r);
     const result_cell cell = make_cell("m", "w", 1024, 0);
     announce(&r, j, &cell, 1);
-    const result_sample sample = {.metric = {1, 1}};
+    const result_sample sample = {.value = {1, 1}};
     assert_int_equal(results_add(&r, j, cell.key, 0, &sample, "no json", &err), PAL_INTERNAL);
     results_free(&r);
     journal_close(j);
@@ -303,19 +318,116 @@ static void test_other_records(void **state)
 static void test_summary(void **state)
 {
     (void)state;
-    result_sample samples[4] = {{.metric = {1, 2}}, {.metric = {0, 2}}, {.metric = {1, 2}}, {.metric = {1, NAN}}};
+    result_sample samples[4] = {
+        {.value = {1, 2, 1}}, {.value = {0, 2, 3}}, {.value = {1, 2, 1}}, {.value = {1, NAN, 1}}};
     const result_cell cell = {.sample = samples, .capacity = 4};
     char text[64];
     summary s = report_summary(&toy, &cell, 0, 4);
-    assert_true(s.mean == 0.75);
+    assert_true(s.value == 0.75);
     assert_string_equal(report_format(&metrics[0], &s, text), "75.0 [19.4, 99.4]"); /* 3 of 4, Clopper-Pearson */
     s = report_summary(&toy, &cell, 1, 3);
     assert_string_equal(report_format(&metrics[1], &s, text), "2.000"); /* nothing to resample */
     s = report_summary(&toy, &cell, 1, 4);
     assert_string_equal(report_format(&metrics[1], &s, text), "-");
+    s = report_summary(&toy, &cell, 2, 3); /* a ratio of sums, not a mean of ratios */
+    assert_true(fabs(s.value - exp(6.0 / 5)) < 1e-12);
+    assert_string_equal(s.ci.kind, "bootstrap");
+    assert_true(s.ci.lo > exp(2.0 / 3) - 1e-12 && s.ci.hi < exp(2.0) + 1e-12 && s.ci.lo < s.value);
+    s = report_summary(&toy, &cell, 2, 1);
+    assert_true(isnan(s.ci.lo));
+    assert_string_equal(report_format(&metrics[2], &s, text), "7.39");
+    s.value = 1234567;
+    assert_string_equal(report_format(&metrics[2], &s, text), "1.23e+06");
     assert_string_equal(report_setting("seed=1 jitter=2.5", "jitter", text, sizeof text), "2.5");
     assert_string_equal(report_setting("seed=1 jitter=2.5", "seed", text, sizeof text), "1");
     assert_string_equal(report_setting("seed=1 jitter=2.5", "eed", text, sizeof text), "");
+}
+
+/* ---- Whole documents ---- */
+
+static const char *const text_values[] = {"nll", "tokens", "bytes"};
+static const task_metric text_metrics[] = {{"bits_per_byte", METRIC_BITS, 0, 2, 0, 0, 0},
+                                           {"token_ppl", METRIC_PERPLEXITY, 0, 1, 0, 0, 0},
+                                           {"token_ppl@0", METRIC_PERPLEXITY, 0, 1, 0, 0, 1}};
+static const task_module text_task = {.name = "toy",
+                                      .version = 1,
+                                      .scorer_version = 1,
+                                      .summary = "texts",
+                                      .value = text_values,
+                                      .value_count = 3,
+                                      .metric = text_metrics,
+                                      .metric_count = 3};
+
+static result_cell text_cell(const char *model, const char *weights, const char *settings, uint64_t state)
+{
+    result_cell cell = make_cell(model, weights, 0, NAN);
+    cell.state_bytes = state;
+    strcpy(cell.settings, settings);
+    strcpy(cell.name, "sea/test");
+    result_cell_identify(&text_task, &cell);
+    return cell;
+}
+
+/* Six documents of 10 tokens and 40 bytes; the loss of document i is `loss + slope i` nats a token. */
+static void add_texts(results *r, journal *j, const result_cell *cell, double loss, double slope)
+{
+    assert_int_equal(results_announce(r, j, cell, 6, &err), PAL_OK);
+    for (int64_t i = 0; i < 6; i++) {
+        const result_sample sample = {
+            .value = {10 * (loss + slope * (double)i), 10, 40}, .seconds = 0.25, .tokens = 11, .held = 5000};
+        assert_int_equal(results_add(r, j, cell->key, i, &sample, "{}", &err), PAL_OK);
+    }
+}
+
+static void test_documents(void **state)
+{
+    (void)state;
+    results r;
+    journal *j = NULL;
+    size_t cut;
+    unlink(path);
+    results_init(&r, &text_task, path);
+    assert_int_equal(journal_open(&j, path, results_visit, &r, &cut, &err), PAL_OK);
+    const result_cell xl = text_cell("transformer-xl", "w0", "split=test", 4096),
+                      ours = text_cell("infini-linear", "w1", "split=test", 1024),
+                      control = text_cell("infini-linear", "w1", "split=test memory=zeroed", 1024),
+                      big = text_cell("memorizing", "w2", "split=test", 102400);
+    result_cell xz = text_cell("xz -9e", "w3", "split=test", 64 << 20);
+    strcpy(xz.blas_core, "none");
+    xz.parameters = 0;
+    result_cell_identify(&text_task, &xz);
+    add_texts(&r, j, &xl, 2, 0.1);
+    add_texts(&r, j, &ours, 1.5, 0.1);  /* better by half a nat in every document */
+    add_texts(&r, j, &control, 2, 0);   /* worse than itself, but not in the last documents */
+    add_texts(&r, j, &big, 2.25, 0.05); /* worse in four, the same in one, better in none */
+    add_texts(&r, j, &xz, 3, 0);
+    FILE *quiet = fopen("/dev/null", "w");
+    assert_int_equal(report_write(&r, dir, 0, quiet, &err), PAL_OK);
+    fclose(quiet);
+
+    char *pairs = slurp("toy-paired.csv"), *cells = slurp("toy-cells.csv"), *table = slurp("toy-table.md");
+    /* Exact: of the 2^6 signs two are as extreme, p = 2/64; Holm's correction for two models doubles it. */
+    assert_non_null(strstr(pairs, "toy,sea/test,infini-linear,transformer-xl,log_token_ppl,nats,6,-0.5,"));
+    assert_non_null(strstr(pairs, ",0.03125,0.0625,sign-flip\n"));
+    char difference[80];
+    snprintf(difference, sizeof difference, "infini-linear,transformer-xl,bits_per_byte,bits,6,%.10g,",
+             -0.5 / 4 / log(2));
+    assert_non_null(strstr(pairs, difference));
+    assert_non_null(strstr(pairs, "\"infini-linear, memory zeroed\",infini-linear,log_token_ppl,nats,6,0.25,"));
+    assert_null(strstr(pairs, "memory zeroed\",transformer-xl")); /* controls are compared with themselves */
+    assert_null(strstr(pairs, "xz"));
+
+    assert_non_null(strstr(cells, ",zeroed,1000,1024,d0,t0,sea/test\n"));
+    assert_null(strstr(strstr(cells, "toy,1,1,xz -9e"), "token_ppl@0,6,2")); /* unknown by position */
+    assert_non_null(strstr(table, "## sea/test\n\n6 documents, 240 bytes, 60 tokens;"));
+    assert_non_null(strstr(table, "| infini-linear, memory zeroed | 1000 | "));
+    assert_non_null(strstr(table, " | 1.0 KiB | 4.9 KiB | 1/100 | 44 |\n"));
+    assert_non_null(strstr(table, "| xz -9e (compressor) | |"));
+    free(pairs);
+    free(cells);
+    free(table);
+    results_free(&r);
+    journal_close(j);
 }
 
 static void test_times(void **state)
@@ -330,9 +442,9 @@ static void test_times(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key),    cmocka_unit_test(test_complete),      cmocka_unit_test(test_files),
-        cmocka_unit_test(test_labels), cmocka_unit_test(test_other_records), cmocka_unit_test(test_summary),
-        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_key),       cmocka_unit_test(test_complete),      cmocka_unit_test(test_files),
+        cmocka_unit_test(test_labels),    cmocka_unit_test(test_other_records), cmocka_unit_test(test_summary),
+        cmocka_unit_test(test_documents), cmocka_unit_test(test_times),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -118,6 +118,74 @@ static void killed_and_resumed_gives_the_same_bits(void **unused)
     assert_same_file("whole.csv", "killed.csv");
 }
 
+/* Nine documents of a few hundred words each, drawn from few words: something to learn, and borders to cross. */
+static void write_corpus(const char *folder)
+{
+    static const char *const words[] = {"memory ", "segment ", "forgets ", "what ",
+                                        "the ",    "page ",    "held.\n",  "again "};
+    char path[200], text[4096];
+    snprintf(path, sizeof path, "%s/train", folder);
+    pal_error err;
+    assert_int_equal(os_make_dirs(path, &err), PAL_OK);
+    unsigned draw = 7;
+    for (int document = 0; document < 9; document++) {
+        size_t used = 0;
+        while (used < 900 + 200 * (size_t)document) {
+            draw = draw * 1103515245u + 12345u;
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s", words[draw >> 16 & 7]);
+        }
+        snprintf(path, sizeof path, "%s/train/%d.txt", folder, document);
+        assert_int_equal(os_write_file(path, text, used, &err), PAL_OK);
+    }
+}
+
+static int train_text(const char *attention, const char *out, const char *more, pal_error *err)
+{
+    char extra[600];
+    snprintf(extra, sizeof extra, "task = perplexity\ndata = %s\nseed = 3\n%s%s", path_of("corpus"), more,
+             strcmp(attention, "memorizing") == 0 ? "knn_entries = 256\nknn_k = 8\n" : "");
+    return train(attention, out, extra, err);
+}
+
+static void documents_carry_their_state(void **unused)
+{
+    (void)unused;
+    pal_error err;
+    write_corpus(path_of("corpus"));
+    static const char *const modules[] = {"infini-delta", "transformer-xl", "memorizing"};
+    for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
+        char whole[40], killed[40], csv[2][48];
+        snprintf(whole, sizeof whole, "%s-text", modules[i]);
+        snprintf(killed, sizeof killed, "%s-killed", modules[i]);
+        snprintf(csv[0], sizeof csv[0], "%s.csv", whole);
+        snprintf(csv[1], sizeof csv[1], "%s.csv", killed);
+        if (train_text(modules[i], whole, "threads = 2\n", &err) != PAL_OK) fail_msg("%s", err.text);
+        for (useconds_t wait = 30000; !os_file_exists(path_of(killed)); wait += 40000) {
+            const pid_t child = fork();
+            if (child == 0) _exit(train_text(modules[i], killed, "threads = 1\n", &err));
+            usleep(wait);
+            kill(child, SIGKILL);
+            waitpid(child, NULL, 0);
+        }
+        if (train_text(modules[i], killed, "threads = 1\n", &err) != PAL_OK) fail_msg("%s", err.text);
+        assert_same_file(whole, killed);
+        assert_same_file(csv[0], csv[1]);
+    }
+    /* Nothing of the resume files stays behind. */
+    char command[160];
+    snprintf(command, sizeof command, "test -z \"$(ls %s | grep -E 'lanes|resume|tmp')\"", scratch);
+    assert_int_equal(system(command), 0);
+}
+
+static void a_document_longer_than_the_context_is_refused(void **unused)
+{
+    (void)unused;
+    pal_error err;
+    write_corpus(path_of("corpus"));
+    assert_int_equal(train_text("full", "full", "context = 512\n", &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, "context"));
+}
+
 static void finished_work_is_not_repeated_or_overwritten(void **unused)
 {
     (void)unused;
@@ -141,10 +209,15 @@ static void bad_recipes_are_refused(void **unused)
     (void)unused;
     pal_error err;
     static const char *const bad[][2] = {
-        {"no_such_key = 1\n", "no_such_key"}, {"train_len = 250,512\n", "segment"},
-        {"train_steps = 5\n", "train_len"},   {"lr = fast\n", "lr"},
-        {"batch_tokens = 12Q\n", "12Q"},      {"init = /nonexistent\n", "/nonexistent"},
+        {"no_such_key = 1\n", "no_such_key"},
+        {"train_len = 250,512\n", "segment"},
+        {"train_steps = 5\n", "train_len"},
+        {"lr = fast\n", "lr"},
+        {"batch_tokens = 12Q\n", "12Q"},
+        {"init = /nonexistent\n", "/nonexistent"},
         {"task = chess\n", "chess"},
+        {"task = perplexity\ndata = /nonexistent\n", "/nonexistent"},
+        {"tokenizer = /nonexistent\n", "/nonexistent"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const int code = train("infini-linear", "bad", bad[i][0], &err);
@@ -160,6 +233,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_and_recomputation_keep_the_bits),
         cmocka_unit_test(killed_and_resumed_gives_the_same_bits),
+        cmocka_unit_test(documents_carry_their_state),
+        cmocka_unit_test(a_document_longer_than_the_context_is_refused),
         cmocka_unit_test(finished_work_is_not_repeated_or_overwritten),
         cmocka_unit_test(bad_recipes_are_refused),
     };

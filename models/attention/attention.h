@@ -77,6 +77,9 @@ typedef struct attn_module {
     /* The state before the first token. `written`: tokens the state has taken since it was last reset, so that a
      * large one need not be cleared where it is clean; UINT64_MAX: it holds anything. */
     void (*state_reset)(const model_config *cfg, size_t layer, real *state, uint64_t written);
+    /* Turn the state into that of a stream that was read `times` times over, for training against memories fuller
+     * than a step's sequences can make them; NULL: it stays as it is. */
+    void (*state_repeat)(const model_config *cfg, size_t layer, real *state, double times);
     void (*forward)(const attn_call *c, const real *x, real *y);
     /* x and dy [R, d_model] -> dx (written, not accumulated), c->grad, c->dstate. */
     void (*backward)(const attn_call *c, const real *x, const real *dy, real *dx);

@@ -191,6 +191,20 @@ static void state_reset(const model_config *cfg, size_t layer, real *state, uint
         for (size_t i = 0; i < d; i++) state[h * stride + d * d + i] = (real)cfg->option[Z_INIT].r;
 }
 
+/* A second reading of the same adds the same sums again; under the delta rule M already returns what would be
+ * written, and under the gamma rule z already holds the keys. */
+static void state_repeat(const model_config *cfg, size_t layer, real *state, double times)
+{
+    (void)layer;
+    const size_t d = (size_t)cfg->d_head, stride = head_state(cfg);
+    const real init = (real)cfg->option[Z_INIT].r, factor = (real)times;
+    for (size_t h = 0; h < (size_t)cfg->n_heads; h++) {
+        real *memory = state + h * stride, *z = memory + d * d;
+        for (size_t i = 0; !is_delta(cfg) && i < d * d; i++) memory[i] *= factor;
+        for (size_t i = 0; cfg->option[Z_RULE].i == 0 && i < d; i++) z[i] = init + (z[i] - init) * factor;
+    }
+}
+
 static double flops(const model_config *cfg, size_t layer, double context)
 {
     (void)layer, (void)context;
@@ -551,8 +565,8 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
         .name = id, .summary = about, .options = options, .option_count = count, .params = params,                \
         .state_reals = state_reals, .state_grad_reals = state_reals, .saved_reals = saved_reals,                  \
         .scratch_reals = scratch_reals, .work_reals = work_reals, .max_tokens = attn_any_length,                  \
-        .table_reals = table_reals, .table_fill = table_fill, .state_reset = state_reset, .forward = forward,     \
-        .backward = backward, .flops = flops                                                                      \
+        .table_reals = table_reals, .table_fill = table_fill, .state_reset = state_reset,                         \
+        .state_repeat = state_repeat, .forward = forward, .backward = backward, .flops = flops                    \
     }
 
 const attn_module attn_infini_linear =

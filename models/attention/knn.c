@@ -1,6 +1,7 @@
 #include "models/attention/knn.h"
 
 #include "models/engine/gemm.h"
+#include "models/engine/kernels.h"
 
 size_t knn_scratch(void)
 {
@@ -19,30 +20,15 @@ static void insert(real *score, uint32_t *index, size_t found, size_t k, real s,
     index[at] = key;
 }
 
-enum { CHUNK = 64 };
-
-/* Whether any of CHUNK scores is above the bar; without branches, so that it vectorises. */
-static int any_above(const real *s, real bar)
-{
-    int above = 0;
-    for (int i = 0; i < CHUNK; i++) above |= s[i] > bar;
-    return above;
-}
-
 /* Scores s[count] of keys first.. for a query whose list holds `found`. */
 static void select_row(const real *s, size_t count, uint32_t first, real *score, uint32_t *index, size_t found,
                        size_t k)
 {
+    const kernels *kernel = kernels_get();
     size_t i = 0;
     for (; i < count && found < k; i++, found++) insert(score, index, found, k, s[i], first + (uint32_t)i);
-    while (i < count) {
-        if (i + CHUNK <= count && !any_above(s + i, score[k - 1])) {
-            i += CHUNK;
-            continue;
-        }
-        for (const size_t end = i + CHUNK < count ? i + CHUNK : count; i < end; i++)
-            if (s[i] > score[k - 1]) insert(score, index, k, k, s[i], first + (uint32_t)i);
-    }
+    for (; (i += kernel->first_above(s + i, score[k - 1], count - i)) < count; i++)
+        insert(score, index, k, k, s[i], first + (uint32_t)i);
 }
 
 void knn_search(knn_list *list, const real *q, size_t ldq, size_t d, const real *keys, size_t count,

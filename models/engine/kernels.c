@@ -236,6 +236,17 @@ static void softmax_backward(real *dp, const real *p, size_t cols, real scale, r
     FOR_VECTORS(cols, store(dp + i, load(p + i, left, 0) * (load(dp + i, left, 0) - dot) * scale, left););
 }
 
+static size_t first_above(const real *a, real bar, size_t n)
+{
+    size_t i = 0;
+    for (int above = 0; i + 64 <= n; i += 64) { /* without branches inside, so that it vectorises */
+        for (size_t j = 0; j < 64; j++) above |= a[i + j] > bar;
+        if (above) break;
+    }
+    while (i < n && !(a[i] > bar)) i++;
+    return i;
+}
+
 static real dot(const real *a, const real *b, size_t n)
 {
     partials total = {0};
@@ -458,6 +469,7 @@ const kernels PASTE(kernels_, KERNELS_ISA) = {
     .softmax_again = softmax_again,
     .softmax_backward = softmax_backward,
     .dot = dot,
+    .first_above = first_above,
     .sum = sum,
     .axpy = axpy,
     .blend = blend,

@@ -17,6 +17,8 @@ typedef struct kernels {
     void (*softmax_backward)(real *dp, const real *p, size_t cols, real scale, real dot);
     real (*dot)(const real *a, const real *b, size_t n);
     real (*sum)(const real *a, size_t n);
+    /* The first i with a[i] > bar, or n. */
+    size_t (*first_above)(const real *a, real bar, size_t n);
     /* y += alpha x */
     void (*axpy)(real *y, real alpha, const real *x, size_t n);
     /* y = alpha x + beta z (z may alias y) */

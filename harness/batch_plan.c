@@ -1,0 +1,106 @@
+#include "harness/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A group ends where the next sample shares so much more than the group that reading it again in every lane would
+ * cost more than this part of the sample. */
+enum { SHARE_PART = 8 };
+
+int batch_measure(const task_module *task, const task_run *run, batch_item *item, pal_error *err)
+{
+    task_sample *s = NULL;
+    PAL_TRY(task->open(run, item->cell, item->index, &s, err));
+    item->tokens = task->tokens(s);
+    item->prompt = task->prompt_tokens(s);
+    item->first = task->score_from(s);
+    item->shared_id = 0;
+    item->shared = task->shared_prefix ? task->shared_prefix(s, &item->shared_id) : 0;
+    item->forget = task->forget_at ? task->forget_at(s) : 0;
+    item->decoding = (task_decoding){.stop = -1};
+    if (task->decoding) task->decoding(s, &item->decoding);
+    item->resume = 0;
+    task->close(s);
+    const int whole = item->cell->length == 0 || (uint64_t)item->cell->length == item->tokens;
+    if (item->tokens == 0 || !whole || item->prompt == 0 || item->prompt > item->tokens || item->first == 0 ||
+        item->first > item->tokens || item->shared > item->tokens)
+        return pal_fail(err, PAL_INTERNAL, "task %s: sample %lld of %s has lengths that contradict each other",
+                        task->name, (long long)item->index, item->cell->name);
+    return PAL_OK;
+}
+
+uint64_t batch_forgotten(const batch_item *item, const decoder *d)
+{
+    const uint64_t segment = (uint64_t)decoder_config(d)->segment, border = item->forget / segment * segment;
+    return !item->resume && border < item->first && border < item->prompt ? border : 0;
+}
+
+/* A prefix can be read by another stream as long as nothing happens in it: no score, no continuation, no
+ * forgetting. */
+static void limit_shared(batch_item *item, int share, int zeroed)
+{
+    uint64_t most = item->first < item->prompt ? item->first : item->prompt;
+    if (zeroed && item->forget < most) most = item->forget;
+    if (!share || item->resume) most = 0;
+    if (item->shared > most) item->shared = most;
+    if (item->shared == 0) item->shared_id = 0;
+}
+
+static int compare(uint64_t a, uint64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int by_kinship(const void *a, const void *b)
+{
+    const batch_item *x = a, *y = b;
+    int order = compare(y->resume, x->resume);
+    if (!order) order = compare(x->shared_id, y->shared_id);
+    if (!order) order = compare(x->shared, y->shared);
+    if (!order) order = compare(x->tokens, y->tokens);
+    if (!order) order = strcmp(x->cell->name, y->cell->name);
+    return order ? order : compare((uint64_t)x->index, (uint64_t)y->index);
+}
+
+/* What no other sample has is not shared. */
+static void drop_lonely(batch_item *item, size_t count)
+{
+    for (size_t i = 0, next; i < count; i = next) {
+        for (next = i + 1; next < count && item[next].shared_id == item[i].shared_id;) next++;
+        if (next - i == 1) item[i].shared = 0;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (item[i].shared == 0) item[i].shared_id = 0;
+    if (count) qsort(item, count, sizeof *item, by_kinship);
+}
+
+/* Whether `next` is better off in another group than the one that `first` opened. */
+static int apart(const batch_item *first, const batch_item *next)
+{
+    return next->resume != first->resume || next->shared_id != first->shared_id ||
+           next->shared - first->shared > (next->tokens - first->shared) / SHARE_PART;
+}
+
+size_t batch_cut(batch_item *item, size_t count, size_t lanes, int share, int zeroed, batch_group *group)
+{
+    for (size_t i = 0; i < count; i++) limit_shared(&item[i], share, zeroed);
+    if (count) qsort(item, count, sizeof *item, by_kinship);
+    drop_lonely(item, count);
+    size_t groups = 0;
+    uint64_t read = 0; /* by the shared stream */
+    for (size_t i = 0; i < count; i++) {
+        batch_group *last = groups ? &group[groups - 1] : NULL;
+        if (last && last->count < lanes && !apart(&item[last->first], &item[i])) {
+            last->count++;
+            continue;
+        }
+        const uint64_t shared = item[i].shared;
+        if (i > 0 && item[i - 1].shared_id != item[i].shared_id) read = 0;
+        group[groups++] = (batch_group){.first = i,
+                                        .count = 1,
+                                        .start = item[i].resume ? item[i].resume : shared,
+                                        .once = shared > read ? shared - read : 0};
+        if (shared > read) read = shared;
+    }
+    return groups;
+}

@@ -1,0 +1,84 @@
+#include "harness/html.h"
+
+#include "harness/base/os.h"
+
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Why a picture cannot be part of the page; NULL: it can. What would load or run something is refused, whatever
+ * it is: plots have none of it. */
+static const char *reason_against(const char *svg)
+{
+    static const char *const bad[] = {"<script",     "<image",  "<foreignObject", "<iframe",
+                                      "javascript:", "@import", " onload="};
+    if (!strcasestr(svg, "<svg") || !strcasestr(svg, "</svg>")) return "no SVG";
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (strcasestr(svg, bad[i])) return bad[i];
+    for (const char *at = svg; (at = strcasestr(at, "href=")); at += 5)
+        if (at[5] == '\0' || at[6] != '#') return "a link out of the file";
+    for (const char *at = svg; (at = strcasestr(at, "url(")); at += 4)
+        if (!strchr("#'\"", at[4]) || (at[4] != '#' && at[5] != '#')) return "a link out of the file";
+    return NULL;
+}
+
+/* Where an identifier begins, if one does right after `at`: in id="x", href="#x", url(#x). */
+static size_t identifier_at(const char *at, const char *from)
+{
+    static const char *const mark[] = {"id=\"", "id='", "href=\"#", "href='#", "url(#", "url('#", "url(\"#"};
+    for (size_t i = 0; i < sizeof mark / sizeof *mark; i++) {
+        const size_t size = strlen(mark[i]);
+        if (strncmp(at, mark[i], size) != 0) continue;
+        /* An attribute of its own, not the end of another's name. */
+        if (mark[i][0] == 'i' && at > from && !strchr(" \t\n", at[-1])) continue;
+        return size;
+    }
+    return 0;
+}
+
+static void put_svg(FILE *out, const char *svg, size_t number)
+{
+    const char *from = strcasestr(svg, "<svg"), *to = from;
+    for (const char *end = from; (end = strcasestr(end, "</svg>")); end += 6) to = end + 6;
+    for (const char *at = from; at < to;) {
+        const size_t mark = identifier_at(at, from);
+        if (!mark) {
+            fputc(*at++, out);
+            continue;
+        }
+        fwrite(at, 1, mark, out);
+        fprintf(out, "f%zu-", number);
+        at += mark;
+    }
+}
+
+int html_figures(FILE *out, const char *dir, FILE *log, size_t *count, pal_error *err)
+{
+    char pattern[KV_TEXT_MAX + 8];
+    glob_t found;
+    int code = PAL_OK;
+    *count = 0;
+    snprintf(pattern, sizeof pattern, "%s/*.svg", dir);
+    if (glob(pattern, 0, NULL, &found) != 0) return PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < found.gl_pathc; i++) {
+        char *svg;
+        size_t size;
+        const char *path = found.gl_pathv[i], *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        code = os_read_file(path, &svg, &size, err);
+        if (code != PAL_OK) break;
+        const char *reason = strlen(svg) == size ? reason_against(svg) : "a NUL byte";
+        if (reason) {
+            fprintf(log, "left out %s: %s\n", path, reason);
+        } else {
+            fputs("<figure>\n", out);
+            put_svg(out, svg, ++*count);
+            fputs("\n<figcaption>", out);
+            html_text(out, name);
+            fputs("</figcaption>\n</figure>\n", out);
+        }
+        free(svg);
+    }
+    globfree(&found);
+    return code;
+}

@@ -1,0 +1,161 @@
+#include "harness/plan.h"
+
+#include "harness/base/os.h"
+
+#include <stdlib.h>
+
+/* Lanes that fit: the largest number up to `wanted` whose bytes do not exceed the memory available. */
+static size_t lanes_that_fit(const decoder *d, const eval_request *r, size_t wanted, uint64_t scored)
+{
+    const uint64_t available = os_available_memory();
+    while (wanted > 0 && batch_bytes(d, (size_t)r->threads, wanted, scored, r->options.share != 0) > available)
+        wanted--;
+    return wanted;
+}
+
+static int no_room(const plan_part *p, const eval_request *r, pal_error *err)
+{
+    const size_t bytes = batch_bytes(p->model->decoder, (size_t)r->threads, 1, p->scored, r->options.share != 0);
+    return pal_fail(err, PAL_USAGE,
+                    "%s needs %zu MiB to run one sample, but %llu MiB are free; free memory, or leave it out with "
+                    "model=",
+                    p->model->file.name, bytes >> 20, (unsigned long long)(os_available_memory() >> 20));
+}
+
+static double sample_flops(const decoder *d, const batch_item *item, uint64_t start)
+{
+    const double context = (double)item->tokens / 2;
+    const uint64_t first = item->first > start ? item->first : start;
+    return (double)(first - start) * decoder_flops(d, context, 0) +
+           (double)(item->tokens - first) * decoder_flops(d, context, 1);
+}
+
+/* The tokens of a group's samples that are not read at all: forgotten in all of them alike. */
+static uint64_t forgotten(const plan_part *p, const batch_group *group)
+{
+    const uint64_t first = batch_forgotten(&p->item[group->first], p->model->decoder);
+    for (size_t i = group->first; i < group->first + group->count; i++)
+        if (!p->zeroed || batch_forgotten(&p->item[i], p->model->decoder) != first) return 0;
+    return first;
+}
+
+static void add_up(plan_part *p)
+{
+    const decoder *d = p->model->decoder;
+    for (size_t g = 0; g < p->group_count; g++) {
+        const batch_group *group = &p->group[g];
+        const uint64_t skipped = forgotten(p, group), start = skipped ? skipped : group->start,
+                       once = skipped ? 0 : group->once;
+        p->work += (double)once;
+        p->flops += (double)once * decoder_flops(d, (double)start / 2, 0);
+        for (size_t i = group->first; i < group->first + group->count; i++) {
+            p->all_tokens += (double)p->item[i].tokens;
+            p->work += (double)(p->item[i].tokens - start);
+            p->flops += sample_flops(d, &p->item[i], start);
+        }
+    }
+}
+
+static int list_samples(plan_part *p, eval_request *r, const size_t *place, plan_wanted *wanted, void *arg,
+                        pal_error *err)
+{
+    uint64_t reach = 0;
+    for (size_t c = 0; c < p->cell_count; c++) p->samples += p->cell[c]->samples;
+    p->item = calloc((size_t)p->samples + 1, sizeof *p->item);
+    p->group = calloc((size_t)p->samples + 1, sizeof *p->group);
+    if (!p->item || !p->group) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    for (size_t c = 0; c < p->cell_count; c++) {
+        const batch_item *measured;
+        PAL_TRY(eval_request_samples(r, place[c], &measured, err));
+        for (int64_t i = 0; i < p->cell[c]->samples; i++) {
+            batch_item item = measured[i];
+            const uint64_t end = item.prompt + item.decoding.max_tokens;
+            if (item.tokens > p->tokens) p->tokens = item.tokens;
+            if (item.tokens - item.first > p->scored) p->scored = item.tokens - item.first;
+            if (item.tokens > reach) reach = item.tokens;
+            if (end > reach) reach = end;
+            int take = 1;
+            if (wanted) PAL_TRY(wanted(arg, p, c, &item, &take, err));
+            if (take) p->item[p->count++] = item;
+        }
+    }
+    if (eval_model_too_short(p->model, reach, p->skip, sizeof p->skip)) p->count = 0;
+    return PAL_OK;
+}
+
+/* The cells of the part, and where they stand in the request. */
+static int fill_part(plan_part *p, eval_request *r, size_t first, size_t *place, plan_wanted *wanted, void *arg,
+                     pal_error *err)
+{
+    p->length = r->cell[first].length;
+    p->cell = calloc(r->cell_count, sizeof *p->cell);
+    p->key = calloc(r->cell_count, sizeof *p->key);
+    p->printed = calloc(r->cell_count, sizeof *p->printed);
+    if (!p->cell || !p->key || !p->printed) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    for (size_t c = first; c < r->cell_count; c++) {
+        if (c > first && (p->length == 0 || r->cell[c].length != p->length)) continue;
+        place[p->cell_count] = c;
+        p->cell[p->cell_count++] = &r->cell[c];
+    }
+    PAL_TRY(list_samples(p, r, place, wanted, arg, err));
+    if (p->count == 0) return PAL_OK;
+    const size_t most = p->count < (size_t)r->options.batch ? p->count : (size_t)r->options.batch;
+    p->lanes = lanes_that_fit(p->model->decoder, r, most, p->scored);
+    if (p->lanes == 0) return no_room(p, r, err);
+    p->group_count = batch_cut(p->item, p->count, p->lanes, r->options.share != 0, p->zeroed, p->group);
+    add_up(p);
+    return PAL_OK;
+}
+
+/* The first cell of the next part after `length` (in cells of whole documents: after cell `done`). */
+static size_t next_cell(const eval_request *r, int64_t length, size_t done)
+{
+    size_t best = r->cell_count;
+    for (size_t c = 0; c < r->cell_count; c++) {
+        const int64_t mine = r->cell[c].length;
+        if (mine < length || (mine == length && (mine > 0 || (done < r->cell_count && c <= done)))) continue;
+        if (best == r->cell_count || mine < r->cell[best].length) best = c;
+    }
+    return best;
+}
+
+static int fill_plan(plan *out, eval_request *r, size_t *place, plan_wanted *wanted, void *arg, pal_error *err)
+{
+    const int64_t memory = r->options.memory;
+    size_t c = r->cell_count; /* none yet */
+    for (int64_t length = 0; (c = next_cell(r, length, c)) < r->cell_count; length = r->cell[c].length) {
+        for (size_t m = 0; m < r->model_count; m++) {
+            for (int zeroed = 0; zeroed <= 1; zeroed++) {
+                if (memory != MEMORY_BOTH && zeroed != (memory == MEMORY_ZEROED)) continue;
+                plan_part *p = &out->part[out->count++];
+                *p = (plan_part){.model = &r->model[m], .zeroed = zeroed};
+                PAL_TRY(fill_part(p, r, c, place, wanted, arg, err));
+            }
+        }
+    }
+    return PAL_OK;
+}
+
+int plan_make(plan *out, eval_request *r, plan_wanted *wanted, void *arg, pal_error *err)
+{
+    *out = (plan){.part = calloc(2 * r->cell_count * r->model_count + 1, sizeof *out->part)};
+    size_t *place = calloc(r->cell_count + 1, sizeof *place);
+    const int code = out->part && place ? fill_plan(out, r, place, wanted, arg, err)
+                                        : pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    free(place);
+    if (code != PAL_OK) plan_free(out);
+    return code;
+}
+
+void plan_free(plan *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        free(p->part[i].cell);
+        free(p->part[i].key);
+        free(p->part[i].printed);
+        free(p->part[i].item);
+        free(p->part[i].group);
+    }
+    free(p->part);
+    *p = (plan){0};
+}

@@ -1,0 +1,42 @@
+/* What an evaluation consists of: parts, each one model at one length (or on one cell of whole documents), whose
+ * samples run side by side in groups. */
+#ifndef PAL_PLAN_H
+#define PAL_PLAN_H
+
+#include "harness/request.h"
+#include "harness/results.h"
+
+typedef struct plan_part {
+    const eval_model *model;
+    int zeroed;     /* the control memory=zeroed */
+    int64_t length; /* 0: whole documents */
+    const task_cell **cell;
+    size_t cell_count;
+    char (*key)[RESULT_KEY]; /* of each cell, and whether it was printed: the caller's */
+    int *printed;
+    batch_item *item; /* samples to do, in the order of batch_cut */
+    size_t count;
+    batch_group *group;
+    size_t group_count;
+    size_t lanes;
+    uint64_t tokens, scored; /* of the longest sample of the cells, done or not */
+    int64_t samples;         /* of all cells, done or not */
+    double all_tokens;       /* of the samples to do */
+    double work;             /* tokens that pass through the model for them: a shared start counts once */
+    double flops;            /* of that work */
+    char skip[160];          /* why the model cannot take this part; "" if it can */
+} plan_part;
+
+typedef struct plan {
+    plan_part *part; /* short lengths first; all models at one length before the next */
+    size_t count;
+} plan;
+
+/* Set *take when a sample of the part's cell is to be done, and then item->key and item->resume. NULL: all are. */
+typedef int plan_wanted(void *arg, plan_part *p, size_t cell, batch_item *item, int *take, pal_error *err);
+
+/* PAL_USAGE: one lane of a model needs more memory than there is. */
+int plan_make(plan *out, eval_request *r, plan_wanted *wanted, void *arg, pal_error *err);
+void plan_free(plan *p);
+
+#endif

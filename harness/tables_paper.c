@@ -1,0 +1,81 @@
+#include "harness/tables_paper.h"
+
+#include <math.h>
+#include <string.h>
+
+const char *paper_base(const char *model)
+{
+    static const char *const prefix[] = {"text-", "passkey-"};
+    for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++)
+        if (strncmp(model, prefix[i], strlen(prefix[i])) == 0) return model + strlen(prefix[i]);
+    return model;
+}
+
+static int is_model(const char *name, const char *row)
+{
+    return row && strncmp(paper_base(name), row, strlen(row)) == 0;
+}
+
+/* Both baselines with an XL cache of 2048, as Wu et al. 2022 print them. */
+static const paper_perplexity perplexity_rows[] = {
+    {"transformer-xl", "Transformer-XL", 11.88, 2.42, 50e6, 3.7},
+    {"memorizing-xl", "Memorizing Transformers", 11.37, 2.26, 183e6, 1},
+    {NULL, "RMT", 13.27, 2.55, 2.5e6, 73},
+    {"infini-linear", "Infini-Transformer (Linear)", 9.65, 2.24, 1.6e6, 114},
+    {"infini-delta", "Infini-Transformer (Linear + Delta)", 9.67, 2.23, 1.6e6, 114},
+    {NULL, "Infini-Transformer (Linear), trained at 100K", NAN, 2.21, 1.6e6, 114},
+    {NULL, "Infini-Transformer (Linear + Delta), trained at 100K", NAN, 2.20, 1.6e6, 114},
+};
+enum { PERPLEXITY_ROWS = sizeof perplexity_rows / sizeof *perplexity_rows };
+
+const paper_perplexity *paper_perplexity_rows(size_t *count)
+{
+    *count = PERPLEXITY_ROWS;
+    return perplexity_rows;
+}
+
+const paper_perplexity *paper_perplexity_find(const char *model)
+{
+    for (size_t i = 0; i < PERPLEXITY_ROWS; i++)
+        if (is_model(model, perplexity_rows[i].model)) return &perplexity_rows[i];
+    return NULL;
+}
+
+static const struct {
+    const char *model;
+    int fine_tuned;
+    double percent[5][3];
+} passkey_rows[] = {
+    {"infini-linear", 0, {{14, 13, 98}, {11, 14, 100}, {6, 3, 100}, {6, 7, 99}, {8, 6, 98}}},
+    {"infini-delta", 0, {{13, 11, 99}, {6, 9, 99}, {7, 5, 99}, {6, 8, 97}, {7, 6, 97}}},
+    {"infini-linear", 1, {{100, 100, 100}, {100, 100, 100}, {100, 100, 100}, {97, 99, 100}, {96, 94, 100}}},
+    {"infini-delta", 1, {{100, 100, 100}, {100, 100, 99}, {100, 100, 99}, {100, 100, 100}, {100, 100, 100}}},
+};
+
+double paper_passkey(const char *model, int fine_tuned, int64_t length, double depth)
+{
+    static const int64_t lengths[] = {32 << 10, 128 << 10, 256 << 10, 512 << 10, 1024 << 10};
+    static const double depths[] = {0, 50, 100};
+    for (size_t m = 0; m < sizeof passkey_rows / sizeof *passkey_rows; m++) {
+        if (!is_model(model, passkey_rows[m].model) || passkey_rows[m].fine_tuned != fine_tuned) continue;
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+            for (size_t j = 0; j < sizeof depths / sizeof *depths; j++)
+                if (length == lengths[i] && depth == depths[j]) return passkey_rows[m].percent[i][j];
+    }
+    return NAN;
+}
+
+static const paper_rouge rouge_rows[] = {
+    {NULL, "BART", {36.4, 7.6, 15.3, 16.2}},
+    {NULL, "BART + Unlimiformer", {36.8, 8.3, 15.7, 16.9}},
+    {NULL, "PRIMERA", {38.6, 7.2, 15.6, 16.3}},
+    {NULL, "PRIMERA + Unlimiformer", {37.9, 8.2, 16.3, 17.2}},
+    {"infini-linear", "Infini-Transformer (Linear)", {37.9, 8.7, 17.6, 18.0}},
+    {"infini-delta", "Infini-Transformer (Linear + Delta)", {40.0, 8.8, 17.9, 18.5}},
+};
+
+const paper_rouge *paper_rouge_rows(size_t *count)
+{
+    *count = sizeof rouge_rows / sizeof *rouge_rows;
+    return rouge_rows;
+}

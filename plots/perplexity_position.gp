@@ -1,0 +1,61 @@
+# Perplexity against position in the document, one picture for each corpus: gnuplot -c plots/perplexity_position.gp [DIR]
+# Reads DIR/perplexity-cells.csv, writes DIR/perplexity-position-<corpus>.png and .svg. Positions are ranges that
+# double; a point stands in the middle of its range. Bars are 95 % intervals over documents. A model whose memory was
+# zeroed has its model's colour and a thin dotted line.
+dir = ARGC > 0 ? ARG1 : "results"
+# Labels hold a comma when the memory was zeroed: make it a semicolon, so that awk can split the rows.
+csv = "sed 's/\"\\([^\",]*\\), \\([^\"]*\\)\"/\\1; \\2/g' '".dir."/perplexity-cells.csv' | awk -F, "
+
+# Columns: 4 model, 12 metric, 14 value, 15 lo, 16 hi, 25 corpus.
+ranges = "$12 ~ /^token_ppl@/ && $14 != \"\""
+corpora = system(csv."'NR > 1 && ".ranges." && !seen[$25]++ { print $25 }'")
+# A model's rows of a corpus: middle of the range, value, interval (empty where there is but one document).
+points(c, m) = "< ".csv."'".ranges." && $25 == \"".c."\" && $4 == \"".m."\" { from = $12; sub(/.*@/, \"\", from); ". \
+    "k = from ~ /K$/; sub(/K$/, \"\", from); from *= k ? 1024 : 1; ". \
+    "print (from ? from * 1.414 : 128) \",\" $14 \",\" ($15 == \"\" ? $14 : $15) \",\" ($16 == \"\" ? $14 : $16) }'"
+short(tokens) = tokens % 1024 == 0 ? sprintf("%dK", tokens / 1024) : sprintf("%d", tokens)
+
+set datafile separator comma
+# Okabe and Ito's colours, told apart by the colour-blind and in grey.
+set linetype 1 lc rgb "#0072b2" lw 2 dt 1 pt 7
+set linetype 2 lc rgb "#d55e00" lw 2 dt 2 pt 5
+set linetype 3 lc rgb "#009e73" lw 2 dt 3 pt 9
+set linetype 4 lc rgb "#cc79a7" lw 2 dt 4 pt 11
+set linetype 5 lc rgb "#e69f00" lw 2 dt 5 pt 13
+set linetype 6 lc rgb "#000000" lw 2 dt 1 pt 6
+set linetype cycle 6
+
+set logscale x 2
+set xtics () nomirror
+do for [k = 8:20:2] { set xtics add (short(2 ** k) 2 ** k) }
+set ytics nomirror
+set grid ytics lc rgb "#dddddd" lt 1
+set border 3
+set bars 0.6
+set xlabel "position in the document, tokens (1K = 1024)"
+set ylabel "token perplexity"
+set key outside right center Left reverse samplen 3 noenhanced
+
+do for [c in corpora] {
+    all = system(csv."'".ranges." && $25 == \"".c."\" && !seen[$4]++ { gsub(/ /, \"~\", $4); print $4 }'")
+    models = ""
+    zeroed = ""
+    do for [m in all] { if (strstrt(m, ";")) { zeroed = zeroed." ".m } else { models = models." ".m } }
+    plain(m) = system("printf %s '".m."' | tr '~' ' '")
+    base(m) = m[1:strstrt(m, ";") - 1]
+    place(m) = sum [i = 1:words(models)] (word(models, i) eq base(m) ? i : 0)
+    set title "Perplexity by position: ".c noenhanced
+    name = system("printf %s '".c."' | tr -c 'A-Za-z0-9.-' '-'")
+    do for [kind in "png svg"] {
+        if (kind eq "png") { set terminal pngcairo size 900, 480 font "sans,11" }
+        if (kind eq "svg") { set terminal svg size 900, 480 font "sans,12" background rgb "white" }
+        set output dir."/perplexity-position-".name.".".kind
+        plot for [i = 1:words(models)] points(c, word(models, i)) \
+            using ($1 * 1.02 ** (i - (words(models) + 1) / 2.0)):2:3:4 \
+            with yerrorlines linetype i title word(models, i) noenhanced, \
+            for [i = 1:words(zeroed)] points(c, plain(word(zeroed, i))) using 1:2 \
+            with linespoints linetype place(word(zeroed, i)) linewidth 1 dashtype 3 pointsize 0.7 \
+            title plain(word(zeroed, i)) noenhanced
+        unset output
+    }
+}
