@@ -66,7 +66,7 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # ---- Targets ----
 
-.PHONY: all deps datasets eval train weights plan report compare tables audit verify regress regress-update test bench peer plots format check-format asan ubsan tsan valgrind double clean \
+.PHONY: all html deps datasets eval train weights plan report compare tables audit verify regress regress-update test bench peer plots format check-format asan ubsan tsan valgrind double clean \
     help suites run-suites FORCE
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
@@ -79,6 +79,9 @@ help:
 	@echo '     (more: MODEL=infini-delta DEPTHS=0,50,100 N=20 SEED=1 THREADS=2; lists: LEN=32K,128K; 1K = 1024 tokens)'
 	@echo 'make test          install what is missing, build, run all test suites'
 	@echo 'make               build build/palimpsest'
+	@echo 'make datasets      make the default corpora of TASK=perplexity from packages'
+	@echo 'make compare A=DIR B=DIR | regress | verify RESULTS=DIR | audit   gates: exit code 1 when something got worse'
+	@echo 'make tables | html the paper-style tables, and one page of everything'
 	@echo 'make deps          install what is missing and nothing else'
 	@echo 'make train CONFIG=...  train a model; make plan, make report, make bench: see `build/palimpsest help`'
 	@echo 'make weights       train all shipped weights by their recipes (hours); what is there is left alone'
@@ -113,6 +116,12 @@ train plan report bench compare tables audit verify regress: WITH = build
 train plan report bench compare tables audit verify regress: deps
 	@$(MAKE) $(JOBS) $(BINARY)
 	@$(BINARY) $@ $(WORDS)
+
+# The page of all results, and results.json.
+html: WITH = build
+html: deps
+	@$(MAKE) $(JOBS) $(BINARY)
+	@$(BINARY) html $(WORDS)
 
 regress-update:
 	@$(MAKE) regress UPDATE=1

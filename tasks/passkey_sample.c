@@ -8,10 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    STRETCHES = 2 * PASSKEY_NAMES + 4,
-    AFTER_ANSWER = 2 /* tokens generated beyond the answer's: they show whether the number goes on */
-};
+enum { STRETCHES = 2 * PASSKEY_NAMES + 4 };
 
 /* A run of the text: tokens in memory or, where `token` is NULL, of the haystack. */
 typedef struct stretch {
@@ -280,9 +277,10 @@ uint64_t passkey_forget_at(const task_sample *s)
     return passkey_prompt_tokens(s) - (uint64_t)s->question_size;
 }
 
+/* As many tokens as the answer has: whether a model stops there is not what the task asks. */
 void passkey_decoding(const task_sample *s, task_decoding *out)
 {
-    *out = (task_decoding){.max_tokens = (size_t)s->run->text->answer.size + AFTER_ANSWER, .stop = -1};
+    *out = (task_decoding){.max_tokens = (size_t)s->run->text->answer.size, .stop = -1};
 }
 
 passkey_facts passkey_sample_facts(const task_sample *s)

@@ -154,12 +154,18 @@ static void test_better(void **state)
     add_documents(j, "high", 114000, (int[]){1, 2, 3, 4, 5, 6, 7, 8});
     add_documents(j, "mixed", 113000, (int[]){-9, 9, -8, 8, -7, 7, -6, 6});
     add_documents(j, "same", 1000, (int[]){0, 0, 0, 0, 0, 0, 0, 0});
+    /* Five documents that all agree: the interval is clear of zero, but one in 16 would look so by chance. */
+    lab_perplexity(j, "low", "few/test", "split=test", 1, (double[]){2, 2, 2, 2, 2}, 5);
+    lab_perplexity(j, "high", "few/test", "split=test", 1, (double[]){2.1, 2.2, 2.3, 2.4, 2.5}, 5);
     lab_close(j);
 #define BETTER "rule = better\ntask = perplexity\nmetric = bits_per_byte\ncells = novels/test\n"
+#define FEW "rule = better\ntask = perplexity\nmetric = bits_per_byte\ncells = few/test\n"
     check_verdict(BETTER "model = low\nagainst = high", AUDIT_REPRODUCED, "p = 0.00781 (sign-flip, Holm)");
     check_verdict(BETTER "model = high\nagainst = low", AUDIT_NOT_REPRODUCED, "fails");
     check_verdict(BETTER "model = low\nagainst = mixed", AUDIT_NOT_COMPARABLE, "open");
     check_verdict(BETTER "model = low\nagainst = high, mixed", AUDIT_NOT_COMPARABLE, "p = 0.0156");
+    check_verdict(FEW "model = low\nagainst = high", AUDIT_NOT_COMPARABLE, "p = 0.0625");
+    check_verdict(FEW "model = low\nagainst = high\nvalue = 0.01", AUDIT_REPRODUCED, "holds");
     check_verdict(BETTER "model = low\nagainst = same", AUDIT_NOT_COMPARABLE, "open");
     check_verdict(BETTER "model = low\nagainst = same\ntolerance = 0.01", AUDIT_REPRODUCED, "holds");
     check_verdict(BETTER "model = low\nagainst = high\nvalue = 0.1", AUDIT_NOT_REPRODUCED, "fails");
