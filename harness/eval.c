@@ -6,6 +6,7 @@
 #include "harness/plan.h"
 #include "harness/progress.h"
 #include "harness/report.h"
+#include "harness/summaries.h"
 #include "models/engine/gemm.h"
 
 #include <math.h>
@@ -247,7 +248,9 @@ static int run_all(run *u, FILE *log, pal_error *err)
     PAL_TRY(plan_make(&u->plan, r, wanted, u, err));
     PAL_TRY(all_skipped(u, err));
     print_header(u);
-    if (r->options.compressors) PAL_TRY(compressors_run(r, &u->results, u->journal, print_cell, u, err));
+    if (r->options.compressors)
+        PAL_TRY((summaries_apply(r->task) ? summaries_run : compressors_run)(r, &u->results, u->journal,
+                                                                             print_cell, u, err));
     double total = 0;
     for (size_t i = 0; i < u->plan.count; i++) total += u->plan.part[i].flops;
     progress_start(&u->progress, log, NULL, total, 0, NULL);

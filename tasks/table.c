@@ -2,11 +2,12 @@
 
 #include <strings.h>
 
-extern const task_module passkey_task, perplexity_task;
+extern const task_module passkey_task, perplexity_task, booksum_task;
 
 const task_module *const task_table[] = {
     &passkey_task,
     &perplexity_task,
+    &booksum_task,
     NULL,
 };
 
