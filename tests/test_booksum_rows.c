@@ -99,9 +99,7 @@ static double rouge2(const char *ref, const char *hyp)
 static double by_hand(const char *const *sentence, const int *chosen, int count, const char *ref)
 {
     int wanted[128][128] = {{0}}, held[128][128] = {{0}}, total = 0, made = 0, both = 0;
-    for (const char *c = ref; c[0] && c[1]; c += 2, total += c[0] != '\0' && c[1] != '\0')
-        if (c[1] && c[2]) wanted[(int)c[0]][(int)c[2]]++;
-    total = ((int)strlen(ref) + 1) / 2 - 1;
+    for (const char *c = ref; c[1] == ' '; c += 2, total++) wanted[(int)c[0]][(int)c[2]]++;
     for (int i = 0; i < count; i++)
         for (const char *c = sentence[i]; chosen[i] && c[1] == ' '; c += 2, made++) held[(int)c[0]][(int)c[2]]++;
     for (int a = 0; a < 128; a++)
