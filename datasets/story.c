@@ -10,9 +10,6 @@ enum {
     SPLIT_PARTS = 10 /* of the stories: one for validation, one for test, the rest for training */
 };
 
-/* Facts are due within this part of the story, so that none is told right before the summary. */
-static const double last_place = 0.95;
-
 /* ---- Facts ---- */
 
 story_split story_split_of(const int value[STORY_SLOTS])
@@ -65,7 +62,7 @@ void story_begin_idle(story *s, const tokenizer *t, const story_key *key, int64_
                  .told = STORY_SLOTS};
 }
 
-int story_begin(story *s, const tokenizer *t, const story_key *key, int64_t length, pal_error *err)
+int story_begin(story *s, const tokenizer *t, const story_key *key, int64_t length, double span, pal_error *err)
 {
     story_begin_idle(s, t, key, length);
     story_facts(key, s->value);
@@ -82,7 +79,7 @@ int story_begin(story *s, const tokenizer *t, const story_key *key, int64_t leng
         story_tell(opening, slot, s->value[slot], sentence);
         s->fact_size[i] = encode(s, " ", sentence, s->fact[i]);
         s->untold += s->fact_size[i];
-        s->place[i] = (int64_t)(((double)i + rng_uniform(&s->draws)) / STORY_SLOTS * last_place * (double)length);
+        s->place[i] = (int64_t)(((double)i + rng_uniform(&s->draws)) / STORY_SLOTS * span * (double)length);
     }
     if (s->untold <= length) return PAL_OK;
     return pal_fail(err, PAL_USAGE, "a story of %lld tokens is too short: its facts alone take %lld",

@@ -20,6 +20,9 @@ enum {
     STORY_SUMMARY = 512              /* bytes that hold any summary, NUL included */
 };
 
+/* So that no fact is told right before the summary. */
+#define STORY_SPAN 0.95
+
 typedef struct story_key {
     uint64_t seed;
     story_split split;
@@ -55,9 +58,10 @@ typedef struct story {
 
 /* Tokens that have room for the facts of any story. */
 int64_t story_least(const tokenizer *t);
-/* Start a story of exactly `length` tokens, all facts told in them; the last sentence may be cut. Keeps the
+/* Start a story of exactly `length` tokens, all facts told in them; the last sentence may be cut. The facts are
+ * spread over the first `span` of the length, as far as there is room; STORY_SPAN in all evaluations. Keeps the
  * pointer to the tokenizer. PAL_USAGE: too short for its facts. */
-int story_begin(story *s, const tokenizer *t, const story_key *key, int64_t length, pal_error *err);
+int story_begin(story *s, const tokenizer *t, const story_key *key, int64_t length, double span, pal_error *err);
 /* The same without any fact. */
 void story_begin_idle(story *s, const tokenizer *t, const story_key *key, int64_t length);
 /* Up to max more tokens; returns how many, 0 at the end. */

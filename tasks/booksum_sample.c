@@ -19,7 +19,7 @@ static int open_story(task_sample *s, const task_run *run, int64_t index, pal_er
     const story_key key = {(uint64_t)run->request.seed, run->split, (uint64_t)index, 0};
     char text[STORY_SUMMARY];
     snprintf(s->id, sizeof s->id, "story-%lld", (long long)index);
-    PAL_TRY(story_begin(&s->story, run->tokenizer, &key, (int64_t)s->input, err));
+    PAL_TRY(story_begin(&s->story, run->tokenizer, &key, (int64_t)s->input, STORY_SPAN, err));
     booksum_string *summary = s->book.summary = calloc(1, sizeof *summary);
     if (!summary) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for a story");
     summary->size = story_summary(s->story.value, text);

@@ -23,6 +23,8 @@ const kv_spec booksum_train_table[BOOKSUM_TRAIN_KEYS] = {
      "share of a sequence that asks for a story's facts in random order, behind the summary; what is asked for "
      "weighs "
      "1"},
+    {"booksum_span", KV_REAL, FIELD(span), "0.95", 0, 1, NULL,
+     "a story's facts lie in this first part of it; 0.95 in evaluation"},
     {"booksum_start", KV_CHOICE, FIELD(start), "first", 0, 0, "first|random",
      "random: a book is read from a drawn place on; stories are always read from their beginning"},
 };
@@ -202,7 +204,7 @@ static int put_sequence(task_source *s, const plan *p, const booksum_tokens *sum
         append(s, used, text->token + skipped_tokens(text, p, room), text->count < room ? text->count : room,
                weight);
     } else {
-        PAL_TRY(story_begin(&s->story, s->tokenizer, &p->key, (int64_t)room, err));
+        PAL_TRY(story_begin(&s->story, s->tokenizer, &p->key, (int64_t)room, s->train->span, err));
         const size_t made = story_read(&s->story, s->text + *used, room);
         for (size_t i = 0; i < made; i++) s->weight[(*used)++] = (float)weight;
     }

@@ -6,11 +6,11 @@
 
 typedef struct booksum_train {
     char data[KV_TEXT_MAX], split[KV_TEXT_MAX];
-    double lm_weight, lead, quiz;
+    double lm_weight, lead, quiz, span;
     int64_t start;
 } booksum_train;
 
-enum { BOOKSUM_TRAIN_KEYS = 6 };
+enum { BOOKSUM_TRAIN_KEYS = 7 };
 extern const kv_spec booksum_train_table[BOOKSUM_TRAIN_KEYS];
 
 /* task_module.source_*; `train` is a booksum_train. The text of a sequence is length + 1 tokens, laid out as a

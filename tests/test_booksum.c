@@ -174,7 +174,7 @@ static void test_stories(void **state)
             story s;
             char summary[STORY_SUMMARY];
             int32_t tokens[3000];
-            succeed(story_begin(&s, kind[k], &(story_key){4, STORY_TEST, i, 0}, 3000, &err));
+            succeed(story_begin(&s, kind[k], &(story_key){4, STORY_TEST, i, 0}, 3000, STORY_SPAN, &err));
             assert_int_equal(story_read(&s, tokens, 3000), 3000);
             story_summary(s.value, summary);
             check_layout(run, 0, (int64_t)i, kind[k], tokens, 3000, summary);

@@ -169,7 +169,7 @@ static void test_oracle_is_a_ceiling(void **state)
         int32_t tokens[LENGTH];
         static char text[LENGTH * 8];
         char summary[STORY_SUMMARY];
-        succeed(story_begin(&s, kind[1], &(story_key){2, STORY_TEST, i, 0}, LENGTH, &err));
+        succeed(story_begin(&s, kind[1], &(story_key){2, STORY_TEST, i, 0}, LENGTH, STORY_SPAN, &err));
         story_read(&s, tokens, LENGTH);
         tokenizer_decode(kind[1], tokens, LENGTH, text, sizeof text);
         const booksum_string ref = {summary, story_summary(s.value, summary)};

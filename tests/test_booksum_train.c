@@ -72,7 +72,7 @@ static void test_stories(void **state)
             const size_t parting = tokenizer_encode(kind[k], "\n\nSummary:\n", 11, separator);
             const size_t room = LENGTH + 1 - 2 - told - parting;
             expected[0] = tokenizer_begin(kind[k]);
-            succeed(story_begin(&s, kind[k], &key, (int64_t)room, &err));
+            succeed(story_begin(&s, kind[k], &key, (int64_t)room, STORY_SPAN, &err));
             assert_int_equal(story_read(&s, expected + 1, room), room);
             memcpy(expected + 1 + room, separator, parting * sizeof *separator);
             memcpy(expected + 1 + room + parting, summary, told * sizeof *summary);
@@ -187,6 +187,24 @@ static void test_quiz(void **state)
         task->source_close(source);
     }
     for (int i = 0; i < STORY_SLOTS; i++) assert_true(asked[i] > 10);
+}
+
+/* All facts are told in the part of the story that was asked for. */
+static void test_span(void **state)
+{
+    (void)state;
+    const booksum_train train = options("booksum_span = 0.4 #%s", "");
+    task_source *source = opened(&train, kind[0], 2, LONGEST);
+    for (int64_t step = 0; step < 20; step++) {
+        static sequence q;
+        char text[LONGEST + 1];
+        fill(source, step, 0, &q);
+        tokenizer_decode(kind[0], q.tokens, LONGEST, text, sizeof text);
+        const size_t story_size = (size_t)(strstr(text, "\n\nSummary:") - text);
+        for (int i = 0; i < STORY_SLOTS; i++)
+            assert_true((double)(strstr(text, story_cue(i)) - text) < 0.4 * (double)story_size + STORY_UNIT);
+    }
+    task->source_close(source);
 }
 
 /* ---- Books ---- */
@@ -336,8 +354,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stories), cmocka_unit_test(test_determinism), cmocka_unit_test(test_splits),
-        cmocka_unit_test(test_quiz),    cmocka_unit_test(test_books),       cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_lead),    cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_quiz),    cmocka_unit_test(test_span),        cmocka_unit_test(test_books),
+        cmocka_unit_test(test_cuts),    cmocka_unit_test(test_lead),        cmocka_unit_test(test_bad_options),
     };
     return cmocka_run_group_tests(tests, open_lab, close_lab);
 }

@@ -37,7 +37,7 @@ static int teardown(void **state)
 static int32_t *tokens_of(const tokenizer *t, story_key key, int64_t length, size_t piece, story *s)
 {
     int32_t *tokens = malloc((size_t)length * sizeof *tokens);
-    succeed(story_begin(s, t, &key, length, &err), &err);
+    succeed(story_begin(s, t, &key, length, STORY_SPAN, &err), &err);
     size_t used = 0;
     for (size_t got = 1; got > 0; used += got) {
         const size_t left = (size_t)length - used;
@@ -135,7 +135,7 @@ static void test_facts_are_told_once(void **state)
             const story_key key = {9, (story_split)(i % 3), i, 0};
             story s;
             int value[STORY_SLOTS];
-            assert_int_equal(story_begin(&s, kind[k], &key, 1, &err), PAL_USAGE);
+            assert_int_equal(story_begin(&s, kind[k], &key, 1, STORY_SPAN, &err), PAL_USAGE);
             const int64_t least = s.untold, length[] = {least, least + 1, least + 40, 2 * least, LONG};
             for (size_t l = 0; l < sizeof length / sizeof *length; l++) {
                 char *text = story_text(kind[k], key, length[l], &s);
@@ -144,7 +144,7 @@ static void test_facts_are_told_once(void **state)
                 check_told_once(text, value);
                 free(text);
             }
-            assert_int_equal(story_begin(&s, kind[k], &key, least - 1, &err), PAL_USAGE);
+            assert_int_equal(story_begin(&s, kind[k], &key, least - 1, STORY_SPAN, &err), PAL_USAGE);
             assert_non_null(strstr(err.text, "too short"));
         }
     }
@@ -159,7 +159,7 @@ static void test_least(void **state)
         int64_t most = 0;
         for (uint64_t i = 0; i < 400; i++) {
             story s;
-            succeed(story_begin(&s, kind[k], &(story_key){i, STORY_TRAIN, i, 0}, least, &err), &err);
+            succeed(story_begin(&s, kind[k], &(story_key){i, STORY_TRAIN, i, 0}, least, STORY_SPAN, &err), &err);
             if (s.untold > most) most = s.untold;
         }
         assert_true(most <= least && most > least * 3 / 4);
@@ -217,6 +217,26 @@ static void test_spread(void **state)
     for (int i = 0; i < STORY_SLOTS; i++) assert_true(first[i] > 0);
 }
 
+/* A smaller span holds all facts, as soon as there is room for them. */
+static void test_span(void **state)
+{
+    (void)state;
+    static int32_t tokens[LONG];
+    for (int k = 0; k < 2; k++) {
+        for (uint64_t i = 0; i < 20; i++) {
+            story s;
+            succeed(story_begin(&s, kind[k], &(story_key){8, STORY_TRAIN, i, 0}, LONG, 0.3, &err), &err);
+            assert_int_equal(story_read(&s, tokens, LONG * 3 / 10 + STORY_UNIT), LONG * 3 / 10 + STORY_UNIT);
+            assert_int_equal(s.told, STORY_SLOTS);
+            assert_true(s.place[STORY_SLOTS - 1] > LONG * 0.3 * 7 / 8);
+            succeed(story_begin(&s, kind[k], &(story_key){8, STORY_TRAIN, i, 0}, LONG, 0, &err), &err);
+            const int64_t all = s.untold + 2 * STORY_UNIT; /* a heading and a sentence come first */
+            assert_int_equal(story_read(&s, tokens, (size_t)all), all);
+            assert_int_equal(s.told, STORY_SLOTS);
+        }
+    }
+}
+
 /* A summary belongs to one split, whatever the seed; every value of a slot is as likely as the others. */
 static void test_splits(void **state)
 {
@@ -253,7 +273,7 @@ static void test_book_length(void **state)
     enum { LENGTH = 512 << 10 };
     story s;
     const story_key key = {1, STORY_TEST, 0, 0};
-    succeed(story_begin(&s, kind[0], &key, LENGTH, &err), &err);
+    succeed(story_begin(&s, kind[0], &key, LENGTH, STORY_SPAN, &err), &err);
     int64_t total = 0;
     int32_t part[1024];
     for (size_t got; (got = story_read(&s, part, 1024)) > 0;) total += (int64_t)got;
@@ -271,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_least),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_spread),
+        cmocka_unit_test(test_span),
         cmocka_unit_test(test_splits),
         cmocka_unit_test(test_book_length),
     };
