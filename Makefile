@@ -45,8 +45,8 @@ BINARY = $(B)/palimpsest
 # Suites: every tests/test_*.c. Those named here are also built with doubles for gradient checks; the fast ones
 # also run under the sanitizers and valgrind.
 SUITES := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
-DOUBLE_SUITES = attention attention_modules decoder engine kernels
-FAST_SUITES = $(filter-out attention attention_modules engine transformer_xl,$(SUITES))
+DOUBLE_SUITES = attention attention_modules memorizing decoder engine kernels
+FAST_SUITES = $(filter-out attention attention_modules memorizing engine transformer_xl,$(SUITES))
 # Too slow there, or (cli) all its work is in processes that valgrind would not follow.
 NOT_VALGRIND = cli decoder kernels train
 DOUBLE_NOW := $(filter $(DOUBLE_SUITES),$(SUITES))

@@ -20,6 +20,13 @@ typedef struct document document;
  * layouts or splits that were found. */
 int corpus_open(corpus **out, const char *path, const char *split, pal_error *err);
 void corpus_close(corpus *c);
+
+/* Where the corpora of `make datasets` lie. */
+#define CORPUS_TEXTS "datasets/text"
+/* Open each of a comma-separated list of paths and of names under CORPUS_TEXTS, in turn, and hand it to `take`,
+ * which owns it from then on. PAL_USAGE: an empty list or name, or nothing of that name. */
+typedef int corpus_take(void *arg, corpus *c, const char *path, pal_error *err);
+int corpus_open_list(const char *list, const char *split, corpus_take *take, void *arg, pal_error *err);
 size_t corpus_count(const corpus *c);
 /* The document's id: its file name without extensions, or the object's "id", or the line's number. */
 const char *corpus_name(const corpus *c, size_t index);

@@ -1,4 +1,5 @@
 #include "datasets/corpus_layout.h"
+#include "datasets/line_reader.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -143,90 +144,43 @@ static int add_line(corpus *c, const char *path, const corpus_entry *place, cons
     return code;
 }
 
-/* The beginning of the file that is not yet split into lines: text[used], grown to the longest line. */
-typedef struct line_buffer {
-    char *text;
-    size_t used, capacity;
-} line_buffer;
-
-enum { LINE_CHUNK = 1 << 16 };
-
-static int read_more(line_buffer *b, text_file *f, const char *path, size_t *got, pal_error *err)
-{
-    if (b->capacity - b->used < LINE_CHUNK) {
-        const size_t capacity = 2 * b->capacity + LINE_CHUNK;
-        char *grown = realloc(b->text, capacity);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "%s: out of memory for a line of JSON", path);
-        b->text = grown;
-        b->capacity = capacity;
-    }
-    PAL_TRY(text_file_read(f, b->text + b->used, LINE_CHUNK, got, err));
-    b->used += *got;
-    return PAL_OK;
-}
-
-static int add_lines(corpus *c, const char *path, text_file *f, line_buffer *b, pal_error *err)
-{
-    corpus_entry place = {.line = 1};
-    for (;;) {
-        size_t got, scanned = b->used;
-        PAL_TRY(read_more(b, f, path, &got, err));
-        const int end = got == 0;
-        size_t start = 0;
-        for (;;) {
-            const char *stop = memchr(b->text + scanned, '\n', b->used - scanned);
-            if (!stop && !(end && start < b->used)) break;
-            place.size = (stop ? (size_t)(stop - b->text) : b->used) - start;
-            if (!blank(b->text + start, (size_t)place.size))
-                PAL_TRY(add_line(c, path, &place, b->text + start, err));
-            start += (size_t)place.size + (stop != NULL);
-            place.offset += place.size + (stop != NULL);
-            place.line++;
-            scanned = start;
-        }
-        if (end) return PAL_OK;
-        b->used -= start;
-        memmove(b->text, b->text + start, b->used);
-    }
-}
-
 int corpus_add_lines(corpus *c, const char *path, pal_error *err)
 {
-    text_file *f;
-    PAL_TRY(text_file_open(&f, path, err));
-    line_buffer buffer = {0};
-    const int code = add_lines(c, path, f, &buffer, err);
-    free(buffer.text);
-    text_file_close(f);
+    line_reader r;
+    int code = line_reader_open(&r, path, err);
+    for (int found = code == PAL_OK; found;) {
+        const char *line;
+        size_t size;
+        code = line_reader_next(&r, &found, &line, &size, err);
+        const corpus_entry place = {.offset = r.offset, .size = size, .line = r.number};
+        if (code == PAL_OK && found && !blank(line, size)) code = add_line(c, path, &place, line, err);
+        if (code != PAL_OK) break;
+    }
+    line_reader_close(&r);
     return code;
 }
 
-static int read_line(const corpus_entry *entry, text_file *f, char *line, pal_error *err)
+/* The line as it was when it was opened, parsed. */
+static int read_line(const corpus_entry *entry, line_reader *r, json_t **object, pal_error *err)
 {
-    PAL_TRY(text_file_seek(f, entry->offset, err));
-    size_t used = 0, got = 1;
-    while (used < entry->size && got > 0) {
-        /* 4 bytes of slack in the buffer: a read must have room for a whole character. */
-        PAL_TRY(text_file_read(f, line + used, (size_t)entry->size - used + 4, &got, err));
-        used += got;
-    }
-    if (used >= entry->size) return PAL_OK;
-    return pal_fail(err, PAL_DATA, "%s:%llu: the file was cut since it was opened", entry->path,
+    const char *line;
+    size_t size;
+    int found;
+    PAL_TRY(line_reader_seek(r, entry->offset, entry->line, err));
+    PAL_TRY(line_reader_next(r, &found, &line, &size, err));
+    if (found && size == entry->size) return parse_line(entry->path, entry->line, line, size, object, err);
+    return pal_fail(err, PAL_DATA, "%s:%llu: the file was cut or changed since it was opened", entry->path,
                     (unsigned long long)entry->line);
 }
 
 int corpus_line_text(const corpus_entry *entry, char **text, size_t *size, pal_error *err)
 {
     *text = NULL;
-    char *line = malloc((size_t)entry->size + 4);
-    if (!line) return pal_fail(err, PAL_INTERNAL, "%s: out of memory for a line of JSON", entry->path);
-    text_file *f = NULL;
+    line_reader r;
     json_t *object = NULL;
-    int code = text_file_open(&f, entry->path, err);
-    if (code == PAL_OK) code = read_line(entry, f, line, err);
-    if (code == PAL_OK) code = parse_line(entry->path, entry->line, line, (size_t)entry->size, &object, err);
-    text_file_close(f);
-    free(line);
+    int code = line_reader_open(&r, entry->path, err);
+    if (code == PAL_OK) code = read_line(entry, &r, &object, err);
+    line_reader_close(&r);
     PAL_TRY(code);
     const json_t *value = json_object_get(object, "text");
     *size = json_string_length(value);

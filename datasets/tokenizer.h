@@ -20,16 +20,16 @@ int tokenizer_save(const tokenizer *t, const char *path, pal_error *err);
 void tokenizer_destroy(tokenizer *t);
 
 size_t tokenizer_vocab(const tokenizer *t);
-/* What a stream begins with, so that a document's first token has something to be predicted from: <|endoftext|> where
- * the vocabulary has it, else the newline. */
+/* What a stream begins with, so that a document's first token has something to be predicted from: <|endoftext|>
+ * where the vocabulary has it, else the newline. */
 int32_t tokenizer_begin(const tokenizer *t);
 /* SHA-256 of all that shapes tokens (kind, splitting rule, vocabulary, merges), hex. */
 const char *tokenizer_digest(const tokenizer *t);
 
 /* Tokens of valid UTF-8 into out[size]; returns how many. Special tokens are never made from text. */
 size_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int32_t *out);
-/* The most leading bytes that have the same tokens whatever follows text[size]; 0 when all depends on it. Feeding a
- * text in such pieces gives the tokens of the whole. */
+/* The most leading bytes that have the same tokens whatever follows text[size]; 0 when all depends on it. Feeding
+ * a text in such pieces gives the tokens of the whole. */
 size_t tokenizer_safe_prefix(const tokenizer *t, const char *text, size_t size);
 /* Bytes of one token into text[room]; returns its size, which may exceed room (then nothing is written). A special
  * token has none, a token outside the vocabulary '?'. */

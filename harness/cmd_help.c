@@ -1,4 +1,3 @@
-#include "harness/baseline.h"
 #include "harness/commands.h"
 #include "harness/request.h"
 #include "harness/train.h"
@@ -54,49 +53,6 @@ static void help_train(void)
     }
 }
 
-static void help_bench(void)
-{
-    size_t count;
-    const kv_spec *table = bench_config_table(&count);
-    print_table("Keys and their defaults; those of the model (`palimpsest help train`) work too", table, count);
-}
-
-static void help_compare(void)
-{
-    size_t count;
-    const kv_spec *table = compare_options_table(&count);
-    printf("\n`compare A B` reads two journals, or all those of two directories of results, and pairs their "
-           "samples.\n");
-    print_table("Keys and their defaults", table, count);
-}
-
-static void help_regress(void)
-{
-    size_t count;
-    const kv_spec *table = regress_options_table(&count);
-    printf("\nWith the baseline's BLAS core every bit must agree. With another one, relative differences are "
-           "allowed:\n"
-           "%g for the losses of given weights, %g for those of the model that is trained here.\n",
-           BASELINE_EVALUATED, BASELINE_TRAINED);
-    print_table("Keys and their defaults", table, count);
-}
-
-static void help_verify(void)
-{
-    size_t count;
-    const kv_spec *table = verify_options_table(&count);
-    print_table("Keys and their defaults", table, count);
-}
-
-static void help_tokenizer(void)
-{
-    size_t count;
-    const kv_spec *table = tokenizer_options_table(&count);
-    printf("\n`tokenizer train` learns one from data= and writes it to out=, `tokenizer stats` encodes data= and\n"
-           "counts, `tokenizer encode` prints a line of tokens for every document.\n");
-    print_table("Keys and their defaults", table, count);
-}
-
 static void help_all(void)
 {
     printf("palimpsest COMMAND key=value...\n\n");
@@ -104,25 +60,6 @@ static void help_all(void)
     printf("\nSizes take K and M: 1K = 1024 tokens. Lists are comma-separated: len=32K,128K,1M.\n"
            "Exit codes: 0 done, 1 a gate failed, 2 bad request, 3 bad file, 4 failure of the machine or a bug.\n"
            "`palimpsest help COMMAND` lists its keys.\n");
-}
-
-static void help_rouge(void)
-{
-    size_t count;
-    const kv_spec *table = rouge_options_table(&count);
-    printf(
-        "\n--key value, --key=value and --flag work as well as key=value. JSON lines: \"reference\" (a string or "
-        "a\n"
-        "list) and \"hypothesis\" or \"prediction\", in two files line by line, or both in the file of ref=.\n");
-    print_table("Keys and their defaults", table, count);
-}
-
-/* Commands that have nothing but keys. */
-static void help_keys(const kv_spec *(*options)(size_t *count))
-{
-    size_t count;
-    const kv_spec *table = options(&count);
-    print_table("Keys and their defaults", table, count);
 }
 
 int cmd_help(int argc, char **argv, pal_error *err)
@@ -137,15 +74,12 @@ int cmd_help(int argc, char **argv, pal_error *err)
     printf("Sizes take K and M: 1K = 1024 tokens. Keys may be in upper or lower case.\n");
     if (found->run == cmd_train) help_train();
     if (found->run == cmd_eval || found->run == cmd_plan || found->run == cmd_report) help_eval();
-    if (found->run == cmd_bench) help_bench();
-    if (found->run == cmd_compare) help_compare();
-    if (found->run == cmd_regress) help_regress();
-    if (found->run == cmd_verify) help_verify();
-    if (found->run == cmd_rouge) help_rouge();
-    if (found->run == cmd_tokenizer) help_tokenizer();
-    if (found->run == cmd_tables) help_keys(tables_options_table);
-    if (found->run == cmd_audit) help_keys(audit_options_table);
-    if (found->run == cmd_html) help_keys(html_options_table);
+    if (found->note) printf("\n%s\n", found->note);
+    if (found->keys) {
+        size_t count;
+        const kv_spec *table = found->keys(&count);
+        print_table("Keys and their defaults", table, count);
+    }
     if (found->run == cmd_list) printf("\n  weights=%-18s directory of the shipped models\n", WEIGHTS_DIR);
     return PAL_OK;
 }

@@ -53,23 +53,20 @@ const kv_spec *tokenizer_options_table(size_t *count)
 
 typedef struct corpora {
     corpus *corpus[MOST_CORPORA];
-    const char *path[MOST_CORPORA]; /* in `data` */
+    char path[MOST_CORPORA][KV_TEXT_MAX];
     size_t count, documents;
-    char data[KV_TEXT_MAX];
 } corpora;
 
-static int corpora_open(corpora *c, const tokenizer_options *o, pal_error *err)
+static int take_corpus(void *arg, corpus *taken, const char *path, pal_error *err)
 {
-    if (!o->data[0]) return pal_fail(err, PAL_USAGE, "data= is missing; name one corpus or more: data=PATH,PATH");
-    memcpy(c->data, o->data, sizeof c->data);
-    char *rest = c->data;
-    for (char *path; (path = strtok_r(rest, ",", &rest));) {
-        if (c->count == MOST_CORPORA)
-            return pal_fail(err, PAL_USAGE, "data= names more than %d corpora", MOST_CORPORA);
-        PAL_TRY(corpus_open(&c->corpus[c->count], path, o->split, err));
-        c->path[c->count] = path;
-        c->documents += corpus_count(c->corpus[c->count++]);
+    corpora *c = arg;
+    if (c->count == MOST_CORPORA) {
+        corpus_close(taken);
+        return pal_fail(err, PAL_USAGE, "data= names more than %d corpora", MOST_CORPORA);
     }
+    snprintf(c->path[c->count], sizeof c->path[0], "%s", path);
+    c->documents += corpus_count(taken);
+    c->corpus[c->count++] = taken;
     return PAL_OK;
 }
 
@@ -265,7 +262,7 @@ int cmd_tokenizer(int argc, char **argv, pal_error *err)
             code = pal_fail(err, PAL_USAGE, "%s: unknown key `%s`; `palimpsest help tokenizer` lists all",
                             words.pair[i].where, words.pair[i].key);
     kv_pairs_free(&words);
-    if (code == PAL_OK) code = corpora_open(&c, &o, err);
+    if (code == PAL_OK) code = corpus_open_list(o.data, o.split, take_corpus, &c, err);
     if (code == PAL_OK) code = v->run(&c, &o, err);
     corpora_close(&c);
     return code;

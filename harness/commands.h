@@ -40,6 +40,8 @@ int command_options(const char *name, const kv_spec *table, size_t count, void *
 typedef struct command {
     const char *name, *summary;
     int (*run)(int argc, char **argv, pal_error *err);
+    const kv_spec *(*keys)(size_t *count); /* the table of its own keys, for help; NULL: help knows more */
+    const char *note;                      /* what help says before them; may be NULL */
 } command;
 
 /* All of them; ends with a NULL name. */

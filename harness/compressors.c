@@ -31,14 +31,6 @@ static const compressor table[] = {
     {"gzip -9", {NULL}, 32768},
 };
 
-/* What stands in a cell where a model has its BLAS core. */
-static const char no_core[] = "none";
-
-int compressors_made(const result_cell *cell)
-{
-    return strcmp(cell->blas_core, no_core) == 0;
-}
-
 /* Run a program from one file to another, quietly. Returns its exit status, or -1 when it is not there. */
 static int run_program(const char *const *words, int in, int out)
 {
@@ -178,7 +170,7 @@ static int describe(const eval_request *r, const compressor *c, const task_cell 
     snprintf(out->tokenizer, sizeof out->tokenizer, "%s", tokenizer_digest(r->tokenizer));
     memcpy(out->data, cell->data, sizeof out->data);
     memcpy(out->name, cell->name, sizeof out->name);
-    snprintf(out->blas_core, sizeof out->blas_core, "%s", no_core);
+    snprintf(out->blas_core, sizeof out->blas_core, "%s", REFERENCES_CORE);
     PAL_TRY(eval_request_words(r, 1, 0, out->settings, sizeof out->settings, err));
     PAL_TRY(eval_request_words(r, 0, 0, out->request, sizeof out->request, err));
     result_cell_identify(r->task, out);
@@ -209,8 +201,8 @@ static int run_cell(eval_request *r, const compressor *c, size_t index, results 
     return PAL_OK;
 }
 
-int compressors_run(eval_request *r, results *held, journal *j,
-                    void (*complete)(void *arg, const result_cell *cell, int64_t n), void *arg, pal_error *err)
+int compressors_run(eval_request *r, results *held, journal *j, references_complete *complete, void *arg,
+                    pal_error *err)
 {
     for (size_t c = 0; c < sizeof table / sizeof *table; c++) {
         int usable = -1; /* not tried yet */

@@ -4,17 +4,11 @@
 #ifndef PAL_COMPRESSORS_H
 #define PAL_COMPRESSORS_H
 
-#include "harness/journal.h"
-#include "harness/request.h"
-#include "harness/results.h"
+#include "harness/references.h"
 
 /* Journal "xz -9e", "bzip2 -9" and "gzip -9" on the request's cells of whole documents, as far as the journal does
- * not hold them; programs that are not installed are left out. `complete` (may be NULL) is called for each cell
- * with all its n samples. */
-int compressors_run(eval_request *r, results *held, journal *j,
-                    void (*complete)(void *arg, const result_cell *cell, int64_t n), void *arg, pal_error *err);
-
-/* Whether a cell was made by a compressor and not by a model. */
-int compressors_made(const result_cell *cell);
+ * not hold them; programs that are not installed are left out. */
+int compressors_run(eval_request *r, results *held, journal *j, references_complete *complete, void *arg,
+                    pal_error *err);
 
 #endif

@@ -1,12 +1,11 @@
 #include "harness/eval.h"
 
 #include "harness/base/os.h"
-#include "harness/compressors.h"
 #include "harness/partial.h"
 #include "harness/plan.h"
 #include "harness/progress.h"
+#include "harness/references.h"
 #include "harness/report.h"
-#include "harness/summaries.h"
 #include "models/engine/gemm.h"
 
 #include <math.h>
@@ -72,6 +71,14 @@ static uint64_t find_partial(run *u, const batch_item *item)
     return position;
 }
 
+/* A kill between a sample's record and the end of its checkpoint leaves the checkpoint behind. */
+static void drop_partial(const run *u, const batch_item *item)
+{
+    char path[PARTIAL_PATH];
+    partial_path(u->partial, item->key, item->index, path);
+    partial_remove(path);
+}
+
 /* A plan_wanted: the samples that the journal does not hold. */
 static int wanted(void *arg, plan_part *p, size_t c, batch_item *item, int *take, pal_error *err)
 {
@@ -84,7 +91,10 @@ static int wanted(void *arg, plan_part *p, size_t c, batch_item *item, int *take
     const result_cell *known = results_find(&u->results, p->key[c]);
     *take = !(known && result_done(known, item->index));
     item->key = p->key[c];
-    if (*take) item->resume = find_partial(u, item);
+    if (*take)
+        item->resume = find_partial(u, item);
+    else
+        drop_partial(u, item);
     return PAL_OK;
 }
 
@@ -248,9 +258,7 @@ static int run_all(run *u, FILE *log, pal_error *err)
     PAL_TRY(plan_make(&u->plan, r, wanted, u, err));
     PAL_TRY(all_skipped(u, err));
     print_header(u);
-    if (r->options.compressors)
-        PAL_TRY((summaries_apply(r->task) ? summaries_run : compressors_run)(r, &u->results, u->journal,
-                                                                             print_cell, u, err));
+    if (r->options.references) PAL_TRY(references_run(r, &u->results, u->journal, print_cell, u, err));
     double total = 0;
     for (size_t i = 0; i < u->plan.count; i++) total += u->plan.part[i].flops;
     progress_start(&u->progress, log, NULL, total, 0, NULL);

@@ -1,6 +1,6 @@
 #include "harness/html.h"
 
-#include "harness/compressors.h"
+#include "harness/references.h"
 #include "harness/weights.h"
 #include "models/checkpoint.h"
 
@@ -116,7 +116,7 @@ void html_audit(FILE *out, const audit *a)
 void html_command(FILE *out, const task_module *task, const result_cell *cell)
 {
     fprintf(out, "make eval TASK=%s", task->name);
-    if (compressors_made(cell))
+    if (references_made(cell))
         fputs(" COMPRESSORS=1", out); /* they come with any model */
     else
         fprintf(out, " MODEL=%s", cell->model);

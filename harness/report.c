@@ -1,6 +1,6 @@
 #include "harness/report.h"
 
-#include "harness/compressors.h"
+#include "harness/references.h"
 #include "harness/weights.h"
 
 #include <math.h>
@@ -64,8 +64,8 @@ static int add_row(report *rep, const result_cell *cell, int64_t n, pal_error *e
     if (!row->metric) return pal_fail(err, PAL_INTERNAL, "out of memory for the report");
     rep->count++;
     for (size_t m = 0; m < rep->task->metric_count; m++) {
-        /* A compressor has one size a document: its loss is not known in any more detail. */
-        const int known = !rep->task->metric[m].detail || !compressors_made(cell);
+        /* A compressor has one size a document: no detail of its loss is known. */
+        const int known = !rep->task->metric[m].detail || !references_made(cell);
         row->metric[m] = known ? report_summary(rep->task, cell, m, n) : (summary){NAN, {NAN, NAN, "none"}};
     }
     return PAL_OK;

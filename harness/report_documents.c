@@ -1,4 +1,4 @@
-#include "harness/compressors.h"
+#include "harness/references.h"
 #include "harness/report.h"
 
 #include <math.h>
@@ -93,7 +93,7 @@ static void put_cost(FILE *out, const report *rep, const report_row *row)
     report_put_bytes(out, (double)state);
     fputs(" | ", out);
     report_put_bytes(out, (double)held);
-    if (largest && state && !compressors_made(row->cell))
+    if (largest && state && !references_made(row->cell))
         fprintf(out, " | 1/%.*f |", largest < 10 * state, (double)largest / (double)state);
     else
         fputs(" | |", out);
@@ -105,8 +105,8 @@ static void put_row(FILE *out, const report *rep, const report_row *row, const r
     char text[64];
     fputs("| ", out);
     report_put_plain(out, row->label);
-    if (compressors_made(row->cell))
-        fputs(" (compressor) | |", out);
+    if (references_made(row->cell))
+        fputs(" (reference) | |", out);
     else
         fprintf(out, " | %llu |", (unsigned long long)row->cell->parameters);
     for (size_t m = 0; m < rep->task->metric_count; m++)
@@ -131,7 +131,7 @@ static void put_paper(FILE *out, const report *rep, const report_row *row)
     for (size_t m = 0; m < task->metric_count; m++) {
         if (task->metric[m].detail) continue;
         if (isfinite(value[m]))
-            fprintf(out, " *%.4g* |", value[m]);
+            fprintf(out, " *%.4g* |", value[m] * (task->metric[m].kind == METRIC_SHARE ? 100 : 1));
         else
             fputs(" |", out);
     }

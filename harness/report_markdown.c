@@ -1,6 +1,6 @@
 #include "harness/report.h"
 
-#include "harness/compressors.h"
+#include "harness/references.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -143,8 +143,8 @@ static void put_runs(FILE *out, const report *rep)
         if (i > 0 && strcmp(rep->row[i - 1].label, rep->row[i].label) == 0) continue;
         fputs("| ", out);
         report_put_plain(out, rep->row[i].label);
-        if (compressors_made(c))
-            fputs(" | | | compressor | | |\n", out);
+        if (references_made(c))
+            fputs(" | | | reference | | |\n", out);
         else
             fprintf(out, " | %llu | %llu | `%s` | %s | %s |\n", (unsigned long long)c->parameters,
                     (unsigned long long)c->state_bytes, c->weights, c->settings, c->blas_core);

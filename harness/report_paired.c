@@ -1,4 +1,4 @@
-#include "harness/compressors.h"
+#include "harness/references.h"
 #include "harness/report.h"
 
 #include <math.h>
@@ -37,7 +37,7 @@ static int same_weights(const report_row *a, const report_row *b)
  * models: a comparison with them would only weaken the correction of the others. */
 static int related(const report_row *row, const report_row *baseline)
 {
-    if (row == baseline || !same_texts(row, baseline) || compressors_made(row->cell)) return 0;
+    if (row == baseline || !same_texts(row, baseline) || references_made(row->cell)) return 0;
     if (zeroed(row)) return same_weights(row, baseline) && !zeroed(baseline);
     return is_baseline(baseline);
 }

@@ -28,8 +28,8 @@ static const kv_spec options_table[] = {
      "read the start that samples share only once; the results do not depend on it"},
     {"checkpoint", KV_REAL, AT(checkpoint), "10", 0, 86400, NULL,
      "seconds between checkpoints inside long samples; 0: none"},
-    {"compressors", KV_CHOICE, AT(compressors), "1", 0, 0, "0|1",
-     "where samples are whole documents, also measure what xz, bzip2 and gzip make of them"},
+    {"references", KV_CHOICE, AT(references), "1", 0, 0, "0|1",
+     "also measure what takes no model: compressors on perplexity, extracts and copied summaries on booksum"},
     {"plots", KV_CHOICE, AT(plots), "1", 0, 0, "0|1", "draw the plots, if gnuplot is there"},
 };
 

@@ -12,7 +12,7 @@ enum { MEMORY_KEPT, MEMORY_ZEROED, MEMORY_BOTH };
 typedef struct eval_options {
     char task[KV_TEXT_MAX], model[KV_TEXT_MAX], weights[KV_TEXT_MAX], results[KV_TEXT_MAX], tokenizer[KV_TEXT_MAX];
     int64_t memory; /* MEMORY_* */
-    int64_t batch, threads, share, compressors, plots;
+    int64_t batch, threads, share, references, plots;
     double checkpoint;
 } eval_options;
 

@@ -23,11 +23,6 @@ typedef struct rows {
     size_t overall;              /* the value that oracles are compared by */
 } rows;
 
-int summaries_apply(const task_module *task)
-{
-    return task == &booksum_task;
-}
-
 /* ---- Summaries of the training split ---- */
 
 static int read_training(rows *w, rouge_scorer *scorer, rouge_text *text, pal_error *err)
@@ -180,7 +175,7 @@ static int describe(const rows *w, kind k, const task_cell *cell, result_cell *o
     snprintf(out->tokenizer, sizeof out->tokenizer, "%s", tokenizer_digest(w->r->tokenizer));
     memcpy(out->data, cell->data, sizeof out->data);
     memcpy(out->name, cell->name, sizeof out->name);
-    snprintf(out->blas_core, sizeof out->blas_core, "none"); /* no model ran: as for compressors */
+    snprintf(out->blas_core, sizeof out->blas_core, REFERENCES_CORE);
     PAL_TRY(eval_request_words(w->r, 1, 0, out->settings, sizeof out->settings, err));
     PAL_TRY(eval_request_words(w->r, 0, 0, out->request, sizeof out->request, err));
     result_cell_identify(w->r->task, out);
@@ -238,8 +233,8 @@ static int run_cell(rows *w, size_t index, void (*complete)(void *arg, const res
     return PAL_OK;
 }
 
-int summaries_run(eval_request *r, results *held, journal *j,
-                  void (*complete)(void *arg, const result_cell *cell, int64_t n), void *arg, pal_error *err)
+int summaries_run(eval_request *r, results *held, journal *j, references_complete *complete, void *arg,
+                  pal_error *err)
 {
     rows w = {.r = r, .held = held, .journal = j};
     while (strcmp(r->task->value[w.overall], "overall") != 0) w.overall++;

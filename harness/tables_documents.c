@@ -1,7 +1,7 @@
 /* Tables 2 and 4: whole documents, a row for each model and a column for each corpus or score. */
-#include "harness/compressors.h"
+#include "harness/references.h"
 #include "harness/tables.h"
-#include "harness/tables_paper.h"
+#include "tasks/paper.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -21,13 +21,13 @@ typedef struct documents {
 
 static int competes(const report_row *row)
 {
-    return !evidence_zeroed(row) && !compressors_made(row->cell);
+    return !evidence_zeroed(row) && !references_made(row->cell);
 }
 
 /* Models, then models without their memory, then compressors: all in the report's order. */
 static int section(const report_row *row)
 {
-    return compressors_made(row->cell) ? 2 : evidence_zeroed(row);
+    return references_made(row->cell) ? 2 : evidence_zeroed(row);
 }
 
 /* Keep the name, sorted; 0: there is no room. */
@@ -151,8 +151,8 @@ static void put_model(table *t, const documents *d, size_t k, double largest)
 {
     const result_cell *cell = d->model[k]->cell;
     table_row(t, k > 0 && section(d->model[k]) != section(d->model[k - 1]));
-    table_text(t, PPL_MODEL, "%s%s", d->model[k]->label, compressors_made(cell) ? " (compressor)" : "");
-    if (compressors_made(cell)) return;
+    table_text(t, PPL_MODEL, "%s%s", d->model[k]->label, references_made(cell) ? " (reference)" : "");
+    if (references_made(cell)) return;
     table_text(t, PPL_PARAMETERS, "%llu", (unsigned long long)cell->parameters);
     table_cell *parameters = table_at(t, PPL_PARAMETERS), *ratio = table_at(t, PPL_RATIO);
     if (parameters) parameters->value = (double)cell->parameters;
@@ -235,12 +235,9 @@ static void put_paper_rouge(table *t, const documents *d, const int *metric)
     size_t count;
     const paper_rouge *rows = paper_rouge_rows(&count);
     for (size_t i = 0; t && i < count; i++) {
-        const size_t length = rows[i].model ? strlen(rows[i].model) : 0;
         int ours = 0;
-        for (size_t k = 0; length && k < d->models; k++) {
-            if (!competes(d->model[k]) ||
-                strncmp(paper_base(d->model[k]->cell->model), rows[i].model, length) != 0)
-                continue;
+        for (size_t k = 0; k < d->models; k++) {
+            if (!competes(d->model[k]) || paper_rouge_find(d->model[k]->cell->model) != &rows[i]) continue;
             ours = 1;
             for (size_t c = 0; c < 4 && !t->failed; c++)
                 if (metric[c] >= 0) t->cell[k * t->columns + 1 + c].paper = rows[i].value[c];

@@ -2,10 +2,10 @@
 
 #include "harness/base/os.h"
 #include "harness/tables.h"
-#include "harness/tables_paper.h"
 #include "harness/weights.h"
 #include "models/attention/attention.h"
 #include "models/checkpoint.h"
+#include "tasks/paper.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Table 3: passkey retrieval. A language model ("text-NAME") is the paper's zero-shot row, the same weights after
  * fine-tuning ("passkey-NAME") its fine-tuned one. */
 #include "harness/tables.h"
-#include "harness/tables_paper.h"
+#include "tasks/paper.h"
 
 #include <math.h>
 #include <stdlib.h>

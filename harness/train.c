@@ -443,6 +443,12 @@ static int run_curriculum(trainer *t, FILE *out, pal_error *err)
     return PAL_OK;
 }
 
+static void remove_checkpoints(const trainer *t)
+{
+    unlink(t->checkpoint);
+    train_lanes_remove_others(t->checkpoint, -1);
+}
+
 static int run(trainer *t, const kv_pairs *pairs, FILE *out, pal_error *err)
 {
     PAL_TRY(read_recipe(t, pairs, err));
@@ -454,6 +460,7 @@ static int run(trainer *t, const kv_pairs *pairs, FILE *out, pal_error *err)
     PAL_TRY(already_made(t, &made, err));
     if (made) {
         fprintf(out, "%s is already trained by this recipe\n", t->cfg.out);
+        remove_checkpoints(t); /* a kill after the weights were written leaves them behind */
         return PAL_OK;
     }
     const int threads = t->cfg.threads > 0 ? (int)t->cfg.threads : os_processors();
@@ -470,8 +477,7 @@ static int run(trainer *t, const kv_pairs *pairs, FILE *out, pal_error *err)
             t->total_tokens / 1e6, threads, gemm_core(), t->optimiser.step ? " (resumed)" : "");
     PAL_TRY(run_curriculum(t, out, err));
     PAL_TRY(checkpoint_save(t->cfg.out, t->model, NULL, t->cfg.dtype ? ST_BF16 : ST_F32, &t->metadata, err));
-    unlink(t->checkpoint);
-    train_lanes_remove_others(t->checkpoint, -1);
+    remove_checkpoints(t);
     fprintf(out, "wrote %s and %s\n", t->cfg.out, t->log);
     return PAL_OK;
 }

@@ -2,7 +2,7 @@
 
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
-#include "harness/compressors.h"
+#include "harness/references.h"
 #include "harness/report.h"
 #include "harness/trace.h"
 #include "models/engine/gemm.h"
@@ -81,7 +81,7 @@ static int list_samples(const results *r, pick **out, size_t *count, pal_error *
     *out = calloc(room + 1, sizeof **out);
     if (!*out) return pal_fail(err, PAL_INTERNAL, "out of memory for the samples of the journal");
     for (size_t c = 0; c < r->count; c++) {
-        if (compressors_made(&r->cell[c])) continue;
+        if (references_made(&r->cell[c])) continue;
         for (size_t i = 0; i < r->cell[c].capacity; i++)
             if (r->cell[c].sample[i].done) (*out)[(*count)++] = (pick){.cell = &r->cell[c], .index = (int64_t)i};
     }

@@ -1,6 +1,7 @@
 #include "tasks/booksum_run.h"
 
 #include "tasks/booksum_train.h"
+#include "tasks/paper.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -253,21 +254,12 @@ int booksum_training_summaries(const task_run *run, size_t most, booksum_string 
 static double booksum_paper(const task_cell *cell, const char *metric, const char *model, const char **row)
 {
     static const char *const column[] = {"rouge1", "rouge2", "rougeL", "overall"};
-    static const struct {
-        const char *model, *row;
-        double percent[4];
-    } rows[] = {
-        {"infini-linear", "Infini-Transformer (Linear), 8B", {37.9, 8.7, 17.6, 18.0}},
-        {"infini-delta", "Infini-Transformer (Linear + Delta), 8B", {40.0, 8.8, 17.9, 18.5}},
-    };
-    if (strncasecmp(cell->name, "booksum", 7) != 0) return NAN;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (!strstr(model, rows[i].model)) continue;
-        for (int c = 0; c < 4; c++) {
-            if (strcmp(metric, column[c]) != 0) continue;
-            *row = rows[i].row;
-            return rows[i].percent[c] / 100;
-        }
+    const paper_rouge *found = paper_rouge_find(model);
+    if (!found || strncasecmp(cell->name, "booksum", 7) != 0) return NAN;
+    for (int c = 0; c < 4; c++) {
+        if (strcmp(metric, column[c]) != 0) continue;
+        *row = found->name;
+        return found->value[c] / 100;
     }
     return NAN;
 }

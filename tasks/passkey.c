@@ -9,6 +9,7 @@
  * is built to the token and never cut. filler_after is whole sentences; filler_before takes the remainder and is a
  * prefix of the endless haystack, so that it may end inside a sentence and all prompts agree up to their first
  * needle. A sample is a pure function of (seed, cell, index). */
+#include "tasks/paper.h"
 #include "tasks/passkey_run.h"
 #include "tasks/passkey_train.h"
 
@@ -163,40 +164,18 @@ static size_t passkey_cells(const task_run *run, const task_cell **cells)
     return run->cell_count;
 }
 
-/* ---- Table 3, fine-tuned: percent at the start, in the middle and at the end ---- */
-
-static const struct {
-    const char *model, *row;
-    double percent[5][3];
-} paper_rows[] = {
-    {"infini-linear",
-     "Infini FT Linear",
-     {{100, 100, 100}, {100, 100, 100}, {100, 100, 100}, {97, 99, 100}, {96, 94, 100}}},
-    {"infini-delta",
-     "Infini FT Linear + Delta",
-     {{100, 100, 100}, {100, 100, 99}, {100, 100, 99}, {100, 100, 100}, {100, 100, 100}}},
-};
-
-/* Not for the variants: their cells' names say more than the place. */
+/* Not for the variants: their cells' names say more than the place. Language models stand beside the paper's
+ * zero-shot rows, all others beside its fine-tuned ones. */
 static double passkey_paper(const task_cell *cell, const char *metric, const char *model, const char **row)
 {
-    static const int64_t lengths[5] = {32 << 10, 128 << 10, 256 << 10, 512 << 10, 1024 << 10};
-    static const double depths[3] = {0, 50, 100};
     char place[PASSKEY_PLACE];
     passkey_place_name(cell, place);
     if (cell->name[0] && strcmp(cell->name, place) != 0) return NAN;
     if (strcmp(metric, passkey_metric[TOKEN_ACCURACY].name) != 0) return NAN;
-    for (size_t m = 0; m < sizeof paper_rows / sizeof *paper_rows; m++) {
-        if (strncmp(model, paper_rows[m].model, strlen(paper_rows[m].model)) != 0) continue;
-        for (int i = 0; i < 5; i++) {
-            for (int j = 0; j < 3; j++) {
-                if (cell->length != lengths[i] || cell->depth != depths[j]) continue;
-                *row = paper_rows[m].row;
-                return paper_rows[m].percent[i][j] / 100;
-            }
-        }
-    }
-    return NAN;
+    const int fine_tuned = strncmp(model, "text-", 5) != 0;
+    const double percent = paper_passkey(model, fine_tuned, cell->length, cell->depth);
+    if (isfinite(percent)) *row = paper_passkey_name(model, fine_tuned);
+    return percent / 100;
 }
 
 const task_module passkey_task = {

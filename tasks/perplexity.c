@@ -6,6 +6,7 @@
 
 #include "datasets/token_reader.h"
 #include "harness/base/os.h"
+#include "tasks/paper.h"
 #include "tasks/perplexity_train.h"
 
 #include <jansson.h>
@@ -24,7 +25,7 @@ typedef struct perplexity_request {
 
 static const kv_spec request_table[] = {
     {"data", KV_TEXT, FIELD(data), "books", 0, 0, NULL,
-     "comma-separated list of corpora: names under " PERPLEXITY_TEXTS ", or paths"},
+     "comma-separated list of corpora: names under " CORPUS_TEXTS ", or paths"},
     {"split", KV_TEXT, FIELD(split), "test", 0, 0, NULL,
      "train, validation or test; all, where a corpus has no splits"},
     {"docs", KV_INT, FIELD(docs), "0", 0, 10000000, NULL, "only the first so many documents of each; 0: all"},
@@ -163,26 +164,36 @@ static int name_cell(const task_run *run, const perplexity_request *r, const cha
     return PAL_OK;
 }
 
-static int add_corpus(task_run *run, const perplexity_request *r, const char *path, pal_error *err)
+/* A corpus that was opened becomes a cell. */
+typedef struct opening {
+    task_run *run;
+    const perplexity_request *request;
+} opening;
+
+static int add_corpus(void *arg, corpus *c, const char *path, pal_error *err)
 {
-    task_cell cell = {.depth = NAN};
-    text t = {0};
-    PAL_TRY(name_cell(run, r, path, &cell, err));
+    const opening *o = arg;
+    task_run *run = o->run;
+    const int64_t docs = o->request->docs, held = (int64_t)corpus_count(c);
+    task_cell cell = {.depth = NAN, .samples = docs && docs < held ? docs : held};
+    text t = {c, calloc((size_t)cell.samples + 1, sizeof *t.document)};
     task_cell *cells = realloc(run->cell, (run->count + 1) * sizeof *cells);
     if (cells) run->cell = cells;
     text *texts = realloc(run->text, (run->count + 1) * sizeof *texts);
     if (texts) run->text = texts;
-    if (!cells || !texts) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory for the corpora");
-    PAL_TRY(corpus_open(&t.corpus, path, r->split, err));
-    const size_t held = corpus_count(t.corpus);
-    cell.samples = (int64_t)(r->docs && (size_t)r->docs < held ? (size_t)r->docs : held);
-    t.document = calloc((size_t)cell.samples + 1, sizeof *t.document);
+    int code = cells && texts && t.document
+                   ? name_cell(run, o->request, path, &cell, err)
+                   : pal_fail(err, PAL_INTERNAL, "perplexity: out of memory for the corpora");
+    if (code == PAL_OK) code = corpus_digest(c, cell.data, err);
+    for (int64_t i = 0; code == PAL_OK && i < cell.samples; i++)
+        code = count_document(run, c, (size_t)i, &t.document[i], err);
+    if (code != PAL_OK) {
+        corpus_close(c);
+        free(t.document);
+        return code;
+    }
     run->cell[run->count] = cell;
     run->text[run->count++] = t;
-    if (!t.document) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory for the documents");
-    PAL_TRY(corpus_digest(t.corpus, run->cell[run->count - 1].data, err));
-    for (int64_t i = 0; i < cell.samples; i++)
-        PAL_TRY(count_document(run, t.corpus, (size_t)i, &t.document[i], err));
     return PAL_OK;
 }
 
@@ -203,24 +214,8 @@ static int perplexity_begin(const void *request, const tokenizer *t, task_run **
     task_run *run = calloc(1, sizeof *run);
     if (!run) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory");
     *run = (task_run){.tokenizer = t, .max_tokens = (uint64_t)r->max_tokens};
-    int code = PAL_OK;
-    for (const char *at = r->data; code == PAL_OK; at++) {
-        const size_t size = strcspn(at, ",");
-        char name[KV_TEXT_MAX], path[KV_TEXT_MAX + sizeof PERPLEXITY_TEXTS + 1];
-        snprintf(name, sizeof name, "%.*s", (int)size, at);
-        snprintf(path, sizeof path, "%s%s", os_file_exists(name) ? "" : PERPLEXITY_TEXTS "/", name);
-        if (size == 0)
-            code = pal_fail(err, PAL_USAGE, "perplexity: data=%s: an empty name; give names or paths", r->data);
-        else if (!os_file_exists(path))
-            code =
-                pal_fail(err, PAL_USAGE,
-                         "perplexity: data=%s: neither %s nor %s is there; give a path, or `make datasets` first",
-                         r->data, name, path);
-        else
-            code = add_corpus(run, r, path, err);
-        at += size;
-        if (!*at) break;
-    }
+    opening o = {run, r};
+    const int code = corpus_open_list(r->data, r->split, add_corpus, &o, err);
     if (code != PAL_OK) {
         perplexity_end(run);
         return code;
@@ -307,23 +302,11 @@ static void perplexity_close(task_sample *s)
 /* Table 2 of the Infini-attention paper (arXiv 2404.07143): token-level perplexity. */
 static double perplexity_paper(const task_cell *cell, const char *metric, const char *model, const char **row)
 {
-    static const struct {
-        const char *model, *row;
-        double pg19, math;
-    } rows[] = {
-        {"transformer-xl", "Transformer-XL (XL cache 2048)", 11.88, 2.42},
-        {"memorizing", "Memorizing Transformers (XL cache 2048)", 11.37, 2.26},
-        {"infini-linear", "Infini-Transformer (Linear)", 9.65, 2.24},
-        {"infini-delta", "Infini-Transformer (Linear + Delta)", 9.67, 2.23},
-    };
     const int pg19 = strncasecmp(cell->name, "pg19", 4) == 0, math = strncasecmp(cell->name, "arxiv", 5) == 0;
-    if ((!pg19 && !math) || strcmp(metric, "token_ppl") != 0) return NAN;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (!strstr(model, rows[i].model)) continue;
-        *row = rows[i].row;
-        return pg19 ? rows[i].pg19 : rows[i].math;
-    }
-    return NAN;
+    const paper_perplexity *found = paper_perplexity_find(model);
+    if (!found || (!pg19 && !math) || strcmp(metric, "token_ppl") != 0) return NAN;
+    *row = found->name;
+    return pg19 ? found->pg19 : found->math;
 }
 
 const task_module perplexity_task = {

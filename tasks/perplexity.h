@@ -4,9 +4,6 @@
 
 #include "tasks/task.h"
 
-/* Where the corpora of `make datasets` lie: a name that is no path from here means one of them. */
-#define PERPLEXITY_TEXTS "datasets/text"
-
 /* Loss by position in the document, in ranges that double: [0, 256), [256, 512), ... [512K, infinity). */
 enum { PERPLEXITY_RANGES = 13, PERPLEXITY_FIRST_RANGE = 256 };
 

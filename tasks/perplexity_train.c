@@ -7,13 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define FIELD(name) offsetof(perplexity_train, name)
 
 const kv_spec perplexity_train_table[PERPLEXITY_TRAIN_KEYS] = {
     {"data", KV_TEXT, FIELD(data), "books", 0, 0, NULL,
-     "corpora to read, comma-separated: paths, or names of folders under datasets/text"},
+     "corpora to read, comma-separated: paths, or names of folders under " CORPUS_TEXTS},
     {"split", KV_TEXT, FIELD(split), "train", 0, 0, NULL, "of each corpus; all: the corpus has no splits"},
 };
 
@@ -39,21 +38,16 @@ struct task_source {
     int64_t lanes, length;
 };
 
-static int open_corpora(task_source *s, const perplexity_train *train, pal_error *err)
+static int take_corpus(void *arg, corpus *c, const char *path, pal_error *err)
 {
-    char list[KV_TEXT_MAX], *rest = list;
-    snprintf(list, sizeof list, "%s", train->data);
-    for (char *name; (name = strtok_r(rest, ",", &rest));) {
-        while (*name == ' ') name++;
-        if (s->corpora == CORPORA_MAX)
-            return pal_fail(err, PAL_USAGE, "data= names more than %d corpora; join some", CORPORA_MAX);
-        char path[KV_TEXT_MAX + 32];
-        struct stat unused;
-        snprintf(path, sizeof path, "%s%s", stat(name, &unused) == 0 ? "" : "datasets/text/", name);
-        PAL_TRY(corpus_open(&s->corpus[s->corpora], path, train->split, err));
-        s->documents += corpus_count(s->corpus[s->corpora++]);
+    task_source *s = arg;
+    (void)path;
+    if (s->corpora == CORPORA_MAX) {
+        corpus_close(c);
+        return pal_fail(err, PAL_USAGE, "data= names more than %d corpora; join some", CORPORA_MAX);
     }
-    if (s->documents == 0) return pal_fail(err, PAL_USAGE, "data= is empty; name a corpus");
+    s->documents += corpus_count(c);
+    s->corpus[s->corpora++] = c;
     return PAL_OK;
 }
 
@@ -78,7 +72,8 @@ int perplexity_source_open(const void *options, const tokenizer *t, uint64_t see
     if (!s) return pal_fail(err, PAL_INTERNAL, "out of memory for the documents");
     s->tokenizer = t;
     s->seed = seed;
-    int code = open_corpora(s, options, err);
+    const perplexity_train *train = options;
+    int code = corpus_open_list(train->data, train->split, take_corpus, s, err);
     if (code == PAL_OK && !(s->order = malloc(s->documents * sizeof *s->order)))
         code = pal_fail(err, PAL_INTERNAL, "out of memory for the order of %zu documents", s->documents);
     if (code != PAL_OK) {

@@ -52,7 +52,7 @@ typedef struct task_output {
     uint64_t first; /* the position of target[0]: nll[i] is the loss of token first + i */
     size_t count;
     const double *nll;
-    const int32_t *argmax;    /* the model's own choice for the same positions, given the true tokens before them */
+    const int32_t *argmax; /* the model's own choice for the same positions, given the true tokens before them */
     const int32_t *generated; /* the continuation after the prompt */
     size_t generated_count;
 } task_output;
@@ -101,12 +101,12 @@ typedef struct task_module {
     /* From now on there are `lanes` lanes of `length` tokens a step, each starting anew. */
     int (*source_phase)(task_source *s, int64_t lanes, int64_t length, pal_error *err);
     /* The next sequence of a lane (called once a step, lanes in order): tokens[i] is read, targets[i] is the next
-     * one, weight[i] its share in the loss (0: not scored). *fresh: it does not continue the lane's last one, whose
-     * state must be emptied first. */
-    int (*source_fill)(task_source *s, int64_t step, int64_t lane, int32_t *tokens, int32_t *targets, float *weight,
-                       int *fresh, pal_error *err);
-    /* tokens[count] that a lane may read before its fresh sequence, without loss: more of what the sequence would be
-     * found in. NULL: there is none. */
+     * one, weight[i] its share in the loss (0: not scored). *fresh: it does not continue the lane's last one,
+     * whose state must be emptied first. */
+    int (*source_fill)(task_source *s, int64_t step, int64_t lane, int32_t *tokens, int32_t *targets,
+                       float *weight, int *fresh, pal_error *err);
+    /* tokens[count] that a lane may read before its fresh sequence, without loss: more of what the sequence would
+     * be found in. NULL: there is none. */
     void (*source_lead)(task_source *s, int64_t step, int64_t lane, int32_t *tokens, int64_t count);
     /* Where the source stands, as a line of text that source_restore reads after source_phase; empty where the
      * sequences hang on the step alone. */

@@ -191,6 +191,23 @@ static inline tokenizer *byte_tokenizer(void)
     return t;
 }
 
+/* The fixture of the suites: the tokenizer of plain bytes. */
+static tokenizer *bytes;
+
+static inline int open_bytes(void **state)
+{
+    (void)state;
+    bytes = byte_tokenizer();
+    return 0;
+}
+
+static inline int close_bytes(void **state)
+{
+    (void)state;
+    tokenizer_destroy(bytes);
+    return 0;
+}
+
 /* BPE with single digits, trained on the task's own words: some of them are one token, others several. */
 static inline tokenizer *bpe_tokenizer_of_passkey(void)
 {

@@ -415,7 +415,7 @@ static void test_texts(void **state)
     assert_non_null(strstr(table, "## sea/test\n\n4 documents, 52200 bytes, 52200 tokens"));
     free(table);
     /* Other texts under the same name are another run. */
-    check_success(RUN(TEXTS, results_word("t3"), "max_tokens=100", "compressors=0"));
+    check_success(RUN(TEXTS, results_word("t3"), "max_tokens=100", "references=0"));
     check_output_has("samples to do 16,");
 }
 
@@ -438,8 +438,8 @@ static void test_kill_inside(void **state)
     static const char *const which = "model=infini-linear";
     const char *const words[] = {
         "eval",      "task=perplexity", weights_word,       texts_word(),           "plots=0", which, "batch=2",
-        "threads=1", "compressors=0",   "checkpoint=0.001", results_word("inside"), NULL};
-    check_success(RUN("eval", "task=perplexity", weights_word, texts_word(), "plots=0", which, "compressors=0",
+        "threads=1", "references=0",    "checkpoint=0.001", results_word("inside"), NULL};
+    check_success(RUN("eval", "task=perplexity", weights_word, texts_word(), "plots=0", which, "references=0",
                       results_word("outside")));
     rng draw = rng_make(6, "kill", 0, 0);
     int inside = 0;

@@ -370,6 +370,45 @@ static void broken_gzip_is_noticed(void **state)
     free(text);
 }
 
+/* ---- Lists ---- */
+
+static int note_path(void *arg, corpus *c, const char *path, pal_error *error)
+{
+    char *seen = arg;
+    (void)error;
+    snprintf(seen + strlen(seen), 300 - strlen(seen), "%s:%zu ", strrchr(path, '/') + 1, corpus_count(c));
+    corpus_close(c);
+    return PAL_OK;
+}
+
+static int refuse(void *arg, corpus *c, const char *path, pal_error *error)
+{
+    (void)arg, (void)path;
+    corpus_close(c);
+    return pal_fail(error, PAL_INTERNAL, "refused");
+}
+
+static void a_list_opens_each_in_turn(void **state)
+{
+    (void)state;
+    char list[600], seen[300] = "";
+    put_text("one/a.txt", "abc");
+    put_text("two/a.txt", "abc");
+    put_text("two/b.txt", "abc");
+    snprintf(list, sizeof list, "%s, %s", at("two"), at("one"));
+    assert_int_equal(corpus_open_list(list, "all", note_path, seen, &err), PAL_OK);
+    assert_string_equal(seen, "two:2 one:1 ");
+    assert_int_equal(corpus_open_list(list, "all", refuse, NULL, &err), PAL_INTERNAL);
+    static const char *const bad[] = {"", "%s,", ",%s", "%s,,%s"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(list, sizeof list, bad[i], at("one"), at("one"));
+        assert_int_equal(corpus_open_list(list, "all", note_path, seen, &err), PAL_USAGE);
+        assert_non_null(strstr(err.text, "empty name"));
+    }
+    assert_int_equal(corpus_open_list("no-such-corpus", "all", note_path, seen, &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, CORPUS_TEXTS "/no-such-corpus"));
+}
+
 /* ---- Digest ---- */
 
 static void digest_of(const char *name, const char *split, char hex[HASH_HEX])
@@ -431,6 +470,7 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_character_is_its_beginning),
         WITH_DIR(what_is_not_utf8_is_named_with_its_offset),
         WITH_DIR(broken_gzip_is_noticed),
+        WITH_DIR(a_list_opens_each_in_turn),
         WITH_DIR(digest_knows_texts_and_names),
     };
     return cmocka_run_group_tests_name("corpus", tests, NULL, NULL);

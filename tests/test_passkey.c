@@ -5,7 +5,6 @@
 
 static sample_text got; /* too large for the stack */
 static parsed found;
-static tokenizer *bytes;
 
 /* "len=" with 32 lengths from `first` on. */
 static void lengths_from(int64_t first, char word[512])
@@ -291,20 +290,6 @@ static void the_table_finds_tasks(void **state)
     assert_null(task_find(""));
 }
 
-static int start(void **state)
-{
-    (void)state;
-    bytes = byte_tokenizer();
-    return 0;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    tokenizer_destroy(bytes);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,5 +306,5 @@ int main(void)
         cmocka_unit_test(values_of_the_paper),
         cmocka_unit_test(the_table_finds_tasks),
     };
-    return cmocka_run_group_tests_name("passkey", tests, start, finish);
+    return cmocka_run_group_tests_name("passkey", tests, open_bytes, close_bytes);
 }

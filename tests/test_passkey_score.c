@@ -4,8 +4,6 @@
 #include "datasets/bytes.h"
 #include <math.h>
 
-static tokenizer *bytes;
-
 static void values_and_metrics(void **state)
 {
     (void)state;
@@ -197,20 +195,6 @@ static void score_of_a_longer_output(void **state)
     drop(&p);
 }
 
-static int start(void **state)
-{
-    (void)state;
-    bytes = byte_tokenizer();
-    return 0;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    tokenizer_destroy(bytes);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,5 +204,5 @@ int main(void)
         cmocka_unit_test(records_are_json_whatever_is_generated),
         cmocka_unit_test(score_of_a_longer_output),
     };
-    return cmocka_run_group_tests_name("passkey_score", tests, start, finish);
+    return cmocka_run_group_tests_name("passkey_score", tests, open_bytes, close_bytes);
 }

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 static sequence s; /* too large for the stack */
-static tokenizer *bytes;
 
 static void fill(opened *o, int64_t step, int64_t lane, int64_t length)
 {
@@ -157,20 +156,6 @@ static void a_share_of_the_filler_is_prose(void **state)
     unlink(path);
 }
 
-static int start(void **state)
-{
-    (void)state;
-    bytes = byte_tokenizer();
-    return 0;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    tokenizer_destroy(bytes);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,5 +164,5 @@ int main(void)
         cmocka_unit_test(several_needles),
         cmocka_unit_test(a_share_of_the_filler_is_prose),
     };
-    return cmocka_run_group_tests_name("passkey_source", tests, start, finish);
+    return cmocka_run_group_tests_name("passkey_source", tests, open_bytes, close_bytes);
 }

@@ -2,7 +2,6 @@
 #include "tests/passkey_source.h"
 
 static sequence s; /* too large for the stack */
-static tokenizer *bytes;
 
 static void fill(opened *o, int64_t step, int64_t lane, int64_t length)
 {
@@ -254,8 +253,7 @@ static void the_lead_runs_into_the_sequence(void **state)
         fill(&o, 3, lane, 2048);
         task()->source_lead(o.source, 3, lane, joined, LEAD);
         memcpy(joined + LEAD, s.truth, (size_t)s.p.needle[0] * sizeof *joined);
-        for (int64_t i = 0; i + cycle < LEAD + s.p.needle[0]; i++)
-            assert_int_equal(joined[i], joined[i + cycle]);
+        for (int64_t i = 0; i + cycle < LEAD + s.p.needle[0]; i++) assert_int_equal(joined[i], joined[i + cycle]);
     }
     close_source(&o);
 }
@@ -300,20 +298,6 @@ static void impossible_settings_are_refused(void **state)
     free(train);
 }
 
-static int start(void **state)
-{
-    (void)state;
-    bytes = byte_tokenizer();
-    return 0;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    tokenizer_destroy(bytes);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,5 +315,5 @@ int main(void)
         cmocka_unit_test(the_lead_runs_into_the_sequence),
         cmocka_unit_test(impossible_settings_are_refused),
     };
-    return cmocka_run_group_tests_name("passkey_train", tests, start, finish);
+    return cmocka_run_group_tests_name("passkey_train", tests, open_bytes, close_bytes);
 }

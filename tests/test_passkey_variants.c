@@ -7,7 +7,7 @@
 
 enum { BOOKS = 3 };
 
-static tokenizer *bytes, *pieces;
+static tokenizer *pieces;
 static sample_text got, other; /* too large for the stack */
 static parsed found;
 static char folder[] = "/tmp/passkey-XXXXXX", prose_word[64], book[BOOKS][4096];
@@ -306,8 +306,7 @@ static void prose_that_is_not_there(void **state)
 
 static int start(void **state)
 {
-    (void)state;
-    bytes = byte_tokenizer();
+    open_bytes(state);
     pieces = bpe_tokenizer_of_passkey();
     assert_non_null(mkdtemp(folder));
     char path[64];
@@ -329,14 +328,13 @@ static int start(void **state)
 
 static int finish(void **state)
 {
-    (void)state;
     char path[64];
     for (int b = 0; b < BOOKS; b++) {
         snprintf(path, sizeof path, "%s/%d.txt", folder, b);
         unlink(path);
     }
     rmdir(folder);
-    tokenizer_destroy(bytes);
+    close_bytes(state);
     tokenizer_destroy(pieces);
     return 0;
 }

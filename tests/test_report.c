@@ -422,7 +422,7 @@ static void test_documents(void **state)
     assert_non_null(strstr(table, "## sea/test\n\n6 documents, 240 bytes, 60 tokens;"));
     assert_non_null(strstr(table, "| infini-linear, memory zeroed | 1000 | "));
     assert_non_null(strstr(table, " | 1.0 KiB | 4.9 KiB | 1/100 | 44 |\n"));
-    assert_non_null(strstr(table, "| xz -9e (compressor) | |"));
+    assert_non_null(strstr(table, "| xz -9e (reference) | |"));
     free(pairs);
     free(cells);
     free(table);

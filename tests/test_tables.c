@@ -8,8 +8,8 @@
 
 #include "harness/tables.h"
 #include "harness/tables_memory.h"
-#include "harness/tables_paper.h"
 #include "models/checkpoint.h"
+#include "tasks/paper.h"
 
 #include <math.h>
 

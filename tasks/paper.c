@@ -1,11 +1,11 @@
-#include "harness/tables_paper.h"
+#include "tasks/paper.h"
 
 #include <math.h>
 #include <string.h>
 
 const char *paper_base(const char *model)
 {
-    static const char *const prefix[] = {"text-", "passkey-"};
+    static const char *const prefix[] = {"text-", "passkey-", "booksum-"};
     for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++)
         if (strncmp(model, prefix[i], strlen(prefix[i])) == 0) return model + strlen(prefix[i]);
     return model;
@@ -41,28 +41,54 @@ const paper_perplexity *paper_perplexity_find(const char *model)
     return NULL;
 }
 
-static const struct {
-    const char *model;
+typedef struct paper_passkey_row {
+    const char *model, *name;
     int fine_tuned;
     double percent[5][3];
-} passkey_rows[] = {
-    {"infini-linear", 0, {{14, 13, 98}, {11, 14, 100}, {6, 3, 100}, {6, 7, 99}, {8, 6, 98}}},
-    {"infini-delta", 0, {{13, 11, 99}, {6, 9, 99}, {7, 5, 99}, {6, 8, 97}, {7, 6, 97}}},
-    {"infini-linear", 1, {{100, 100, 100}, {100, 100, 100}, {100, 100, 100}, {97, 99, 100}, {96, 94, 100}}},
-    {"infini-delta", 1, {{100, 100, 100}, {100, 100, 99}, {100, 100, 99}, {100, 100, 100}, {100, 100, 100}}},
+} paper_passkey_row;
+
+static const paper_passkey_row passkey_rows[] = {
+    {"infini-linear",
+     "Infini zero-shot Linear",
+     0,
+     {{14, 13, 98}, {11, 14, 100}, {6, 3, 100}, {6, 7, 99}, {8, 6, 98}}},
+    {"infini-delta",
+     "Infini zero-shot Linear + Delta",
+     0,
+     {{13, 11, 99}, {6, 9, 99}, {7, 5, 99}, {6, 8, 97}, {7, 6, 97}}},
+    {"infini-linear",
+     "Infini FT Linear",
+     1,
+     {{100, 100, 100}, {100, 100, 100}, {100, 100, 100}, {97, 99, 100}, {96, 94, 100}}},
+    {"infini-delta",
+     "Infini FT Linear + Delta",
+     1,
+     {{100, 100, 100}, {100, 100, 99}, {100, 100, 99}, {100, 100, 100}, {100, 100, 100}}},
 };
+
+static const paper_passkey_row *passkey_row(const char *model, int fine_tuned)
+{
+    for (size_t m = 0; m < sizeof passkey_rows / sizeof *passkey_rows; m++)
+        if (is_model(model, passkey_rows[m].model) && passkey_rows[m].fine_tuned == fine_tuned)
+            return &passkey_rows[m];
+    return NULL;
+}
 
 double paper_passkey(const char *model, int fine_tuned, int64_t length, double depth)
 {
     static const int64_t lengths[] = {32 << 10, 128 << 10, 256 << 10, 512 << 10, 1024 << 10};
     static const double depths[] = {0, 50, 100};
-    for (size_t m = 0; m < sizeof passkey_rows / sizeof *passkey_rows; m++) {
-        if (!is_model(model, passkey_rows[m].model) || passkey_rows[m].fine_tuned != fine_tuned) continue;
-        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
-            for (size_t j = 0; j < sizeof depths / sizeof *depths; j++)
-                if (length == lengths[i] && depth == depths[j]) return passkey_rows[m].percent[i][j];
-    }
+    const paper_passkey_row *row = passkey_row(model, fine_tuned);
+    for (size_t i = 0; row && i < sizeof lengths / sizeof *lengths; i++)
+        for (size_t j = 0; j < sizeof depths / sizeof *depths; j++)
+            if (length == lengths[i] && depth == depths[j]) return row->percent[i][j];
     return NAN;
+}
+
+const char *paper_passkey_name(const char *model, int fine_tuned)
+{
+    const paper_passkey_row *row = passkey_row(model, fine_tuned);
+    return row ? row->name : "";
 }
 
 static const paper_rouge rouge_rows[] = {
@@ -78,4 +104,11 @@ const paper_rouge *paper_rouge_rows(size_t *count)
 {
     *count = sizeof rouge_rows / sizeof *rouge_rows;
     return rouge_rows;
+}
+
+const paper_rouge *paper_rouge_find(const char *model)
+{
+    for (size_t i = 0; i < sizeof rouge_rows / sizeof *rouge_rows; i++)
+        if (is_model(model, rouge_rows[i].model)) return &rouge_rows[i];
+    return NULL;
 }
