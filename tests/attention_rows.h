@@ -21,6 +21,11 @@ static const variant variants[] = {
     {"memorizing", "knn_entries = 9\nknn_k = 9\nxl_len = 7\n"},
     {"memorizing", "knn_entries = 21\nknn_k = 5\nxl_len = 20\n"},
     {"memorizing", "knn_entries = 40\nknn_k = 40\n"},
+    {"infini-linear", "xl_len = 7\n"},
+    {"infini-delta", "memory_key = previous\n"},
+    {"infini-delta", "xl_len = 20\n"},
+    {"infini-gated", "xl_len = 3\nmemory_key = previous\n"},
+    {"infini-gated", "xl_len = 40\n"},
     {"full", "context = 96\n"},
     {"full", "context = 400\nsegment = 80\n"},
 };

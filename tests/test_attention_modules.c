@@ -149,8 +149,10 @@ static double elu1(double x)
     return x < 0 ? exp(x) : x + 1;
 }
 
-/* Equations 6 to 10, token by token. */
-static void infini_oracle(const lab *l, size_t tokens, const double *qkv, double *o, int delta)
+/* Equations 6 to 10, token by token; the local attention sees `xl` tokens before the segment, and the memory binds
+ * v_t to the key of token t - shift. */
+static void infini_oracle(const lab *l, size_t tokens, const double *qkv, double *o, int delta, size_t xl,
+                          size_t shift)
 {
     const size_t h_count = (size_t)l->cfg.n_heads, d = (size_t)l->cfg.d_head, width = h_count * d, n = l->n;
     const double eps = 1e-6;
@@ -160,28 +162,29 @@ static void infini_oracle(const lab *l, size_t tokens, const double *qkv, double
         for (size_t start = 0; start < tokens; start += n) {
             memcpy(next, memory, d * d * sizeof *next);
             for (size_t t = start; t < start + n; t++) {
-                const double *q = qkv + t * 3 * width + h * d, *k = q + width, *v = k + width;
+                const double *q = qkv + t * 3 * width + h * d, *v = q + 2 * width;
+                const double *k = t < shift ? NULL : q + width - shift * 3 * width;
                 double *out = o + t * width + h * d, q_z = eps, k_z = eps;
-                attend(out, qkv + h * d, qkv + width + h * d, qkv + 2 * width + h * d, 3 * width, d, start, t,
-                       1 / sqrt((double)d), start ? 1 - gate : 1);
+                attend(out, qkv + h * d, qkv + width + h * d, qkv + 2 * width + h * d, 3 * width, d,
+                       start < xl ? 0 : start - xl, t, 1 / sqrt((double)d), start ? 1 - gate : 1);
                 for (size_t i = 0; i < d; i++) {
                     q_z += elu1(q[i]) * z[i];
-                    k_z += elu1(k[i]) * z[i];
+                    k_z += k ? elu1(k[i]) * z[i] : 0;
                 }
                 for (size_t j = 0; j < d; j++) {
                     double read = 0, known = 0;
                     for (size_t i = 0; i < d; i++) {
                         read += elu1(q[i]) * memory[i * d + j];
-                        known += elu1(k[i]) * memory[i * d + j];
+                        known += k ? elu1(k[i]) * memory[i * d + j] : 0;
                     }
                     out[j] += start ? gate * read / q_z : 0;
-                    for (size_t i = 0; i < d; i++)
+                    for (size_t i = 0; k && i < d; i++)
                         next[i * d + j] += elu1(k[i]) * (v[j] - (delta ? known / k_z : 0));
                 }
             }
             memcpy(memory, next, d * d * sizeof *next);
-            for (size_t t = start; t < start + n; t++)
-                for (size_t i = 0; i < d; i++) z[i] += elu1(qkv[t * 3 * width + width + h * d + i]);
+            for (size_t t = start > shift ? start : shift; t < start + n; t++)
+                for (size_t i = 0; i < d; i++) z[i] += elu1(qkv[(t - shift) * 3 * width + width + h * d + i]);
         }
         free(memory);
         free(next);
@@ -191,12 +194,27 @@ static void infini_oracle(const lab *l, size_t tokens, const double *qkv, double
 
 static void linear_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
 {
-    infini_oracle(l, tokens, qkv, o, 0);
+    infini_oracle(l, tokens, qkv, o, 0, 0, 0);
 }
 
 static void delta_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
 {
-    infini_oracle(l, tokens, qkv, o, 1);
+    infini_oracle(l, tokens, qkv, o, 1, 0, 0);
+}
+
+static void cached_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
+{
+    infini_oracle(l, tokens, qkv, o, 0, 21, 0);
+}
+
+static void previous_linear_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
+{
+    infini_oracle(l, tokens, qkv, o, 0, 5, 1);
+}
+
+static void previous_delta_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
+{
+    infini_oracle(l, tokens, qkv, o, 1, 0, 1);
 }
 
 static void infini_equations(void **unused)
@@ -206,6 +224,9 @@ static void infini_equations(void **unused)
     agrees_with(delta_oracle, "infini-delta", "", 0, 4);
     agrees_with(linear_oracle, "infini-linear", "segment = 80\n", 0, 3);
     agrees_with(delta_oracle, "infini-delta", "segment = 80\n", 0, 3);
+    agrees_with(cached_oracle, "infini-linear", "xl_len = 21\n", 0, 4);
+    agrees_with(previous_linear_oracle, "infini-linear", "xl_len = 5\nmemory_key = previous\n", 0, 4);
+    agrees_with(previous_delta_oracle, "infini-delta", "memory_key = previous\n", 0, 4);
 }
 
 /* Write one key with the values 1, 1, 5, 5, a segment each, and read after each write. */

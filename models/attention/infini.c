@@ -4,23 +4,27 @@
  *   read    A_mem = phi(Q) M_{s-1} / (phi(Q) z_{s-1} + eps)                                  (equation 7)
  *   linear  M_s = M_{s-1} + phi(K)^T V                        z_s = z_{s-1} + sum_t phi(K_t)  (equation 8)
  *   delta   M_s = M_{s-1} + phi(K)^T (V - phi(K) M_{s-1} / (phi(K) z_{s-1} + eps)), z as above  (equation 9)
- *   mix     A = sigmoid(beta) A_mem + (1 - sigmoid(beta)) A_dot                               (equation
- * 10)
+ *   mix     A = sigmoid(beta) A_mem + (1 - sigmoid(beta)) A_dot                             (equation 10)
  *
  * The memory sees q and k without position embedding, the local attention sees them rotated. The segment is read
  * against M_{s-1} before it is written. infini-gated is ours, not the paper's: the linear update with a write gate
  * w = clamp(1.2 sigmoid(w_write x + b) - 0.1, 0, 1) per token and head that scales phi(K) and can be exactly
- * zero, so that a token may leave the memory untouched. */
-#include "models/attention/common.h"
+ * zero, so that a token may leave the memory untouched. Two options are ours too. With xl_len > 0 the local
+ * attention also sees the tokens before the segment, as in Transformer-XL. With memory_key = previous the memory
+ * binds v_t to k_{t-1}: a read then returns what followed a context like this one, as a kNN language model's store
+ * does (Khandelwal et al. 2020), where the paper's returns what stood there.
+ *
+ * State of a lane: for each head M [d_head, d_head], z [d_head] and, where the memory needs it, phi of the last k
+ * [d_head], which carry gradients; then the cache of kvcache.h, which does not. */
+#include "models/attention/kvcache.h"
 #include "models/attention/modules.h"
-#include "models/engine/causal.h"
 #include "models/engine/kernels.h"
 
 #include <math.h>
 #include <string.h>
 
 /* Options; WRITE_INIT is infini-gated's alone and so the last. */
-enum { FEATURE, EPS, Z_INIT, Z_RULE, FIRST_SEGMENT, GATE_INIT, ROPE_BASE, WRITE_INIT };
+enum { FEATURE, EPS, Z_INIT, Z_RULE, FIRST_SEGMENT, GATE_INIT, ROPE_BASE, XL_LEN, KEY, WRITE_INIT };
 enum { PARAM_QKV, PARAM_O, PARAM_BETA, PARAM_WRITE_W, PARAM_WRITE_B };
 
 static const double write_stretch = 1.2, write_shift = 0.1;
@@ -39,6 +43,11 @@ static const kv_spec options[] = {
      "beta before training: 0 gives memory and local attention equal weight"},
     {"rope_base", KV_REAL, OPTION(ROPE_BASE), "10000", 2, 1e9, NULL,
      "base of the rotary positions of the local attention"},
+    {"xl_len", KV_SIZE, OPTION(XL_LEN), "0", 0, 1 << 30, NULL,
+     "tokens before the segment whose keys and values the local attention caches, as Transformer-XL"},
+    {"memory_key", KV_CHOICE, OPTION(KEY), "own", 0, 0, "own|previous",
+     "the key that v_t is bound to: own = k_t, the paper; previous = k_{t-1}, so that a read gives what came "
+     "next"},
     {"write_gate_init", KV_REAL, OPTION(WRITE_INIT), "0", -20, 20, NULL,
      "infini-gated: the write gate's bias before training: 0 opens it half way"},
 };
@@ -55,9 +64,20 @@ static int is_gated(const model_config *cfg)
     return cfg->attention == &attn_infini_gated;
 }
 
+static size_t xl_len(const model_config *cfg)
+{
+    return (size_t)cfg->option[XL_LEN].i;
+}
+
+static int binds_previous(const model_config *cfg)
+{
+    return cfg->option[KEY].i == 1;
+}
+
+/* M [d_head, d_head], then z [d_head], then the last phi(k) [d_head]: 0 before there is one. */
 static size_t head_state(const model_config *cfg)
 {
-    return (size_t)(cfg->d_head * (cfg->d_head + 1)); /* M [d_head, d_head], then z [d_head] */
+    return (size_t)(cfg->d_head * (cfg->d_head + 1 + binds_previous(cfg)));
 }
 
 static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
@@ -74,24 +94,27 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
     return PARAM_WRITE_B + 1;
 }
 
-static size_t state_reals(const model_config *cfg, size_t layer)
+/* The memory alone: what carries a gradient. */
+static size_t memory_reals(const model_config *cfg, size_t layer)
 {
     (void)layer;
     return (size_t)cfg->n_heads * head_state(cfg);
 }
 
+static size_t state_reals(const model_config *cfg, size_t layer)
+{
+    return memory_reals(cfg, layer) + kvcache_state_reals(cfg, xl_len(cfg));
+}
+
 /* What forward leaves for backward. R rows, D = heads * d_head. */
 typedef struct saved_area {
-    real *qkv;      /* [R, 3D] */
-    real *rotated;  /* [R, 2D] q and k with positions */
-    real *feature;  /* [R, 2D] phi(q), phi(k) */
-    real *local;    /* [R, D] A_dot */
-    real *lse;      /* [R, H] of the local scores */
-    real *read;     /* [R, D] A_mem */
-    real *read_den; /* [R, H] */
-    real *mixed;    /* [R, D] A */
-    real *state;    /* [lanes, H, d_head (d_head + 1)] M_{s-1}, z_{s-1} */
-    real *old;      /* delta: [R, D] what the memory held for k; [R, H] its denominators */
+    kvcache_saved local; /* qkv; local.o is A_dot */
+    real *feature;       /* [R, 2D] phi(q), phi(k) */
+    real *read;          /* [R, D] A_mem */
+    real *read_den;      /* [R, H] */
+    real *mixed;         /* [R, D] A */
+    real *state;         /* [lanes, H, head_state] as it was before the segment */
+    real *old;           /* delta: [R, D] what the memory held for k; [R, H] its denominators */
     real *old_den;
     real *gamma;   /* [R, H] share of phi(k) that enters z */
     real *write;   /* gated: [R, H] w */
@@ -102,18 +125,15 @@ static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, sa
 {
     const size_t all = lanes * (size_t)cfg->segment, heads = (size_t)cfg->n_heads,
                  width = heads * (size_t)cfg->d_head;
-    size_t used = 0;
     saved_area s = {0};
+    size_t used = kvcache_saved_layout(cfg, lanes, xl_len(cfg), base, &s.local);
+    s.local.offset = memory_reals(cfg, 0);
 #define TAKE(field, count)                                                                                        \
     do {                                                                                                          \
         s.field = base ? base + used : NULL;                                                                      \
         used += (count);                                                                                          \
     } while (0)
-    TAKE(qkv, all * 3 * width);
-    TAKE(rotated, all * 2 * width);
     TAKE(feature, all * 2 * width);
-    TAKE(local, all * width);
-    TAKE(lse, all * heads);
     TAKE(read, all * width);
     TAKE(read_den, all * heads);
     TAKE(mixed, all * width);
@@ -141,29 +161,27 @@ static size_t saved_reals(const model_config *cfg, size_t layer, size_t lanes)
 static size_t scratch_reals(const model_config *cfg, size_t layer)
 {
     (void)layer;
-    const size_t n = (size_t)cfg->segment, d = (size_t)cfg->d_head;
-    return causal_scratch(n, d) + 4 * n * d + d * d;
+    const size_t memory = 6 * (size_t)(cfg->segment * cfg->d_head), local = attn_heads_scratch(cfg, xl_len(cfg));
+    return memory > local ? memory : local;
 }
 
-/* Backward's shared memory: gradients of qkv, rotated q and k, features, the mix, and per-lane sums. */
+/* Backward's shared memory. */
 typedef struct work_area {
-    real *dqkv, *drotated, *dfeature, *dmixed, *dbeta, *dwrite;
+    kvcache_work local;
+    real *dfeature, *dvalue, *dmixed, *dbeta, *dwrite;
 } work_area;
 
 static size_t work_layout(const model_config *cfg, size_t lanes, real *base, work_area *out)
 {
-    const size_t all = lanes * (size_t)cfg->segment, heads = (size_t)cfg->n_heads,
-                 width = heads * (size_t)cfg->d_head;
-    const size_t part[] = {all * 3 * width, all * 2 * width, all * 2 * width,
-                           all * width,     lanes * heads,   is_gated(cfg) ? all * heads : 0};
-    real *at[6];
-    size_t used = 0;
-    for (int i = 0; i < 6; i++) {
-        at[i] = base ? base + used : NULL;
-        used += part[i];
-    }
-    if (out) *out = (work_area){at[0], at[1], at[2], at[3], at[4], at[5]};
-    return used;
+    const size_t all = lanes * (size_t)cfg->segment, heads = (size_t)cfg->n_heads, width = attn_width(cfg);
+    kvcache_work local;
+    const size_t before = kvcache_work_layout(cfg, lanes, xl_len(cfg), base, &local);
+    const size_t part[] = {all * 2 * width, all * width, all * width, lanes * heads,
+                           is_gated(cfg) ? all * heads : 0};
+    real *at[5];
+    const size_t used = attn_carve(base ? base + before : NULL, part, 5, at);
+    if (out) *out = (work_area){local, at[0], at[1], at[2], at[3], at[4]};
+    return before + used;
 }
 
 static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
@@ -174,12 +192,12 @@ static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
 
 static size_t table_reals(const model_config *cfg)
 {
-    return rope_table_reals(cfg, (size_t)cfg->segment);
+    return rope_table_reals(cfg, xl_len(cfg) + (size_t)cfg->segment);
 }
 
 static void table_fill(const model_config *cfg, real *table)
 {
-    rope_table_fill(cfg, cfg->option[ROPE_BASE].r, (size_t)cfg->segment, table);
+    rope_table_fill(cfg, cfg->option[ROPE_BASE].r, xl_len(cfg) + (size_t)cfg->segment, table);
 }
 
 static void state_reset(const model_config *cfg, size_t layer, real *state, uint64_t written)
@@ -207,9 +225,9 @@ static void state_repeat(const model_config *cfg, size_t layer, real *state, dou
 
 static double flops(const model_config *cfg, size_t layer, double context)
 {
-    (void)layer, (void)context;
-    const double width = (double)(cfg->n_heads * cfg->d_head), d = (double)cfg->d_head;
-    const double local = 4 * width * 0.5 * (double)(cfg->segment + 1);
+    (void)layer;
+    const double width = (double)(cfg->n_heads * cfg->d_head), d = (double)cfg->d_head, xl = (double)xl_len(cfg);
+    const double local = 4 * width * ((context < xl ? context : xl) + 0.5 * (double)(cfg->segment + 1));
     const double products = is_delta(cfg) ? 3 : 2; /* read, update, and delta's read of the keys */
     return local + products * 2 * width * d;
 }
@@ -245,21 +263,21 @@ static head_view view_of(const attn_call *c, size_t task)
     return v;
 }
 
-/* out = f M / (f z + eps) for n rows of features f (ld 2D); den with stride heads. */
-static void memory_read(const attn_call *c, const head_view *v, const real *f, const real *memory, real *out,
-                        real *den)
+/* out = f M / (f z + eps) for n rows of features f, `ld` apart; den with stride heads. */
+static void memory_read(const attn_call *c, const head_view *v, const real *f, size_t ld, const real *memory,
+                        real *out, real *den)
 {
     const kernels *k = kernels_get();
     const real *z = memory + v->d * v->d, eps = (real)c->cfg->option[EPS].r;
-    gemm(0, 0, v->n, v->d, v->d, 1, f, 2 * v->width, memory, v->d, 0, out, v->width);
+    gemm(0, 0, v->n, v->d, v->d, 1, f, ld, memory, v->d, 0, out, v->width);
     for (size_t i = 0; i < v->n; i++) {
-        den[i * v->heads] = k->dot(f + i * 2 * v->width, z, v->d) + eps;
+        den[i * v->heads] = k->dot(f + i * ld, z, v->d) + eps;
         k->scale(out + i * v->width, 1 / den[i * v->heads], v->d);
     }
 }
 
-/* The gradient of memory_read: dout [n, d] (contiguous, overwritten) -> df (ld 2D, accumulated), dmemory. */
-static void memory_read_backward(const head_view *v, const real *f, const real *memory, const real *out,
+/* The gradient of memory_read: dout [n, d] (contiguous, overwritten) -> df (as f, accumulated), dmemory. */
+static void memory_read_backward(const head_view *v, const real *f, size_t ld, const real *memory, const real *out,
                                  const real *den, real *dout, real *df, real *dmemory)
 {
     const kernels *k = kernels_get();
@@ -269,25 +287,11 @@ static void memory_read_backward(const head_view *v, const real *f, const real *
         real *row = dout + i * v->d;
         const real dden = -k->dot(row, out + i * v->width, v->d) / den[i * v->heads];
         k->scale(row, 1 / den[i * v->heads], v->d);
-        k->axpy(df + i * 2 * v->width, dden, z, v->d);
-        k->axpy(dz, dden, f + i * 2 * v->width, v->d);
+        k->axpy(df + i * ld, dden, z, v->d);
+        k->axpy(dz, dden, f + i * ld, v->d);
     }
-    gemm(0, 1, v->n, v->d, v->d, 1, dout, v->d, memory, v->d, 1, df, 2 * v->width);
-    gemm(1, 0, v->d, v->d, v->n, 1, f, 2 * v->width, dout, v->d, 1, dmemory, v->d);
-}
-
-static void local_args(const attn_call *c, const head_view *v, causal_args *a)
-{
-    const real *q = v->s.rotated + v->row * 2 * v->width + v->head * v->d;
-    *a = (causal_args){.queries = v->n,
-                       .d_head = v->d,
-                       .scale = (real)model_attention_scale(c->cfg),
-                       .q = q,
-                       .k = q + v->width,
-                       .v = v->s.qkv + v->row * 3 * v->width + 2 * v->width + v->head * v->d,
-                       .ldq = 2 * v->width,
-                       .ldk = 2 * v->width,
-                       .ldv = 3 * v->width};
+    gemm(0, 1, v->n, v->d, v->d, 1, dout, v->d, memory, v->d, 1, df, ld);
+    gemm(1, 0, v->d, v->d, v->n, 1, f, ld, dout, v->d, 1, dmemory, v->d);
 }
 
 /* The write weights of a row: how much of phi(k) enters M. */
@@ -296,18 +300,28 @@ static real write_weight(const head_view *v, size_t i)
     return v->s.write ? v->s.write[(v->row + i) * v->heads + v->head] : 1;
 }
 
+/* The keys that the values of this segment are bound to: key [n, d]. */
+static void gather_keys(const attn_call *c, const head_view *v, const real *f, const real *last, real *key)
+{
+    const size_t shift = (size_t)binds_previous(c->cfg);
+    if (shift) memcpy(key, last, v->d * sizeof *key);
+    for (size_t i = shift; i < v->n; i++)
+        memcpy(key + i * v->d, f + (i - shift) * 2 * v->width, v->d * sizeof *key);
+}
+
 static void update_memory(const attn_call *c, const head_view *v, size_t valid, int read_first, real *memory,
                           real *scratch)
 {
     const kernels *k = kernels_get();
     const size_t d = v->d;
     const real *f = v->s.feature + v->row * 2 * v->width + v->width + v->head * d;
-    const real *value = v->s.qkv + v->row * 3 * v->width + 2 * v->width + v->head * d;
+    const real *value = v->s.local.qkv + v->row * 3 * v->width + 2 * v->width + v->head * d;
     real *gamma = v->s.gamma + v->row * v->heads + v->head;
-    real *weighted = scratch, *target = scratch + v->n * d;
-    const real *z = memory + d * d;
+    real *weighted = scratch, *target = scratch + v->n * d, *key = scratch + 2 * v->n * d;
+    real *z = memory + d * d, *last = z + d;
+    gather_keys(c, v, f, last, key);
     for (size_t i = 0; i < valid; i++) { /* against z_{s-1}: z itself moves only below */
-        const real *row = f + i * 2 * v->width;
+        const real *row = key + i * d;
         gamma[i * v->heads] = 1;
         if (c->cfg->option[Z_RULE].i == 1 && read_first) {
             const real norm = k->dot(row, row, d), known = k->dot(row, z, d);
@@ -320,11 +334,12 @@ static void update_memory(const attn_call *c, const head_view *v, size_t valid, 
     }
     if (is_delta(c->cfg)) {
         real *old = v->s.old + v->row * v->width + v->head * d;
-        if (read_first) memory_read(c, v, f, memory, old, v->s.old_den + v->row * v->heads + v->head);
+        if (read_first) memory_read(c, v, key, d, memory, old, v->s.old_den + v->row * v->heads + v->head);
         for (size_t i = 0; read_first && i < valid; i++) k->axpy(target + i * d, -1, old + i * v->width, d);
     }
     if (valid > 0) gemm(1, 0, d, d, valid, 1, weighted, d, target, d, 1, memory, d);
-    for (size_t i = 0; i < valid; i++) k->axpy(memory + d * d, gamma[i * v->heads], weighted + i * d, d);
+    for (size_t i = 0; i < valid; i++) k->axpy(z, gamma[i * v->heads], weighted + i * d, d);
+    if (binds_previous(c->cfg) && valid > 0) memcpy(last, f + (valid - 1) * 2 * v->width, d * sizeof *last);
 }
 
 static void forward_head(void *arg, int task, int worker)
@@ -337,15 +352,12 @@ static void forward_head(void *arg, int task, int worker)
     memcpy(v.s.state + (size_t)task * head_state(c->cfg), memory, head_state(c->cfg) * sizeof *memory);
     if (c->need_output) {
         const kernels *k = kernels_get();
-        real *local = v.s.local + v.row * v.width + v.head * d;
+        const real *local = v.s.local.o + v.row * v.width + v.head * d;
         real *read = v.s.read + v.row * v.width + v.head * d;
         real *mixed = v.s.mixed + v.row * v.width + v.head * d;
-        causal_args args;
-        local_args(c, &v, &args);
-        causal_forward(&args, local, v.width, v.s.lse + v.row * v.heads + v.head, v.heads, scratch);
         const real gate = mixes(c, lane) ? attn_sigmoid(c->param[PARAM_BETA][v.head]) : 0;
         if (has_memory(c, lane))
-            memory_read(c, &v, v.s.feature + v.row * 2 * v.width + v.head * d, memory, read,
+            memory_read(c, &v, v.s.feature + v.row * 2 * v.width + v.head * d, 2 * v.width, memory, read,
                         v.s.read_den + v.row * v.heads + v.head);
         else
             for (size_t i = 0; i < v.n; i++) memset(read + i * v.width, 0, d * sizeof *read);
@@ -374,10 +386,8 @@ static void forward_rows(void *arg, int task, int worker)
     const head_view v = view_of(c, 0);
     const size_t first = c->need_output ? 0 : v.width; /* q is needed for the output alone */
     for (size_t i = (size_t)task * ROW_BLOCK; i < ((size_t)task + 1) * ROW_BLOCK && i < c->lanes * v.n; i++) {
-        const real *qk = v.s.qkv + i * 3 * v.width;
+        const real *qk = v.s.local.qkv + i * 3 * v.width;
         feature_forward(c->cfg, v.s.feature + i * 2 * v.width + first, qk + first, 2 * v.width - first);
-        for (size_t h = 0; c->need_output && h < 2 * v.heads; h++)
-            rope_row(c->cfg, c->table, i % v.n, v.s.rotated + i * 2 * v.width + h * v.d, qk + h * v.d);
         for (size_t h = 0; v.s.write && h < v.heads; h++) {
             const real open = attn_sigmoid(v.s.sigmoid[i * v.heads + h]);
             const double w = write_stretch * (double)open - write_shift;
@@ -392,52 +402,71 @@ static void forward(const attn_call *c, const real *x, real *y)
     const head_view v = view_of(c, 0);
     const rows r = {c->lanes, v.n};
     const size_t d_model = (size_t)c->cfg->d_model;
-    attn_project(c, x, c->param[PARAM_QKV], v.s.qkv, c->need_output);
+    attn_project(c, x, c->param[PARAM_QKV], v.s.local.qkv, c->need_output);
     if (v.s.write)
         linear_forward(c->pool, r, d_model, v.heads, x, d_model, c->param[PARAM_WRITE_W], c->param[PARAM_WRITE_B],
                        v.s.sigmoid, v.heads);
     attn_call call = *c;
     pool_run(c->pool, (int)((c->lanes * v.n + ROW_BLOCK - 1) / ROW_BLOCK), forward_rows, &call);
+    if (c->need_output) kvcache_forward(c, &v.s.local, (real)model_attention_scale(c->cfg));
     pool_run(c->pool, (int)(c->lanes * v.heads), forward_head, &call);
+    kvcache_update(c, &v.s.local);
     if (c->need_output) attn_output(c, v.s.mixed, c->param[PARAM_O], y);
 }
 
 /* ---- backward ---- */
 
-/* Through the update: dM_s, dz_s -> d phi(k), dv, dw, and dM_{s-1}, dz_{s-1} in place. */
+/* The reverse of gather_keys, and of keeping the last key: dkey [n, d] and dlast -> df, dlast in place. */
+static void scatter_keys(const attn_call *c, const head_view *v, size_t valid, const real *dkey, real *df,
+                         real *dlast)
+{
+    const kernels *k = kernels_get();
+    const size_t shift = (size_t)binds_previous(c->cfg);
+    if (shift && valid > 0) {
+        k->axpy(df + (valid - 1) * 2 * v->width, 1, dlast, v->d);
+        memcpy(dlast, dkey, v->d * sizeof *dlast);
+    }
+    for (size_t i = shift; i < valid; i++) k->axpy(df + (i - shift) * 2 * v->width, 1, dkey + i * v->d, v->d);
+}
+
+/* Through the update: dM_s, dz_s, dlast_s -> d phi(k), dv, dw, and dM_{s-1}, dz_{s-1}, dlast_{s-1} in place. */
 static void update_backward(const attn_call *c, const head_view *v, const work_area *w, size_t valid,
                             int read_first, const real *memory, real *dmemory, real *scratch)
 {
     const kernels *k = kernels_get();
-    const size_t d = v->d;
+    const size_t d = v->d, part = v->n * d;
     const real *f = v->s.feature + v->row * 2 * v->width + v->width + v->head * d;
-    const real *value = v->s.qkv + v->row * 3 * v->width + 2 * v->width + v->head * d;
+    const real *value = v->s.local.qkv + v->row * 3 * v->width + 2 * v->width + v->head * d;
     const real *gamma = v->s.gamma + v->row * v->heads + v->head;
     const real *old = v->s.old ? v->s.old + v->row * v->width + v->head * d : NULL;
     real *df = w->dfeature + v->row * 2 * v->width + v->width + v->head * d;
-    real *dv = w->dqkv + v->row * 3 * v->width + 2 * v->width + v->head * d;
-    real *weighted = scratch, *target = scratch + v->n * d, *dtarget = scratch + 2 * v->n * d,
-         *dweighted = scratch + 3 * v->n * d;
+    real *dv = w->dvalue + v->row * v->width + v->head * d;
+    real *weighted = scratch, *target = scratch + part, *dtarget = scratch + 2 * part,
+         *dweighted = scratch + 3 * part, *key = scratch + 4 * part, *dkey = scratch + 5 * part;
     const int delta = is_delta(c->cfg) && read_first;
+    gather_keys(c, v, f, memory + d * (d + 1), key);
     for (size_t i = 0; i < v->n; i++) {
         const real weight = i < valid ? write_weight(v, i) : 0;
-        for (size_t j = 0; j < d; j++) weighted[i * d + j] = weight * f[i * 2 * v->width + j];
+        for (size_t j = 0; j < d; j++) weighted[i * d + j] = weight * key[i * d + j];
         memcpy(target + i * d, value + i * 3 * v->width, d * sizeof *target);
         if (delta) k->axpy(target + i * d, -1, old + i * v->width, d);
     }
     gemm(0, 0, v->n, d, d, 1, weighted, d, dmemory, d, 0, dtarget, d);
     gemm(0, 1, v->n, d, d, 1, target, d, dmemory, d, 0, dweighted, d);
+    memset(dkey, 0, part * sizeof *dkey);
     for (size_t i = 0; i < valid; i++) {
         real *row = dweighted + i * d;
         k->axpy(row, gamma[i * v->heads], dmemory + d * d, d);
-        k->axpy(dv + i * 3 * v->width, 1, dtarget + i * d, d);
-        k->axpy(df + i * 2 * v->width, write_weight(v, i), row, d);
-        if (v->s.write) w->dwrite[(v->row + i) * v->heads + v->head] = k->dot(row, f + i * 2 * v->width, d);
+        k->axpy(dv + i * v->width, 1, dtarget + i * d, d);
+        k->axpy(dkey + i * d, write_weight(v, i), row, d);
+        if (v->s.write) w->dwrite[(v->row + i) * v->heads + v->head] = k->dot(row, key + i * d, d);
     }
     if (delta) {
-        k->scale(dtarget, -1, v->n * d);
-        memory_read_backward(v, f, memory, old, v->s.old_den + v->row * v->heads + v->head, dtarget, df, dmemory);
+        k->scale(dtarget, -1, part);
+        memory_read_backward(v, key, d, memory, old, v->s.old_den + v->row * v->heads + v->head, dtarget, dkey,
+                             dmemory);
     }
+    scatter_keys(c, v, valid, dkey, df, dmemory + d * (d + 1));
 }
 
 static void backward_head(void *arg, int task, int worker)
@@ -449,46 +478,30 @@ static void backward_head(void *arg, int task, int worker)
     work_area w;
     work_layout(c->cfg, c->lanes, c->work, &w);
     real *scratch = c->scratch + (size_t)worker * c->scratch_stride;
-    real *piece = scratch + causal_scratch(n, d); /* four times [n, d] */
     const real *memory = v.s.state + (size_t)task * head_state(c->cfg);
     real *dmemory = c->dstate[lane] + v.head * head_state(c->cfg);
 
-    update_backward(c, &v, &w, c->valid[lane], has_memory(c, lane), memory, dmemory, piece);
+    update_backward(c, &v, &w, c->valid[lane], has_memory(c, lane), memory, dmemory, scratch);
 
     const real gate = mixes(c, lane) ? attn_sigmoid(c->param[PARAM_BETA][v.head]) : 0;
-    const real *local = v.s.local + v.row * v.width + v.head * d, *read = v.s.read + v.row * v.width + v.head * d;
+    const real *local = v.s.local.o + v.row * v.width + v.head * d,
+               *read = v.s.read + v.row * v.width + v.head * d;
     const real *dmixed = w.dmixed + v.row * v.width + v.head * d;
-    real *dlocal = piece, *dread = piece + n * d, dgate = 0;
+    real *dlocal = w.local.d_o + v.row * v.width + v.head * d, *dread = scratch, dgate = 0;
     for (size_t i = 0; i < n; i++) {
         const real *row = dmixed + i * v.width;
         dgate += k->dot(row, read + i * v.width, d) - k->dot(row, local + i * v.width, d);
-        memcpy(dlocal + i * d, row, d * sizeof *row);
+        memset(dlocal + i * v.width, 0, d * sizeof *row);
+        k->axpy(dlocal + i * v.width, 1 - gate, row, d);
         memcpy(dread + i * d, row, d * sizeof *row);
     }
     w.dbeta[task] = mixes(c, lane) ? dgate * gate * (1 - gate) : 0;
-    k->scale(dlocal, 1 - gate, n * d);
     k->scale(dread, gate, n * d);
     if (has_memory(c, lane)) {
         const size_t q = v.row * 2 * v.width + v.head * d;
-        memory_read_backward(&v, v.s.feature + q, memory, read, v.s.read_den + v.row * v.heads + v.head, dread,
-                             w.dfeature + q, dmemory);
+        memory_read_backward(&v, v.s.feature + q, 2 * v.width, memory, read,
+                             v.s.read_den + v.row * v.heads + v.head, dread, w.dfeature + q, dmemory);
     }
-    causal_args args;
-    local_args(c, &v, &args);
-    real *dq = w.drotated + v.row * 2 * v.width + v.head * d;
-    const causal_grads g = {.o = local,
-                            .ldo = v.width,
-                            .d_o = dlocal,
-                            .ldd_o = d,
-                            .lse = v.s.lse + v.row * v.heads + v.head,
-                            .lse_stride = v.heads,
-                            .dq = dq,
-                            .dk = dq + v.width,
-                            .dv = w.dqkv + v.row * 3 * v.width + 2 * v.width + v.head * d,
-                            .lddq = 2 * v.width,
-                            .lddk = 2 * v.width,
-                            .lddv = 3 * v.width};
-    causal_backward(&args, &g, scratch);
 }
 
 static void backward_clear(void *arg, int task, int worker)
@@ -500,9 +513,7 @@ static void backward_clear(void *arg, int task, int worker)
     work_layout(c->cfg, c->lanes, c->work, &w);
     const size_t begin = (size_t)task * ROW_BLOCK, all = c->lanes * v.n;
     const size_t count = begin + ROW_BLOCK < all ? ROW_BLOCK : all - begin;
-    for (size_t i = begin; i < begin + count; i++)
-        memset(w.dqkv + i * 3 * v.width + 2 * v.width, 0, v.width * sizeof(real));
-    memset(w.drotated + begin * 2 * v.width, 0, count * 2 * v.width * sizeof(real));
+    memset(w.dvalue + begin * v.width, 0, count * v.width * sizeof(real));
     memset(w.dfeature + begin * 2 * v.width, 0, count * 2 * v.width * sizeof(real));
     if (w.dwrite && v.s.write) memset(w.dwrite + begin * v.heads, 0, count * v.heads * sizeof(real));
 }
@@ -516,14 +527,13 @@ static void backward_rows(void *arg, int task, int worker)
     work_area w;
     work_layout(c->cfg, c->lanes, c->work, &w);
     for (size_t i = (size_t)task * ROW_BLOCK; i < ((size_t)task + 1) * ROW_BLOCK && i < c->lanes * v.n; i++) {
-        real *dqk = w.dqkv + i * 3 * v.width;
-        const real *df = w.dfeature + i * 2 * v.width;
+        real *dqkv = w.local.dqkv + i * 3 * v.width, *df = w.dfeature + i * 2 * v.width;
         if (c->cfg->option[FEATURE].i == 0)
-            k->elu1_backward(dqk, df, v.s.feature + i * 2 * v.width, 2 * v.width);
+            k->elu1_backward(df, df, v.s.feature + i * 2 * v.width, 2 * v.width);
         else
-            k->relu_backward(dqk, df, v.s.qkv + i * 3 * v.width, 2 * v.width);
-        for (size_t h = 0; h < 2 * v.heads; h++)
-            rope_row_backward(c->cfg, c->table, i % v.n, dqk + h * v.d, w.drotated + i * 2 * v.width + h * v.d);
+            k->relu_backward(df, df, v.s.local.qkv + i * 3 * v.width, 2 * v.width);
+        k->axpy(dqkv, 1, df, 2 * v.width);
+        k->axpy(dqkv + 2 * v.width, 1, w.dvalue + i * v.width, v.width);
         for (size_t h = 0; v.s.write && h < v.heads; h++) {
             /* The penalty acts wherever the gate is open, also where it is clamped at 1; the data's gradient only
              * where the gate can move. */
@@ -548,8 +558,9 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
     attn_output_backward(c, v.s.mixed, c->param[PARAM_O], dy, c->grad[PARAM_O], w.dmixed);
     pool_run(c->pool, blocks, backward_clear, &call);
     pool_run(c->pool, (int)(c->lanes * v.heads), backward_head, &call);
+    kvcache_backward(c, &v.s.local, &w.local, (real)model_attention_scale(c->cfg));
     pool_run(c->pool, blocks, backward_rows, &call);
-    attn_project_backward(c, x, c->param[PARAM_QKV], w.dqkv, c->grad[PARAM_QKV], dx);
+    attn_project_backward(c, x, c->param[PARAM_QKV], w.local.dqkv, c->grad[PARAM_QKV], dx);
     if (v.s.write) {
         linear_backward_weight(c->pool, r, d_model, v.heads, x, d_model, w.dwrite, v.heads, c->grad[PARAM_WRITE_W],
                                c->grad[PARAM_WRITE_B]);
@@ -563,7 +574,7 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
 #define INFINI_MODULE(id, about, count)                                                                           \
     {                                                                                                             \
         .name = id, .summary = about, .options = options, .option_count = count, .params = params,                \
-        .state_reals = state_reals, .state_grad_reals = state_reals, .saved_reals = saved_reals,                  \
+        .state_reals = state_reals, .state_grad_reals = memory_reals, .saved_reals = saved_reals,                 \
         .scratch_reals = scratch_reals, .work_reals = work_reals, .max_tokens = attn_any_length,                  \
         .table_reals = table_reals, .table_fill = table_fill, .state_reset = state_reset,                         \
         .state_repeat = state_repeat, .forward = forward, .backward = backward, .flops = flops                    \

@@ -11,7 +11,7 @@ size_t kvcache_saved_layout(const model_config *cfg, size_t lanes, size_t cached
     const size_t part[] = {all * 3 * d, all * d, keys * d, keys * d, all * d, all * (size_t)cfg->n_heads};
     real *at[6];
     const size_t used = attn_carve(base, part, 6, at);
-    if (out) *out = (kvcache_saved){cached, at[0], at[1], at[2], at[3], at[4], at[5]};
+    if (out) *out = (kvcache_saved){cached, 0, at[0], at[1], at[2], at[3], at[4], at[5]};
     return used;
 }
 
@@ -65,7 +65,7 @@ static void load_rows(void *arg, int task, int worker)
         const int is_new = i >= cached;
         if (!is_new && i + c->seen[lane] < cached) continue; /* no token was there yet; the kernel masks it */
         const size_t row = lane * n + i - cached;            /* of the segment, when new */
-        const real *k = is_new ? s->qkv + row * 3 * d + d : c->state[lane] + i * d;
+        const real *k = is_new ? s->qkv + row * 3 * d + d : c->state[lane] + s->offset + i * d;
         const real *v = is_new ? k + d : k + cached * d;
         real *to = s->k + (lane * (cached + n) + i) * d;
         for (size_t h = 0; h < d; h += d_head) rope_row(c->cfg, c->table, i, to + h, k + h);
@@ -105,7 +105,7 @@ static void update_lane(void *arg, int task, int worker)
     const attn_call *c = j->c;
     const size_t n = (size_t)c->cfg->segment, d = attn_width(c->cfg), lane = (size_t)task / 2;
     const size_t is_v = (size_t)task % 2;
-    attn_shift_in(c->state[lane] + is_v * j->s->cached * d, j->s->cached,
+    attn_shift_in(c->state[lane] + j->s->offset + is_v * j->s->cached * d, j->s->cached,
                   j->s->qkv + lane * n * 3 * d + d + is_v * d, 3 * d, c->valid[lane], d);
 }
 

@@ -13,11 +13,12 @@
 /* What forward leaves for backward; the caller fills qkv. */
 typedef struct kvcache_saved {
     size_t cached;
-    real *qkv;   /* [R, 3D] */
-    real *q;     /* [R, D] rotated */
-    real *k, *v; /* [lanes * (cached + N), D]: rotated keys, values */
-    real *o;     /* [R, D] */
-    real *lse;   /* [R, H] */
+    size_t offset; /* of the cache in the lane's state, reals; 0 unless the caller sets it */
+    real *qkv;     /* [R, 3D] */
+    real *q;       /* [R, D] rotated */
+    real *k, *v;   /* [lanes * (cached + N), D]: rotated keys, values */
+    real *o;       /* [R, D] */
+    real *lse;     /* [R, H] */
 } kvcache_saved;
 
 /* Backward's shared memory. */
