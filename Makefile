@@ -126,16 +126,19 @@ html: deps
 regress-update:
 	@$(MAKE) regress UPDATE=1
 
-# The language models, by the committed recipes; passkey-NAME fine-tunes text-NAME. The corpora novels and stacks are
-# not among those of `make datasets`: datasets/README.md says where they come from.
-MODELS = local transformer-xl memorizing-xl infini-linear infini-delta infini-gated
+# The language models, by the committed recipes; passkey-NAME fine-tunes text-NAME in two stages. The corpora novels and
+# stacks are not among those of `make datasets`: datasets/README.md says where they come from.
+MODELS = local transformer-xl memorizing-xl infini-linear infini-delta infini-gated infini-next
 config = $(subst $(empty) ,$(comma),$(strip $(wildcard $(addprefix models/configs/,shape.conf $(2).conf $(1).conf $(1)-$(2).conf))))
-weights: $(foreach m,$(MODELS),models/weights/text-$(m).safetensors)
+weights: $(foreach m,$(MODELS),models/weights/text-$(m).safetensors models/weights/passkey-$(m).safetensors)
 models/weights/text-%.safetensors: | deps
 	@$(MAKE) $(JOBS) $(BINARY)
 	@$(BINARY) train config=$(call config,text,$*) out=$@ log=results/training/text-$*.csv
-models/weights/passkey-%.safetensors: models/weights/text-%.safetensors
-	@$(BINARY) train config=$(call config,passkey,$*) init=$< out=$@ log=results/training/passkey-$*.csv
+$(B)/passkey-%-short.safetensors: models/weights/text-%.safetensors
+	@$(BINARY) train config=$(call config,passkey-short,$*) init=$< out=$@ log=results/training/passkey-$*-short.csv
+models/weights/passkey-%.safetensors: $(B)/passkey-%-short.safetensors
+	@$(BINARY) train config=$(call config,passkey-long,$*) init=$< out=$@ log=results/training/passkey-$*.csv
+.PRECIOUS: $(B)/passkey-%-short.safetensors
 
 PEER_PYTHON = /usr/bin/python3
 peer:

@@ -17,8 +17,7 @@ const kv_spec passkey_train_table[PASSKEY_TRAIN_KEYS] = {
      "share of the sequences that start in the filler, without the header"},
     {"passkey_lead", KV_REAL, FIELD(lead), "0", 0, 1, NULL,
      "share of the sequences that start amid the filler, at any phase of its cycle and without the header, as if "
-     "it "
-     "had gone on for long; up to the needle it is read at no loss"},
+     "it had gone on for long; up to the needle it is read at no loss"},
     {"passkey_needle_span", KV_REAL, FIELD(needle_span), "0.5", 0, 1, NULL,
      "needles start anywhere in this first fraction of the sequence"},
     {"passkey_near", KV_REAL, FIELD(near), "0", 0, 1, NULL,

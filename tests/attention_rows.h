@@ -24,6 +24,8 @@ static const variant variants[] = {
     {"infini-linear", "xl_len = 7\n"},
     {"infini-delta", "memory_key = previous\n"},
     {"infini-delta", "xl_len = 20\n"},
+    {"infini-gated", "memory_key = previous\nmemory_from = 1\n"},
+    {"infini-linear", "xl_len = 7\nmemory_from = 1\n"},
     {"infini-gated", "xl_len = 3\nmemory_key = previous\n"},
     {"infini-gated", "xl_len = 40\n"},
     {"full", "context = 96\n"},

@@ -24,7 +24,7 @@
 #include <string.h>
 
 /* Options; WRITE_INIT is infini-gated's alone and so the last. */
-enum { FEATURE, EPS, Z_INIT, Z_RULE, FIRST_SEGMENT, GATE_INIT, ROPE_BASE, XL_LEN, KEY, WRITE_INIT };
+enum { FEATURE, EPS, Z_INIT, Z_RULE, FIRST_SEGMENT, GATE_INIT, ROPE_BASE, XL_LEN, KEY, MEMORY_FROM, WRITE_INIT };
 enum { PARAM_QKV, PARAM_O, PARAM_BETA, PARAM_WRITE_W, PARAM_WRITE_B };
 
 static const double write_stretch = 1.2, write_shift = 0.1;
@@ -48,6 +48,8 @@ static const kv_spec options[] = {
     {"memory_key", KV_CHOICE, OPTION(KEY), "own", 0, 0, "own|previous",
      "the key that v_t is bound to: own = k_t, the paper; previous = k_{t-1}, so that a read gives what came "
      "next"},
+    {"memory_from", KV_INT, OPTION(MEMORY_FROM), "0", 0, 1024, NULL,
+     "the first layer with a memory, counted from 0; those below have the local attention alone"},
     {"write_gate_init", KV_REAL, OPTION(WRITE_INIT), "0", -20, 20, NULL,
      "infini-gated: the write gate's bias before training: 0 opens it half way"},
 };
@@ -80,12 +82,18 @@ static size_t head_state(const model_config *cfg)
     return (size_t)(cfg->d_head * (cfg->d_head + 1 + binds_previous(cfg)));
 }
 
+/* In layer 0 a write gate sees the token alone, and not the context that tells a needle from a haystack. */
+static int has_no_memory(const model_config *cfg, size_t layer)
+{
+    return (int64_t)layer < cfg->option[MEMORY_FROM].i;
+}
+
 static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
 {
-    (void)layer;
     const size_t d_model = (size_t)cfg->d_model, heads = (size_t)cfg->n_heads;
     spec[PARAM_QKV] = attn_qkv_spec(cfg);
     spec[PARAM_O] = attn_o_spec(cfg);
+    if (has_no_memory(cfg, layer)) return PARAM_O + 1;
     spec[PARAM_BETA] = (param_spec){"gate", 1, heads, INIT_CONSTANT, cfg->option[GATE_INIT].r, PARAM_GATE};
     if (!is_gated(cfg)) return PARAM_BETA + 1;
     spec[PARAM_WRITE_W] = (param_spec){"write_gate.weight", heads, d_model, INIT_NORMAL, 0, PARAM_NO_DECAY};
@@ -97,8 +105,7 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
 /* The memory alone: what carries a gradient. */
 static size_t memory_reals(const model_config *cfg, size_t layer)
 {
-    (void)layer;
-    return (size_t)cfg->n_heads * head_state(cfg);
+    return has_no_memory(cfg, layer) ? 0 : (size_t)cfg->n_heads * head_state(cfg);
 }
 
 static size_t state_reals(const model_config *cfg, size_t layer)
@@ -123,11 +130,12 @@ typedef struct saved_area {
 
 static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, saved_area *out)
 {
+    const size_t memory = (size_t)cfg->n_heads * head_state(cfg);
     const size_t all = lanes * (size_t)cfg->segment, heads = (size_t)cfg->n_heads,
                  width = heads * (size_t)cfg->d_head;
     saved_area s = {0};
     size_t used = kvcache_saved_layout(cfg, lanes, xl_len(cfg), base, &s.local);
-    s.local.offset = memory_reals(cfg, 0);
+    s.local.offset = memory;
 #define TAKE(field, count)                                                                                        \
     do {                                                                                                          \
         s.field = base ? base + used : NULL;                                                                      \
@@ -137,7 +145,7 @@ static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, sa
     TAKE(read, all * width);
     TAKE(read_den, all * heads);
     TAKE(mixed, all * width);
-    TAKE(state, lanes * heads * head_state(cfg));
+    TAKE(state, lanes * memory);
     TAKE(gamma, all * heads);
     if (is_delta(cfg)) {
         TAKE(old, all * width);
@@ -205,7 +213,7 @@ static void state_reset(const model_config *cfg, size_t layer, real *state, uint
     (void)layer, (void)written;
     const size_t d = (size_t)cfg->d_head, stride = head_state(cfg);
     memset(state, 0, state_reals(cfg, layer) * sizeof *state);
-    for (size_t h = 0; h < (size_t)cfg->n_heads; h++)
+    for (size_t h = 0; memory_reals(cfg, layer) > 0 && h < (size_t)cfg->n_heads; h++)
         for (size_t i = 0; i < d; i++) state[h * stride + d * d + i] = (real)cfg->option[Z_INIT].r;
 }
 
@@ -213,7 +221,7 @@ static void state_reset(const model_config *cfg, size_t layer, real *state, uint
  * written, and under the gamma rule z already holds the keys. */
 static void state_repeat(const model_config *cfg, size_t layer, real *state, double times)
 {
-    (void)layer;
+    if (has_no_memory(cfg, layer)) return;
     const size_t d = (size_t)cfg->d_head, stride = head_state(cfg);
     const real init = (real)cfg->option[Z_INIT].r, factor = (real)times;
     for (size_t h = 0; h < (size_t)cfg->n_heads; h++) {
@@ -225,9 +233,9 @@ static void state_repeat(const model_config *cfg, size_t layer, real *state, dou
 
 static double flops(const model_config *cfg, size_t layer, double context)
 {
-    (void)layer;
     const double width = (double)(cfg->n_heads * cfg->d_head), d = (double)cfg->d_head, xl = (double)xl_len(cfg);
     const double local = 4 * width * ((context < xl ? context : xl) + 0.5 * (double)(cfg->segment + 1));
+    if (has_no_memory(cfg, layer)) return local;
     const double products = is_delta(cfg) ? 3 : 2; /* read, update, and delta's read of the keys */
     return local + products * 2 * width * d;
 }
@@ -399,6 +407,10 @@ static void forward_rows(void *arg, int task, int worker)
 
 static void forward(const attn_call *c, const real *x, real *y)
 {
+    if (has_no_memory(c->cfg, c->layer)) {
+        kvcache_layer_forward(c, xl_len(c->cfg), x, y);
+        return;
+    }
     const head_view v = view_of(c, 0);
     const rows r = {c->lanes, v.n};
     const size_t d_model = (size_t)c->cfg->d_model;
@@ -548,6 +560,10 @@ static void backward_rows(void *arg, int task, int worker)
 
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
 {
+    if (has_no_memory(c->cfg, c->layer)) {
+        kvcache_layer_backward(c, xl_len(c->cfg), x, dy, dx);
+        return;
+    }
     const head_view v = view_of(c, 0);
     const rows r = {c->lanes, v.n};
     const size_t d_model = (size_t)c->cfg->d_model;
