@@ -1,7 +1,6 @@
 /* The numbers of the Infini-attention paper's tables (Munkhdalai et al. 2024, arXiv 2404.07143v2), to stand beside
  * ours. A model's row is found by the name of its module, after the task it was trained on: a name goes on as it
- * likes
- * ("text-infini-delta-seed2"). */
+ * likes ("text-infini-delta-seed2"). */
 #ifndef PAL_PAPER_H
 #define PAL_PAPER_H
 
