@@ -56,7 +56,7 @@ SUITE_LIMIT = 300
 
 # ---- Words for the binary: every variable given on make's command line, as key=value ----
 
-BUILD_VARIABLES = DATASETS CORPORA CC B OPT NOT_VALGRIND WERROR NATIVE VARIANT CFLAGS LDFLAGS V Q PEER_PYTHON MODELS SUITE_LIMIT FAST_SUITES DOUBLE_SUITES WITH
+BUILD_VARIABLES = DATASETS CORPORA CC B OPT NOT_VALGRIND WERROR NATIVE VARIANT CFLAGS LDFLAGS V Q PEER_PYTHON MODELS TUNED SUITE_LIMIT FAST_SUITES DOUBLE_SUITES WITH
 lower = $(shell printf %s '$(1)' | tr A-Z a-z)
 given = $(foreach v,$(filter-out $(BUILD_VARIABLES) -%,$(.VARIABLES)),$(if $(findstring command line,$(origin $(v))),$(v)))
 WORDS = $(foreach v,$(sort $(given)),'$(call lower,$(v))=$($(v))')
@@ -126,19 +126,23 @@ html: deps
 regress-update:
 	@$(MAKE) regress UPDATE=1
 
-# The language models, by the committed recipes; passkey-NAME fine-tunes text-NAME in two stages. The corpora novels and
-# stacks are not among those of `make datasets`: datasets/README.md says where they come from.
+# The models, by the committed recipes; passkey-NAME and booksum-NAME fine-tune text-NAME in two stages. The corpora novels
+# and stacks are not among those of `make datasets`: datasets/README.md says where they come from.
 MODELS = local transformer-xl memorizing-xl infini-linear infini-delta infini-gated infini-next
 config = $(subst $(empty) ,$(comma),$(strip $(wildcard $(addprefix models/configs/,shape.conf $(2).conf $(1).conf $(1)-$(2).conf))))
-weights: $(foreach m,$(MODELS),models/weights/text-$(m).safetensors models/weights/passkey-$(m).safetensors)
+TUNED = $(addprefix passkey-,infini-linear infini-delta infini-next) booksum-infini-next
+weights: $(patsubst %,models/weights/%.safetensors,$(addprefix text-,$(MODELS)) $(TUNED))
 models/weights/text-%.safetensors: | deps
 	@$(MAKE) $(JOBS) $(BINARY)
 	@$(BINARY) train config=$(call config,text,$*) out=$@ log=results/training/text-$*.csv
-$(B)/passkey-%-short.safetensors: models/weights/text-%.safetensors
-	@$(BINARY) train config=$(call config,passkey-short,$*) init=$< out=$@ log=results/training/passkey-$*-short.csv
-models/weights/passkey-%.safetensors: $(B)/passkey-%-short.safetensors
-	@$(BINARY) train config=$(call config,passkey-long,$*) init=$< out=$@ log=results/training/passkey-$*.csv
-.PRECIOUS: $(B)/passkey-%-short.safetensors
+define fine_tune
+$(B)/$(1)-%-short.safetensors: models/weights/text-%.safetensors
+	@$(BINARY) train config=$$(call config,$(1)-short,$$*) init=$$< out=$$@ log=results/training/$(1)-$$*-short.csv
+models/weights/$(1)-%.safetensors: $(B)/$(1)-%-short.safetensors
+	@$(BINARY) train config=$$(call config,$(1)-long,$$*) init=$$< out=$$@ log=results/training/$(1)-$$*.csv
+.PRECIOUS: $(B)/$(1)-%-short.safetensors
+endef
+$(foreach t,passkey booksum,$(eval $(call fine_tune,$(t))))
 
 PEER_PYTHON = /usr/bin/python3
 peer:
