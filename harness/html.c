@@ -1,32 +1,40 @@
 #include "harness/html.h"
 
 #include "harness/base/os.h"
+#include "harness/references.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static const char style[] =
-    ":root{color-scheme:light dark;--ink:#1b1b1b;--paper:#fdfcf9;--line:#c9c4b8;--soft:#f1eee6;--yes:#00664a;"
-    "--no:#a13d00;--open:#565656;--link:#0059a8}\n"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e6e3dc;--paper:#171716;--line:#4a4843;--soft:#24231f;"
-    "--yes:#55d3a8;--no:#ff9a5c;--open:#b3b0a8;--link:#7fbfff}}\n"
-    "body{color:var(--ink);background:var(--paper);font:16px/1.5 system-ui,sans-serif;margin:0 auto;"
-    "max-width:80rem;padding:1rem}\n"
-    "a{color:var(--link)}nav a{margin-right:1rem}\n"
-    "h2{border-bottom:2px solid var(--line);margin-top:2.5rem}\n"
-    ".wide{overflow-x:auto}\n"
-    "table{border-collapse:collapse;font-size:.85rem;border-top:2px solid var(--ink);"
-    "border-bottom:2px solid var(--ink)}\n"
-    "th,td{padding:.25rem .6rem;text-align:left;vertical-align:top}\n"
-    "thead th{border-bottom:1px solid var(--ink)}tbody th{font-weight:normal}\n"
-    "td.n{font-variant-numeric:tabular-nums;white-space:nowrap}\n"
-    "tr.rule th,tr.rule td{border-top:1px solid var(--line)}\n"
-    "tbody tr:nth-child(even){background:var(--soft)}\n"
-    "i,small{opacity:.85}.note{font-size:.85rem;max-width:60rem}\n"
-    ".yes{color:var(--yes);font-weight:bold}.no{color:var(--no);font-weight:bold}.open{color:var(--open)}\n"
-    "pre,code{font-size:.8rem;overflow-x:auto}pre{background:var(--soft);padding:.5rem;white-space:pre-wrap}\n"
-    "figure{margin:1rem 0;overflow-x:auto}figure svg{max-width:100%;height:auto;background:#fff}\n"
-    "summary{cursor:pointer}\n";
+/* The parts of the page, in its order. */
+static const struct {
+    const char *id, *title, *says;
+} section[] = {
+    {"tables", "Tables", NULL},
+    {"claims", "Claims",
+     "What papers and their readers claim, and what the cells below say to it. A verdict needs the whole 95 % "
+     "interval on one side; what was not run under the claim's conditions is not comparable."},
+    {"figures", "Figures", NULL},
+    {"runs", "Runs",
+     "A run is one set of weights under one set of settings, of a task by its version and its scorer's. Threads, "
+     "samples side by side and peak memory are "
+     "the most that any of its samples saw; none of them changes a value. Seconds are of wall time."},
+    {"cells", "Every cell, and how to make it again",
+     "A command evaluates what the journal in <code>results/</code> does not hold; move the journal away to "
+     "compute all of it anew, or let <code>make verify</code> compare samples to the bit."},
+    {"configs", "Configs of the weights",
+     "The whole recipe is in the weights' own metadata, and their SHA-256 is the one that runs name. "
+     "<code>make weights</code> trains them again."},
+    {"environment", "Environment and reproduction", NULL},
+};
+enum { TABLES, CLAIMS, FIGURES, RUNS, CELLS, CONFIGS, ENVIRONMENT, SECTIONS };
+_Static_assert(sizeof section / sizeof *section == SECTIONS, "a title for each section");
+
+static void put_section(FILE *out, int which)
+{
+    fprintf(out, "<h2 id=\"%s\">%s</h2>\n", section[which].id, section[which].title);
+    if (section[which].says) fprintf(out, "<p>%s</p>\n", section[which].says);
+}
 
 static void put_head(FILE *out)
 {
@@ -34,19 +42,46 @@ static void put_head(FILE *out)
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
             "<title>Palimpsest: results</title>\n<style>\n%s</style>\n</head>\n<body>\n"
-            "<h1>Palimpsest: results</h1>\n"
-            "<nav><a href=\"#tables\">Tables</a><a href=\"#claims\">Claims</a><a href=\"#plots\">Plots</a>"
-            "<a href=\"#runs\">Runs</a><a href=\"#cells\">Every cell</a><a href=\"#configs\">Configs</a>"
-            "<a href=\"#environment\">Environment</a></nav>\n",
-            style);
+            "<h1>Palimpsest: results</h1>\n",
+            html_style);
 }
 
-/* What is here, in a sentence. */
+static void put_link(FILE *out, const char *prefix, const char *id, const char *title)
+{
+    fprintf(out, "<li><a href=\"#%s%s\">", prefix, id);
+    html_text(out, title);
+    fputs("</a></li>\n", out);
+}
+
+static void put_contents(FILE *out, const evidence *e, const table_set *set)
+{
+    fputs("<nav aria-label=\"Contents\">\n<ul>\n", out);
+    for (int i = 0; i < SECTIONS; i++) {
+        fprintf(out, "<li><a href=\"#%s\">%s</a>", section[i].id, section[i].title);
+        size_t listed = 0;
+        for (size_t t = 0; i == TABLES && t < set->count; t++) {
+            if (set->table[t].rows == 0) continue;
+            if (!listed++) fputs("\n<ul>\n", out);
+            put_link(out, "", set->table[t].id, set->table[t].title);
+        }
+        for (size_t t = 0; i == CELLS && t < e->count; t++) {
+            if (e->task[t].rep.count == 0) continue;
+            if (!listed++) fputs("\n<ul>\n", out);
+            put_link(out, "cells-", e->task[t].rep.task->name, e->task[t].rep.task->name);
+        }
+        fputs(listed ? "</ul></li>\n" : "</li>\n", out);
+    }
+    fputs("</ul>\n</nav>\n", out);
+}
+
+/* What is here, in a few sentences. */
 static void put_overview(FILE *out, const evidence *e, const audit *a)
 {
-    size_t verdicts[3] = {0};
-    fputs("<p>Complete cells: ", out);
-    size_t listed = 0;
+    size_t verdicts[3] = {0}, listed = 0;
+    fputs("<p>Transformers with bounded memory, trained and evaluated on one engine, with one data path and one "
+          "scorer, so that only the attention differs. Every number on this page comes from journals that hold "
+          "each sample; the same journals give the same page.</p>\n<p>Complete cells: ",
+          out);
     for (size_t t = 0; t < e->count; t++) {
         const report *rep = &e->task[t].rep;
         int64_t samples = 0;
@@ -55,12 +90,13 @@ static void put_overview(FILE *out, const evidence *e, const audit *a)
             fprintf(out, "%s%s %zu (%lld samples)", listed++ ? ", " : "", rep->task->name, rep->count,
                     (long long)samples);
     }
-    if (!listed) fputs("none", out);
+    fputs(listed ? ".</p>\n" : "none.</p>\n", out);
+    if (a->count == 0) return;
     for (size_t i = 0; i < a->count; i++) verdicts[a->finding[i].verdict]++;
     fprintf(out,
-            ". Claims: %zu reproduced, %zu not reproduced, %zu not comparable. Every number comes from the "
-            "journals alone; the same journals give the same numbers.</p>\n",
-            verdicts[0], verdicts[1], verdicts[2]);
+            "<p><a href=\"#claims\">Claims</a>: <span class=\"yes\">%zu reproduced</span> "
+            "<span class=\"no\">%zu not reproduced</span> <span class=\"open\">%zu not comparable</span></p>\n",
+            verdicts[AUDIT_REPRODUCED], verdicts[AUDIT_NOT_REPRODUCED], verdicts[AUDIT_NOT_COMPARABLE]);
 }
 
 /* The machine that wrote the page is not part of it: what shaped the numbers is recorded with them. */
@@ -68,64 +104,68 @@ static void put_environment(FILE *out, const evidence *e)
 {
     const char *core[64];
     size_t cores = 0;
-    int64_t threads = 0, batch = 0;
-    uint64_t rss = 0;
     for (size_t t = 0; t < e->count; t++)
         for (size_t i = 0; i < e->task[t].rep.count; i++) {
-            const report_row *row = &e->task[t].rep.row[i];
+            const result_cell *cell = e->task[t].rep.row[i].cell;
             size_t at = 0;
-            while (at < cores && strcmp(core[at], row->cell->blas_core) != 0) at++;
-            if (at == cores && cores < sizeof core / sizeof *core) core[cores++] = row->cell->blas_core;
-            for (int64_t k = 0; k < row->n; k++) {
-                const result_sample *s = &row->cell->sample[k];
-                if (s->threads > threads) threads = s->threads;
-                if (s->batch > batch) batch = s->batch;
-                if (s->peak_rss > rss) rss = s->peak_rss;
-            }
+            while (at < cores && strcmp(core[at], cell->blas_core) != 0) at++;
+            if (at == cores && cores < sizeof core / sizeof *core && !references_made(cell))
+                core[cores++] = cell->blas_core;
         }
-    fputs("<ul>\n<li>BLAS cores (the kernels that OpenBLAS chose by processor; they decide the last bits; "
-          "OPENBLAS_CORETYPE sets one): ",
-          out);
+    fputs("<ul class=\"plain\">\n<li>BLAS cores, the kernels that OpenBLAS chose by processor: <b>", out);
     for (size_t i = 0; i < cores; i++) {
         if (i) fputs(", ", out);
         html_text(out, core[i]);
     }
-    fprintf(out,
-            "%s</li>\n<li>At most %lld threads, %lld samples side by side, %.0f MiB of memory; none of them "
-            "changes a value.</li>\n<li>This build: ",
-            cores ? "" : "none recorded", (long long)threads, (long long)batch, (double)rss / 1048576);
+    fputs(cores ? "" : "none recorded", out);
+    fputs("</b>. They decide the last bits; the environment variable <code>OPENBLAS_CORETYPE</code> sets one."
+          "</li>\n<li>Threads, samples side by side, interruptions and their order change no bit of a result; "
+          "<a href=\"#runs\">runs</a> and <a href=\"#cells\">cells</a> say what each was made with.</li>\n"
+          "<li>This page was written by a build with ",
+          out);
     html_text(out, "C17, compiler " __VERSION__);
-    fputs("</li>\n</ul>\n", out);
+    fputs(".</li>\n</ul>\n<p>In a clone of the repository, on a Debian machine:</p>\n"
+          "<pre>make eval TASK=passkey LEN=1M            # a cell; the whole lists are above\n"
+          "make verify RESULTS=results/reference K=3  # samples of the journals again, to the bit\n"
+          "make audit RESULTS=results/reference       # the claims\n"
+          "make html RESULTS=results/reference        # this page</pre>\n",
+          out);
 }
 
 static int put_page(FILE *out, const html_options *o, const evidence *e, const audit *a, const table_set *set,
                     FILE *log, pal_error *err)
 {
-    size_t figures;
+    size_t figures, size = 0;
+    char *configs = NULL;
+    html_shipped shipped = {0};
+    FILE *aside = open_memstream(&configs, &size);
+    int code = aside ? html_configs(aside, o->weights, &shipped, err)
+                     : pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
+    if (aside && fclose(aside) != 0 && code == PAL_OK)
+        code = pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
     put_head(out);
     put_overview(out, e, a);
-    fputs("<h2 id=\"tables\">Tables</h2>\n", out);
+    put_contents(out, e, set);
+    put_section(out, TABLES);
     for (size_t i = 0; i < set->count; i++) html_table(out, &set->table[i]);
-    fputs("<h2 id=\"claims\">Claims</h2>\n<p>What papers and their readers claim, and what the cells below say "
-          "to it.</p>\n",
-          out);
+    put_section(out, CLAIMS);
     html_audit(out, a);
-    fputs("<h2 id=\"plots\">Plots</h2>\n", out);
-    PAL_TRY(html_figures(out, o->results, log, &figures, err));
-    if (!figures) fputs("<p>None have been drawn: <code>make plots</code> does, with gnuplot.</p>\n", out);
-    fputs("<h2 id=\"runs\">Runs</h2>\n", out);
-    html_runs(out, e);
-    fputs("<h2 id=\"cells\">Every cell, and how to make it again</h2>\n<p>A command evaluates what the journal in "
-          "<code>results/</code> does not hold; move the journal away to compute all of it anew, or let "
-          "<code>make verify</code> compare samples to the bit.</p>\n",
-          out);
+    put_section(out, FIGURES);
+    if (code == PAL_OK) code = html_figures(out, o->results, log, &figures, err);
+    if (code == PAL_OK && !figures)
+        fputs("<p>None have been drawn: <code>make plots</code> does, with gnuplot.</p>\n", out);
+    put_section(out, RUNS);
+    html_runs(out, e, &shipped);
+    put_section(out, CELLS);
     html_cells(out, e);
-    fputs("<h2 id=\"configs\">Configs of the weights</h2>\n", out);
-    PAL_TRY(html_configs(out, o->weights, err));
-    fputs("<h2 id=\"environment\">Environment</h2>\n", out);
+    put_section(out, CONFIGS);
+    if (code == PAL_OK) fwrite(configs, 1, size, out);
+    put_section(out, ENVIRONMENT);
     put_environment(out, e);
     fputs("</body>\n</html>\n", out);
-    return PAL_OK;
+    html_shipped_free(&shipped);
+    free(configs);
+    return code;
 }
 
 static int write_page(const html_options *o, const evidence *e, const audit *a, FILE *log, pal_error *err)

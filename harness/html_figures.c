@@ -53,6 +53,68 @@ static void put_svg(FILE *out, const char *svg, size_t number)
     }
 }
 
+/* What a picture shows, by the beginning of its file's name; the rest of the name says of what. */
+static const struct {
+    const char *prefix, *shows;
+    int whole; /* it takes the page's whole width */
+} pictures[] = {
+    {"passkey-accuracy",
+     "Passkey: digits found against the length of the input, one panel for each depth of the "
+     "needle. Bars: 95 % intervals; models stand a little apart so that bars do not hide "
+     "each other.",
+     1},
+    {"passkey-heatmap-",
+     "Passkey: percent of digits found, by depth of the needle and length of the input, with "
+     "the number of samples.",
+     0},
+    {"perplexity-position-",
+     "Perplexity against the position in the document, in ranges that double. Bars: 95 % "
+     "intervals over documents; thin and dotted: the same weights, memory zeroed.",
+     0},
+    {"perplexity-state-",
+     "Bits per byte against the bytes that a stream keeps: down and left is better. Bars: "
+     "95 % intervals over documents; no state stands at 1 byte.",
+     0},
+    {"booksum-overall-",
+     "Summaries: overall ROUGE against the length of the input. Bars: 95 % intervals over "
+     "books; grey: rows that take no model.",
+     0},
+    {"booksum-facts-",
+     "Summaries: facts told of those that were asked for, against the length of the input. "
+     "Bars: 95 % intervals over stories; grey: rows that take no model.",
+     0},
+};
+
+enum { PICTURES = sizeof pictures / sizeof *pictures };
+
+/* PICTURES: none of ours. */
+static size_t picture_of(const char *name)
+{
+    size_t i = 0;
+    while (i < PICTURES && strncmp(name, pictures[i].prefix, strlen(pictures[i].prefix)) != 0) i++;
+    return i;
+}
+
+static void put_caption(FILE *out, const char *name, size_t number)
+{
+    const size_t which = picture_of(name);
+    fprintf(out, "\n<figcaption><b>Figure %zu.</b> ", number);
+    if (which < PICTURES) {
+        const char *of = name + strlen(pictures[which].prefix), *dot = strrchr(of, '.');
+        if (dot > of) {
+            char what[KV_TEXT_MAX];
+            snprintf(what, sizeof what, "%.*s", (int)(dot - of), of);
+            fputs("<b>", out);
+            html_text(out, what);
+            fputs(".</b> ", out);
+        }
+        fprintf(out, "%s ", pictures[which].shows);
+    }
+    fputs("<code>", out);
+    html_text(out, name);
+    fputs("</code></figcaption>\n", out);
+}
+
 int html_figures(FILE *out, const char *dir, FILE *log, size_t *count, pal_error *err)
 {
     char pattern[KV_TEXT_MAX + 8];
@@ -61,6 +123,7 @@ int html_figures(FILE *out, const char *dir, FILE *log, size_t *count, pal_error
     *count = 0;
     snprintf(pattern, sizeof pattern, "%s/*.svg", dir);
     if (glob(pattern, 0, NULL, &found) != 0) return PAL_OK;
+    fputs("<div class=\"figures\">\n", out);
     for (size_t i = 0; code == PAL_OK && i < found.gl_pathc; i++) {
         char *svg;
         size_t size;
@@ -71,14 +134,18 @@ int html_figures(FILE *out, const char *dir, FILE *log, size_t *count, pal_error
         if (reason) {
             fprintf(log, "left out %s: %s\n", path, reason);
         } else {
-            fputs("<figure>\n", out);
-            put_svg(out, svg, ++*count);
-            fputs("\n<figcaption>", out);
-            html_text(out, name);
-            fputs("</figcaption>\n</figure>\n", out);
+            const size_t which = picture_of(name);
+            fprintf(out, "<figure id=\"figure-%zu\"%s>\n", ++*count,
+                    which == PICTURES       ? ""
+                    : pictures[which].whole ? " class=\"plot whole\""
+                                            : " class=\"plot\"");
+            put_svg(out, svg, *count);
+            put_caption(out, name, *count);
+            fputs("</figure>\n", out);
         }
         free(svg);
     }
+    fputs("</div>\n", out);
     globfree(&found);
     return code;
 }

@@ -1,10 +1,8 @@
 #include "harness/html.h"
 
-#include "harness/references.h"
 #include "harness/weights.h"
 #include "models/checkpoint.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,34 +29,70 @@ void html_text(FILE *out, const char *text)
     }
 }
 
-/* "<td>text</td>" */
-static void put_field(FILE *out, const char *text)
+void html_count(FILE *out, double value)
 {
-    fputs("<td>", out);
-    html_text(out, text);
+    char digits[32];
+    const int size = snprintf(digits, sizeof digits, "%.0f", value);
+    fputs("<td class=\"n\">", out);
+    for (int i = 0; i < size && i < (int)sizeof digits - 1; i++)
+        fprintf(out, i && (size - i) % 3 == 0 ? ",%c" : "%c", digits[i]);
     fputs("</td>", out);
 }
 
-static void put_count(FILE *out, double value)
+void html_value(FILE *out, const char *text)
 {
-    fprintf(out, "<td class=\"n\">%.0f</td>", value);
+    const size_t value = strcspn(text, " ");
+    fprintf(out, "<td class=\"n\">%.*s", (int)value, strcmp(text, "-") == 0 ? "" : text);
+    if (text[value]) fprintf(out, " <small>%s</small>", text + value + 1);
+    fputs("</td>", out);
 }
 
 /* ---- Tables ---- */
 
-static void put_cell(FILE *out, const table_cell *c, int label)
+/* Characters of a row's name from which on it may be broken into lines. */
+enum { LONG_LABEL = 36 };
+
+/* Whether any cell of a column holds a number. */
+static int numeric(const table *t, size_t column)
+{
+    for (size_t r = 0; column >= t->labels && r < t->rows; r++) {
+        const table_cell *c = &t->cell[r * t->columns + column];
+        if (isfinite(c->value) || isfinite(c->paper)) return 1;
+    }
+    return 0;
+}
+
+/* The number of samples behind every cell of a column that has any; 0: they differ. */
+static int64_t common_n(const table *t, size_t column)
+{
+    int64_t n = 0;
+    for (size_t r = 0; r < t->rows; r++) {
+        const int64_t mine = t->cell[r * t->columns + column].n;
+        if (mine && n && mine != n) return 0;
+        if (mine) n = mine;
+    }
+    return n;
+}
+
+/* n: of its samples, or 0 where the column's head says it. */
+static void put_cell(FILE *out, const table_cell *c, int label, int number, int64_t n)
 {
     char value[TABLE_TEXT], range[64], paper[64];
     table_value_text(c, value);
     table_interval_text(c, range);
     table_paper_text(c, paper);
-    fputs(label ? "<th scope=\"row\">" : "<td class=\"n\">", out);
+    if (label)
+        fputs(strlen(value) > LONG_LABEL ? "<th scope=\"row\" class=\"long\">" : "<th scope=\"row\">", out);
+    else
+        fputs(number ? "<td class=\"n\">" : "<td>", out);
     if (c->bold) fputs("<b>", out);
     html_text(out, value);
     if (c->bold) fputs("</b>", out);
-    if (range[0]) fprintf(out, " <small>%s</small>", range);
-    if (c->n) fprintf(out, " <small>n=%lld</small>", (long long)c->n);
-    if (paper[0]) fprintf(out, " <i title=\"the paper's own number\">%s†</i>", paper);
+    if (paper[0]) fprintf(out, "%s<i title=\"the paper's own number\">%s†</i>", value[0] ? " " : "", paper);
+    if (range[0] || n) fputs(" <small>", out);
+    fputs(range, out);
+    if (n) fprintf(out, "%sn=%lld", range[0] ? " " : "", (long long)n);
+    if (range[0] || n) fputs("</small>", out);
     fputs(label ? "</th>" : "</td>", out);
 }
 
@@ -67,16 +101,20 @@ void html_table(FILE *out, const table *t)
     if (t->rows == 0) return;
     fprintf(out, "<h3 id=\"%s\">", t->id);
     html_text(out, t->title);
-    fputs("</h3>\n<div class=\"wide\"><table>\n<thead><tr>", out);
+    fprintf(out, "</h3>\n<div class=\"wide\"><table aria-labelledby=\"%s\">\n<thead><tr>", t->id);
     for (size_t c = 0; c < t->columns; c++) {
-        fputs("<th scope=\"col\">", out);
+        fputs(numeric(t, c) ? "<th scope=\"col\" class=\"n\">" : "<th scope=\"col\">", out);
         html_text(out, t->column[c]);
+        if (common_n(t, c)) fprintf(out, " <small>n=%lld</small>", (long long)common_n(t, c));
         fputs("</th>", out);
     }
     fputs("</tr></thead>\n<tbody>\n", out);
     for (size_t r = 0; r < t->rows; r++) {
         fputs(t->rule[r] && r ? "<tr class=\"rule\">" : "<tr>", out);
-        for (size_t c = 0; c < t->columns; c++) put_cell(out, &t->cell[r * t->columns + c], c < t->labels);
+        for (size_t c = 0; c < t->columns; c++) {
+            const table_cell *cell = &t->cell[r * t->columns + c];
+            put_cell(out, cell, c < t->labels, numeric(t, c), common_n(t, c) ? 0 : cell->n);
+        }
         fputs("</tr>\n", out);
     }
     fputs("</tbody>\n</table></div>\n<p class=\"note\">", out);
@@ -84,150 +122,56 @@ void html_table(FILE *out, const table *t)
     fputs(" †: the paper's own number.</p>\n", out);
 }
 
+/* ---- Claims ---- */
+
 void html_audit(FILE *out, const audit *a)
 {
     static const char *const class_of[] = {"yes", "no", "open"};
-    if (a->count == 0) return;
-    fputs("<div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">claim</th><th scope=\"col\">verdict</th>"
-          "<th scope=\"col\">source</th><th scope=\"col\">rule and evidence</th>"
-          "<th scope=\"col\">how ours differs</th></tr></thead>\n<tbody>\n",
-          out);
     for (size_t i = 0; i < a->count; i++) {
         const audit_claim *c = &a->claim[i];
         const audit_finding *f = &a->finding[i];
-        fprintf(out, "<tr id=\"claim-%s\"><th scope=\"row\">", c->id);
+        fprintf(out, "<div class=\"claim\" id=\"claim-%s\"><p><b>", c->id);
         html_text(out, c->claim);
-        fprintf(out, "</th><td><span class=\"%s\">%s</span></td>", class_of[f->verdict],
+        fprintf(out, "</b> <span class=\"%s\">%s</span></p>\n<p class=\"note\">Source: ", class_of[f->verdict],
                 audit_verdict_name[f->verdict]);
-        put_field(out, c->source);
-        fprintf(out, "<td><details><summary>%s%s", audit_rule_name(c), c->metric[0] ? " of " : "");
+        html_text(out, c->source);
+        fputs(". How ours differs: ", out);
+        html_text(out, c->differs);
+        fputs("</p>\n<details class=\"note\"><summary>Evidence: ", out);
+        html_text(out, f->summary);
+        fprintf(out, "</summary><pre>rule: %s%s", audit_rule_name(c), c->metric[0] ? " of " : "");
         html_text(out, c->metric);
-        fprintf(out, ": %s</summary><pre>", f->summary);
+        fputc('\n', out);
         html_text(out, f->evidence);
-        fputs("</pre></details></td>", out);
-        put_field(out, c->differs);
-        fputs("</tr>\n", out);
-    }
-    fputs("</tbody>\n</table></div>\n", out);
-}
-
-/* ---- Runs and cells ---- */
-
-void html_command(FILE *out, const task_module *task, const result_cell *cell)
-{
-    fprintf(out, "make eval TASK=%s", task->name);
-    if (references_made(cell))
-        fputs(" COMPRESSORS=1", out); /* they come with any model */
-    else
-        fprintf(out, " MODEL=%s", cell->model);
-    int in_key = 1;
-    fputc(' ', out);
-    for (const char *c = cell->request; *c; c++) { /* make's variables are in upper case */
-        fputc(in_key ? toupper((unsigned char)*c) : *c, out);
-        in_key = *c == ' ' || (in_key && *c != '=');
-    }
-}
-
-static void put_command(FILE *out, const task_module *task, const result_cell *cell)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *line = open_memstream(&text, &size);
-    if (!line) return;
-    html_command(line, task, cell);
-    fputs("<td><code>", out);
-    if (fclose(line) == 0) html_text(out, text);
-    fputs("</code></td>", out);
-    free(text);
-}
-
-static void put_run(FILE *out, const report *rep, size_t first)
-{
-    const report_row *row = &rep->row[first];
-    const result_cell *c = row->cell;
-    double samples = 0, tokens = 0, seconds = 0;
-    for (size_t i = first; i < rep->count && strcmp(rep->row[i].label, row->label) == 0; i++) {
-        samples += (double)rep->row[i].n;
-        for (int64_t k = 0; k < rep->row[i].n; k++) {
-            tokens += (double)rep->row[i].cell->sample[k].tokens;
-            seconds += rep->row[i].cell->sample[k].seconds;
-        }
-    }
-    fprintf(out, "<tr><td>%s %d.%d</td><th scope=\"row\">", rep->task->name, rep->task->version,
-            rep->task->scorer_version);
-    html_text(out, row->label);
-    fputs("</th>", out);
-    put_count(out, (double)c->parameters);
-    put_count(out, (double)c->state_bytes);
-    put_count(out, samples);
-    put_count(out, tokens);
-    put_count(out, seconds);
-    put_field(out, c->blas_core);
-    put_field(out, c->settings);
-    fprintf(out, "<td><code>%.16s</code></td><td><code>%.16s</code></td><td><code>%.16s</code></td></tr>\n",
-            c->weights, c->config, c->tokenizer);
-}
-
-void html_runs(FILE *out, const evidence *e)
-{
-    size_t rows = 0;
-    for (size_t t = 0; t < e->count; t++) rows += e->task[t].rep.count;
-    if (rows == 0) return;
-    static const char *const heads[] = {"task, version", "run",     "parameters", "state, bytes",
-                                        "samples",       "tokens",  "seconds",    "BLAS core",
-                                        "settings",      "weights", "config",     "tokenizer"};
-    fputs("<div class=\"wide\"><table>\n<thead><tr>", out);
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) fprintf(out, "<th scope=\"col\">%s</th>", heads[i]);
-    fputs("</tr></thead>\n<tbody>\n", out);
-    for (size_t t = 0; t < e->count; t++) {
-        const report *rep = &e->task[t].rep;
-        for (size_t i = 0; i < rep->count; i++)
-            if (i == 0 || strcmp(rep->row[i - 1].label, rep->row[i].label) != 0) put_run(out, rep, i);
-    }
-    fputs("</tbody>\n</table></div>\n", out);
-}
-
-static void put_row(FILE *out, const report *rep, const report_row *row)
-{
-    char text[64];
-    fputs("<tr><th scope=\"row\">", out);
-    html_text(out, row->label);
-    fputs("</th>", out);
-    put_field(out, row->cell->name);
-    put_count(out, (double)row->n);
-    for (size_t m = 0; m < rep->task->metric_count; m++)
-        if (!rep->task->metric[m].detail)
-            fprintf(out, "<td class=\"n\">%s</td>", report_format(&rep->task->metric[m], &row->metric[m], text));
-    put_command(out, rep->task, row->cell);
-    fputs("</tr>\n", out);
-}
-
-void html_cells(FILE *out, const evidence *e)
-{
-    for (size_t t = 0; t < e->count; t++) {
-        const report *rep = &e->task[t].rep;
-        if (rep->count == 0) continue;
-        fprintf(out, "<details><summary>%s: %zu cells</summary>\n<p>", rep->task->name, rep->count);
-        html_text(out, rep->task->summary);
-        fputs(
-            ".</p>\n<div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">run</th><th scope=\"col\">cell</th>"
-            "<th scope=\"col\">n</th>",
-            out);
-        for (size_t m = 0; m < rep->task->metric_count; m++)
-            if (!rep->task->metric[m].detail) fprintf(out, "<th scope=\"col\">%s</th>", rep->task->metric[m].name);
-        fputs("<th scope=\"col\">made again by</th></tr></thead>\n<tbody>\n", out);
-        for (size_t i = 0; i < rep->count; i++) put_row(out, rep, &rep->row[i]);
-        fputs("</tbody>\n</table></div>\n</details>\n", out);
+        fputs("</pre></details></div>\n", out);
     }
 }
 
 /* ---- Configs ---- */
 
-static int put_config(FILE *out, const weights_file *file, pal_error *err)
+int html_shipped_has(const html_shipped *s, const char *digest)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (strcmp(s->digest[i], digest) == 0) return 1;
+    return 0;
+}
+
+void html_shipped_free(html_shipped *s)
+{
+    free(s->digest);
+    *s = (html_shipped){0};
+}
+
+static int put_config(FILE *out, const weights_file *file, html_shipped *shipped, pal_error *err)
 {
     st_file content;
     PAL_TRY(st_read(file->path, &content, err));
-    fputs("<details><summary>", out);
+    fputs("<details", out);
+    if (!html_shipped_has(shipped, content.digest)) { /* copies of one file share the first one's place */
+        fprintf(out, " id=\"weights-%.16s\"", content.digest);
+        memcpy(shipped->digest[shipped->count++], content.digest, HASH_HEX);
+    }
+    fputs("><summary>", out);
     html_text(out, file->name);
     fprintf(out, " <code>%.16s</code></summary>\n<pre>", content.digest);
     html_text(out, content.config ? content.config : "no config: weights of another project\n");
@@ -242,17 +186,20 @@ static int put_config(FILE *out, const weights_file *file, pal_error *err)
     return PAL_OK;
 }
 
-int html_configs(FILE *out, const char *weights, pal_error *err)
+int html_configs(FILE *out, const char *weights, html_shipped *shipped, pal_error *err)
 {
     weights_file *file = NULL;
     size_t count = 0;
     pal_error none;
+    *shipped = (html_shipped){0};
     if (weights_resolve("all", weights, &file, &count, &none) != PAL_OK) {
         fputs("<p>There are no weights here.</p>\n", out);
         return PAL_OK;
     }
-    int code = PAL_OK;
-    for (size_t i = 0; code == PAL_OK && i < count; i++) code = put_config(out, &file[i], err);
+    shipped->digest = malloc(count * sizeof *shipped->digest);
+    int code = shipped->digest ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the configs");
+    for (size_t i = 0; code == PAL_OK && i < count; i++) code = put_config(out, &file[i], shipped, err);
     free(file);
+    if (code != PAL_OK) html_shipped_free(shipped);
     return code;
 }

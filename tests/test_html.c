@@ -8,8 +8,11 @@
 #include <cmocka.h>
 
 #include "harness/html.h"
+#include "harness/references.h"
+#include "harness/request.h"
 #include "models/checkpoint.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <math.h>
 
@@ -101,6 +104,28 @@ static page read_page(const char *text)
     return p;
 }
 
+/* How often a word occurs. */
+static size_t count_of(const char *text, const char *word)
+{
+    size_t count = 0;
+    for (const char *at = text; (at = strstr(at, word)); at += strlen(word)) count++;
+    return count;
+}
+
+/* Every place that is pointed to is there, once. */
+static void check_places(page *p, const char *text)
+{
+    static const char *const pointer[] = {" href=\"#", " aria-labelledby=\"", " id=\""};
+    for (size_t i = 0; i < sizeof pointer / sizeof *pointer; i++) {
+        for (const char *at = text; (at = strstr(at, pointer[i]));) {
+            char place[200];
+            at += strlen(pointer[i]);
+            snprintf(place, sizeof place, " id=\"%.*s\"", (int)strcspn(at, "\""), at);
+            if (count_of(text, place) != 1) broken(p, "a place that is missing or not the only one", place);
+        }
+    }
+}
+
 /* The reader itself can fail. */
 static void test_reader(void **state)
 {
@@ -114,6 +139,13 @@ static void test_reader(void **state)
                                       "<use xlink:href='x.svg#a'/>"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (!read_page(bad[i]).broken[0]) fail_msg("accepted: %s", bad[i]);
+    static const char *const bad_places[] = {"<a href=\"#x\">x</a>", "<p id=\"x\"></p><p id=\"x\"></p>",
+                                             "<table aria-labelledby=\"x\"></table>"};
+    for (size_t i = 0; i < sizeof bad_places / sizeof *bad_places; i++) {
+        page p = {0};
+        check_places(&p, bad_places[i]);
+        if (!p.broken[0]) fail_msg("accepted: %s", bad_places[i]);
+    }
     const page good =
         read_page("<!DOCTYPE html><table><tbody><tr><td>1</td></tr><tr><td>2</td></tr></tbody></table>"
                   "<br/><a href=\"#x\">y</a>");
@@ -136,24 +168,32 @@ static void put_file(const char *name, const char *text)
     assert_int_equal(os_write_file(path, text, strlen(text), &err), PAL_OK);
 }
 
-static void fill(void)
+/* A row that took no model, and one of the weights that are in the directory. */
+static void add_special_rows(lab_journal *j)
 {
-    const double low[] = {2, 2.1, 2.2}, high[] = {2.3, 2.4, 2.5};
-    lab_journal *j = lab_open(task_find("passkey"));
-    lab_passkey(j, "passkey-infini-<b>&\"delta", 32768, 0, "seed=1", 19, 20);
-    lab_passkey(j, "text-local", 32768, 0, "seed=1", 0, 20);
-    lab_close(j);
-    j = lab_open(task_find("perplexity"));
-    lab_perplexity(j, "text-infini-linear", "novels/test", "split=test", 1000, low, 3);
-    lab_perplexity(j, "text-transformer-xl", "novels/test", "split=test memory=zeroed", 64000, high, 3);
-    lab_close(j);
-    put_file("a.svg", plot);
-    put_file("b.svg", plot);
-    put_file("loads.svg", "<svg><image href=\"http://example.org/x.png\"/></svg>");
-    put_file("links.svg", "<svg><a href=\"http://example.org/\">x</a></svg>");
-    put_file("runs.svg", "<svg><script>alert(1)</script></svg>");
-    put_file("claims.conf", "[sizes]\nsource = s <1>\nclaim = c & c\ndiffers = d\nrule = formula\nmodel = infini\n"
-                            "against = memorizing\nvalue = 114\ntolerance = 0.01\n");
+    char path[128];
+    st_file weights;
+    result_cell cell = lab_cell(j, "xz -9e", "novels/test", 0, NAN, "split=test", 1);
+    const double value[TASK_VALUES] = {300, 100, 50, 400, 300};
+    strcpy(cell.request, "split=test docs=1");
+    strcpy(cell.blas_core, REFERENCES_CORE);
+    result_cell_identify(j->task, &cell);
+    lab_announce(j, &cell, 1);
+    lab_sample(j, &cell, 0, value, 0.01);
+
+    snprintf(path, sizeof path, "%s/text-infini-linear.safetensors", dir);
+    assert_int_equal(st_read(path, &weights, &err), PAL_OK);
+    cell = lab_cell(j, "shipped", "books/test", 0, NAN, "split=test", 1);
+    strcpy(cell.request, "split=test docs=1");
+    memcpy(cell.weights, weights.digest, sizeof cell.weights);
+    st_free(&weights);
+    result_cell_identify(j->task, &cell);
+    lab_announce(j, &cell, 1);
+    lab_sample(j, &cell, 0, value, 0.01);
+}
+
+static void save_weights(void)
+{
     kv_pairs pairs = {0};
     model_config cfg;
     decoder *d = NULL;
@@ -168,9 +208,34 @@ static void fill(void)
     kv_pairs_free(&pairs);
     assert_int_equal(decoder_create(&d, &cfg, &err), PAL_OK);
     decoder_init(d, 1);
-    snprintf(path, sizeof path, "%s/text-infini-linear.safetensors", dir);
-    assert_int_equal(checkpoint_save(path, d, NULL, ST_F32, NULL, &err), PAL_OK);
+    for (int copy = 0; copy < 2; copy++) { /* the same bytes twice */
+        snprintf(path, sizeof path, "%s/text-infini-linear%s.safetensors", dir, copy ? "-copy" : "");
+        assert_int_equal(checkpoint_save(path, d, NULL, ST_F32, NULL, &err), PAL_OK);
+    }
     decoder_destroy(d);
+}
+
+static void fill(void)
+{
+    const double low[] = {2, 2.1, 2.2}, high[] = {2.3, 2.4, 2.5};
+    save_weights();
+    lab_journal *j = lab_open(task_find("passkey"));
+    lab_passkey(j, "passkey-infini-<b>&\"delta", 32768, 0, "seed=1", 19, 20);
+    lab_passkey(j, "text-local", 32768, 0, "seed=1", 0, 20);
+    lab_close(j);
+    j = lab_open(task_find("perplexity"));
+    lab_perplexity(j, "text-infini-linear", "novels/test", "split=test", 1000, low, 3);
+    lab_perplexity(j, "text-transformer-xl", "novels/test", "split=test memory=zeroed", 64000, high, 3);
+    add_special_rows(j);
+    lab_close(j);
+    put_file("a.svg", plot);
+    put_file("passkey-accuracy.svg", plot);
+    put_file("perplexity-state-x<y.svg", plot);
+    put_file("loads.svg", "<svg><image href=\"http://example.org/x.png\"/></svg>");
+    put_file("links.svg", "<svg><a href=\"http://example.org/\">x</a></svg>");
+    put_file("runs.svg", "<svg><script>alert(1)</script></svg>");
+    put_file("claims.conf", "[sizes]\nsource = s <1>\nclaim = c & c\ndiffers = d\nrule = formula\nmodel = infini\n"
+                            "against = memorizing\nvalue = 114\ntolerance = 0.01\n");
 }
 
 static void run(const char *weights)
@@ -189,32 +254,79 @@ static void run(const char *weights)
     fclose(log);
 }
 
+/* What the page says of how a cell is made again can be asked for. Left out are names of models that HTML writes
+ * in another way, and requests that the lab made up. */
+static void check_commands(const char *text)
+{
+    static const char begin[] = "<code>make eval ";
+    size_t checked = 0;
+    for (const char *at = text; (at = strstr(at, begin));) {
+        char line[1024], *word[64], *rest = line;
+        int words = 0;
+        at += strlen(begin);
+        snprintf(line, sizeof line, "%.*s", (int)strcspn(at, "<"), at);
+        if (strchr(line, '&') || (strstr(line, "TASK=perplexity") && strstr(line, " N="))) continue;
+        for (char *next; words < 64 && (next = strsep(&rest, " "));) {
+            for (char *c = next; *c && *c != '='; c++) {
+                if (islower((unsigned char)*c)) fail_msg("not a variable of make: %s", next);
+                *c = (char)tolower((unsigned char)*c);
+            }
+            word[words++] = next;
+        }
+        eval_request r;
+        if (eval_request_read(&r, words, word, 0, &err) != PAL_OK) fail_msg("%s", err.text);
+        eval_request_free(&r);
+        checked++;
+    }
+    assert_int_equal(checked, 3);
+}
+
 static void test_page(void **state)
 {
     (void)state;
     fill();
     run(dir);
     char *text = lab_slurp("report.html");
-    const page p = read_page(text);
+    page p = read_page(text);
+    check_places(&p, text);
     if (p.broken[0]) fail_msg("%s", p.broken);
-    assert_true(p.tables >= 8); /* tables 1 to 3, claims, runs, two lists of cells */
-    assert_int_equal(p.figures, 2);
-    assert_true(p.details >= 4); /* evidence, two lists of cells, one config */
+    assert_true(p.tables >= 7); /* tables 1 to 3, runs, two lists of cells */
+    assert_int_equal(count_of(text, "<div class=\"wide\"><table aria-labelledby="), p.tables);
+    assert_int_equal(p.figures, 3);
+    assert_int_equal(count_of(text, "<figcaption><b>Figure "), p.figures);
+    assert_true(p.details >= 5); /* evidence, two lists of cells, two configs */
     static const char *const words[] = {
         "prefers-color-scheme:dark",
+        "<nav aria-label=\"Contents\">",
+        "<li><a href=\"#table1-shipped\">",
+        "<li><a href=\"#cells-perplexity\">perplexity</a></li>",
         "passkey-infini-&lt;b&gt;&amp;&quot;delta",
         "<span class=\"yes\">reproduced</span>",
         "c &amp; c",
+        "Source: s &lt;1&gt;",
         "make eval TASK=passkey MODEL=text-local SEED=1 N=20",
         "make eval TASK=perplexity MODEL=text-transformer-xl SPLIT=test MEMORY=zeroed N=3",
+        "make eval TASK=perplexity REFERENCES=1 SPLIT=test DOCS=1",
+        "</code> <small>Core, 2 threads, 4 side by side</small>",
+        "</code> <small>no model, 2 threads",
+        "<th scope=\"col\" class=\"n\">32K <small>n=20</small></th>",
+        "95.0 <small>[75.1, 99.9]</small>",
         "attention = infini-linear",
         "id='f1-dot'",
         "href='#f2-dot'",
         "url(#f2-dot)",
         "data-id=\"kept\"",
-        "<figcaption>b.svg</figcaption>",
+        "<figure id=\"figure-1\">",
+        "<code>a.svg</code></figcaption>",
+        "<figure id=\"figure-2\" class=\"plot whole\">",
+        "<figure id=\"figure-3\" class=\"plot\">",
+        "<b>Figure 3.</b> <b>x&lt;y.</b> Bits per byte",
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) lab_check_has(text, words[i]);
+    /* Weights that are there are linked to; the page's other weights are not. */
+    assert_int_equal(count_of(text, " id=\"weights-"), 1);
+    assert_int_equal(count_of(text, "<a href=\"#weights-"), 1);
+    check_commands(text);
     lab_check_lacks(text, "example.org");
     lab_check_lacks(text, "<script");
     lab_check_lacks(text, "<link");
@@ -233,16 +345,39 @@ static void test_page(void **state)
     free(text);
 }
 
+/* Thousands apart; a value over its interval; nothing where there is no value. */
+static void test_fields(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    html_count(out, 7);
+    html_count(out, 123);
+    html_count(out, 1234);
+    html_count(out, 1234567);
+    html_value(out, "1.5 [1.0, 2.0]");
+    html_value(out, "1.5");
+    html_value(out, "-");
+    fclose(out);
+    assert_string_equal(text, "<td class=\"n\">7</td><td class=\"n\">123</td><td class=\"n\">1,234</td>"
+                              "<td class=\"n\">1,234,567</td><td class=\"n\">1.5 <small>[1.0, 2.0]</small></td>"
+                              "<td class=\"n\">1.5</td><td class=\"n\"></td>");
+    free(text);
+}
+
 /* Without journals, weights, plots or claims there is still a page. */
 static void test_empty(void **state)
 {
     (void)state;
     run("/nonexistent");
     char *text = lab_slurp("report.html");
-    const page p = read_page(text);
+    page p = read_page(text);
+    check_places(&p, text);
     if (p.broken[0]) fail_msg("%s", p.broken);
     assert_int_equal(p.figures, 0);
     lab_check_has(text, "Complete cells: none");
+    lab_check_has(text, "There are no weights here");
     free(text);
 }
 
@@ -266,7 +401,7 @@ static void test_json(void **state)
     assert_non_null(root);
     static const char passkey[] = "passkey/text-local/len=32768,depth=0",
                       novels[] = "perplexity/text-infini-linear/novels/test";
-    assert_int_equal(json_object_size(json_object_get(root, "results")), 4);
+    assert_int_equal(json_object_size(json_object_get(root, "results")), 6);
     assert_true(at(root, "results", passkey, "exact_match,none") == 0);
     assert_true(at(root, "results", passkey, "exact_match_stderr,none") == 0);
     assert_true(fabs(at(root, "results", passkey, "token_accuracy,none") - 0.2) < 1e-9);
@@ -295,6 +430,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reader),
+        cmocka_unit_test(test_fields),
         cmocka_unit_test_setup_teardown(test_page, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_empty, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_json, lab_make_dir, lab_remove_dir),
