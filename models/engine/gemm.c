@@ -1,6 +1,7 @@
 #include "models/engine/gemm.h"
 
 #include <cblas.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "models/engine/kernels.h"
@@ -42,6 +43,18 @@ void gemm_setup(void)
 const char *gemm_core(void)
 {
     return openblas_get_corename();
+}
+
+const char *gemm_better_core(void)
+{
+    if (strcmp(gemm_core(), "Prescott") != 0 || getenv("OPENBLAS_CORETYPE")) return NULL;
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        return "SkylakeX";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "Haswell";
+#endif
+    return NULL;
 }
 
 static int has_direct(void)

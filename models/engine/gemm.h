@@ -11,6 +11,10 @@
 void gemm_setup(void);
 /* The BLAS kernels in use ("SkylakeX"); they choose the bits, so results record them. */
 const char *gemm_core(void);
+/* OpenBLAS knows processors by number, and multiplies by kernels of 2004 ("Prescott") on one that is newer than
+ * itself. Then the core that it should have chosen, for the environment variable OPENBLAS_CORETYPE, which it reads
+ * when a process starts; NULL: it chose well, the variable is set already, or there is no better one. */
+const char *gemm_better_core(void);
 
 /* C[m,n] = alpha op(A) op(B) + beta C, on the calling thread. ta/tb: nonzero to transpose. A transposed B costs
  * up to twice the time. */
