@@ -56,7 +56,7 @@ SUITE_LIMIT = 300
 
 # ---- Words for the binary: every variable given on make's command line, as key=value ----
 
-BUILD_VARIABLES = DATASETS CORPORA CC B OPT NOT_VALGRIND WERROR NATIVE VARIANT CFLAGS LDFLAGS V Q PEER_PYTHON MODELS TUNED SUITE_LIMIT FAST_SUITES DOUBLE_SUITES WITH
+BUILD_VARIABLES = DATASETS CORPORA CC B OPT NOT_VALGRIND WERROR NATIVE VARIANT CFLAGS LDFLAGS V Q PEER_PYTHON MODELS W SUITE_LIMIT FAST_SUITES DOUBLE_SUITES WITH
 lower = $(shell printf %s '$(1)' | tr A-Z a-z)
 given = $(foreach v,$(filter-out $(BUILD_VARIABLES) -%,$(.VARIABLES)),$(if $(findstring command line,$(origin $(v))),$(v)))
 WORDS = $(foreach v,$(sort $(given)),'$(call lower,$(v))=$($(v))')
@@ -126,23 +126,53 @@ html: deps
 regress-update:
 	@$(MAKE) regress UPDATE=1
 
-# The models, by the committed recipes; passkey-NAME and booksum-NAME fine-tune text-NAME in two stages. The corpora novels
+# The models, by the committed recipes: text-NAME are language models, text-300k-NAME and text-4m-NAME smaller and larger
+# ones, text-NAME-long saw longer windows; passkey-NAME and booksum-NAME fine-tune text-NAME in stages. The corpora novels
 # and stacks are not among those of `make datasets`: datasets/README.md says where they come from.
-MODELS = local transformer-xl memorizing-xl infini-linear infini-delta infini-gated infini-next
-config = $(subst $(empty) ,$(comma),$(strip $(wildcard $(addprefix models/configs/,shape.conf $(2).conf $(1).conf $(1)-$(2).conf))))
-TUNED = $(addprefix passkey-,infini-linear infini-delta infini-next) booksum-infini-next
-weights: $(patsubst %,models/weights/%.safetensors,$(addprefix text-,$(MODELS)) $(TUNED))
-models/weights/text-%.safetensors: | deps
-	@$(MAKE) $(JOBS) $(BINARY)
-	@$(BINARY) train config=$(call config,text,$*) out=$@ log=results/training/text-$*.csv
-define fine_tune
-$(B)/$(1)-%-short.safetensors: models/weights/text-%.safetensors
-	@$(BINARY) train config=$$(call config,$(1)-short,$$*) init=$$< out=$$@ log=results/training/$(1)-$$*-short.csv
-models/weights/$(1)-%.safetensors: $(B)/$(1)-%-short.safetensors
-	@$(BINARY) train config=$$(call config,$(1)-long,$$*) init=$$< out=$$@ log=results/training/$(1)-$$*.csv
-.PRECIOUS: $(B)/$(1)-%-short.safetensors
-endef
-$(foreach t,passkey booksum,$(eval $(call fine_tune,$(t))))
+MODELS = $(addprefix text-,local transformer-xl memorizing-xl infini-linear infini-delta infini-gated infini-next) \
+    $(addprefix text-,transformer-xl-seed2 infini-delta-seed2 infini-linear-long infini-delta-long local-continued \
+        local-to-infini-linear 300k-local 300k-transformer-xl 300k-infini-linear 300k-infini-delta 4m-local) \
+    $(addprefix passkey-,transformer-xl infini-linear infini-delta infini-next) \
+    $(addprefix booksum-,transformer-xl infini-linear infini-delta infini-next)
+W = models/weights
+# Times of files say nothing in a fresh clone: what is there is up to date.
+weights: $(filter-out $(wildcard $(W)/*.safetensors),$(MODELS:%=$(W)/%.safetensors))
+
+# $(call config,LINES,NAME): shape.conf, NAME.conf, then LINE.conf and LINE-NAME.conf for every line; those that there are.
+config = $(subst $(empty) ,$(comma),$(strip $(wildcard $(patsubst %,models/configs/%.conf,shape $(2) $(foreach l,$(1),$(l) $(l)-$(2))))))
+# $(call trained,LINES,NAME,LOG,more words)
+trained = @$(BINARY) train config=$(call config,$(1),$(2)) out=$@ log=results/training/$(3).csv $(4)
+
+$(W)/%.safetensors: | deps
+	@echo 'no recipe makes $@; MODELS in the Makefile lists the weights that there are' >&2; exit 2
+$(W)/text-%.safetensors: | deps $(BINARY)
+	$(call trained,text,$*,text-$*)
+$(W)/text-300k-%.safetensors: | deps $(BINARY)
+	$(call trained,text text-300k,$*,text-300k-$*)
+$(W)/text-4m-%.safetensors: | deps $(BINARY)
+	$(call trained,text text-4m,$*,text-4m-$*)
+$(W)/text-%-seed2.safetensors: | deps $(BINARY)
+	$(call trained,text,$*,text-$*-seed2,seed=2)
+$(W)/text-%-long.safetensors: | deps $(BINARY)
+	$(call trained,text text-long,$*,text-$*-long)
+$(W)/text-%-continued.safetensors: $(W)/text-%.safetensors
+	$(call trained,text text-continued,$*,text-$*-continued,init=$<)
+$(W)/text-local-to-%.safetensors: $(W)/text-local.safetensors
+	$(call trained,text text-continued,$*,text-local-to-$*,init=$<)
+
+$(B)/passkey-%-short.safetensors: $(W)/text-%.safetensors
+	$(call trained,passkey-short,$*,passkey-$*-short,init=$<)
+$(W)/passkey-%.safetensors: $(B)/passkey-%-short.safetensors
+	$(call trained,passkey-long,$*,passkey-$*,init=$<)
+$(B)/passkey-infini-next-long.safetensors: $(B)/passkey-infini-next-short.safetensors
+	$(call trained,passkey-long,infini-next,passkey-infini-next-long,init=$<)
+$(W)/passkey-infini-next.safetensors: $(B)/passkey-infini-next-long.safetensors
+	$(call trained,passkey-long passkey-last,infini-next,passkey-infini-next,init=$<)
+$(B)/booksum-%-short.safetensors: $(W)/text-%.safetensors
+	$(call trained,booksum-short,$*,booksum-$*-short,init=$<)
+$(W)/booksum-%.safetensors: $(B)/booksum-%-short.safetensors
+	$(call trained,booksum-long,$*,booksum-$*,init=$<)
+.PRECIOUS: $(B)/passkey-%.safetensors $(B)/booksum-%.safetensors
 
 PEER_PYTHON = /usr/bin/python3
 peer:

@@ -136,7 +136,7 @@ static void sample_quantity(const judgement *j, int which, const report_row *row
         *num = (double)s->held;
     } else if (which == SECONDS_PER_TOKEN) {
         *num = s->seconds;
-        *den = (double)s->tokens;
+        *den = s->read;
     } else {
         const task_metric *m = &j->rep->task->metric[which];
         *num = s->value[m->value] / (m->kind == METRIC_BITS ? log(2) : 1);

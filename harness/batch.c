@@ -32,7 +32,7 @@ typedef struct slot {
     uint64_t next; /* position of the next target to be scored */
     int finished;  /* all scores are there, and the sample is closed unless it is still to be continued */
     void *prompt;  /* snapshot after the prompt, of samples that are continued */
-    double seconds;
+    double seconds, read;
 } slot;
 
 typedef struct batch {
@@ -172,6 +172,7 @@ static int read_shared(batch *b, task_sample *sample, const batch_item *item, ui
         const size_t take = left < CHUNK ? (size_t)left : CHUNK;
         PAL_TRY(read_tokens(b->setup, sample, item, b->tokens, take, err));
         stream_feed(base, b->tokens, CHUNK, take, UINT64_MAX, NULL, NULL);
+        for (size_t i = 0; i < b->count; i++) b->slot[i].read += (double)take / (double)b->count;
         if (b->setup->progress) b->setup->progress(b->setup->arg, take);
     }
     return PAL_OK;
@@ -216,6 +217,7 @@ static int resume_lane(batch *b, size_t lane, pal_error *err)
         memcpy(s->argmax, p.argmax, p.scored * sizeof *s->argmax);
         s->next = s->item->first + p.scored;
         s->seconds = p.seconds;
+        s->read = p.read;
     }
     partial_free(&p);
     return code;
@@ -231,7 +233,7 @@ static int start_resumed(batch *b, pal_error *err)
     if (code != PAL_DATA) return pal_fail(err, code, "%s", cause.text);
     for (size_t i = 0; i < b->lanes; i++) {
         b->lane[i]->next = b->lane[i]->item->first;
-        b->lane[i]->seconds = 0;
+        b->lane[i]->seconds = b->lane[i]->read = 0;
     }
     stream_reset(b->stream);
     char note[sizeof cause.text + 32];
@@ -240,22 +242,13 @@ static int start_resumed(batch *b, pal_error *err)
     return PAL_OK;
 }
 
-/* What the control forgets in all samples alike. */
-static uint64_t forgotten(const batch *b)
-{
-    const uint64_t first = batch_forgotten(b->slot[0].item, b->setup->d);
-    for (size_t i = 0; i < b->count; i++)
-        if (!b->setup->zeroed || batch_forgotten(b->slot[i].item, b->setup->d) != first) return 0;
-    return first;
-}
-
 static int start(batch *b, uint64_t position, pal_error *err)
 {
     PAL_TRY(start_stream(b, b->count, err));
     if (b->slot[0].item->resume)
         PAL_TRY(start_resumed(b, err));
-    else if (forgotten(b) > 0)
-        stream_skip(b->stream, forgotten(b));
+    else if (b->slot[0].item->passed > 0)
+        stream_skip(b->stream, position, !b->setup->zeroed);
     else if (position > 0)
         PAL_TRY(start_shared(b, position, err));
     for (size_t i = 0; i < b->count; i++)
@@ -294,6 +287,7 @@ static int save_partials(batch *b, pal_error *err)
         code = partial_save(path, s->item->key, s->item->index,
                             &(partial){.position = position,
                                        .seconds = s->seconds,
+                                       .read = s->read,
                                        .state = state,
                                        .state_bytes = b->snapshot,
                                        .nll = s->nll,
@@ -312,7 +306,7 @@ static int save_partials(batch *b, pal_error *err)
 static int deliver(batch *b, slot *s, const continuation *c, pal_error *err)
 {
     const batch_item *item = s->item;
-    batch_result result = {.seconds = s->seconds, .held = b->snapshot};
+    batch_result result = {.seconds = s->seconds, .read = s->read, .held = b->snapshot};
     const task_output output = {.first = item->first,
                                 .count = (size_t)(item->tokens - item->first),
                                 .nll = s->nll,
@@ -480,9 +474,12 @@ static int run(batch *b, uint64_t position, pal_error *err)
         for (size_t lane = 0; lane < b->lanes; lane++) PAL_TRY(read_lane(b, lane, count, err));
         uint64_t first = UINT64_MAX, read = 0;
         for (size_t i = 0; i < b->lanes; i++) {
-            const slot *s = b->lane[i];
+            slot *s = b->lane[i];
             if (s->finished) continue;
-            if (s->item->tokens > at) read += s->item->tokens - at < count ? s->item->tokens - at : count;
+            const uint64_t left = s->item->tokens > at ? s->item->tokens - at : 0,
+                           mine = left < count ? left : count;
+            s->read += (double)mine;
+            read += mine;
             if (s->next < first) first = s->next;
         }
         stream_feed(b->stream, b->tokens, CHUNK, count, first, keep_score, b);

@@ -21,31 +21,33 @@ typedef struct batch_item {
     uint64_t forget;            /* task_module.forget_at */
     task_decoding decoding;
     uint64_t resume; /* tokens already read in the sample's checkpoint; 0: there is none */
+    uint64_t passed; /* set by batch_cut: tokens at the start, whole segments, that no result hangs on */
 } batch_item;
 
 /* Fill the members after `key` from the task; resume is 0. PAL_INTERNAL: lengths that contradict each other. */
 int batch_measure(const task_module *task, const task_run *run, batch_item *item, pal_error *err);
 
-/* Tokens of a sample that the control reads for nothing, because it forgets them before anything is made of them:
- * whole segments. 0 unless it forgets once. */
-uint64_t batch_forgotten(const batch_item *item, const decoder *d);
-
 /* Samples that run side by side. */
 typedef struct batch_group {
     size_t first, count; /* among the items */
-    uint64_t start;      /* tokens that need not be read by each: read once for all, or resumed */
+    uint64_t start;      /* tokens that need not be read by each: passed over, read once for all, or resumed */
     uint64_t once;       /* of these, what the shared stream still has to read when the groups run in order */
 } batch_group;
 
 /* Sort item[count] so that neighbours have most in common (checkpoints of one position, a shared prefix, length)
- * and cut them into group[count] of at most `lanes`; returns how many. share 0: every sample reads all of its
- * tokens. Also lowers item.shared to what can be used. */
-size_t batch_cut(batch_item *item, size_t count, size_t lanes, int share, int zeroed, batch_group *group);
+ * and cut them into group[count] of at most `lanes`; returns how many. Tokens that the control zeroed forgets
+ * before anything is made of them are passed over, and, unless share is 0, those that lie beyond the model's reach
+ * from the first one that counts. share 0: every sample reads all of its tokens. Also lowers item.shared to what
+ * can be used. */
+size_t batch_cut(const decoder *d, batch_item *item, size_t count, size_t lanes, int share, int zeroed,
+                 batch_group *group);
 
 typedef struct batch_result {
     double value[TASK_VALUES];
     char record[BATCH_RECORD];
     double seconds; /* of wall time, shared evenly with the samples beside it at each moment */
+    double read;    /* tokens that the model read for it in this time, likewise: not all of its own where it shares
+                       a start or passes one over */
     size_t held;    /* bytes of one lane that must be kept to go on: state and buffered tokens */
 } batch_result;
 

@@ -29,19 +29,32 @@ int batch_measure(const task_module *task, const task_run *run, batch_item *item
     return PAL_OK;
 }
 
-uint64_t batch_forgotten(const batch_item *item, const decoder *d)
+static uint64_t smaller(uint64_t a, uint64_t b)
 {
-    const uint64_t segment = (uint64_t)decoder_config(d)->segment, border = item->forget / segment * segment;
-    return !item->resume && border < item->first && border < item->prompt ? border : 0;
+    return a < b ? a : b;
+}
+
+static void pass_over(batch_item *item, const decoder *d, int share, int zeroed)
+{
+    const uint64_t segment = (uint64_t)decoder_config(d)->segment, reach = decoder_reach(d);
+    const uint64_t counts =
+        (smaller(item->first, item->prompt) - 1) / segment * segment; /* first segment that does */
+    item->passed = 0;
+    if (item->resume) return;
+    const uint64_t border = item->forget / segment * segment;
+    if (zeroed)
+        item->passed = border <= counts ? border : 0;
+    else if (share && counts > reach)
+        item->passed = counts - reach;
 }
 
 /* A prefix can be read by another stream as long as nothing happens in it: no score, no continuation, no
  * forgetting. */
 static void limit_shared(batch_item *item, int share, int zeroed)
 {
-    uint64_t most = item->first < item->prompt ? item->first : item->prompt;
-    if (zeroed && item->forget < most) most = item->forget;
-    if (!share || item->resume) most = 0;
+    uint64_t most = smaller(item->first, item->prompt);
+    if (zeroed) most = smaller(item->forget, most);
+    if (!share || item->resume || item->passed) most = 0;
     if (item->shared > most) item->shared = most;
     if (item->shared == 0) item->shared_id = 0;
 }
@@ -55,6 +68,7 @@ static int by_kinship(const void *a, const void *b)
 {
     const batch_item *x = a, *y = b;
     int order = compare(y->resume, x->resume);
+    if (!order) order = compare(x->passed, y->passed);
     if (!order) order = compare(x->shared_id, y->shared_id);
     if (!order) order = compare(x->shared, y->shared);
     if (!order) order = compare(x->tokens, y->tokens);
@@ -77,13 +91,17 @@ static void drop_lonely(batch_item *item, size_t count)
 /* Whether `next` is better off in another group than the one that `first` opened. */
 static int apart(const batch_item *first, const batch_item *next)
 {
-    return next->resume != first->resume || next->shared_id != first->shared_id ||
+    return next->resume != first->resume || next->passed != first->passed || next->shared_id != first->shared_id ||
            next->shared - first->shared > (next->tokens - first->shared) / SHARE_PART;
 }
 
-size_t batch_cut(batch_item *item, size_t count, size_t lanes, int share, int zeroed, batch_group *group)
+size_t batch_cut(const decoder *d, batch_item *item, size_t count, size_t lanes, int share, int zeroed,
+                 batch_group *group)
 {
-    for (size_t i = 0; i < count; i++) limit_shared(&item[i], share, zeroed);
+    for (size_t i = 0; i < count; i++) {
+        pass_over(&item[i], d, share, zeroed);
+        limit_shared(&item[i], share, zeroed);
+    }
     if (count) qsort(item, count, sizeof *item, by_kinship);
     drop_lonely(item, count);
     size_t groups = 0;
@@ -98,7 +116,7 @@ size_t batch_cut(batch_item *item, size_t count, size_t lanes, int share, int ze
         if (i > 0 && item[i - 1].shared_id != item[i].shared_id) read = 0;
         group[groups++] = (batch_group){.first = i,
                                         .count = 1,
-                                        .start = item[i].resume ? item[i].resume : shared,
+                                        .start = item[i].resume ? item[i].resume : item[i].passed + shared,
                                         .once = shared > read ? shared - read : 0};
         if (shared > read) read = shared;
     }

@@ -192,6 +192,7 @@ static int run_cell(eval_request *r, const compressor *c, size_t index, results 
         PAL_TRY(measure(r, c, &item[i], &result, err));
         result_sample sample = {.seconds = result.seconds,
                                 .tokens = (int64_t)item[i].tokens,
+                                .read = (double)item[i].tokens,
                                 .threads = 1,
                                 .batch = 1,
                                 .held = c->state};

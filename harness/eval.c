@@ -143,12 +143,12 @@ static void print_cell(void *arg, const result_cell *cell, int64_t n)
         const summary s = report_summary(task, cell, m, n);
         fprintf(u->out, "  %-20s", report_format(&task->metric[m], &s, text));
     }
-    double seconds = 0, tokens = 0;
+    double seconds = 0, read = 0;
     for (int64_t i = 0; i < n; i++) {
         seconds += cell->sample[i].seconds;
-        tokens += (double)cell->sample[i].tokens;
+        read += cell->sample[i].read;
     }
-    fprintf(u->out, "  %.0f\n", tokens / seconds);
+    fprintf(u->out, "  %.0f\n", read / seconds);
     fflush(u->out);
 }
 
@@ -194,6 +194,7 @@ static int on_done(void *arg, const batch_item *item, const batch_result *result
     plan_part *p = u->current;
     result_sample sample = {.seconds = result->seconds,
                             .tokens = (int64_t)item->tokens,
+                            .read = result->read,
                             .threads = u->request->threads,
                             .batch = (int64_t)p->lanes,
                             .held = result->held,

@@ -10,7 +10,7 @@
 
 /* Sums and maxima over the samples of one or more rows. */
 typedef struct cost {
-    double samples, tokens, seconds;
+    double samples, tokens, read, seconds;
     int64_t threads, batch;
     uint64_t peak_rss;
 } cost;
@@ -21,6 +21,7 @@ static void add_cost(cost *c, const report_row *row)
         const result_sample *s = &row->cell->sample[k];
         c->samples++;
         c->tokens += (double)s->tokens;
+        c->read += s->read;
         c->seconds += s->seconds;
         if (s->threads > c->threads) c->threads = s->threads;
         if (s->batch > c->batch) c->batch = s->batch;
@@ -151,7 +152,7 @@ static void put_row(FILE *out, const report *rep, const report_row *row)
         if (!rep->task->metric[m].detail)
             html_value(out, report_format(&rep->task->metric[m], &row->metric[m], text));
     if (sum.seconds > 0)
-        html_count(out, sum.tokens / sum.seconds);
+        html_count(out, sum.read / sum.seconds);
     else
         fputs("<td class=\"n\"></td>", out);
     put_command(out, rep->task, row->cell, &sum);

@@ -13,10 +13,10 @@ typedef struct head {
     char key[PARTIAL_KEY];
     int64_t index;
     uint64_t position, state_bytes, scored;
-    double seconds;
+    double seconds, read;
 } head;
 
-static const char magic[8] = "PALPART1";
+static const char magic[8] = "PALPART2";
 
 static size_t body_bytes(const head *h)
 {
@@ -37,7 +37,8 @@ int partial_save(const char *path, const char *key, int64_t index, const partial
               .position = p->position,
               .state_bytes = p->state_bytes,
               .scored = p->scored,
-              .seconds = p->seconds};
+              .seconds = p->seconds,
+              .read = p->read};
     memcpy(h.magic, magic, sizeof magic);
     snprintf(h.key, sizeof h.key, "%s", key);
     const size_t body = body_bytes(&h), nll = p->scored * sizeof *p->nll, argmax = p->scored * sizeof *p->argmax;
@@ -73,6 +74,7 @@ int partial_load(const char *path, const char *key, int64_t index, partial *out,
     char *nll = data + sizeof h, *argmax = nll + h.scored * sizeof *out->nll;
     *out = (partial){.position = h.position,
                      .seconds = h.seconds,
+                     .read = h.read,
                      .state = argmax + h.scored * sizeof *out->argmax,
                      .state_bytes = h.state_bytes,
                      .nll = (const double *)nll, /* the head is a multiple of 8 bytes */

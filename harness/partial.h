@@ -12,6 +12,7 @@ enum { PARTIAL_KEY = 40, PARTIAL_PATH = 640 };
 typedef struct partial {
     uint64_t position; /* tokens read */
     double seconds;    /* spent so far */
+    double read;       /* tokens that the model read in them: batch_result.read */
     const void *state; /* a snapshot of the stream */
     size_t state_bytes;
     const double *nll; /* [scored] */

@@ -30,24 +30,14 @@ static double sample_flops(const decoder *d, const batch_item *item, uint64_t st
            (double)(item->tokens - first) * decoder_flops(d, context, 1);
 }
 
-/* The tokens of a group's samples that are not read at all: forgotten in all of them alike. */
-static uint64_t forgotten(const plan_part *p, const batch_group *group)
-{
-    const uint64_t first = batch_forgotten(&p->item[group->first], p->model->decoder);
-    for (size_t i = group->first; i < group->first + group->count; i++)
-        if (!p->zeroed || batch_forgotten(&p->item[i], p->model->decoder) != first) return 0;
-    return first;
-}
-
 static void add_up(plan_part *p)
 {
     const decoder *d = p->model->decoder;
     for (size_t g = 0; g < p->group_count; g++) {
         const batch_group *group = &p->group[g];
-        const uint64_t skipped = forgotten(p, group), start = skipped ? skipped : group->start,
-                       once = skipped ? 0 : group->once;
-        p->work += (double)once;
-        p->flops += (double)once * decoder_flops(d, (double)start / 2, 0);
+        const uint64_t start = group->start;
+        p->work += (double)group->once;
+        p->flops += (double)group->once * decoder_flops(d, (double)start / 2, 0);
         for (size_t i = group->first; i < group->first + group->count; i++) {
             p->all_tokens += (double)p->item[i].tokens;
             p->work += (double)(p->item[i].tokens - start);
@@ -102,7 +92,8 @@ static int fill_part(plan_part *p, eval_request *r, size_t first, size_t *place,
     const size_t most = p->count < (size_t)r->options.batch ? p->count : (size_t)r->options.batch;
     p->lanes = lanes_that_fit(p->model->decoder, r, most, p->scored);
     if (p->lanes == 0) return no_room(p, r, err);
-    p->group_count = batch_cut(p->item, p->count, p->lanes, r->options.share != 0, p->zeroed, p->group);
+    p->group_count =
+        batch_cut(p->model->decoder, p->item, p->count, p->lanes, r->options.share != 0, p->zeroed, p->group);
     add_up(p);
     return PAL_OK;
 }

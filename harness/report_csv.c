@@ -94,7 +94,7 @@ int report_cells_csv(const report *rep, const char *path, pal_error *err)
 typedef struct cost {
     const report_row *row;
     int64_t threads, batch, samples;
-    double seconds, tokens;
+    double seconds, tokens, read;
     uint64_t held, peak_rss;
 } cost;
 
@@ -147,6 +147,7 @@ static size_t add_up(const report *rep, cost **costs)
             c->samples++;
             c->seconds += s->seconds;
             c->tokens += (double)s->tokens;
+            c->read += s->read;
             if (s->held > c->held) c->held = s->held;
             if (s->peak_rss > c->peak_rss) c->peak_rss = s->peak_rss;
         }
@@ -167,7 +168,7 @@ int report_cost_csv(const report *rep, const char *path, pal_error *err)
         return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
     }
     fputs("task,model,weights_sha256,parameters,length,threads,batch,samples,seconds,tokens_per_s,state_bytes,"
-          "peak_rss_bytes,tokens,held_bytes,cell\n",
+          "peak_rss_bytes,tokens,tokens_read,held_bytes,cell\n",
           out);
     for (size_t i = 0; i < count; i++) {
         const cost *c = &costs[i];
@@ -176,9 +177,10 @@ int report_cost_csv(const report *rep, const char *path, pal_error *err)
         report_put_text(out, c->row->label);
         fprintf(out, ",%s,%llu,", cell->weights, (unsigned long long)cell->parameters);
         if (cell->length) fprintf(out, "%lld", (long long)cell->length);
-        fprintf(out, ",%lld,%lld,%lld,%.3f,%.0f,%llu,%llu,%.0f,%llu,", (long long)c->threads, (long long)c->batch,
-                (long long)c->samples, c->seconds, c->tokens / c->seconds, (unsigned long long)cell->state_bytes,
-                (unsigned long long)c->peak_rss, c->tokens, (unsigned long long)c->held);
+        fprintf(out, ",%lld,%lld,%lld,%.3f,%.0f,%llu,%llu,%.0f,%.0f,%llu,", (long long)c->threads,
+                (long long)c->batch, (long long)c->samples, c->seconds, c->read / c->seconds,
+                (unsigned long long)cell->state_bytes, (unsigned long long)c->peak_rss, c->tokens, c->read,
+                (unsigned long long)c->held);
         report_put_text(out, cell->length ? "" : cell->name);
         fputc('\n', out);
     }

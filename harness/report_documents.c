@@ -80,12 +80,12 @@ static void put_comparison(FILE *out, const report_comparison *c)
 
 static void put_cost(FILE *out, const report *rep, const report_row *row)
 {
-    double seconds = 0, tokens = 0;
+    double seconds = 0, read = 0;
     uint64_t held = 0;
     for (int64_t i = 0; i < row->n; i++) {
         const result_sample *s = &row->cell->sample[i];
         seconds += s->seconds;
-        tokens += (double)s->tokens;
+        read += s->read;
         if (s->held > held) held = s->held;
     }
     const uint64_t largest = largest_state(rep, row), state = row->cell->state_bytes;
@@ -97,7 +97,7 @@ static void put_cost(FILE *out, const report *rep, const report_row *row)
         fprintf(out, " | 1/%.*f |", largest < 10 * state, (double)largest / (double)state);
     else
         fputs(" | |", out);
-    fprintf(out, " %.0f |\n", tokens / seconds);
+    fprintf(out, " %.0f |\n", read / seconds);
 }
 
 static void put_row(FILE *out, const report *rep, const report_row *row, const report_comparison *c)

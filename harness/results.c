@@ -140,10 +140,12 @@ static int take_sample(results *r, const json_t *object, int *understood, pal_er
     result_sample sample = {.done = 1,
                             .seconds = get_number(cost, "seconds"),
                             .tokens = get_whole(cost, "tokens"),
+                            .read = get_number(cost, "read"),
                             .threads = get_whole(cost, "threads"),
                             .batch = get_whole(cost, "batch"),
                             .held = (uint64_t)get_whole(cost, "held"),
                             .peak_rss = (uint64_t)get_whole(cost, "peak_rss")};
+    if (!isfinite(sample.read)) sample.read = (double)sample.tokens; /* a record of before it was counted */
     for (size_t v = 0; v < r->task->value_count; v++) sample.value[v] = get_number(values, r->task->value[v]);
     void *samples = cell->sample;
     PAL_TRY(grow(&samples, &cell->capacity, (size_t)index + 1, sizeof sample, err));
@@ -223,11 +225,11 @@ int results_add(results *r, journal *j, const char *key, int64_t index, const re
     for (size_t v = 0; v < r->task->value_count; v++)
         json_object_set_new(values, r->task->value[v], number_or_null(sample->value[v]));
     json_t *object = json_pack(
-        "{ss ss si si ss ss ss ss sI so so s{sf sI sI sI sI sI}}", "kind", "sample", "task", r->task->name,
+        "{ss ss si si ss ss ss ss sI so so s{sf sI sf sI sI sI sI}}", "kind", "sample", "task", r->task->name,
         "task_version", r->task->version, "scorer_version", r->task->scorer_version, "cell_key", cell->key,
         "model", cell->model, "weights", cell->weights, "cell", cell->name, "index", (json_int_t)index, "values",
-        values, "record", seen, "cost", "seconds", sample->seconds, "tokens", (json_int_t)sample->tokens, "held",
-        (json_int_t)sample->held, "threads", (json_int_t)sample->threads, "batch", (json_int_t)sample->batch,
-        "peak_rss", (json_int_t)sample->peak_rss);
+        values, "record", seen, "cost", "seconds", sample->seconds, "tokens", (json_int_t)sample->tokens, "read",
+        sample->read, "held", (json_int_t)sample->held, "threads", (json_int_t)sample->threads, "batch",
+        (json_int_t)sample->batch, "peak_rss", (json_int_t)sample->peak_rss);
     return write_object(r, j, object, err);
 }

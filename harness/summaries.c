@@ -199,8 +199,11 @@ static int run_book(const rows *w, const result_cell *row, size_t count, const k
         }
         if (code == PAL_OK) code = score_row(w, kinds[i], item, s, &book, &result, err);
         if (code != PAL_OK) break;
-        result_sample sample = {
-            .seconds = os()->now() - began, .tokens = (int64_t)item->tokens, .threads = 1, .batch = 1};
+        result_sample sample = {.seconds = os()->now() - began,
+                                .tokens = (int64_t)item->tokens,
+                                .read = (double)item->tokens,
+                                .threads = 1,
+                                .batch = 1};
         memcpy(sample.value, result.value, sizeof sample.value);
         code = results_add(w->held, w->journal, row[i].key, item->index, &sample, result.record, err);
     }

@@ -211,7 +211,7 @@ static int run_sample(const verifier *v, const eval_request *r, const task_cell 
     batch_item item = {.cell = cell, .index = index};
     batch_group group;
     PAL_TRY(batch_measure(r->task, r->run, &item, err));
-    batch_cut(&item, 1, 1, 0, zeroed, &group);
+    batch_cut(r->model[0].decoder, &item, 1, 1, 0, zeroed, &group);
     const batch_setup setup = {.d = r->model[0].decoder,
                                .threads = v->pool,
                                .task = r->task,

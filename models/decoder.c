@@ -246,6 +246,24 @@ void decoder_state_reset(const decoder *d, void *state)
         d->cfg.attention->state_reset(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), written);
 }
 
+uint64_t decoder_reach(const decoder *d)
+{
+    const uint64_t segment = (uint64_t)d->cfg.segment;
+    uint64_t segments = 0;
+    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
+        const int64_t reach = d->cfg.attention->reach(&d->cfg, l);
+        if (reach < 0) return UINT64_MAX;
+        segments += ((uint64_t)reach + segment - 1) / segment;
+    }
+    return segments * segment;
+}
+
+void decoder_state_skip(const decoder *d, void *state, uint64_t seen)
+{
+    decoder_state_reset(d, state);
+    ((state_header *)state)->seen = seen;
+}
+
 void decoder_state_repeat(const decoder *d, void *state, double times)
 {
     const attn_module *attention = d->cfg.attention;

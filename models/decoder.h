@@ -51,6 +51,12 @@ size_t decoder_state_bytes(const decoder *d);  /* whole block, header included *
 size_t decoder_memory_bytes(const decoder *d); /* the layers' state alone: the paper's column */
 /* Empty a block; fresh memory must be zero-filled. */
 void decoder_state_reset(const decoder *d, void *state);
+/* Tokens, whole segments, after which nothing that was read before them changes a bit of what the model makes of a
+ * segment; UINT64_MAX: all that was ever read may. */
+uint64_t decoder_reach(const decoder *d);
+/* An empty state that counts `seen` tokens as read. After decoder_reach tokens it is that of a stream which did
+ * read them. */
+void decoder_state_skip(const decoder *d, void *state, uint64_t seen);
 /* attn_module.state_repeat of every layer. */
 void decoder_state_repeat(const decoder *d, void *state, double times);
 /* PAL_DATA when `state` is not a block of this model. */

@@ -223,8 +223,9 @@ void stream_zero_memory(stream *s)
     for (size_t lane = 0; lane < s->lanes; lane++) stream_zero_lane(s, lane);
 }
 
-void stream_skip(stream *s, uint64_t tokens)
+void stream_skip(stream *s, uint64_t tokens, int seen)
 {
     stream_reset(s);
     s->position = tokens;
+    for (size_t lane = 0; seen && lane < s->lanes; lane++) decoder_state_skip(s->d, s->state[lane], tokens);
 }

@@ -41,7 +41,8 @@ int stream_restore(stream *s, size_t lane, const void *in, pal_error *err);
 /* Control: forget all memory, as if the stream began at the next segment border (buffered tokens stay). */
 void stream_zero_memory(stream *s);
 void stream_zero_lane(stream *s, size_t lane);
-/* All lanes as if so many tokens (whole segments) had been read and forgotten. */
-void stream_skip(stream *s, uint64_t tokens);
+/* All lanes as if `tokens` tokens (whole segments) had been read, and forgotten unless `seen`. Seen, they leave
+ * what they would have left as soon as decoder_reach more tokens are read. */
+void stream_skip(stream *s, uint64_t tokens, int seen);
 
 #endif

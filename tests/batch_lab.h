@@ -174,13 +174,13 @@ static inline task_run ragged_run(void)
     return run;
 }
 
-static inline decoder *make_model(const char *attention)
+static inline decoder *make_model_with(const char *attention, const char *more)
 {
-    char text[256];
+    char text[400];
     snprintf(text, sizeof text,
              "attention = %s\nvocab = %d\nd_model = 32\nn_layers = 2\nn_heads = 2\nd_head = 16\nd_ff = 48\n"
-             "segment = %d\ninit_std = 0.3\nknn_entries = 4K\n",
-             attention, VOCAB, SEGMENT);
+             "segment = %d\ninit_std = 0.3\n%s",
+             attention, VOCAB, SEGMENT, more);
     kv_pairs pairs = {0};
     model_config cfg;
     decoder *d = NULL;
@@ -190,6 +190,11 @@ static inline decoder *make_model(const char *attention)
     kv_pairs_free(&pairs);
     decoder_init(d, 5);
     return d;
+}
+
+static inline decoder *make_model(const char *attention)
+{
+    return make_model_with(attention, "knn_entries = 4K\n");
 }
 
 /* ---- Running it ---- */
@@ -256,7 +261,8 @@ static inline int run_toy(const decoder *d, const task_run *run, how h, int64_t 
     memset(seen_of + first, 0, (size_t)count * sizeof *seen_of);
     if (code == PAL_OK) code = batch_open(&runner, &setup, &err);
     const size_t groups =
-        code == PAL_OK ? batch_cut(item, (size_t)count, h.lanes ? h.lanes : SAMPLES, h.share, h.zeroed, group) : 0;
+        code == PAL_OK ? batch_cut(d, item, (size_t)count, h.lanes ? h.lanes : SAMPLES, h.share, h.zeroed, group)
+                       : 0;
     for (size_t g = 0; code == PAL_OK && g < groups; g++) code = batch_run(runner, item, &group[g], &err);
     batch_close(runner);
     pool_destroy(setup.threads);

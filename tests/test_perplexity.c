@@ -330,7 +330,7 @@ static void evaluate(const decoder *d, const tokenizer *t, size_t lanes, int thr
         assert_int_equal(batch_measure(task, run, &item[i], &err), PAL_OK);
     }
     assert_int_equal(batch_open(&runner, &with, &err), PAL_OK);
-    const size_t groups = batch_cut(item, DOCUMENTS, lanes, 1, 0, group);
+    const size_t groups = batch_cut(d, item, DOCUMENTS, lanes, 1, 0, group);
     for (size_t g = 0; g < groups; g++)
         if (batch_run(runner, item, &group[g], &err) != PAL_OK) fail_msg("%s", err.text);
     batch_close(runner);

@@ -70,6 +70,9 @@ typedef struct attn_module {
     size_t (*scratch_reals)(const model_config *cfg, size_t layer);
     /* Shared working memory of a call, such as gradients of q, k and v. */
     size_t (*work_reals)(const model_config *cfg, size_t layer, size_t lanes);
+    /* The newest tokens that a layer's state hangs on: whatever was read before them, it is the same to the bit.
+     * -1: all that were ever read. */
+    int64_t (*reach)(const model_config *cfg, size_t layer);
     /* The longest stream the state can hold, tokens; 0: any. */
     int64_t (*max_tokens)(const model_config *cfg);
     size_t (*table_reals)(const model_config *cfg);

@@ -39,6 +39,12 @@ int64_t attn_any_length(const model_config *cfg)
     return 0;
 }
 
+int64_t attn_endless_reach(const model_config *cfg, size_t layer)
+{
+    (void)cfg, (void)layer;
+    return -1;
+}
+
 size_t attn_carve(real *base, const size_t *part, size_t count, real **at)
 {
     const size_t step = ARENA_ALIGN / sizeof(real);

@@ -111,6 +111,7 @@ const attn_module attn_full = {
     .saved_reals = saved_reals,
     .scratch_reals = scratch_reals,
     .work_reals = work_reals,
+    .reach = attn_endless_reach,
     .max_tokens = max_tokens,
     .table_reals = table_reals,
     .table_fill = table_fill,

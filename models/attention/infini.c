@@ -591,9 +591,10 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
     {                                                                                                             \
         .name = id, .summary = about, .options = options, .option_count = count, .params = params,                \
         .state_reals = state_reals, .state_grad_reals = memory_reals, .saved_reals = saved_reals,                 \
-        .scratch_reals = scratch_reals, .work_reals = work_reals, .max_tokens = attn_any_length,                  \
-        .table_reals = table_reals, .table_fill = table_fill, .state_reset = state_reset,                         \
-        .state_repeat = state_repeat, .forward = forward, .backward = backward, .flops = flops                    \
+        .scratch_reals = scratch_reals, .work_reals = work_reals, .reach = attn_endless_reach,                    \
+        .max_tokens = attn_any_length, .table_reals = table_reals, .table_fill = table_fill,                      \
+        .state_reset = state_reset, .state_repeat = state_repeat, .forward = forward, .backward = backward,       \
+        .flops = flops                                                                                            \
     }
 
 const attn_module attn_infini_linear =

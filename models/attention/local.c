@@ -67,6 +67,12 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
     kvcache_layer_backward(c, 0, x, dy, dx);
 }
 
+static int64_t reach(const model_config *cfg, size_t layer)
+{
+    (void)cfg, (void)layer;
+    return 0;
+}
+
 static double flops(const model_config *cfg, size_t layer, double context)
 {
     (void)layer;
@@ -85,6 +91,7 @@ const attn_module attn_local = {
     .saved_reals = saved_reals,
     .scratch_reals = scratch_reals,
     .work_reals = work_reals,
+    .reach = reach,
     .max_tokens = attn_any_length,
     .table_reals = table_reals,
     .table_fill = table_fill,

@@ -136,6 +136,12 @@ static size_t state_reals(const model_config *cfg, size_t layer)
     return kvcache_state_reals(cfg, xl_len(cfg)) + memory;
 }
 
+static int64_t reach(const model_config *cfg, size_t layer)
+{
+    const size_t memory = is_memory_layer(cfg, layer) ? entries(cfg) : 0;
+    return (int64_t)(memory > xl_len(cfg) ? memory : xl_len(cfg));
+}
+
 /* What the memory layer leaves for backward. */
 typedef struct saved_area {
     kvcache_saved local; /* qkv holds unit k and temperature times unit q; o is the local attention */
@@ -489,6 +495,7 @@ const attn_module attn_memorizing = {
     .saved_reals = saved_reals,
     .scratch_reals = scratch_reals,
     .work_reals = work_reals,
+    .reach = reach,
     .max_tokens = attn_any_length,
     .table_reals = table_reals,
     .table_fill = table_fill,

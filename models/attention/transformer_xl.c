@@ -83,6 +83,12 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
     return PARAM_COUNT;
 }
 
+static int64_t reach(const model_config *cfg, size_t layer)
+{
+    (void)layer;
+    return (int64_t)mem_len(cfg);
+}
+
 static size_t state_reals(const model_config *cfg, size_t layer)
 {
     (void)layer;
@@ -341,6 +347,7 @@ const attn_module attn_transformer_xl = {
     .saved_reals = saved_reals,
     .scratch_reals = scratch_reals,
     .work_reals = work_reals,
+    .reach = reach,
     .max_tokens = attn_any_length,
     .table_reals = table_reals,
     .table_fill = table_fill,
