@@ -67,6 +67,19 @@ static const struct {
      "Passkey: percent of digits found, by depth of the needle and length of the input, with "
      "the number of samples.",
      0},
+    {"passkey-writes",
+     "Passkey: percent of digits found against what stands between the needle and the question, "
+     "in tokens and in writes to the memory. Bars: 95 % intervals.",
+     1},
+    {"passkey-cost",
+     "Wall time of a token and peak memory of the process against the length of the input. "
+     "Tokens that nothing hangs on are passed over and not counted.",
+     1},
+    {"training-gates", "The gate of every head after training: 0 reads the segment alone, 1 the memory alone.", 1},
+    {"training-",
+     "Loss against tokens trained on, each point the mean of five rows of the log; of "
+     "passkey and booksum the answers' loss in the last stage.",
+     1},
     {"perplexity-position-",
      "Perplexity against the position in the document, in ranges that double. Bars: 95 % "
      "intervals over documents; thin and dotted: the same weights, memory zeroed.",

@@ -1,14 +1,16 @@
 # Accuracy against length, one panel for each depth: gnuplot -c plots/passkey_accuracy.gp [DIR]
 # Reads DIR/passkey-cells.csv, writes DIR/passkey-accuracy.png and .svg. Bars are 95 % intervals; models differ in
-# colour, line and mark.
+# colour, line and mark. Controls and variants are left out.
 dir = ARGC > 0 ? ARG1 : "results"
 csv = dir."/passkey-cells.csv"
 metric = "token_accuracy"
 
-# Columns: 4 model, 10 length, 11 depth, 12 metric, 14 value, 15 lo, 16 hi.
-rows(column) = sprintf("awk -F, 'NR > 1 && $12 == \"%s\" { print $%d }' '%s'", metric, column, csv)
+# Columns: 4 model, 10 length, 11 depth, 12 metric, 14 value, 15 lo, 16 hi, 20 memory, 25 and on the cell's name, in which
+# variants have a third word.
+own = "$20 == \"kept\" && $27 == \"\""
+rows(column) = sprintf("awk -F, '%s && $12 == \"%s\" { print $%d }' '%s'", own, metric, column, csv)
 models = system(rows(4)." | awk '!seen[$0]++'")
-depths = system(rows(11)." | sort -gu")
+depths = system(rows(11)." | sort -gu | grep -xE '0|50|100'")
 lengths = system(rows(10)." | sort -gu")
 short(tokens) = int(tokens) % 1048576 == 0 ? sprintf("%dM", int(tokens) / 1048576) : \
     int(tokens) % 1024 == 0 ? sprintf("%dK", int(tokens) / 1024) : sprintf("%d", int(tokens))
@@ -21,7 +23,11 @@ set linetype 3 lc rgb "#009e73" lw 2 dt 3 pt 9
 set linetype 4 lc rgb "#cc79a7" lw 2 dt 4 pt 11
 set linetype 5 lc rgb "#e69f00" lw 2 dt 5 pt 13
 set linetype 6 lc rgb "#000000" lw 2 dt 1 pt 6
-set linetype cycle 6
+# A second round: the same colours, thin, with open marks.
+array mark[6] = [6, 4, 8, 10, 12, 1]
+array ink[6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000"]
+do for [i = 1:6] { set linetype 6 + i lc rgb ink[i] lw 1 dt 1 pt mark[i] }
+set linetype cycle 12
 
 set logscale x 2
 set xrange [word(lengths, 1) * 0.7:word(lengths, words(lengths)) * 1.4]
@@ -37,19 +43,19 @@ set bars 0.6
 # Intervals of neighbouring models would hide each other: shift each by a little.
 shift(i) = 1.04 ** (i - (words(models) + 1) / 2.0)
 # Its own rows alone: a line would break at every row left out by an expression.
-only(m, d) = sprintf("< awk -F, '$4 == \"%s\" && $11 == \"%s\" && $12 == \"%s\"' '%s'", m, d, metric, csv)
+only(m, d) = sprintf("< awk -F, '%s && $4 == \"%s\" && $11 == \"%s\" && $12 == \"%s\"' '%s'", own, m, d, metric, csv)
 panels = words(depths)
 do for [kind in "png svg"] {
-    if (kind eq "png") { set terminal pngcairo size 320 * panels + 180, 400 font "sans,11" }
-    if (kind eq "svg") { set terminal svg size 320 * panels + 180, 400 font "sans,12" background rgb "white" }
+    if (kind eq "png") { set terminal pngcairo size 320 * panels + 260, 400 font "sans,11" }
+    if (kind eq "svg") { set terminal svg size 320 * panels + 260, 400 font "sans,12" background rgb "white" }
     set output dir."/passkey-accuracy.".kind
     set multiplot
     do for [p = 1:panels] {
         d = word(depths, p)
         # Panels of one width; the legend stands right of the last.
-        left = (80.0 + 320 * (p - 1)) / (320 * panels + 180)
+        left = (80.0 + 320 * (p - 1)) / (320 * panels + 260)
         set lmargin at screen left
-        set rmargin at screen left + 250.0 / (320 * panels + 180)
+        set rmargin at screen left + 250.0 / (320 * panels + 260)
         set title "needle at ".d." %"
         if (p == 1) { set ylabel "token accuracy, %" } else { unset ylabel }
         if (p == panels) { set key outside right center Left reverse samplen 3 noenhanced } else { set key off }
