@@ -66,7 +66,7 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # ---- Targets ----
 
-.PHONY: all html deps datasets eval train weights plan report compare tables audit verify regress regress-update test bench peer plots format check-format asan ubsan tsan valgrind double clean \
+.PHONY: all deps datasets eval train weights plan report compare tables audit verify regress regress-update test bench peer plots format check-format asan ubsan tsan valgrind double clean \
     help suites run-suites FORCE
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
@@ -81,12 +81,12 @@ help:
 	@echo 'make               build build/palimpsest'
 	@echo 'make datasets      make the default corpora of TASK=perplexity from packages'
 	@echo 'make compare A=DIR B=DIR | regress | verify RESULTS=DIR | audit   gates: exit code 1 when something got worse'
-	@echo 'make tables | html the paper-style tables, and one page of everything'
+	@echo 'make tables | report  the paper-style tables, and one page of everything'
 	@echo 'make deps          install what is missing and nothing else'
-	@echo 'make train CONFIG=...  train a model; make plan, make report, make bench: see `build/palimpsest help`'
+	@echo 'make train CONFIG=...  train a model; make plan, make bench: see `build/palimpsest help`'
 	@echo 'make weights       train all shipped weights by their recipes (hours); what is there is left alone'
 	@echo 'make peer          the model of `make bench` in PyTorch, to compare with'
-	@echo 'make plots         draw the plots again from results/*.csv'
+	@echo 'make plots         draw the plots again from results/*.csv (RESULTS=DIR: from DIR)'
 	@echo 'make asan | ubsan | tsan | valgrind   the fast suites under a checker'
 	@echo 'make double        the gradient suites in a double-precision build'
 	@echo 'make format | check-format | clean'
@@ -112,16 +112,17 @@ datasets: WITH = build $(if $(filter books,$(DATASETS)),datasets)
 datasets: deps
 	@sh datasets/fetch.sh $(DATASETS)
 
-train plan report bench compare tables audit verify regress: WITH = build
-train plan report bench compare tables audit verify regress: deps
+train plan bench compare tables audit verify regress: WITH = build
+train plan bench compare tables audit verify regress: deps
 	@$(MAKE) $(JOBS) $(BINARY)
 	@$(BINARY) $@ $(WORDS)
 
-# The page of all results, and results.json.
-html: WITH = build
-html: deps
+# All results on one page, and results.json; with TASK that task's tables and plots alone.
+report: WITH = build plots
+report: deps
 	@$(MAKE) $(JOBS) $(BINARY)
-	@$(BINARY) html $(WORDS)
+	@$(if $(TASK),,$(MAKE) plots)
+	@$(BINARY) $(if $(TASK),report,html) $(WORDS)
 
 regress-update:
 	@$(MAKE) regress UPDATE=1
@@ -215,7 +216,9 @@ valgrind:
 
 plots:
 	@command -v gnuplot >/dev/null || { echo 'gnuplot is missing; type: make deps'; exit 1; }
-	@set -e; for script in $(wildcard plots/*.gp); do gnuplot -c $$script results; done
+	@set -e; dir=$(or $(RESULTS),results); for script in $(wildcard plots/*.gp); do \
+	    of=$$(basename $$script .gp); of=$${of%%_*}; \
+	    if [ -e $$dir/$$of-cells.csv ] || [ -d $$dir/$$of ]; then gnuplot -c $$script $$dir; fi; done
 
 C_FILES = $(wildcard $(foreach d,$(DIRS) tests,$(d)/*.c $(d)/*.h))
 format:

@@ -128,7 +128,7 @@ static void put_environment(FILE *out, const evidence *e)
           "<pre>make eval TASK=passkey LEN=1M            # a cell; the whole lists are above\n"
           "make verify RESULTS=results/reference K=3  # samples of the journals again, to the bit\n"
           "make audit RESULTS=results/reference       # the claims\n"
-          "make html RESULTS=results/reference        # this page</pre>\n",
+          "make report RESULTS=results/reference      # this page</pre>\n",
           out);
 }
 

@@ -103,6 +103,7 @@ static inline void lab_sample(lab_journal *j, const result_cell *cell, int64_t i
 {
     result_sample sample = {.seconds = seconds,
                             .tokens = cell->length ? cell->length : 100,
+                            .read = cell->length ? (double)cell->length : 100,
                             .threads = 2,
                             .batch = 4,
                             .held = cell->state_bytes + 100};

@@ -83,6 +83,7 @@ static void add(results *r, journal *j, const result_cell *cell, int64_t index, 
     const result_sample sample = {.value = {hit, loss, 1 + (double)index},
                                   .seconds = 0.5,
                                   .tokens = cell->length ? cell->length : 100,
+                                  .read = cell->length ? (double)cell->length / 2 : 100,
                                   .threads = 2,
                                   .batch = 8,
                                   .held = 3000,
@@ -219,9 +220,11 @@ static void test_files(void **state)
     assert_null(strstr(cells, "4096"));
 
     char *cost = slurp("toy-cost.csv");
-    /* Both depths together: 4 samples of 2048 tokens in 2 seconds. */
-    assert_non_null(strstr(cost, "toy,infini-linear,w1,1000,2048,2,8,4,2.000,4096,2048,1000001,8192,3000,\n"));
-    assert_non_null(strstr(cost, "toy,infini-linear,w1,1000,1024,2,8,2,1.000,2048,2048,1000001,2048,3000,\n"));
+    /* Both depths together: 4 samples of 2048 tokens in 2 seconds, of which half were read. */
+    assert_non_null(
+        strstr(cost, "toy,infini-linear,w1,1000,2048,2,8,4,2.000,2048,2048,1000001,8192,4096,3000,\n"));
+    assert_non_null(
+        strstr(cost, "toy,infini-linear,w1,1000,1024,2,8,2,1.000,1024,2048,1000001,2048,1024,3000,\n"));
 
     char *table = slurp("toy-table.md");
     assert_non_null(strstr(table, "| length | model | start (0 %) | middle (50 %) | end (100 %) | state |\n"));
@@ -373,8 +376,11 @@ static void add_texts(results *r, journal *j, const result_cell *cell, double lo
 {
     assert_int_equal(results_announce(r, j, cell, 6, &err), PAL_OK);
     for (int64_t i = 0; i < 6; i++) {
-        const result_sample sample = {
-            .value = {10 * (loss + slope * (double)i), 10, 40}, .seconds = 0.25, .tokens = 11, .held = 5000};
+        const result_sample sample = {.value = {10 * (loss + slope * (double)i), 10, 40},
+                                      .seconds = 0.25,
+                                      .tokens = 11,
+                                      .read = 11,
+                                      .held = 5000};
         assert_int_equal(results_add(r, j, cell->key, i, &sample, "{}", &err), PAL_OK);
     }
 }
