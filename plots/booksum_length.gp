@@ -2,6 +2,7 @@
 # set of texts: gnuplot -c plots/booksum_length.gp [DIR]
 # Reads DIR/booksum-cells.csv, writes DIR/booksum-<metric>-<texts>.png and .svg. Bars are 95 % intervals over books.
 # Rows that take no model are thin and grey; whole books have no place on the axis and are left out.
+load system("dirname ".ARG0)."/style.gnuplot"
 dir = ARGC > 0 ? ARG1 : "results"
 
 # Lines "texts,label,model?,length,value,lo,hi" of a metric. Columns: 4 model, 9 BLAS core, 12 metric, 14 value, 15 lo,
@@ -19,25 +20,9 @@ labels(metric, t, model) = rows(metric)." | awk -F, '$1 == \"".t."\" && $3 == ".
 count(metric, t, model) = int(system(labels(metric, t, model)." | wc -l"))
 label(metric, t, model, i) = system(labels(metric, t, model)." | sed -n ".i."p")
 points(metric, t, l) = "< ".rows(metric)." | awk -F, '$1 == \"".t."\" && $2 == \"".l."\"' | sort -t, -gk4"
-short(tokens) = int(tokens) % 1048576 == 0 ? sprintf("%dM", int(tokens) / 1048576) : \
-    int(tokens) % 1024 == 0 ? sprintf("%dK", int(tokens) / 1024) : sprintf("%d", int(tokens))
-
-set datafile separator comma
-# Okabe and Ito's colours, told apart by the colour-blind and in grey.
-set linetype 1 lc rgb "#0072b2" lw 2 dt 1 pt 7
-set linetype 2 lc rgb "#d55e00" lw 2 dt 2 pt 5
-set linetype 3 lc rgb "#009e73" lw 2 dt 3 pt 9
-set linetype 4 lc rgb "#cc79a7" lw 2 dt 4 pt 11
-set linetype 5 lc rgb "#e69f00" lw 2 dt 5 pt 13
-set linetype 6 lc rgb "#000000" lw 2 dt 1 pt 6
-set linetype cycle 6
 
 set logscale x 2
-set ytics nomirror
-set grid ytics lc rgb "#dddddd" lt 1
-set border 3
 set xlabel "input, tokens (1K = 1024)"
-set bars 0.6
 set key outside right center Left reverse samplen 3 noenhanced
 
 do for [metric in "overall facts"] {

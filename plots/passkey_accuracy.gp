@@ -1,6 +1,7 @@
 # Accuracy against length, one panel for each depth: gnuplot -c plots/passkey_accuracy.gp [DIR]
 # Reads DIR/passkey-cells.csv, writes DIR/passkey-accuracy.png and .svg. Bars are 95 % intervals; models differ in
 # colour, line and mark. Controls and variants are left out.
+load system("dirname ".ARG0)."/style.gnuplot"
 dir = ARGC > 0 ? ARG1 : "results"
 csv = dir."/passkey-cells.csv"
 metric = "token_accuracy"
@@ -12,22 +13,6 @@ rows(column) = sprintf("awk -F, '%s && $12 == \"%s\" { print $%d }' '%s'", own, 
 models = system(rows(4)." | awk '!seen[$0]++'")
 depths = system(rows(11)." | sort -gu | grep -xE '0|50|100'")
 lengths = system(rows(10)." | sort -gu")
-short(tokens) = int(tokens) % 1048576 == 0 ? sprintf("%dM", int(tokens) / 1048576) : \
-    int(tokens) % 1024 == 0 ? sprintf("%dK", int(tokens) / 1024) : sprintf("%d", int(tokens))
-
-set datafile separator comma
-# Okabe and Ito's colours, told apart by the colour-blind and in grey.
-set linetype 1 lc rgb "#0072b2" lw 2 dt 1 pt 7
-set linetype 2 lc rgb "#d55e00" lw 2 dt 2 pt 5
-set linetype 3 lc rgb "#009e73" lw 2 dt 3 pt 9
-set linetype 4 lc rgb "#cc79a7" lw 2 dt 4 pt 11
-set linetype 5 lc rgb "#e69f00" lw 2 dt 5 pt 13
-set linetype 6 lc rgb "#000000" lw 2 dt 1 pt 6
-# A second round: the same colours, thin, with open marks.
-array mark[6] = [6, 4, 8, 10, 12, 1]
-array ink[6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000"]
-do for [i = 1:6] { set linetype 6 + i lc rgb ink[i] lw 1 dt 1 pt mark[i] }
-set linetype cycle 12
 
 set logscale x 2
 set xrange [word(lengths, 1) * 0.7:word(lengths, words(lengths)) * 1.4]
@@ -35,10 +20,7 @@ set xtics () nomirror
 do for [l in lengths] { set xtics add (short(l) l + 0) }
 set yrange [-3:103]
 set ytics 20 nomirror
-set grid ytics lc rgb "#dddddd" lt 1
-set border 3
 set xlabel "length, tokens (1K = 1024)"
-set bars 0.6
 
 # Intervals of neighbouring models would hide each other: shift each by a little.
 shift(i) = 1.04 ** (i - (words(models) + 1) / 2.0)

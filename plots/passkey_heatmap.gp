@@ -2,6 +2,7 @@
 # Reads DIR/passkey-cells.csv, writes DIR/passkey-heatmap-<model>.png and .svg. The colour says token accuracy; so does
 # the number in each cell, with the number of samples, so that nothing depends on telling red from green. Controls and
 # variants are left out.
+load system("dirname ".ARG0)."/style.gnuplot"
 dir = ARGC > 0 ? ARG1 : "results"
 
 # Columns: 4 model, 10 length, 11 depth, 12 metric, 13 n, 14 value, 20 memory, 25 and on the cell's name, in which variants
@@ -12,10 +13,7 @@ models = system(csv." && !seen[$4]++ { print $4 }'".file)
 only(m) = csv." && $4 == \"".m."\""
 values(m, c) = system(only(m)." { print $".c." }'".file." | sort -gu")
 place(list, value) = sum [i = 1:words(list)] (word(list, i) eq value ? i : 0)
-short(tokens) = int(tokens) % 1048576 == 0 ? sprintf("%dM", int(tokens) / 1048576) : \
-    int(tokens) % 1024 == 0 ? sprintf("%dK", int(tokens) / 1024) : sprintf("%d", int(tokens))
 
-set datafile separator comma
 set key off
 set palette defined (0 "#d73027", 25 "#f98e52", 50 "#fee08b", 75 "#a6d96a", 100 "#1a9850")
 set cbrange [0:100]

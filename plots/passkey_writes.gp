@@ -2,6 +2,7 @@
 # Reads DIR/passkey-cells.csv, writes DIR/passkey-writes.png and .svg. Every length and depth is a point: what stands
 # between needle and question, in tokens and in segments of SEGMENT (256) tokens, each of which is one write. Bars are
 # 95 % intervals. Controls, variants and the needle at the very end, which no write parts from its question, are left out.
+load system("dirname ".ARG0)."/style.gnuplot"
 dir = ARGC > 0 ? ARG1 : "results"
 segment = ARGC > 1 ? ARG2 + 0 : 256
 
@@ -11,23 +12,7 @@ csv = "awk -F, '$12 == \"token_accuracy\" && $20 == \"kept\" && $11 < 100 && $27
 file = " '".dir."/passkey-cells.csv'"
 models = system(csv." && !seen[$4]++ { print $4 }'".file)
 only(m) = "< ".csv." && $4 == \"".m."\" { print $10 * (1 - $11 / 100) \",\" $14 \",\" $15 \",\" $16 }'".file." | sort -g"
-short(tokens) = int(tokens) % 1048576 == 0 ? sprintf("%dM", int(tokens) / 1048576) : \
-    int(tokens) % 1024 == 0 ? sprintf("%dK", int(tokens) / 1024) : sprintf("%d", int(tokens))
 if (words(models) == 0) { exit }
-
-set datafile separator comma
-# Okabe and Ito's colours, told apart by the colour-blind and in grey.
-set linetype 1 lc rgb "#0072b2" lw 2 dt 1 pt 7
-set linetype 2 lc rgb "#d55e00" lw 2 dt 2 pt 5
-set linetype 3 lc rgb "#009e73" lw 2 dt 3 pt 9
-set linetype 4 lc rgb "#cc79a7" lw 2 dt 4 pt 11
-set linetype 5 lc rgb "#e69f00" lw 2 dt 5 pt 13
-set linetype 6 lc rgb "#000000" lw 2 dt 1 pt 6
-# A second round: the same colours, thin, with open marks.
-array mark[6] = [6, 4, 8, 10, 12, 1]
-array ink[6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000"]
-do for [i = 1:6] { set linetype 6 + i lc rgb ink[i] lw 1 dt 1 pt mark[i] }
-set linetype cycle 12
 
 low = 2 ** 9
 high = 2 ** 21
@@ -43,12 +28,10 @@ do for [k = 9:21] {
 }
 set yrange [-3:103]
 set ytics 20 nomirror
-set grid ytics lc rgb "#dddddd" lt 1
 set border 7
 set xlabel "tokens from the needle to the question (1K = 1024)"
 set x2label sprintf("memory writes, one for every %d tokens", segment)
 set ylabel "token accuracy, %"
-set bars 0.6
 set key outside right center Left reverse samplen 3 noenhanced
 
 do for [kind in "png svg"] {

@@ -2,6 +2,7 @@
 # Reads DIR/perplexity-cells.csv, writes DIR/perplexity-position-<corpus>.png and .svg. Positions are ranges that
 # double; a point stands in the middle of its range. Bars are 95 % intervals over documents. A model whose memory was
 # zeroed has its model's colour and a thin dotted line.
+load system("dirname ".ARG0)."/style.gnuplot"
 dir = ARGC > 0 ? ARG1 : "results"
 # Labels hold a comma when the memory was zeroed: make it a semicolon, so that awk can split the rows.
 csv = "sed 's/\"\\([^\",]*\\), \\([^\"]*\\)\"/\\1; \\2/g' '".dir."/perplexity-cells.csv' | awk -F, "
@@ -13,25 +14,10 @@ corpora = system(csv."'NR > 1 && ".ranges." && !seen[$25]++ { print $25 }'")
 points(c, m) = "< ".csv."'".ranges." && $25 == \"".c."\" && $4 == \"".m."\" { from = $12; sub(/.*@/, \"\", from); ". \
     "k = from ~ /K$/; sub(/K$/, \"\", from); from *= k ? 1024 : 1; ". \
     "print (from ? from * 1.414 : 128) \",\" $14 \",\" ($15 == \"\" ? $14 : $15) \",\" ($16 == \"\" ? $14 : $16) }'"
-short(tokens) = tokens % 1024 == 0 ? sprintf("%dK", tokens / 1024) : sprintf("%d", tokens)
-
-set datafile separator comma
-# Okabe and Ito's colours, told apart by the colour-blind and in grey.
-set linetype 1 lc rgb "#0072b2" lw 2 dt 1 pt 7
-set linetype 2 lc rgb "#d55e00" lw 2 dt 2 pt 5
-set linetype 3 lc rgb "#009e73" lw 2 dt 3 pt 9
-set linetype 4 lc rgb "#cc79a7" lw 2 dt 4 pt 11
-set linetype 5 lc rgb "#e69f00" lw 2 dt 5 pt 13
-set linetype 6 lc rgb "#000000" lw 2 dt 1 pt 6
-set linetype cycle 6
 
 set logscale x 2
 set xtics () nomirror
 do for [k = 8:20:2] { set xtics add (short(2 ** k) 2 ** k) }
-set ytics nomirror
-set grid ytics lc rgb "#dddddd" lt 1
-set border 3
-set bars 0.6
 set xlabel "position in the document, tokens (1K = 1024)"
 set ylabel "token perplexity"
 set key outside right center Left reverse samplen 3 noenhanced

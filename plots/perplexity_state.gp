@@ -2,6 +2,7 @@
 # gnuplot -c plots/perplexity_state.gp [DIR]
 # Reads DIR/perplexity-cells.csv, writes DIR/perplexity-state-<corpus>.png and .svg. Down and left is better. Bars are
 # 95 % intervals over documents. Controls and compressors are left out.
+load system("dirname ".ARG0)."/style.gnuplot"
 dir = ARGC > 0 ? ARG1 : "results"
 csv = "awk -F, '$12 == \"bits_per_byte\" && $20 == \"kept\" && $21 > 0"
 
@@ -13,23 +14,10 @@ points(c, m) = "< ".csv." && $25 == \"".c."\" && $4 == \"".m."\" ". \
 bytes(k) = k < 10 ? sprintf("%d B", 2 ** k) : k < 20 ? sprintf("%d KiB", 2 ** (k - 10)) : \
     k < 30 ? sprintf("%d MiB", 2 ** (k - 20)) : sprintf("%d GiB", 2 ** (k - 30))
 
-set datafile separator comma
-# Okabe and Ito's colours, told apart by the colour-blind and in grey.
-set linetype 1 lc rgb "#0072b2" lw 2 pt 7 ps 1.3
-set linetype 2 lc rgb "#d55e00" lw 2 pt 5 ps 1.3
-set linetype 3 lc rgb "#009e73" lw 2 pt 9 ps 1.3
-set linetype 4 lc rgb "#cc79a7" lw 2 pt 11 ps 1.3
-set linetype 5 lc rgb "#e69f00" lw 2 pt 13 ps 1.3
-set linetype 6 lc rgb "#000000" lw 2 pt 6 ps 1.3
-set linetype cycle 6
-
 set logscale x 2
 set xtics () nomirror
-do for [k = 0:40:2] { set xtics add (bytes(k) 2 ** k) }
-set ytics nomirror
+do for [k = 0:40:4] { set xtics add (bytes(k) 2 ** k) }
 set grid lc rgb "#dddddd" lt 1
-set border 3
-set bars 0.6
 set offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05
 set xlabel "streaming state of one sequence"
 set ylabel "bits per byte"

@@ -1,6 +1,7 @@
 # The gate of every head after training, as in the Infini-attention paper's figure 3: gnuplot -c plots/training_gates.gp [DIR]
 # Reads DIR/training/*-gates.csv, writes DIR/training-gates.png and .svg: a panel for each model, layers from left to right,
 # heads from top to bottom. 0: the head reads its segment alone; 1: the memory alone. Stages before the last are left out.
+load system("dirname ".ARG0)."/style.gnuplot"
 dir = ARGC > 0 ? ARG1 : "results"
 
 # Columns of a log: 1 step, 2 tensor ("layers.0.dec_attn.gate"), 3 head, 4 how far it is open.
@@ -10,7 +11,6 @@ last(log) = sprintf("< awk -F, 'NR > 1 { if ($1 != s) { s = $1; n = 0 } split($2
     "END { for (i = 0; i < n; i++) print row[i] }' '%s/training/%s'", dir, log)
 if (words(logs) == 0) { exit }
 
-set datafile separator comma
 # Cividis' ends and middle: read alike by the colour-blind and in grey.
 set palette defined (0 "#00204d", 0.5 "#7c7b78", 1 "#ffea46")
 set cbrange [0:1]

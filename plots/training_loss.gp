@@ -1,6 +1,7 @@
 # Loss against tokens trained on, a picture for each line of models: gnuplot -c plots/training_loss.gp [DIR]
 # Reads DIR/training/LINE-*.csv, writes DIR/training-LINE.png and .svg: LINE is text (nats a token), passkey and booksum
 # (nats an answer's token, in the last stage). Every point is the mean of five rows of the log.
+load system("dirname ".ARG0)."/style.gnuplot"
 dir = ARGC > 0 ? ARG1 : "results"
 lines = "text passkey booksum"
 
@@ -11,23 +12,7 @@ means(log, column) = sprintf("< awk -F, 'NR > 1 { s += $%d; if (++n == 5) { prin
     column, dir, log)
 name(log) = log[1:strlen(log) - 4]
 
-set datafile separator comma
-# Okabe and Ito's colours, told apart by the colour-blind and in grey; then the same, thinner and broken.
-do for [i = 0:3] {
-    set linetype 6 * i + 1 lc rgb "#0072b2" lw 2 - i * 0.4 dt i + 1
-    set linetype 6 * i + 2 lc rgb "#d55e00" lw 2 - i * 0.4 dt i + 1
-    set linetype 6 * i + 3 lc rgb "#009e73" lw 2 - i * 0.4 dt i + 1
-    set linetype 6 * i + 4 lc rgb "#cc79a7" lw 2 - i * 0.4 dt i + 1
-    set linetype 6 * i + 5 lc rgb "#e69f00" lw 2 - i * 0.4 dt i + 1
-    set linetype 6 * i + 6 lc rgb "#000000" lw 2 - i * 0.4 dt i + 1
-}
-set linetype cycle 24
-
 set format x "%.0fM"
-set xtics nomirror
-set ytics nomirror
-set grid ytics lc rgb "#dddddd" lt 1
-set border 3
 set xlabel "tokens trained on"
 set key outside right center Left reverse samplen 3 noenhanced
 
