@@ -6,8 +6,9 @@ set datafile separator comma
 array ink[6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000"]
 array full[6] = [7, 5, 9, 11, 13, 6]
 array open[6] = [6, 4, 8, 10, 12, 1]
+array dash[6] = [1, 2, 3, 4, 5, 1]
 do for [i = 1:6] {
-    set linetype i lc rgb ink[i] lw 2 dt (i == 6 ? 1 : i) pt full[i]
+    set linetype i lc rgb ink[i] lw 2 dt dash[i] pt full[i]
     set linetype 6 + i lc rgb ink[i] lw 1 dt 1 pt open[i]
 }
 set linetype cycle 12
