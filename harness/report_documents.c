@@ -142,8 +142,10 @@ static void put_explanation(FILE *out)
 {
     fprintf(
         out,
-        "\nEach document is read from an empty state. Difference: in the first metric from Transformer-XL on the "
-        "same documents\n(of a model whose memory was zeroed: from itself with memory), with its %.0f %% interval "
+        "\nEach document is read from an empty state. Difference: in the first metric from Transformer-XL of as "
+        "many "
+        "parameters on the same\ndocuments (of a model whose memory was zeroed: from itself with memory), with "
+        "its %.0f %% interval "
         "from resampled documents;\np: of no difference, corrected for the models compared (Holm); bold: p < "
         "%.2g. State: by the formula of the paper's\ncolumn; held: what a stream really keeps, buffered tokens "
         "included. A compressor's state is how far back it can refer.\n",

@@ -33,13 +33,19 @@ static int same_weights(const report_row *a, const report_row *b)
     return strcmp(a->cell->weights, b->cell->weights) == 0 && strcmp(a->cell->blas_core, b->cell->blas_core) == 0;
 }
 
-/* Models are compared with the baseline, and with themselves when their memory was zeroed. Compressors are no
- * models: a comparison with them would only weaken the correction of the others. */
+/* Parameters are equal within 2 %: else a difference of size would pass for one of attention. */
+static int same_size(const report_row *a, const report_row *b)
+{
+    return fabs((double)a->cell->parameters - (double)b->cell->parameters) <= 0.02 * (double)b->cell->parameters;
+}
+
+/* Models are compared with the baseline of their size, and with themselves when their memory was zeroed.
+ * Compressors are no models: a comparison with them would only weaken the correction of the others. */
 static int related(const report_row *row, const report_row *baseline)
 {
     if (row == baseline || !same_texts(row, baseline) || references_made(row->cell)) return 0;
     if (zeroed(row)) return same_weights(row, baseline) && !zeroed(baseline);
-    return is_baseline(baseline);
+    return is_baseline(baseline) && same_size(row, baseline);
 }
 
 static int compare_rows(const task_metric *m, report_comparison *c, pal_error *err)

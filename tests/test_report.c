@@ -402,6 +402,9 @@ static void test_documents(void **state)
     strcpy(xz.blas_core, "none");
     xz.parameters = 0;
     result_cell_identify(&text_task, &xz);
+    result_cell larger = text_cell("infini-larger", "w4", "split=test", 1024);
+    larger.parameters = 1021; /* 2.1 % more */
+    add_texts(&r, j, &larger, 1, 0.1);
     add_texts(&r, j, &xl, 2, 0.1);
     add_texts(&r, j, &ours, 1.5, 0.1);  /* better by half a nat in every document */
     add_texts(&r, j, &control, 2, 0);   /* worse than itself, but not in the last documents */
@@ -422,6 +425,7 @@ static void test_documents(void **state)
     assert_non_null(strstr(pairs, "\"infini-linear, memory zeroed\",infini-linear,log_token_ppl,nats,6,0.25,"));
     assert_null(strstr(pairs, "memory zeroed\",transformer-xl")); /* controls are compared with themselves */
     assert_null(strstr(pairs, "xz"));
+    assert_null(strstr(pairs, "larger")); /* of another size than the baseline */
 
     assert_non_null(strstr(cells, ",zeroed,1000,1024,d0,t0,sea/test\n"));
     assert_null(strstr(strstr(cells, "toy,1,1,xz -9e"), "token_ppl@0,6,2")); /* unknown by position */
