@@ -136,7 +136,7 @@ static void sample_quantity(const judgement *j, int which, const report_row *row
         *num = (double)s->held;
     } else if (which == SECONDS_PER_TOKEN) {
         *num = s->seconds;
-        *den = s->read;
+        *den = isfinite(s->read) ? s->read : (double)s->tokens;
     } else {
         const task_metric *m = &j->rep->task->metric[which];
         *num = s->value[m->value] / (m->kind == METRIC_BITS ? log(2) : 1);

@@ -145,10 +145,11 @@ static void print_cell(void *arg, const result_cell *cell, int64_t n)
     }
     double seconds = 0, read = 0;
     for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(cell->sample[i].read)) continue;
         seconds += cell->sample[i].seconds;
         read += cell->sample[i].read;
     }
-    fprintf(u->out, "  %.0f\n", read / seconds);
+    fprintf(u->out, read > 0 ? "  %.0f\n" : "  -\n", read / seconds);
     fflush(u->out);
 }
 

@@ -3,6 +3,7 @@
 #include "harness/references.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@
 
 /* Sums and maxima over the samples of one or more rows. */
 typedef struct cost {
-    double samples, tokens, read, seconds;
+    double samples, tokens, seconds;
+    double read, read_seconds; /* of the samples of which it is known */
     int64_t threads, batch;
     uint64_t peak_rss;
 } cost;
@@ -21,8 +23,11 @@ static void add_cost(cost *c, const report_row *row)
         const result_sample *s = &row->cell->sample[k];
         c->samples++;
         c->tokens += (double)s->tokens;
-        c->read += s->read;
         c->seconds += s->seconds;
+        if (isfinite(s->read)) {
+            c->read += s->read;
+            c->read_seconds += s->seconds;
+        }
         if (s->threads > c->threads) c->threads = s->threads;
         if (s->batch > c->batch) c->batch = s->batch;
         if (s->peak_rss > c->peak_rss) c->peak_rss = s->peak_rss;
@@ -151,8 +156,8 @@ static void put_row(FILE *out, const report *rep, const report_row *row)
     for (size_t m = 0; m < rep->task->metric_count; m++)
         if (!rep->task->metric[m].detail)
             html_value(out, report_format(&rep->task->metric[m], &row->metric[m], text));
-    if (sum.seconds > 0)
-        html_count(out, sum.read / sum.seconds);
+    if (sum.read_seconds > 0)
+        html_count(out, sum.read / sum.read_seconds);
     else
         fputs("<td class=\"n\"></td>", out);
     put_command(out, rep->task, row->cell, &sum);

@@ -11,7 +11,11 @@
 static void start_over_on_better_core(char **argv)
 {
     const char *core = gemm_better_core();
-    if (core && setenv("OPENBLAS_CORETYPE", core, 1) == 0) execv("/proc/self/exe", argv);
+    char binary[4096];
+    const ssize_t size = core ? readlink("/proc/self/exe", binary, sizeof binary - 1) : -1;
+    if (size < 0 || setenv("OPENBLAS_CORETYPE", core, 1) != 0) return;
+    binary[size] = '\0';
+    execv(binary, argv);
 }
 
 int main(int argc, char **argv)

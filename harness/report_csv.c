@@ -94,7 +94,8 @@ int report_cells_csv(const report *rep, const char *path, pal_error *err)
 typedef struct cost {
     const report_row *row;
     int64_t threads, batch, samples;
-    double seconds, tokens, read;
+    double seconds, tokens;
+    double read, read_seconds; /* of the samples of which it is known */
     uint64_t held, peak_rss;
 } cost;
 
@@ -147,7 +148,10 @@ static size_t add_up(const report *rep, cost **costs)
             c->samples++;
             c->seconds += s->seconds;
             c->tokens += (double)s->tokens;
-            c->read += s->read;
+            if (isfinite(s->read)) {
+                c->read += s->read;
+                c->read_seconds += s->seconds;
+            }
             if (s->held > c->held) c->held = s->held;
             if (s->peak_rss > c->peak_rss) c->peak_rss = s->peak_rss;
         }
@@ -177,10 +181,11 @@ int report_cost_csv(const report *rep, const char *path, pal_error *err)
         report_put_text(out, c->row->label);
         fprintf(out, ",%s,%llu,", cell->weights, (unsigned long long)cell->parameters);
         if (cell->length) fprintf(out, "%lld", (long long)cell->length);
-        fprintf(out, ",%lld,%lld,%lld,%.3f,%.0f,%llu,%llu,%.0f,%.0f,%llu,", (long long)c->threads,
-                (long long)c->batch, (long long)c->samples, c->seconds, c->read / c->seconds,
-                (unsigned long long)cell->state_bytes, (unsigned long long)c->peak_rss, c->tokens, c->read,
-                (unsigned long long)c->held);
+        fprintf(out, ",%lld,%lld,%lld,%.3f,", (long long)c->threads, (long long)c->batch, (long long)c->samples,
+                c->seconds);
+        report_put_number(out, round(c->read / c->read_seconds));
+        fprintf(out, ",%llu,%llu,%.0f,%.0f,%llu,", (unsigned long long)cell->state_bytes,
+                (unsigned long long)c->peak_rss, c->tokens, c->read, (unsigned long long)c->held);
         report_put_text(out, cell->length ? "" : cell->name);
         fputc('\n', out);
     }

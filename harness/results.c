@@ -145,7 +145,8 @@ static int take_sample(results *r, const json_t *object, int *understood, pal_er
                             .batch = get_whole(cost, "batch"),
                             .held = (uint64_t)get_whole(cost, "held"),
                             .peak_rss = (uint64_t)get_whole(cost, "peak_rss")};
-    if (!isfinite(sample.read)) sample.read = (double)sample.tokens; /* a record of before it was counted */
+    /* Records of before it was counted: known where nothing could be shared. */
+    if (!isfinite(sample.read) && !r->task->shared_prefix) sample.read = (double)sample.tokens;
     for (size_t v = 0; v < r->task->value_count; v++) sample.value[v] = get_number(values, r->task->value[v]);
     void *samples = cell->sample;
     PAL_TRY(grow(&samples, &cell->capacity, (size_t)index + 1, sizeof sample, err));

@@ -21,7 +21,8 @@ typedef struct result_sample {
     double value[TASK_VALUES]; /* in the task's order; NaN where the journal has none */
     double seconds;            /* of wall time, shared with the samples beside it */
     int64_t tokens;
-    double read; /* of tokens, by the model, for it: fewer where a start is shared or passed over */
+    double
+        read; /* tokens that the model read for it, fewer where a start is shared or passed over; NaN: unknown */
     int64_t threads, batch;
     uint64_t held; /* bytes of streaming state that its lane kept, buffered tokens included */
     uint64_t peak_rss;
