@@ -25,7 +25,7 @@ static const kv_spec options_table[] = {
     {"memory", KV_CHOICE, AT(memory), "kept", 0, 0, "kept|zeroed|both",
      "zeroed: the control that forgets, once before the question or else at every segment"},
     {"share", KV_CHOICE, AT(share), "1", 0, 0, "0|1",
-     "read the start that samples share only once; the results do not depend on it"},
+     "read the start that samples share only once, and nothing that no result hangs on; the results are the same"},
     {"checkpoint", KV_REAL, AT(checkpoint), "10", 0, 86400, NULL,
      "seconds between checkpoints inside long samples; 0: none"},
     {"references", KV_CHOICE, AT(references), "1", 0, 0, "0|1",
