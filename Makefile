@@ -150,8 +150,10 @@ $(W)/text-%.safetensors: | deps $(BINARY)
 	$(call trained,text,$*,text-$*)
 $(W)/text-300k-%.safetensors: | deps $(BINARY)
 	$(call trained,text text-300k,$*,text-300k-$*)
-$(W)/text-4m-%.safetensors: | deps $(BINARY)
-	$(call trained,text text-4m,$*,text-4m-$*)
+$(B)/text-4m-%-first.safetensors: | deps $(BINARY)
+	$(call trained,text text-4m,$*,text-4m-$*-first)
+$(W)/text-4m-%.safetensors: $(B)/text-4m-%-first.safetensors
+	$(call trained,text text-4m text-4m-more,$*,text-4m-$*,init=$<)
 $(W)/text-%-seed2.safetensors: | deps $(BINARY)
 	$(call trained,text,$*,text-$*-seed2,seed=2)
 $(W)/text-%-long.safetensors: | deps $(BINARY)
@@ -173,7 +175,7 @@ $(B)/booksum-%-short.safetensors: $(W)/text-%.safetensors
 	$(call trained,booksum-short,$*,booksum-$*-short,init=$<)
 $(W)/booksum-%.safetensors: $(B)/booksum-%-short.safetensors
 	$(call trained,booksum-long,$*,booksum-$*,init=$<)
-.PRECIOUS: $(B)/passkey-%.safetensors $(B)/booksum-%.safetensors
+.PRECIOUS: $(B)/passkey-%.safetensors $(B)/booksum-%.safetensors $(B)/text-4m-%.safetensors
 
 PEER_PYTHON = /usr/bin/python3
 peer:

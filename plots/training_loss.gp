@@ -7,7 +7,7 @@ lines = "text passkey booksum"
 
 # Columns: 3 tokens, 4 loss, 5 loss of the answers. Stages before the last, sweeps and gates have logs of their own.
 logs(line) = system("cd '".dir."/training' 2>/dev/null && ls ".line."-*.csv 2>/dev/null ". \
-    "| grep -vE -- '-(gates|short|long-gates|sweep)\\.csv$' | grep -vE '^(passkey|booksum)-.*-long\\.csv$'")
+    "| grep -vE -- '-(gates|short|first|sweep)\\.csv$' | grep -vE '^(passkey|booksum)-.*-long\\.csv$'")
 means(log, column) = sprintf("< awk -F, 'NR > 1 { s += $%d; if (++n == 5) { print $3 \",\" s / n; s = n = 0 } }' '%s/training/%s'", \
     column, dir, log)
 name(log) = log[1:strlen(log) - 4]
