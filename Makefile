@@ -161,7 +161,7 @@ $(W)/text-%-long.safetensors: | deps $(BINARY)
 $(W)/text-%-continued.safetensors: $(W)/text-%.safetensors
 	$(call trained,text text-continued,$*,text-$*-continued,init=$<)
 $(W)/text-local-to-%.safetensors: $(W)/text-local.safetensors
-	$(call trained,text text-continued,$*,text-local-to-$*,init=$<)
+	$(call trained,text text-continued,$*,text-local-to-$*,init=$< init_new=keep)
 
 $(B)/passkey-%-short.safetensors: $(W)/text-%.safetensors
 	$(call trained,passkey-short,$*,passkey-$*-short,init=$<)

@@ -219,11 +219,10 @@ static int load_start(trainer *t, pal_error *err)
         decoder_init(t->model, (uint64_t)t->cfg.seed);
         return PAL_OK;
     }
-    /* New tensors that the older weights lack keep their initial values. */
     decoder_init(t->model, (uint64_t)t->cfg.seed);
     st_file file;
     PAL_TRY(st_read(t->cfg.init, &file, err));
-    const int code = checkpoint_fill(t->model, &file, t->cfg.init, err);
+    const int code = checkpoint_fill(t->model, &file, t->cfg.init, t->cfg.init_new != 0, err);
     if (code == PAL_OK) {
         const int added = kv_pairs_add(&t->metadata, "init_sha256", file.digest, "recipe", err);
         st_free(&file);

@@ -156,22 +156,26 @@ static void take(const st_tensor *t, real *out)
     for (size_t i = 0; i < n; i++) out[i] = (real)st_value(t, i);
 }
 
-static int check_weights(decoder *d, const st_file *f, const char *path, pal_error *err)
+static int check_weights(decoder *d, const st_file *f, const char *path, int keep_missing, pal_error *err)
 {
+    size_t found = 0;
+    for (size_t i = 0; i < decoder_param_count(d); i++) found += st_find(f, decoder_param_at(d, i)->name) != NULL;
     for (size_t i = 0; i < decoder_param_count(d); i++) {
         const decoder_param *p = decoder_param_at(d, i);
+        if (keep_missing && found > 0 && !st_find(f, p->name)) continue;
         if (!expect(f, path, p->name, decoder_param_elements(p), err)) return err->code;
     }
     return PAL_OK;
 }
 
-int checkpoint_fill(decoder *d, const st_file *f, const char *path, pal_error *err)
+int checkpoint_fill(decoder *d, const st_file *f, const char *path, int keep_missing, pal_error *err)
 {
-    PAL_TRY(
-        check_weights(d, f, path, err)); /* all before the first write: a failure leaves the decoder as it was */
+    /* All before the first write: a failure leaves the decoder as it was. */
+    PAL_TRY(check_weights(d, f, path, keep_missing, err));
     for (size_t i = 0; i < decoder_param_count(d); i++) {
         const decoder_param *p = decoder_param_at(d, i);
-        take(st_find(f, p->name), decoder_weights(d) + p->offset);
+        const st_tensor *t = st_find(f, p->name);
+        if (t) take(t, decoder_weights(d) + p->offset);
     }
     return PAL_OK;
 }
@@ -281,7 +285,7 @@ static int load(const st_file *f, const char *path, decoder **out, checkpoint_in
     PAL_TRY(read_config(f, path, &cfg, err));
     decoder *d = NULL;
     PAL_TRY(decoder_create(&d, &cfg, err));
-    int code = checkpoint_fill(d, f, path, err);
+    int code = checkpoint_fill(d, f, path, 0, err);
     if (code == PAL_OK) code = check_no_strangers(d, f, path, err);
     if (code == PAL_OK) code = give_info(f, info, err);
     if (code == PAL_OK)
@@ -320,7 +324,7 @@ static int resume(const st_file *f, const char *path, decoder *d, optimiser *opt
     const st_tensor *first = NULL, *second = expect(f, path, second_name, opt->second_reals, err);
     if (!second) return err->code;
     if (opt->first_reals && !(first = expect(f, path, first_name, opt->first_reals, err))) return err->code;
-    PAL_TRY(checkpoint_fill(d, f, path, err)); /* whatever can be wrong with the file is found by now */
+    PAL_TRY(checkpoint_fill(d, f, path, 0, err)); /* whatever can be wrong with the file is found by now */
     if (first) take(first, opt->first);
     take(second, opt->second);
     opt->step = steps;

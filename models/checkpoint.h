@@ -64,7 +64,8 @@ int checkpoint_load(const char *path, decoder **out, checkpoint_info *info, pal_
 int checkpoint_resume(const char *path, decoder *d, optimiser *opt, checkpoint_info *info, pal_error *err);
 void checkpoint_info_free(checkpoint_info *info);
 /* Fill a decoder's weights from tensors of the same names in `f` (foreign weights); vectors may be saved as [n] or
- * [1, n], matrices of the same element count in any shape. Names the first tensor missing or of another size. */
-int checkpoint_fill(decoder *d, const st_file *f, const char *path, pal_error *err);
+ * [1, n], matrices of the same element count in any shape. Names the first tensor missing or of another size.
+ * keep_missing: tensors that `f` lacks keep what they hold, as long as it has any. */
+int checkpoint_fill(decoder *d, const st_file *f, const char *path, int keep_missing, pal_error *err);
 
 #endif

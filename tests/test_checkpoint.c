@@ -352,7 +352,7 @@ static void test_fill_from_foreign_weights(void **state)
     decoder *d = make_decoder("", 3);
     st_file f;
     make_weights_file(d, &f, -1, -1, -1);
-    must(checkpoint_fill(d, &f, path, &err));
+    must(checkpoint_fill(d, &f, path, 0, &err));
     for (size_t k = 0; k < decoder_param_count(d); k++) {
         const decoder_param *p = decoder_param_at(d, k);
         for (size_t i = 0; i < decoder_param_elements(p); i++)
@@ -373,21 +373,29 @@ static void test_fill_names_the_first_misfit(void **state)
     st_file f;
 
     make_weights_file(d, &f, 2, -1, -1);
-    assert_int_equal(checkpoint_fill(d, &f, "w", &err), PAL_DATA);
+    assert_int_equal(checkpoint_fill(d, &f, "w", 0, &err), PAL_DATA);
     snprintf(expected, sizeof expected, "w: the tensor \"%s\" is missing; the weights are of another model",
              p->name);
     assert_string_equal(err.text, expected);
+    assert_memory_equal(before, decoder_weights(d), weight_bytes(d));
+    /* It may keep what it holds, while the others are taken. */
+    const size_t third = p->offset * sizeof(real), others = decoder_param_at(d, 3)->offset * sizeof(real);
+    must(checkpoint_fill(d, &f, "w", 1, &err));
+    assert_memory_equal(before + third, (char *)decoder_weights(d) + third,
+                        decoder_param_elements(p) * sizeof(real));
+    assert_memory_not_equal(before + others, (char *)decoder_weights(d) + others, sizeof(real));
+    memcpy(decoder_weights(d), before, weight_bytes(d));
     st_free(&f);
 
     make_weights_file(d, &f, -1, 2, -1);
-    assert_int_equal(checkpoint_fill(d, &f, "w", &err), PAL_DATA);
+    assert_int_equal(checkpoint_fill(d, &f, "w", 0, &err), PAL_DATA);
     snprintf(expected, sizeof expected, "the tensor \"%s\" has %zu numbers where the model has %zu", p->name,
              p->rows * (p->cols + 1), p->rows * p->cols);
     assert_non_null(strstr(err.text, expected));
     st_free(&f);
 
     make_weights_file(d, &f, -1, -1, 2);
-    assert_int_equal(checkpoint_fill(d, &f, "w", &err), PAL_DATA);
+    assert_int_equal(checkpoint_fill(d, &f, "w", 0, &err), PAL_DATA);
     assert_non_null(strstr(err.text, "holds whole numbers"));
     st_free(&f);
 

@@ -41,7 +41,7 @@ static decoder *golden_decoder(const st_file *golden, const char *memory)
     if (code == PAL_OK) code = kv_pairs_parse(&pairs, memory, "memory", &err);
     if (code == PAL_OK) code = model_config_read(&cfg, &pairs, &err);
     if (code == PAL_OK) code = decoder_create(&d, &cfg, &err);
-    if (code == PAL_OK) code = checkpoint_fill(d, golden, GOLDEN, &err);
+    if (code == PAL_OK) code = checkpoint_fill(d, golden, GOLDEN, 0, &err);
     if (code != PAL_OK) fail_msg("%s", err.text);
     kv_pairs_free(&pairs);
     return d;
