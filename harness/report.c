@@ -12,11 +12,30 @@ enum { BOOTSTRAP_SEED = 1 };
 
 /* ---- Rows ---- */
 
-static int same_run(const result_cell *a, const result_cell *b)
+static int same_model(const result_cell *a, const result_cell *b)
 {
     return strcmp(a->weights, b->weights) == 0 && strcmp(a->config, b->config) == 0 &&
-           strcmp(a->tokenizer, b->tokenizer) == 0 && strcmp(a->settings, b->settings) == 0 &&
-           strcmp(a->blas_core, b->blas_core) == 0;
+           strcmp(a->tokenizer, b->tokenizer) == 0 && strcmp(a->blas_core, b->blas_core) == 0;
+}
+
+static int same_run(const result_cell *a, const result_cell *b)
+{
+    return same_model(a, b) && strcmp(a->settings, b->settings) == 0;
+}
+
+static size_t rows_of(const report *rep, const result_cell *run)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < rep->count; i++) rows += (size_t)same_run(rep->row[i].cell, run);
+    return rows;
+}
+
+/* Of the runs of one model the largest has the plain name: a task's variants, controls among them, stand beside
+ * it. */
+static int outranks(const report *rep, const result_cell *a, const result_cell *b)
+{
+    const size_t x = rows_of(rep, a), y = rows_of(rep, b);
+    return x != y ? x > y : strcmp(a->settings, b->settings) < 0;
 }
 
 const char *report_name(const result_cell *cell, char out[REPORT_LABEL])
@@ -33,8 +52,11 @@ static void label_row(report_row *row, const report *rep)
     const result_cell *c = row->cell;
     int several = 0;
     report_name(c, name);
-    for (size_t i = 0; i < rep->count && !several; i++)
-        several = !same_run(rep->row[i].cell, c) && strcmp(report_name(rep->row[i].cell, other), name) == 0;
+    for (size_t i = 0; i < rep->count && !several; i++) {
+        const result_cell *o = rep->row[i].cell;
+        several = !same_run(o, c) && strcmp(report_name(o, other), name) == 0 &&
+                  (!same_model(o, c) || outranks(rep, o, c));
+    }
     char text[3 * HASH_HEX + RESULT_TEXT + 80], digest[HASH_HEX] = "";
     const int size = snprintf(text, sizeof text, "%s\n%s\n%s\n%s\n%s", c->weights, c->config, c->settings,
                               c->blas_core, c->tokenizer);

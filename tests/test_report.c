@@ -279,6 +279,35 @@ static void test_labels(void **state)
     journal_close(j);
 }
 
+/* Of the runs of one model under several settings the largest keeps the plain name. */
+static void test_variants(void **state)
+{
+    (void)state;
+    results r;
+    journal *j = start(&r);
+    result_cell cells[] = {make_cell("a", "w1", 1024, 0), make_cell("a", "w1", 1024, 50),
+                           make_cell("a", "w1", 1024, 100)};
+    strcpy(cells[0].settings, "seed=4 jitter=0 keys=4");
+    strcpy(cells[0].name, "len=1024,depth=0,keys=4");
+    result_cell_identify(&toy, &cells[0]);
+    for (size_t c = 0; c < 3; c++) {
+        announce(&r, j, &cells[c], 1);
+        add(&r, j, &cells[c], 0, 1, 1);
+    }
+    report rep;
+    assert_int_equal(report_create(&rep, &r, &err), PAL_OK);
+    assert_int_equal(rep.count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        if (strstr(rep.row[i].cell->name, "keys=4"))
+            assert_memory_equal(rep.row[i].label, "a@", 2);
+        else
+            assert_string_equal(rep.row[i].label, "a");
+    }
+    report_free(&rep);
+    results_free(&r);
+    journal_close(j);
+}
+
 static void test_other_records(void **state)
 {
     (void)state;
@@ -452,9 +481,9 @@ static void test_times(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key),       cmocka_unit_test(test_complete),      cmocka_unit_test(test_files),
-        cmocka_unit_test(test_labels),    cmocka_unit_test(test_other_records), cmocka_unit_test(test_summary),
-        cmocka_unit_test(test_documents), cmocka_unit_test(test_times),
+        cmocka_unit_test(test_key),     cmocka_unit_test(test_complete),  cmocka_unit_test(test_files),
+        cmocka_unit_test(test_labels),  cmocka_unit_test(test_variants),  cmocka_unit_test(test_other_records),
+        cmocka_unit_test(test_summary), cmocka_unit_test(test_documents), cmocka_unit_test(test_times),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
