@@ -131,10 +131,10 @@ regress-update:
 # ones, text-NAME-long saw longer windows; passkey-NAME and booksum-NAME fine-tune text-NAME in stages. The corpora novels
 # and stacks are not among those of `make datasets`: datasets/README.md says where they come from.
 MODELS = $(addprefix text-,local transformer-xl memorizing-xl infini-linear infini-delta infini-gated infini-next) \
-    $(addprefix text-,transformer-xl-seed2 infini-delta-seed2 infini-linear-long infini-delta-long local-continued \
+    $(addprefix text-,transformer-xl-seed2 infini-delta-seed2 infini-linear-long local-continued \
         local-to-infini-linear 300k-local 300k-transformer-xl 300k-infini-linear 300k-infini-delta 4m-local) \
     $(addprefix passkey-,transformer-xl infini-linear infini-delta infini-next) \
-    $(addprefix booksum-,transformer-xl infini-linear infini-delta infini-next)
+    $(addprefix booksum-,infini-delta infini-next)
 W = models/weights
 # Times of files say nothing in a fresh clone: what is there is up to date.
 weights: $(filter-out $(wildcard $(W)/*.safetensors),$(MODELS:%=$(W)/%.safetensors))
