@@ -252,7 +252,7 @@ static void test_reach(void **state)
                  {"full", "", UINT64_MAX}};
     task_run run = even_run();
     for (int i = 0; i < SAMPLES; i++) {
-        run.length[i] = 700 + 16 * (i % 2) + 3 * i;
+        run.length[i] = 230 + 16 * (i % 2) + 3 * i;
         run.prompt[i] = run.length[i] - 6;
         run.first[i] = run.length[i] - 6 - 9 * i;
     }
