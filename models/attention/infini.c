@@ -16,6 +16,7 @@
  *
  * State of a lane: for each head M [d_head, d_head], z [d_head] and, where the memory needs it, phi of the last k
  * [d_head], which carry gradients; then the cache of kvcache.h, which does not. */
+#include "models/attention/infini_memory.h"
 #include "models/attention/kvcache.h"
 #include "models/attention/modules.h"
 #include "models/engine/kernels.h"
@@ -71,15 +72,16 @@ static size_t xl_len(const model_config *cfg)
     return (size_t)cfg->option[XL_LEN].i;
 }
 
-static int binds_previous(const model_config *cfg)
+static memory_rule rule_of(const model_config *cfg)
 {
-    return cfg->option[KEY].i == 1;
+    return (memory_rule){is_delta(cfg), cfg->option[Z_RULE].i == 1, cfg->option[KEY].i == 1,
+                         (real)cfg->option[EPS].r};
 }
 
-/* M [d_head, d_head], then z [d_head], then the last phi(k) [d_head]: 0 before there is one. */
 static size_t head_state(const model_config *cfg)
 {
-    return (size_t)(cfg->d_head * (cfg->d_head + 1 + binds_previous(cfg)));
+    const memory_rule rule = rule_of(cfg);
+    return memory_head_reals(&rule, (size_t)cfg->d_head);
 }
 
 /* In layer 0 a write gate sees the token alone, and not the context that tells a needle from a haystack. */
@@ -169,7 +171,8 @@ static size_t saved_reals(const model_config *cfg, size_t layer, size_t lanes)
 static size_t scratch_reals(const model_config *cfg, size_t layer)
 {
     (void)layer;
-    const size_t memory = 6 * (size_t)(cfg->segment * cfg->d_head), local = attn_heads_scratch(cfg, xl_len(cfg));
+    const size_t memory = memory_scratch_reals((size_t)cfg->segment, (size_t)cfg->d_head);
+    const size_t local = attn_heads_scratch(cfg, xl_len(cfg));
     return memory > local ? memory : local;
 }
 
@@ -271,83 +274,26 @@ static head_view view_of(const attn_call *c, size_t task)
     return v;
 }
 
-/* out = f M / (f z + eps) for n rows of features f, `ld` apart; den with stride heads. */
-static void memory_read(const attn_call *c, const head_view *v, const real *f, size_t ld, const real *memory,
-                        real *out, real *den)
+static memory_head memory_of(const attn_call *c, const head_view *v, size_t lane)
 {
-    const kernels *k = kernels_get();
-    const real *z = memory + v->d * v->d, eps = (real)c->cfg->option[EPS].r;
-    gemm(0, 0, v->n, v->d, v->d, 1, f, ld, memory, v->d, 0, out, v->width);
-    for (size_t i = 0; i < v->n; i++) {
-        den[i * v->heads] = k->dot(f + i * ld, z, v->d) + eps;
-        k->scale(out + i * v->width, 1 / den[i * v->heads], v->d);
-    }
-}
-
-/* The gradient of memory_read: dout [n, d] (contiguous, overwritten) -> df (as f, accumulated), dmemory. */
-static void memory_read_backward(const head_view *v, const real *f, size_t ld, const real *memory, const real *out,
-                                 const real *den, real *dout, real *df, real *dmemory)
-{
-    const kernels *k = kernels_get();
-    const real *z = memory + v->d * v->d;
-    real *dz = dmemory + v->d * v->d;
-    for (size_t i = 0; i < v->n; i++) {
-        real *row = dout + i * v->d;
-        const real dden = -k->dot(row, out + i * v->width, v->d) / den[i * v->heads];
-        k->scale(row, 1 / den[i * v->heads], v->d);
-        k->axpy(df + i * ld, dden, z, v->d);
-        k->axpy(dz, dden, f + i * ld, v->d);
-    }
-    gemm(0, 1, v->n, v->d, v->d, 1, dout, v->d, memory, v->d, 1, df, ld);
-    gemm(1, 0, v->d, v->d, v->n, 1, f, ld, dout, v->d, 1, dmemory, v->d);
-}
-
-/* The write weights of a row: how much of phi(k) enters M. */
-static real write_weight(const head_view *v, size_t i)
-{
-    return v->s.write ? v->s.write[(v->row + i) * v->heads + v->head] : 1;
-}
-
-/* The keys that the values of this segment are bound to: key [n, d]. */
-static void gather_keys(const attn_call *c, const head_view *v, const real *f, const real *last, real *key)
-{
-    const size_t shift = (size_t)binds_previous(c->cfg);
-    if (shift) memcpy(key, last, v->d * sizeof *key);
-    for (size_t i = shift; i < v->n; i++)
-        memcpy(key + i * v->d, f + (i - shift) * 2 * v->width, v->d * sizeof *key);
-}
-
-static void update_memory(const attn_call *c, const head_view *v, size_t valid, int read_first, real *memory,
-                          real *scratch)
-{
-    const kernels *k = kernels_get();
-    const size_t d = v->d;
-    const real *f = v->s.feature + v->row * 2 * v->width + v->width + v->head * d;
-    const real *value = v->s.local.qkv + v->row * 3 * v->width + 2 * v->width + v->head * d;
-    real *gamma = v->s.gamma + v->row * v->heads + v->head;
-    real *weighted = scratch, *target = scratch + v->n * d, *key = scratch + 2 * v->n * d;
-    real *z = memory + d * d, *last = z + d;
-    gather_keys(c, v, f, last, key);
-    for (size_t i = 0; i < valid; i++) { /* against z_{s-1}: z itself moves only below */
-        const real *row = key + i * d;
-        gamma[i * v->heads] = 1;
-        if (c->cfg->option[Z_RULE].i == 1 && read_first) {
-            const real norm = k->dot(row, row, d), known = k->dot(row, z, d);
-            const real share = norm > 0 ? 1 - known / norm : 0;
-            gamma[i * v->heads] = share < 0 ? 0 : share > 1 ? 1 : share;
-        }
-        const real w = write_weight(v, i);
-        for (size_t j = 0; j < d; j++) weighted[i * d + j] = w * row[j];
-        memcpy(target + i * d, value + i * 3 * v->width, d * sizeof *target);
-    }
-    if (is_delta(c->cfg)) {
-        real *old = v->s.old + v->row * v->width + v->head * d;
-        if (read_first) memory_read(c, v, key, d, memory, old, v->s.old_den + v->row * v->heads + v->head);
-        for (size_t i = 0; read_first && i < valid; i++) k->axpy(target + i * d, -1, old + i * v->width, d);
-    }
-    if (valid > 0) gemm(1, 0, d, d, valid, 1, weighted, d, target, d, 1, memory, d);
-    for (size_t i = 0; i < valid; i++) k->axpy(z, gamma[i * v->heads], weighted + i * d, d);
-    if (binds_previous(c->cfg) && valid > 0) memcpy(last, f + (valid - 1) * 2 * v->width, d * sizeof *last);
+    const size_t read = v->row * v->width + v->head * v->d, scalar = v->row * v->heads + v->head;
+    return (memory_head){
+        .rule = rule_of(c->cfg),
+        .n = v->n,
+        .d = v->d,
+        .valid = c->valid[lane],
+        .filled = has_memory(c, lane),
+        .feature = v->s.feature + v->row * 2 * v->width + v->width + v->head * v->d,
+        .value = v->s.local.qkv + v->row * 3 * v->width + 2 * v->width + v->head * v->d,
+        .write = v->s.write ? v->s.write + scalar : NULL,
+        .gamma = v->s.gamma + scalar,
+        .old = v->s.old ? v->s.old + read : NULL,
+        .old_den = v->s.old_den ? v->s.old_den + scalar : NULL,
+        .ld_feature = 2 * v->width,
+        .ld_value = 3 * v->width,
+        .ld_read = v->width,
+        .ld_scalar = v->heads,
+    };
 }
 
 static void forward_head(void *arg, int task, int worker)
@@ -356,6 +302,7 @@ static void forward_head(void *arg, int task, int worker)
     const head_view v = view_of(c, (size_t)task);
     const size_t lane = (size_t)task / v.heads, d = v.d;
     real *scratch = c->scratch + (size_t)worker * c->scratch_stride;
+    const memory_head h = memory_of(c, &v, lane);
     real *memory = c->state[lane] + v.head * head_state(c->cfg);
     memcpy(v.s.state + (size_t)task * head_state(c->cfg), memory, head_state(c->cfg) * sizeof *memory);
     if (c->need_output) {
@@ -364,15 +311,15 @@ static void forward_head(void *arg, int task, int worker)
         real *read = v.s.read + v.row * v.width + v.head * d;
         real *mixed = v.s.mixed + v.row * v.width + v.head * d;
         const real gate = mixes(c, lane) ? attn_sigmoid(c->param[PARAM_BETA][v.head]) : 0;
-        if (has_memory(c, lane))
-            memory_read(c, &v, v.s.feature + v.row * 2 * v.width + v.head * d, 2 * v.width, memory, read,
+        if (h.filled)
+            memory_read(&h, v.s.feature + v.row * 2 * v.width + v.head * d, 2 * v.width, memory, read,
                         v.s.read_den + v.row * v.heads + v.head);
         else
             for (size_t i = 0; i < v.n; i++) memset(read + i * v.width, 0, d * sizeof *read);
         for (size_t i = 0; i < v.n; i++)
             k->blend(mixed + i * v.width, gate, read + i * v.width, 1 - gate, local + i * v.width, d);
     }
-    update_memory(c, &v, c->valid[lane], has_memory(c, lane), memory, scratch);
+    memory_update(&h, memory, scratch);
 }
 
 /* ---- whole rows ---- */
@@ -428,59 +375,6 @@ static void forward(const attn_call *c, const real *x, real *y)
 
 /* ---- backward ---- */
 
-/* The reverse of gather_keys, and of keeping the last key: dkey [n, d] and dlast -> df, dlast in place. */
-static void scatter_keys(const attn_call *c, const head_view *v, size_t valid, const real *dkey, real *df,
-                         real *dlast)
-{
-    const kernels *k = kernels_get();
-    const size_t shift = (size_t)binds_previous(c->cfg);
-    if (shift && valid > 0) {
-        k->axpy(df + (valid - 1) * 2 * v->width, 1, dlast, v->d);
-        memcpy(dlast, dkey, v->d * sizeof *dlast);
-    }
-    for (size_t i = shift; i < valid; i++) k->axpy(df + (i - shift) * 2 * v->width, 1, dkey + i * v->d, v->d);
-}
-
-/* Through the update: dM_s, dz_s, dlast_s -> d phi(k), dv, dw, and dM_{s-1}, dz_{s-1}, dlast_{s-1} in place. */
-static void update_backward(const attn_call *c, const head_view *v, const work_area *w, size_t valid,
-                            int read_first, const real *memory, real *dmemory, real *scratch)
-{
-    const kernels *k = kernels_get();
-    const size_t d = v->d, part = v->n * d;
-    const real *f = v->s.feature + v->row * 2 * v->width + v->width + v->head * d;
-    const real *value = v->s.local.qkv + v->row * 3 * v->width + 2 * v->width + v->head * d;
-    const real *gamma = v->s.gamma + v->row * v->heads + v->head;
-    const real *old = v->s.old ? v->s.old + v->row * v->width + v->head * d : NULL;
-    real *df = w->dfeature + v->row * 2 * v->width + v->width + v->head * d;
-    real *dv = w->dvalue + v->row * v->width + v->head * d;
-    real *weighted = scratch, *target = scratch + part, *dtarget = scratch + 2 * part,
-         *dweighted = scratch + 3 * part, *key = scratch + 4 * part, *dkey = scratch + 5 * part;
-    const int delta = is_delta(c->cfg) && read_first;
-    gather_keys(c, v, f, memory + d * (d + 1), key);
-    for (size_t i = 0; i < v->n; i++) {
-        const real weight = i < valid ? write_weight(v, i) : 0;
-        for (size_t j = 0; j < d; j++) weighted[i * d + j] = weight * key[i * d + j];
-        memcpy(target + i * d, value + i * 3 * v->width, d * sizeof *target);
-        if (delta) k->axpy(target + i * d, -1, old + i * v->width, d);
-    }
-    gemm(0, 0, v->n, d, d, 1, weighted, d, dmemory, d, 0, dtarget, d);
-    gemm(0, 1, v->n, d, d, 1, target, d, dmemory, d, 0, dweighted, d);
-    memset(dkey, 0, part * sizeof *dkey);
-    for (size_t i = 0; i < valid; i++) {
-        real *row = dweighted + i * d;
-        k->axpy(row, gamma[i * v->heads], dmemory + d * d, d);
-        k->axpy(dv + i * v->width, 1, dtarget + i * d, d);
-        k->axpy(dkey + i * d, write_weight(v, i), row, d);
-        if (v->s.write) w->dwrite[(v->row + i) * v->heads + v->head] = k->dot(row, key + i * d, d);
-    }
-    if (delta) {
-        k->scale(dtarget, -1, part);
-        memory_read_backward(v, key, d, memory, old, v->s.old_den + v->row * v->heads + v->head, dtarget, dkey,
-                             dmemory);
-    }
-    scatter_keys(c, v, valid, dkey, df, dmemory + d * (d + 1));
-}
-
 static void backward_head(void *arg, int task, int worker)
 {
     const attn_call *c = arg;
@@ -493,7 +387,10 @@ static void backward_head(void *arg, int task, int worker)
     const real *memory = v.s.state + (size_t)task * head_state(c->cfg);
     real *dmemory = c->dstate[lane] + v.head * head_state(c->cfg);
 
-    update_backward(c, &v, &w, c->valid[lane], has_memory(c, lane), memory, dmemory, scratch);
+    const memory_head h = memory_of(c, &v, lane);
+    memory_update_backward(&h, memory, dmemory, w.dfeature + v.row * 2 * v.width + v.width + v.head * d,
+                           w.dvalue + v.row * v.width + v.head * d,
+                           v.s.write ? w.dwrite + v.row * v.heads + v.head : NULL, scratch);
 
     const real gate = mixes(c, lane) ? attn_sigmoid(c->param[PARAM_BETA][v.head]) : 0;
     const real *local = v.s.local.o + v.row * v.width + v.head * d,
@@ -509,9 +406,9 @@ static void backward_head(void *arg, int task, int worker)
     }
     w.dbeta[task] = mixes(c, lane) ? dgate * gate * (1 - gate) : 0;
     k->scale(dread, gate, n * d);
-    if (has_memory(c, lane)) {
+    if (h.filled) {
         const size_t q = v.row * 2 * v.width + v.head * d;
-        memory_read_backward(&v, v.s.feature + q, 2 * v.width, memory, read,
+        memory_read_backward(&h, v.s.feature + q, 2 * v.width, memory, read,
                              v.s.read_den + v.row * v.heads + v.head, dread, w.dfeature + q, dmemory);
     }
 }
