@@ -13,7 +13,7 @@ enum { START_FIRST, START_RANDOM };
 
 const kv_spec booksum_train_table[BOOKSUM_TRAIN_KEYS] = {
     {"data", KV_TEXT, FIELD(data), BOOKSUM_STORIES, 0, 0, NULL,
-     BOOKSUM_STORIES ", or books with summaries, as in evaluation"},
+     BOOKSUM_STORIES ", or a comma-separated list of books with summaries, each as in evaluation"},
     {"split", KV_TEXT, FIELD(split), "train", 0, 0, NULL, "train, validation or test"},
     {"booksum_lm_weight", KV_REAL, FIELD(lm_weight), "0.02", 0, 1000, NULL,
      "loss weight of the tokens of books and of the separator (a summary's weigh 1)"},
@@ -72,27 +72,45 @@ static int load_example(const booksum_file *f, size_t index, const tokenizer *t,
     return code;
 }
 
+/* The books of one file, behind those that are there. */
 static int load_examples(task_source *s, const char *path, pal_error *err)
 {
     booksum_file *file;
     PAL_TRY(booksum_file_open(&file, path, err));
     const size_t count = booksum_file_count(file);
-    s->example = calloc(count, sizeof *s->example);
-    int code = s->example ? PAL_OK : pal_fail(err, PAL_INTERNAL, "booksum training: out of memory");
-    for (; code == PAL_OK && s->examples < count; s->examples++)
-        code = load_example(file, s->examples, s->tokenizer, &s->example[s->examples], err);
+    example *all = realloc(s->example, (s->examples + count) * sizeof *all);
+    int code = all ? PAL_OK : pal_fail(err, PAL_INTERNAL, "booksum training: out of memory");
+    if (all) {
+        s->example = all;
+        memset(all + s->examples, 0, count * sizeof *all);
+    }
+    for (size_t i = 0; code == PAL_OK && i < count; i++, s->examples++)
+        code = load_example(file, i, s->tokenizer, &s->example[s->examples], err);
     booksum_file_close(file);
     return code;
 }
 
+static int open_list(task_source *s, const char *list, pal_error *err)
+{
+    for (const char *at = list;; at++) {
+        char name[KV_TEXT_MAX], path[BOOKSUM_PATH];
+        int whole;
+        at += strspn(at, " ");
+        const int size = (int)strcspn(at, ",");
+        if (size == 0) return pal_fail(err, PAL_USAGE, "data=%s: an empty name; separate paths by commas", list);
+        snprintf(name, sizeof name, "%.*s", size, at);
+        PAL_TRY(booksum_find(name, s->train->split, path, &whole, err));
+        PAL_TRY(load_examples(s, path, err));
+        at += size;
+        if (!*at) return PAL_OK;
+    }
+}
+
 static int open_texts(task_source *s, pal_error *err)
 {
-    char path[BOOKSUM_PATH];
-    int whole;
     PAL_TRY(booksum_encode(s->tokenizer, BOOKSUM_SEPARATOR, strlen(BOOKSUM_SEPARATOR), &s->separator, err));
     if (booksum_is_stories(s->train->data)) return booksum_story_split(s->train->split, &s->split, err);
-    PAL_TRY(booksum_find(s->train->data, s->train->split, path, &whole, err));
-    return load_examples(s, path, err);
+    return open_list(s, s->train->data, err);
 }
 
 int booksum_source_open(const void *train, const tokenizer *t, uint64_t seed, task_source **out, pal_error *err)

@@ -247,6 +247,28 @@ static void test_books(void **state)
     task->source_close(source);
 }
 
+/* The books of all the files of a list are drawn. */
+static void test_list(void **state)
+{
+    (void)state;
+    char both[600];
+    int foxes = 0;
+    put_text("hen-test.jsonl", "{\"bid\":\"h\",\"text\":\"A hen sat down.\",\"summary\":[{\"text\":\"Hen.\"}]}\n");
+    snprintf(both, sizeof both, "fox, %s", at("hen"));
+    booksum_train train = options("data = %s\nsplit = test", both);
+    task_source *source = opened(&train, kind[0], 1, 128);
+    for (int64_t step = 0; step < 90; step++) {
+        static sequence q;
+        fill(source, step, 0, &q);
+        foxes += q.tokens[1] != 'A'; /* two of three */
+    }
+    assert_in_range(foxes, 45, 75);
+    task->source_close(source);
+    train = options("data = %s,\nsplit = test", "fox");
+    assert_int_equal(task->source_open(&train, kind[0], 1, &source, &err), PAL_USAGE);
+    assert_said("an empty name");
+}
+
 /* A book longer than its room is cut; a summary longer than half of a sequence too, without an end. */
 static void test_cuts(void **state)
 {
@@ -353,9 +375,10 @@ static void test_bad_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stories), cmocka_unit_test(test_determinism), cmocka_unit_test(test_splits),
-        cmocka_unit_test(test_quiz),    cmocka_unit_test(test_span),        cmocka_unit_test(test_books),
-        cmocka_unit_test(test_cuts),    cmocka_unit_test(test_lead),        cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_stories),     cmocka_unit_test(test_determinism), cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_quiz),        cmocka_unit_test(test_span),        cmocka_unit_test(test_books),
+        cmocka_unit_test(test_list),        cmocka_unit_test(test_cuts),        cmocka_unit_test(test_lead),
+        cmocka_unit_test(test_bad_options),
     };
     return cmocka_run_group_tests(tests, open_lab, close_lab);
 }
