@@ -128,36 +128,46 @@ regress-update:
 	@$(MAKE) regress UPDATE=1
 
 # The models, by the committed recipes: text-NAME are language models, text-300k-NAME and text-4m-NAME smaller and larger
-# ones, text-NAME-long saw longer windows; passkey-NAME and booksum-NAME fine-tune text-NAME in stages. The corpora novels
-# and stacks are not among those of `make datasets`: datasets/README.md says where they come from.
-MODELS = $(addprefix text-,local transformer-xl memorizing-xl infini-linear infini-delta infini-gated infini-next) \
+# ones; text-NAME-long saw longer windows from the first step on, text-NAME-32k and its control text-NAME-2k after training;
+# passkey-NAME and booksum-NAME fine-tune text-NAME in stages, on generated stories, booksum-real-NAME on real texts. The
+# corpora novels, stacks and summaries are not among those of `make datasets`: datasets/README.md says where they come from.
+MODELS = $(addprefix text-,local transformer-xl memorizing memorizing-xl infini-linear infini-delta infini-gated \
+        infini-next infini-next-xl) \
     $(addprefix text-,transformer-xl-seed2 infini-delta-seed2 infini-linear-long local-continued \
-        local-to-infini-linear 300k-local 300k-transformer-xl 300k-infini-linear 300k-infini-delta 4m-local) \
-    $(addprefix passkey-,transformer-xl infini-linear infini-delta infini-next) \
-    $(addprefix booksum-,infini-delta infini-next)
+        local-to-infini-linear infini-linear-2k infini-linear-32k infini-delta-2k infini-delta-32k \
+        300k-local 300k-transformer-xl 300k-infini-linear 300k-infini-delta 4m-local 4m-transformer-xl 4m-infini-delta) \
+    $(addprefix passkey-,transformer-xl infini-linear infini-delta infini-next infini-next-xl) \
+    $(addprefix booksum-,infini-delta infini-next) \
+    $(addprefix booksum-real-,local transformer-xl infini-linear infini-delta infini-next-xl)
 W = models/weights
+WEIGHTS = $(MODELS:%=$(W)/%.safetensors)
 # Times of files say nothing in a fresh clone: what is there is up to date.
-weights: $(filter-out $(wildcard $(W)/*.safetensors),$(MODELS:%=$(W)/%.safetensors))
+weights: $(filter-out $(wildcard $(W)/*.safetensors),$(WEIGHTS))
+
+# Rules with an intermediate stage name their targets: make would prefer any pattern that needs none.
+THREE_STAGES = $(filter $(W)/passkey-infini-next%,$(WEIGHTS))
 
 # $(call config,LINES,NAME): shape.conf, NAME.conf, then LINE.conf and LINE-NAME.conf for every line; those that there are.
 config = $(subst $(empty) ,$(comma),$(strip $(wildcard $(patsubst %,models/configs/%.conf,shape $(2) $(foreach l,$(1),$(l) $(l)-$(2))))))
 # $(call trained,LINES,NAME,LOG,more words)
 trained = @$(BINARY) train config=$(call config,$(1),$(2)) out=$@ log=results/training/$(3).csv $(4)
 
-$(W)/%.safetensors: | deps
-	@echo 'no recipe makes $@; MODELS in the Makefile lists the weights that there are' >&2; exit 2
 $(W)/text-%.safetensors: | deps $(BINARY)
 	$(call trained,text,$*,text-$*)
 $(W)/text-300k-%.safetensors: | deps $(BINARY)
 	$(call trained,text text-300k,$*,text-300k-$*)
 $(B)/text-4m-%-first.safetensors: | deps $(BINARY)
 	$(call trained,text text-4m,$*,text-4m-$*-first)
-$(W)/text-4m-%.safetensors: $(B)/text-4m-%-first.safetensors
+$(filter $(W)/text-4m-%,$(WEIGHTS)): $(W)/text-4m-%.safetensors: $(B)/text-4m-%-first.safetensors
 	$(call trained,text text-4m text-4m-more,$*,text-4m-$*,init=$<)
 $(W)/text-%-seed2.safetensors: | deps $(BINARY)
 	$(call trained,text,$*,text-$*-seed2,seed=2)
 $(W)/text-%-long.safetensors: | deps $(BINARY)
 	$(call trained,text text-long,$*,text-$*-long)
+$(W)/text-%-2k.safetensors: $(W)/text-%.safetensors
+	$(call trained,text text-wide text-2k,$*,text-$*-2k,init=$<)
+$(W)/text-%-32k.safetensors: $(W)/text-%.safetensors
+	$(call trained,text text-wide text-32k,$*,text-$*-32k,init=$<)
 $(W)/text-%-continued.safetensors: $(W)/text-%.safetensors
 	$(call trained,text text-continued,$*,text-$*-continued,init=$<)
 $(W)/text-local-to-%.safetensors: $(W)/text-local.safetensors
@@ -165,16 +175,18 @@ $(W)/text-local-to-%.safetensors: $(W)/text-local.safetensors
 
 $(B)/passkey-%-short.safetensors: $(W)/text-%.safetensors
 	$(call trained,passkey-short,$*,passkey-$*-short,init=$<)
-$(W)/passkey-%.safetensors: $(B)/passkey-%-short.safetensors
+$(filter-out $(THREE_STAGES),$(filter $(W)/passkey-%,$(WEIGHTS))): $(W)/passkey-%.safetensors: $(B)/passkey-%-short.safetensors
 	$(call trained,passkey-long,$*,passkey-$*,init=$<)
-$(B)/passkey-infini-next-long.safetensors: $(B)/passkey-infini-next-short.safetensors
-	$(call trained,passkey-long,infini-next,passkey-infini-next-long,init=$<)
-$(W)/passkey-infini-next.safetensors: $(B)/passkey-infini-next-long.safetensors
-	$(call trained,passkey-long passkey-last,infini-next,passkey-infini-next,init=$<)
+$(B)/passkey-%-long.safetensors: $(B)/passkey-%-short.safetensors
+	$(call trained,passkey-long,$*,passkey-$*-long,init=$<)
+$(THREE_STAGES): $(W)/passkey-%.safetensors: $(B)/passkey-%-long.safetensors
+	$(call trained,passkey-long passkey-last,$*,passkey-$*,init=$<)
 $(B)/booksum-%-short.safetensors: $(W)/text-%.safetensors
 	$(call trained,booksum-short,$*,booksum-$*-short,init=$<)
-$(W)/booksum-%.safetensors: $(B)/booksum-%-short.safetensors
+$(filter-out $(W)/booksum-real-%,$(filter $(W)/booksum-%,$(WEIGHTS))): $(W)/booksum-%.safetensors: $(B)/booksum-%-short.safetensors
 	$(call trained,booksum-long,$*,booksum-$*,init=$<)
+$(W)/booksum-real-%.safetensors: $(W)/text-%.safetensors
+	$(call trained,booksum-real,$*,booksum-real-$*,init=$<)
 .PRECIOUS: $(B)/passkey-%.safetensors $(B)/booksum-%.safetensors $(B)/text-4m-%.safetensors
 
 PEER_PYTHON = /usr/bin/python3
