@@ -176,7 +176,7 @@ static int bench_train(bench *b, size_t lanes, pal_error *err)
             const double before = os()->now();
             for (size_t lane = 0; lane < lanes; lane++) decoder_state_reset(b->model, state[lane]);
             memset(grad, 0, weights * sizeof *grad);
-            window_step(w, segments, tokens, tokens, weight, state, grad, 0, NULL);
+            window_step(w, segments, tokens, tokens, weight, state, grad, (attn_penalty){0}, NULL);
             optimiser_step(&o, b->model, b->pool, grad, 1e-4);
             const double seconds = os()->now() - before;
             if (warm) continue;

@@ -236,7 +236,7 @@ static int load_start(trainer *t, pal_error *err)
 
 typedef struct batch {
     int64_t length;
-    double write_penalty;
+    attn_penalty write_penalty;
     int32_t *tokens, *targets;
     float *weight;
     double *nll;
@@ -261,7 +261,8 @@ static void close_batch(batch *b)
 static int open_batch(const trainer *t, int64_t phase, batch *b, pal_error *err)
 {
     const int64_t length = (int64_t)t->cfg.train_len.value[phase];
-    *b = (batch){.length = length, .write_penalty = train_in_phase(&t->cfg.write_penalty, phase)};
+    *b = (batch){.length = length,
+                 .write_penalty = {train_in_phase(&t->cfg.write_penalty, phase), t->cfg.write_penalty_of != 0}};
     const size_t lanes = (size_t)train_lanes(&t->cfg, phase), count = lanes * (size_t)length;
     const size_t segments = (size_t)(length / t->model_cfg.segment), workers = (size_t)pool_threads(t->pool);
     const uint64_t room = os_available_memory();

@@ -20,6 +20,7 @@ typedef struct train_config {
     kv_list train_len, train_steps; /* the curriculum: so many steps at each length */
     kv_list batch_tokens;           /* one for all lengths, or one each */
     kv_list write_penalty;          /* likewise */
+    int64_t write_penalty_of;
     double lr, lr_floor;
     int64_t lead_len;
     kv_list lead_times; /* likewise */

@@ -85,6 +85,14 @@ static const kv_spec train_table[] = {
      .min = 0,
      .max = 100,
      .help = "weight of the write gates' mean opening in the loss (infini-gated), for all lengths or one each"},
+    {.key = "write_penalty_of",
+     .type = KV_CHOICE,
+     .offset = AT(write_penalty_of),
+     .fallback = "opening",
+     .choices = "opening|logit",
+     .help =
+         "what costs: a gate's opening, which hardly moves one that is wide open, or as long as it is open its "
+         "logit"},
     {.key = "lead_len",
      .type = KV_SIZE,
      .offset = AT(lead_len),

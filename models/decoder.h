@@ -86,9 +86,9 @@ real *pass_logits(pass *p, size_t slot);
 void pass_score(pass *p, const int32_t *targets, double *nll, int32_t *argmax);
 /* The training head: nll as pass_score, then the gradient of sum(weight * nll) for the segment in `slot` down to
  * the embedding; grad is accumulated into. dstate[lanes]: gradient blocks of decoder_state_grad_reals each.
- * penalty_scale: weight of the modules' regulariser per token of the segment. */
+ * penalty: the modules' regulariser, its weight per token of the segment. */
 void pass_backward(pass *p, size_t slot, const int32_t *tokens, const int32_t *targets, const float *weight,
-                   double *nll, real *const *dstate, real *grad, double penalty_scale);
+                   double *nll, real *const *dstate, real *grad, attn_penalty penalty);
 size_t decoder_state_grad_reals(const decoder *d);
 
 #endif

@@ -479,7 +479,7 @@ static void backward_head(pass *p, slot *s, const int32_t *targets, const float 
 }
 
 void pass_backward(pass *p, size_t index, const int32_t *tokens, const int32_t *targets, const float *weight,
-                   double *nll, real *const *dstate, real *grad, double penalty_scale)
+                   double *nll, real *const *dstate, real *grad, attn_penalty penalty)
 {
     const decoder *d = p->d;
     slot *s = &p->slot[index];
@@ -492,7 +492,7 @@ void pass_backward(pass *p, size_t index, const int32_t *tokens, const int32_t *
         real *grad_of[ATTN_MAX_PARAMS];
         for (size_t lane = 0; lane < p->lanes; lane++) p->dstate[lane] = dstate[lane] + at->dstate_offset;
         attn_call call = call_of(p, s, l, param, grad_of, grad);
-        call.penalty_scale = penalty_scale;
+        call.penalty = penalty;
         d->cfg.attention->backward(&call, ls->normed1, p->dx, p->dnormed);
         norm_rows_backward(p, at->norm1, p->dx, p->dnormed, ls->input, ls->mean1, ls->rstd1, grad);
     }

@@ -101,14 +101,14 @@ static void paste(const window *w, size_t segments, size_t s, const void *one, v
 }
 
 double window_step(window *w, size_t segments, const int32_t *tokens, const int32_t *targets, const float *weight,
-                   void *const *state, real *grad, double penalty, double *nll)
+                   void *const *state, real *grad, attn_penalty penalty, double *nll)
 {
     const size_t n = (size_t)decoder_config(w->d)->segment, bytes = decoder_state_bytes(w->d);
     const size_t rows = w->lanes * n;
     double total = 0, loss = 0;
     for (size_t i = 0; i < rows * segments; i++) total += (double)weight[i];
     const float share = total > 0 ? (float)(1 / total) : 0;
-    const double penalty_scale = penalty / ((double)(rows * segments) * (double)decoder_config(w->d)->n_layers);
+    penalty.weight /= (double)(rows * segments) * (double)decoder_config(w->d)->n_layers;
 
     for (size_t s = 0; s < segments; s++) {
         cut(w, segments, s, tokens, w->tokens, sizeof *tokens);
@@ -127,7 +127,7 @@ double window_step(window *w, size_t segments, const int32_t *tokens, const int3
         }
         for (size_t i = 0; i < rows; i++) w->weight[i] *= share;
         pass_backward(w->pass, w->recompute ? 0 : s, w->tokens, w->targets, w->weight, w->nll, w->dstate, grad,
-                      penalty_scale);
+                      penalty);
         double part = 0;
         for (size_t i = 0; i < rows; i++) part += (double)w->weight[i] * w->nll[i];
         loss += part;

@@ -17,6 +17,6 @@ size_t window_bytes(const decoder *d, size_t workers, size_t lanes, size_t max_s
  * state[lanes]: in: before the window; out: after it. grad is accumulated into with d(loss)/d(weights), where
  * loss = sum(weight * nll) / sum(weight). Returns the loss; nll (may be NULL) has the shape of tokens. */
 double window_step(window *w, size_t segments, const int32_t *tokens, const int32_t *targets, const float *weight,
-                   void *const *state, real *grad, double penalty, double *nll);
+                   void *const *state, real *grad, attn_penalty penalty, double *nll);
 
 #endif

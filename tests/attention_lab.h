@@ -98,6 +98,7 @@ typedef struct lab {
     real **saved;                  /* [slots] */
     uint64_t *seen, **seen_before; /* [lanes] now; [slots][lanes] at the slot's forward */
     size_t **valid;                /* [slots][lanes] */
+    attn_penalty penalty;          /* none unless a test asks for it */
 } lab;
 
 static inline void lab_reset(lab *l)
@@ -204,7 +205,8 @@ static inline attn_call lab_call(lab *l, size_t slot)
                        .saved = l->saved[slot],
                        .scratch = l->scratch,
                        .scratch_stride = l->scratch_reals,
-                       .need_output = 1};
+                       .need_output = 1,
+                       .penalty = l->penalty};
 }
 
 /* valid: [lanes] or NULL for whole segments; y: [rows, d_model] or NULL to advance the state alone. */

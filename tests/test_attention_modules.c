@@ -341,6 +341,43 @@ static void write_gate(void **unused)
     lab_close(&linear);
 }
 
+/* d penalty / d bias of a head whose gates all stand at `bias`. */
+static double penalty_slope(int on_logit, double bias)
+{
+    const model_config cfg = lab_config("infini-gated", "");
+    lab l;
+    lab_open(&l, &cfg, 0, 1, 1, 1);
+    const size_t part = lab_segment_reals(&l), which = lab_param(&l, "write_gate.bias");
+    const size_t weight = lab_param(&l, "write_gate.weight");
+    memset(l.param[weight], 0, l.param_count[weight] * sizeof(real));
+    for (size_t h = 0; h < (size_t)cfg.n_heads; h++) l.param[which][h] = (real)bias;
+    real *x = lab_inputs(&l, 1, 29), *y = guarded(part), *dy = guarded(part), *dx = guarded(part);
+    l.penalty = (attn_penalty){(double)cfg.n_heads / (double)l.n, on_logit};
+    lab_forward(&l, 0, x, NULL, y);
+    lab_backward(&l, 0, x, dy, dx);
+    const double slope = (double)l.grad[which][0];
+    release(x, part, "x");
+    release(y, part, "y");
+    release(dy, part, "dy");
+    release(dx, part, "dx");
+    lab_close(&l);
+    return slope;
+}
+
+/* The penalty of openings is the slope of 1.2 sigmoid - 0.1; that of logits is as steep half way and stays so in
+ * a gate that is wide open; neither moves one that is shut. */
+static void write_penalties(void **unused)
+{
+    (void)unused;
+    for (int on_logit = 0; on_logit < 2; on_logit++) {
+        CHECK(fabs(penalty_slope(on_logit, 0) - 0.3) < tolerance, "half way");
+        CHECK(penalty_slope(on_logit, -40) == 0, "shut");
+    }
+    CHECK(fabs(penalty_slope(0, 2) - 1.2 * exp(-2) / pow(1 + exp(-2), 2)) < tolerance, "nearly open");
+    CHECK(fabs(penalty_slope(0, 40)) < tolerance, "wide open");
+    CHECK(fabs(penalty_slope(1, 40) - 0.3) < tolerance, "wide open, of the logit");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +390,7 @@ int main(void)
         cmocka_unit_test(rewriting_a_key),
         cmocka_unit_test(memory_is_linear_in_values),
         cmocka_unit_test(write_gate),
+        cmocka_unit_test(write_penalties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

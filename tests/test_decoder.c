@@ -85,7 +85,9 @@ static void close_bench(bench *b)
     pool_destroy(b->pool);
 }
 
-static double run_window(bench *b, double penalty)
+static const attn_penalty no_penalty = {0, 0};
+
+static double run_window(bench *b, attn_penalty penalty)
 {
     for (int lane = 0; lane < LANES; lane++) decoder_state_reset(b->d, b->state[lane]);
     memset(b->grad, 0, decoder_weight_reals(b->d) * sizeof(real));
@@ -111,7 +113,7 @@ static void check_tensor(bench *b, const real *grad, const decoder_param *p)
     double side[2];
     for (int s = 0; s < 2; s++) {
         for (size_t i = 0; i < count; i++) w[i] = (real)((double)keep[i] + (s ? -h : h) * (double)direction[i]);
-        side[s] = run_window(b, 0);
+        side[s] = run_window(b, no_penalty);
     }
     memcpy(w, keep, count * sizeof *keep);
     const double measured = (side[0] - side[1]) / (2 * h) / sqrt(norm), projected = expected / sqrt(norm);
@@ -137,7 +139,7 @@ static void gradients_through_three_segments(void **unused)
         if (stops) continue;
         bench b;
         open_bench(&b, &cfg, 2, 0);
-        run_window(&b, 0);
+        run_window(&b, no_penalty);
         real *grad = malloc(decoder_weight_reals(b.d) * sizeof *grad);
         memcpy(grad, b.grad, decoder_weight_reals(b.d) * sizeof *grad);
         for (size_t i = 0; i < decoder_param_count(b.d); i++) check_tensor(&b, grad, decoder_param_at(b.d, i));
@@ -154,7 +156,8 @@ static void recompute_threads_same_bits(void **unused)
         bench a, b;
         open_bench(&a, &cfg, 1, 0);
         open_bench(&b, &cfg, 2, 1);
-        const double loss_a = run_window(&a, 0.1), loss_b = run_window(&b, 0.1);
+        const attn_penalty penalty = {0.1, 0};
+        const double loss_a = run_window(&a, penalty), loss_b = run_window(&b, penalty);
         assert_memory_equal(&loss_a, &loss_b, sizeof loss_a);
         assert_memory_equal(a.nll, b.nll, sizeof a.nll);
         for (size_t i = 0; i < decoder_param_count(a.d); i++) {
@@ -176,7 +179,7 @@ static void zero_weights_are_uniform(void **unused)
     bench b;
     open_bench(&b, &cfg, 1, 0);
     memset(decoder_weights(b.d), 0, decoder_weight_reals(b.d) * sizeof(real));
-    run_window(&b, 0);
+    run_window(&b, no_penalty);
     for (int i = 0; i < LANES * SEGMENTS * N; i++)
         assert_float_equal(b.nll[i], log(VOCAB), probability_tolerance * 10);
     close_bench(&b);
@@ -188,7 +191,7 @@ static void weighted_loss_is_the_mean(void **unused)
     const model_config cfg = small_config("infini-linear");
     bench b;
     open_bench(&b, &cfg, 1, 0);
-    const double loss = run_window(&b, 0);
+    const double loss = run_window(&b, no_penalty);
     double sum = 0, total = 0;
     for (int i = 0; i < LANES * SEGMENTS * N; i++) {
         sum += (double)b.weight[i] * b.nll[i];
@@ -276,7 +279,7 @@ static void stream_equals_window(void **unused)
         for (int lane = 0; lane < LANES; lane++)
             for (int i = 0; i + 1 < SEGMENTS * N; i++)
                 b.targets[lane * SEGMENTS * N + i] = b.tokens[lane * SEGMENTS * N + i + 1];
-        run_window(&b, 0);
+        run_window(&b, no_penalty);
         pal_error err;
         stream *s;
         scores *out = calloc(1, sizeof *out);

@@ -32,6 +32,13 @@ typedef struct param_spec {
 } param_spec;
 
 /* One call of a layer on one segment of every lane. */
+/* A regulariser of gates that let tokens write to a memory. */
+typedef struct attn_penalty {
+    double weight;
+    int on_logit; /* 0: the loss grows with a gate's opening; 1: with its logit, as steeply as the opening does
+                     half way, so that a gate which is wide open is moved too */
+} attn_penalty;
+
 typedef struct attn_call {
     const model_config *cfg;
     size_t layer, lanes;
@@ -49,7 +56,7 @@ typedef struct attn_call {
     size_t scratch_stride; /* reals between the workers' scratch */
     real *work;            /* work_reals() reals shared by all tasks of the call; lost between calls */
     int need_output;       /* 0: y will not be read, only the state must advance */
-    double penalty_scale;  /* weight of a module's own regulariser per token of this call (backward only) */
+    attn_penalty penalty;  /* a module's own regulariser, its weight per token of this call (backward only) */
 } attn_call;
 
 typedef struct attn_module {

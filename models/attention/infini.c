@@ -448,9 +448,13 @@ static void backward_rows(void *arg, int task, int worker)
              * where the gate can move. */
             const size_t at = i * v.heads + h;
             const real weight = v.s.write[at], open = v.s.sigmoid[at];
+            const int paid = weight > 0 && i % v.n < c->valid[i / v.n];
+            const double penalty = paid ? c->penalty.weight / (double)v.heads : 0;
             double dw = weight > 0 && weight < 1 ? (double)w.dwrite[at] : 0;
-            if (weight > 0 && i % v.n < c->valid[i / v.n]) dw += c->penalty_scale / (double)v.heads;
-            w.dwrite[at] = (real)(dw * write_stretch * (double)open * (1 - (double)open));
+            if (!c->penalty.on_logit) dw += penalty;
+            dw *= write_stretch * (double)open * (1 - (double)open);
+            if (c->penalty.on_logit) dw += penalty * write_stretch / 4;
+            w.dwrite[at] = (real)dw;
         }
     }
 }
