@@ -46,6 +46,7 @@ typedef struct batch {
     size_t snapshot; /* bytes */
     int32_t *tokens; /* [lanes, CHUNK] */
     double clock, saved, save_cost;
+    double passed; /* stream_passed when it was last looked at */
 } batch;
 
 size_t batch_bytes(const decoder *d, size_t workers, size_t lanes, uint64_t scored, int shared)
@@ -158,6 +159,8 @@ static int start_stream(batch *b, size_t lanes, pal_error *err)
     b->stream = NULL;
     b->lanes = lanes;
     PAL_TRY(stream_create(&b->stream, b->setup->d, b->setup->threads, lanes, err));
+    if (!b->setup->share) stream_read_all(b->stream);
+    b->passed = 0;
     b->snapshot = stream_snapshot_bytes(b->stream);
     return PAL_OK;
 }
@@ -168,11 +171,12 @@ static int read_shared(batch *b, task_sample *sample, const batch_item *item, ui
     stream *base = b->r->base;
     PAL_TRY(skip_tokens(b, sample, item, stream_position(base), err));
     while (stream_position(base) < position) {
-        const uint64_t left = position - stream_position(base);
+        const uint64_t left = position - stream_position(base), passed = stream_passed(base);
         const size_t take = left < CHUNK ? (size_t)left : CHUNK;
         PAL_TRY(read_tokens(b->setup, sample, item, b->tokens, take, err));
         stream_feed(base, b->tokens, CHUNK, take, UINT64_MAX, NULL, NULL);
-        for (size_t i = 0; i < b->count; i++) b->slot[i].read += (double)take / (double)b->count;
+        const double read = (double)take - ((double)stream_passed(base) - (double)passed);
+        for (size_t i = 0; i < b->count; i++) b->slot[i].read += read / (double)b->count;
         if (b->setup->progress) b->setup->progress(b->setup->arg, take);
     }
     return PAL_OK;
@@ -463,6 +467,25 @@ static void account(batch *b)
     b->clock = now;
 }
 
+/* Feed what read_lane has put up, `count` tokens from position `at` on; *read: the samples' own, all together. */
+static void feed(batch *b, uint64_t at, size_t count, uint64_t *read)
+{
+    uint64_t first = UINT64_MAX;
+    for (size_t i = 0; i < b->lanes; i++)
+        if (!b->lane[i]->finished && b->lane[i]->next < first) first = b->lane[i]->next;
+    stream_feed(b->stream, b->tokens, CHUNK, count, first, keep_score, b);
+    const double passed = (double)stream_passed(b->stream) - b->passed;
+    b->passed += passed;
+    *read = 0;
+    for (size_t i = 0; i < b->lanes; i++) {
+        slot *s = b->lane[i];
+        if (s->finished) continue;
+        const uint64_t left = s->item->tokens > at ? s->item->tokens - at : 0, mine = left < count ? left : count;
+        s->read += (double)mine - passed;
+        *read += mine;
+    }
+}
+
 static int run(batch *b, uint64_t position, pal_error *err)
 {
     PAL_TRY(start(b, position, err));
@@ -472,17 +495,8 @@ static int run(batch *b, uint64_t position, pal_error *err)
         if (at >= end) break;
         const size_t count = (size_t)(next_stop(b, end) - at);
         for (size_t lane = 0; lane < b->lanes; lane++) PAL_TRY(read_lane(b, lane, count, err));
-        uint64_t first = UINT64_MAX, read = 0;
-        for (size_t i = 0; i < b->lanes; i++) {
-            slot *s = b->lane[i];
-            if (s->finished) continue;
-            const uint64_t left = s->item->tokens > at ? s->item->tokens - at : 0,
-                           mine = left < count ? left : count;
-            s->read += (double)mine;
-            read += mine;
-            if (s->next < first) first = s->next;
-        }
-        stream_feed(b->stream, b->tokens, CHUNK, count, first, keep_score, b);
+        uint64_t read;
+        feed(b, at, count, &read);
         account(b);
         if (b->setup->progress) b->setup->progress(b->setup->arg, read);
         PAL_TRY(finish_lanes(b, err));

@@ -47,7 +47,7 @@ typedef struct batch_result {
     char record[BATCH_RECORD];
     double seconds; /* of wall time, shared evenly with the samples beside it at each moment */
     double read;    /* tokens that the model read for it in this time, likewise: not all of its own where it shares
-                       a start or passes one over */
+                       a start, passes one over, or comes back to a state it had */
     size_t held;    /* bytes of one lane that must be kept to go on: state and buffered tokens */
 } batch_result;
 
@@ -56,6 +56,7 @@ typedef struct batch_setup {
     pool *threads;
     const task_module *task;
     const task_run *run;
+    int share;            /* 0: read every token, as in batch_cut */
     int zeroed;           /* the control memory=zeroed: forget at each sample's `forget` */
     const char *partial;  /* directory of checkpoints inside samples; NULL: none */
     double partial_every; /* seconds between them */

@@ -239,6 +239,7 @@ static int run_part(run *u, plan_part *p, pal_error *err)
                                .threads = u->pool,
                                .task = r->task,
                                .run = r->run,
+                               .share = r->options.share != 0,
                                .zeroed = p->zeroed,
                                .partial = r->options.checkpoint > 0 ? u->partial : NULL,
                                .partial_every = r->options.checkpoint,

@@ -258,6 +258,11 @@ uint64_t decoder_reach(const decoder *d)
     return segments * segment;
 }
 
+uint64_t decoder_settles(const decoder *d)
+{
+    return d->cfg.attention->settles ? (uint64_t)d->cfg.attention->settles(&d->cfg) : UINT64_MAX;
+}
+
 void decoder_state_skip(const decoder *d, void *state, uint64_t seen)
 {
     decoder_state_reset(d, state);

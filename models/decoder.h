@@ -54,6 +54,8 @@ void decoder_state_reset(const decoder *d, void *state);
 /* Tokens, whole segments, after which nothing that was read before them changes a bit of what the model makes of a
  * segment; UINT64_MAX: all that was ever read may. */
 uint64_t decoder_reach(const decoder *d);
+/* Tokens after which a stream goes by its state alone, whatever the header counts; UINT64_MAX: never. */
+uint64_t decoder_settles(const decoder *d);
 /* An empty state that counts `seen` tokens as read. After decoder_reach tokens it is that of a stream which did
  * read them. */
 void decoder_state_skip(const decoder *d, void *state, uint64_t seen);

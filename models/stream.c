@@ -1,5 +1,7 @@
 #include "models/stream.h"
 
+#include "models/cycle.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,9 @@ struct stream {
     size_t *valid;
     void **state, **trial; /* [lanes] states; copies for a look ahead */
     char *blocks;
+    cycle cycle;
+    int all;         /* no cycles */
+    uint64_t passed; /* tokens of each lane whose states were known */
 };
 
 static void carve(stream *s)
@@ -31,6 +36,7 @@ static void carve(stream *s)
     s->state = arena_bytes(a, s->lanes * sizeof *s->state);
     s->trial = arena_bytes(a, s->lanes * sizeof *s->trial);
     s->blocks = arena_bytes(a, 2 * s->lanes * bytes);
+    cycle_carve(&s->cycle, s->d, s->lanes, a);
     for (size_t lane = 0; s->blocks && lane < s->lanes; lane++) {
         s->state[lane] = s->blocks + lane * bytes;
         s->trial[lane] = s->blocks + (s->lanes + lane) * bytes;
@@ -74,6 +80,8 @@ void stream_reset(stream *s)
 {
     s->fill = 0;
     s->position = 0;
+    s->passed = 0;
+    cycle_forget(&s->cycle);
     for (size_t lane = 0; lane < s->lanes; lane++) decoder_state_reset(s->d, s->state[lane]);
 }
 
@@ -92,6 +100,25 @@ static void lay_out(stream *s, size_t count)
     }
 }
 
+static void drop_buffered(stream *s, size_t count)
+{
+    s->fill -= count;
+    for (size_t lane = 0; lane < s->lanes; lane++) {
+        int32_t *from = s->buffer + lane * (s->n + 1);
+        memmove(from, from + count, s->fill * sizeof *from);
+    }
+}
+
+/* Bring the states up to date. */
+static void settle(stream *s)
+{
+    const int32_t *tokens = NULL;
+    const size_t segments = cycle_open(&s->cycle, s->state, &tokens), each = s->lanes * s->n;
+    for (size_t lane = 0; lane < s->lanes; lane++) s->valid[lane] = s->n;
+    for (size_t i = 0; i < segments; i++) pass_forward(s->pass, 0, tokens + i * each, s->valid, s->state, 0);
+    s->passed -= segments * s->n;
+}
+
 /* Read the first `count` buffered tokens; deliver the scores of the targets that are known. */
 static void advance(stream *s, size_t count, uint64_t score_from, stream_sink *sink, void *arg)
 {
@@ -99,7 +126,18 @@ static void advance(stream *s, size_t count, uint64_t score_from, stream_sink *s
     const size_t known = s->fill - 1 < count ? s->fill - 1 : count;
     const int score = sink && known > 0 && first + known >= score_from;
     lay_out(s, count);
+    if (!score && count == s->n && cycle_passes(&s->cycle, s->tokens)) {
+        s->passed += s->n;
+        drop_buffered(s, count);
+        return;
+    }
+    settle(s);
+    lay_out(s, count);
     pass_forward(s->pass, 0, s->tokens, s->valid, s->state, score);
+    if (!score && count == s->n && !s->all)
+        cycle_computed(&s->cycle, s->tokens, s->state);
+    else
+        cycle_forget(&s->cycle);
     if (score) {
         pass_logits(s->pass, 0);
         pass_score(s->pass, s->targets, s->nll, s->argmax);
@@ -108,11 +146,7 @@ static void advance(stream *s, size_t count, uint64_t score_from, stream_sink *s
                 if (first + i + 1 >= score_from)
                     sink(arg, lane, first + i + 1, s->nll[lane * s->n + i], s->argmax[lane * s->n + i]);
     }
-    s->fill -= count;
-    for (size_t lane = 0; lane < s->lanes; lane++) {
-        int32_t *from = s->buffer + lane * (s->n + 1);
-        memmove(from, from + count, s->fill * sizeof *from);
-    }
+    drop_buffered(s, count);
 }
 
 void stream_feed(stream *s, const int32_t *tokens, size_t stride, size_t count, uint64_t score_from,
@@ -139,6 +173,7 @@ const real *stream_predict(stream *s, size_t *stride)
 {
     if (s->fill == 0) return NULL; /* nothing read yet: there is no distribution to continue from */
     const size_t vocab = stream_vocab(s);
+    settle(s);
     lay_out(s, s->fill);
     memcpy(s->trial[0], s->state[0], s->lanes * decoder_state_bytes(s->d));
     pass_forward(s->pass, 0, s->tokens, s->valid, s->trial, 1);
@@ -177,6 +212,17 @@ uint64_t stream_position(const stream *s)
     return s->position;
 }
 
+uint64_t stream_passed(const stream *s)
+{
+    return s->passed;
+}
+
+void stream_read_all(stream *s)
+{
+    settle(s);
+    s->all = 1;
+}
+
 /* A snapshot: position, fill, buffered tokens, state. */
 static size_t snapshot_head(const stream *s)
 {
@@ -188,8 +234,9 @@ size_t stream_snapshot_bytes(const stream *s)
     return snapshot_head(s) + decoder_state_bytes(s->d);
 }
 
-void stream_save(const stream *s, size_t lane, void *out)
+void stream_save(stream *s, size_t lane, void *out)
 {
+    settle(s);
     const uint64_t head[2] = {s->position, s->fill};
     memcpy(out, head, sizeof head);
     memcpy((char *)out + sizeof head, s->buffer + lane * (s->n + 1), (s->n + 1) * sizeof *s->buffer);
@@ -206,6 +253,8 @@ int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
     PAL_TRY(decoder_state_check(s->d, &check, err));
     if (head[1] > s->n + 1)
         return pal_fail(err, PAL_DATA, "the snapshot's buffer is damaged; start the sample again");
+    settle(s); /* the other lanes */
+    cycle_forget(&s->cycle);
     s->position = head[0];
     s->fill = (size_t)head[1];
     memcpy(s->buffer + lane * (s->n + 1), (const char *)in + sizeof head, (s->n + 1) * sizeof *s->buffer);
@@ -215,6 +264,8 @@ int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
 
 void stream_zero_lane(stream *s, size_t lane)
 {
+    settle(s);
+    cycle_forget(&s->cycle);
     decoder_state_reset(s->d, s->state[lane]);
 }
 

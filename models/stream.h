@@ -34,9 +34,14 @@ int32_t stream_argmax(const real *logits, size_t vocab);
 void stream_generate(stream *s, size_t count, int32_t *out);
 
 uint64_t stream_position(const stream *s); /* tokens fed to each lane */
+/* Of these, the tokens that were not computed: the states of all lanes had come back to what they were before, and
+ * the tokens too (cycle.h). The bits are the same. */
+uint64_t stream_passed(const stream *s);
+/* From now on compute everything. */
+void stream_read_all(stream *s);
 /* Save and restore one lane between feeds: the state at the last segment border, and the buffered tokens. */
 size_t stream_snapshot_bytes(const stream *s);
-void stream_save(const stream *s, size_t lane, void *out);
+void stream_save(stream *s, size_t lane, void *out);
 int stream_restore(stream *s, size_t lane, const void *in, pal_error *err);
 /* Control: forget all memory, as if the stream began at the next segment border (buffered tokens stay). */
 void stream_zero_memory(stream *s);

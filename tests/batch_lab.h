@@ -28,6 +28,7 @@ struct task_run {
     int64_t length[SAMPLES], prompt[SAMPLES], first[SAMPLES]; /* of each sample */
     int64_t shared;                                           /* so many tokens agree in samples of one parity */
     int64_t forget, forget_step;
+    int64_t period; /* of the tokens, unless 0 */
     size_t generate[SAMPLES];
     int32_t stop;
     /* Faults. */
@@ -49,9 +50,11 @@ typedef struct seen {
 } seen;
 
 static seen seen_of[SAMPLES];
+static double read_of[SAMPLES];
 
 static inline int32_t token_at(const task_run *run, int64_t index, int64_t at)
 {
+    if (run->period) at %= run->period;
     const uint64_t from = at < run->shared ? 100 + (uint64_t)index % 2 : (uint64_t)index;
     rng r = rng_make(3, "toy", from, (uint32_t)at);
     return (int32_t)rng_below(&r, VOCAB);
@@ -217,6 +220,7 @@ static inline int on_done(void *arg, const batch_item *item, const batch_result 
     assert_string_equal(result->record, record);
     assert_true(result->value[0] == (double)item->index);
     assert_true(result->held > 0);
+    read_of[item->index] = result->read;
     done_count++;
     return PAL_OK;
 }
@@ -243,6 +247,7 @@ static inline int run_toy(const decoder *d, const task_run *run, how h, int64_t 
     batch_setup setup = {.d = d,
                          .task = &toy,
                          .run = run,
+                         .share = h.share,
                          .zeroed = h.zeroed,
                          .partial = h.partial,
                          .partial_every = 1e-6,

@@ -80,6 +80,9 @@ typedef struct attn_module {
     /* The newest tokens that a layer's state hangs on: whatever was read before them, it is the same to the bit.
      * -1: all that were ever read. */
     int64_t (*reach)(const model_config *cfg, size_t layer);
+    /* Tokens after which a layer goes by its state alone, however many more have been read; NULL: it never does.
+     */
+    int64_t (*settles)(const model_config *cfg);
     /* The longest stream the state can hold, tokens; 0: any. */
     int64_t (*max_tokens)(const model_config *cfg);
     size_t (*table_reals)(const model_config *cfg);

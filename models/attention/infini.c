@@ -201,6 +201,12 @@ static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
     return work_layout(cfg, lanes, NULL, NULL);
 }
 
+/* The cache must be full, and there must be a memory. */
+static int64_t settles(const model_config *cfg)
+{
+    return xl_len(cfg) > 0 ? (int64_t)xl_len(cfg) : 1;
+}
+
 static size_t table_reals(const model_config *cfg)
 {
     return rope_table_reals(cfg, xl_len(cfg) + (size_t)cfg->segment);
@@ -493,7 +499,7 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
         .name = id, .summary = about, .options = options, .option_count = count, .params = params,                \
         .state_reals = state_reals, .state_grad_reals = memory_reals, .saved_reals = saved_reals,                 \
         .scratch_reals = scratch_reals, .work_reals = work_reals, .reach = attn_endless_reach,                    \
-        .max_tokens = attn_any_length, .table_reals = table_reals, .table_fill = table_fill,                      \
+        .settles = settles, .max_tokens = attn_any_length, .table_reals = table_reals, .table_fill = table_fill,  \
         .state_reset = state_reset, .state_repeat = state_repeat, .forward = forward, .backward = backward,       \
         .flops = flops                                                                                            \
     }
