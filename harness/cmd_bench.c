@@ -207,6 +207,7 @@ static int bench_eval(bench *b, size_t lanes, pal_error *err)
     const size_t count = (size_t)b->model_cfg.segment;
     stream *s;
     PAL_TRY(stream_create(&s, b->model, b->pool, lanes, err));
+    stream_read_all(s);
     int32_t *tokens = random_tokens(b, lanes * count);
     if (!tokens) {
         stream_destroy(s);

@@ -4,6 +4,7 @@
 #include "harness/plan.h"
 #include "harness/progress.h"
 #include "models/attention/attention.h"
+#include "models/cycle.h"
 #include "models/engine/gemm.h"
 
 #include <stdio.h>
@@ -22,6 +23,7 @@ static int probe(const decoder *d, pool *threads, size_t lanes, double *flops_pe
     const size_t count = segments * segment + 1; /* a segment is read when the token after it is there */
     stream *s;
     PAL_TRY(stream_create(&s, d, threads, lanes, err));
+    stream_read_all(s);
     int32_t *tokens = calloc(lanes * count, sizeof *tokens);
     if (!tokens) {
         stream_destroy(s);
@@ -42,8 +44,45 @@ static int probe(const decoder *d, pool *threads, size_t lanes, double *flops_pe
     return PAL_OK;
 }
 
+/* Feed the beginning of a sample until its stream comes round; *round stays 0 where it does not. */
+static int read_round(const eval_request *r, const batch_item *item, stream *s, uint64_t most, uint64_t *round,
+                      pal_error *err)
+{
+    enum { CHUNK = 1024 };
+    int32_t tokens[CHUNK];
+    task_sample *sample = NULL;
+    PAL_TRY(r->task->open(r->run, item->cell, item->index, &sample, err));
+    int code = PAL_OK;
+    while (code == PAL_OK && stream_position(s) < most && stream_passed(s) == 0) {
+        size_t got = 0;
+        code = r->task->read(sample, tokens, CHUNK, &got, err);
+        if (code != PAL_OK || got == 0) break;
+        stream_feed(s, tokens, got, got, UINT64_MAX, NULL, NULL);
+    }
+    if (stream_passed(s) > 0) *round = stream_position(s) - stream_passed(s);
+    r->task->close(sample);
+    return code;
+}
+
+/* Whether the model comes back to states that it had when it reads this part's samples. Only looked for where it
+ * would make a difference. */
+static int find_round(const eval_request *r, plan_part *p, pool *threads, pal_error *err)
+{
+    const decoder *d = p->model->decoder;
+    const uint64_t most = 2 * CYCLE_SEGMENTS * (uint64_t)decoder_config(d)->segment;
+    const uint64_t reads = p->count ? p->item[0].first : 0;
+    uint64_t round = 0;
+    if (!r->options.share || p->zeroed || decoder_settles(d) == UINT64_MAX || reads < 2 * most) return PAL_OK;
+    stream *s;
+    PAL_TRY(stream_create(&s, d, threads, 1, err));
+    const int code = read_round(r, &p->item[0], s, most, &round, err);
+    stream_destroy(s);
+    if (round) plan_part_round(p, round);
+    return code;
+}
+
 /* One row: a model at one length. Adds the expected seconds to *total. */
-static int plan_row(const eval_request *r, const plan_part *p, pool *threads, double *total, pal_error *err)
+static int plan_row(const eval_request *r, plan_part *p, pool *threads, double *total, pal_error *err)
 {
     const decoder *d = p->model->decoder;
     char text[24], time[32];
@@ -53,6 +92,7 @@ static int plan_row(const eval_request *r, const plan_part *p, pool *threads, do
         return PAL_OK;
     }
     double speed = 1;
+    PAL_TRY(find_round(r, p, threads, err));
     PAL_TRY(probe(d, threads, p->lanes, &speed, err));
     printf("%8zu %14.0f %14.0f %10.3g %12zu %12zu %6zu %12s%s\n", p->count, p->all_tokens, p->work, p->flops,
            decoder_memory_bytes(d), batch_bytes(d, (size_t)r->threads, p->lanes, p->scored, r->options.share != 0),

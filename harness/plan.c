@@ -22,28 +22,41 @@ static int no_room(const plan_part *p, const eval_request *r, pal_error *err)
                     p->model->file.name, bytes >> 20, (unsigned long long)(os_available_memory() >> 20));
 }
 
-static double sample_flops(const decoder *d, const batch_item *item, uint64_t start)
+/* Of `tokens` that are only read, those that are really computed. */
+static uint64_t computed(const plan_part *p, uint64_t tokens)
 {
+    return p->round && tokens > p->round ? p->round : tokens;
+}
+
+static void add_sample(plan_part *p, const batch_item *item, uint64_t start)
+{
+    const decoder *d = p->model->decoder;
     const double context = (double)item->tokens / 2;
     const uint64_t first = item->first > start ? item->first : start;
-    return (double)(first - start) * decoder_flops(d, context, 0) +
-           (double)(item->tokens - first) * decoder_flops(d, context, 1);
+    const double read = (double)computed(p, first - start), scored = (double)(item->tokens - first);
+    p->all_tokens += (double)item->tokens;
+    p->work += read + scored;
+    p->flops += read * decoder_flops(d, context, 0) + scored * decoder_flops(d, context, 1);
 }
 
 static void add_up(plan_part *p)
 {
     const decoder *d = p->model->decoder;
+    p->all_tokens = p->work = p->flops = 0;
     for (size_t g = 0; g < p->group_count; g++) {
         const batch_group *group = &p->group[g];
-        const uint64_t start = group->start;
-        p->work += (double)group->once;
-        p->flops += (double)group->once * decoder_flops(d, (double)start / 2, 0);
-        for (size_t i = group->first; i < group->first + group->count; i++) {
-            p->all_tokens += (double)p->item[i].tokens;
-            p->work += (double)(p->item[i].tokens - start);
-            p->flops += sample_flops(d, &p->item[i], start);
-        }
+        const double once = (double)computed(p, group->once);
+        p->work += once;
+        p->flops += once * decoder_flops(d, (double)group->start / 2, 0);
+        for (size_t i = group->first; i < group->first + group->count; i++)
+            add_sample(p, &p->item[i], group->start);
     }
+}
+
+void plan_part_round(plan_part *p, uint64_t tokens)
+{
+    p->round = tokens;
+    add_up(p);
 }
 
 static int list_samples(plan_part *p, eval_request *r, const size_t *place, plan_wanted *wanted, void *arg,

@@ -24,6 +24,8 @@ typedef struct plan_part {
     double all_tokens;       /* of the samples to do */
     double work;             /* tokens that pass through the model for them: a shared start counts once */
     double flops;            /* of that work */
+    uint64_t round;          /* tokens that are read before a stream comes back to a state it had (models/cycle.h),
+                                from its start and again after a needle; 0: it does not, as far as is known */
     char skip[160];          /* why the model cannot take this part; "" if it can */
 } plan_part;
 
@@ -38,5 +40,7 @@ typedef int plan_wanted(void *arg, plan_part *p, size_t cell, batch_item *item, 
 /* PAL_USAGE: one lane of a model needs more memory than there is. */
 int plan_make(plan *out, eval_request *r, plan_wanted *wanted, void *arg, pal_error *err);
 void plan_free(plan *p);
+/* Set `round`, and the work that is then left. */
+void plan_part_round(plan_part *p, uint64_t tokens);
 
 #endif

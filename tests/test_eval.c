@@ -206,13 +206,31 @@ static void test_plan(void **state)
     eval_request_free(&r);
 }
 
+/* A stream that comes round computes so many tokens at its start and no more, beside what is scored. */
+static void test_plan_round(void **state)
+{
+    (void)state;
+    eval_request r;
+    plan p;
+    assert_int_equal(read_request(&r, ""), PAL_OK);
+    assert_int_equal(plan_make(&p, &r, NULL, NULL, &err), PAL_OK);
+    plan_part *part = &p.part[0];
+    const double work = part->work, flops = part->flops;
+    part->item[0].first = part->item[0].tokens - 1; /* as if the rest were only read */
+    plan_part_round(part, 2);
+    assert_true(part->work == 3);
+    assert_true(part->work < work && part->flops < flops);
+    plan_part_round(part, 0);
+    assert_true(part->work == work);
+    plan_free(&p);
+    eval_request_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tokenizers),
-        cmocka_unit_test(test_all),
-        cmocka_unit_test(test_words),
-        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_all),        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_plan),       cmocka_unit_test(test_plan_round),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
