@@ -135,7 +135,8 @@ MODELS = $(addprefix text-,local transformer-xl memorizing memorizing-xl infini-
         infini-next infini-next-xl) \
     $(addprefix text-,transformer-xl-seed2 infini-delta-seed2 infini-linear-long local-continued \
         local-to-infini-linear infini-linear-2k infini-linear-32k infini-delta-2k infini-delta-32k \
-        300k-local 300k-transformer-xl 300k-infini-linear 300k-infini-delta 4m-local 4m-transformer-xl 4m-infini-delta) \
+        300k-local 300k-transformer-xl 300k-infini-linear 300k-infini-delta \
+        4m-local 4m-local-more 4m-transformer-xl 4m-infini-delta) \
     $(addprefix passkey-,transformer-xl infini-linear infini-delta infini-next infini-next-xl) \
     $(addprefix booksum-,infini-delta infini-next) \
     $(addprefix booksum-real-,local transformer-xl infini-linear infini-delta infini-next-xl)
@@ -156,10 +157,10 @@ $(W)/text-%.safetensors: | deps $(BINARY)
 	$(call trained,text,$*,text-$*)
 $(W)/text-300k-%.safetensors: | deps $(BINARY)
 	$(call trained,text text-300k,$*,text-300k-$*)
-$(B)/text-4m-%-first.safetensors: | deps $(BINARY)
-	$(call trained,text text-4m,$*,text-4m-$*-first)
-$(filter $(W)/text-4m-%,$(WEIGHTS)): $(W)/text-4m-%.safetensors: $(B)/text-4m-%-first.safetensors
-	$(call trained,text text-4m text-4m-more,$*,text-4m-$*,init=$<)
+$(W)/text-4m-%.safetensors: | deps $(BINARY)
+	$(call trained,text text-4m,$*,text-4m-$*)
+$(W)/text-4m-%-more.safetensors: $(W)/text-4m-%.safetensors
+	$(call trained,text text-4m text-4m-more,$*,text-4m-$*-more,init=$<)
 $(W)/text-%-seed2.safetensors: | deps $(BINARY)
 	$(call trained,text,$*,text-$*-seed2,seed=2)
 $(W)/text-%-long.safetensors: | deps $(BINARY)
@@ -187,7 +188,7 @@ $(filter-out $(W)/booksum-real-%,$(filter $(W)/booksum-%,$(WEIGHTS))): $(W)/book
 	$(call trained,booksum-long,$*,booksum-$*,init=$<)
 $(W)/booksum-real-%.safetensors: $(W)/text-%.safetensors
 	$(call trained,booksum-real,$*,booksum-real-$*,init=$<)
-.PRECIOUS: $(B)/passkey-%.safetensors $(B)/booksum-%.safetensors $(B)/text-4m-%.safetensors
+.PRECIOUS: $(B)/passkey-%.safetensors $(B)/booksum-%.safetensors
 
 PEER_PYTHON = /usr/bin/python3
 peer:
