@@ -11,15 +11,16 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 build/palimpsest html results=results/reference out="$dir/report.html" json="$dir/results.json" >/dev/null
 
-look() { # FLAGS...
+page=file://$dir/report.html
+look() { # PAGE FLAGS...
     timeout 120 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$dir/profile" --window-size=1200,1600 \
-        --enable-logging=stderr --log-level=0 "$@" "file://$dir/report.html" 2>"$dir/log"
+        --enable-logging=stderr --log-level=0 "${@:2}" "$1" 2>"$dir/log"
 }
 fail() { echo "report: $1" >&2; exit 1; }
 count() { grep -o "$1" "$2" | wc -l; }
 
-look --dump-dom about:blank >"$dir/blank" || { echo 'report: Chromium does not start here; left to tests/test_html.c'; exit 0; }
-look --dump-dom >"$dir/dom.html"
+look about:blank --dump-dom >"$dir/blank" || { echo 'report: Chromium does not start here; left to tests/test_html.c'; exit 0; }
+look "$page" --dump-dom >"$dir/dom.html"
 for tag in '<h1' '<h2' '<table' '<svg' '</html>'; do
     there=$(count "$tag" "$dir/report.html") seen=$(count "$tag" "$dir/dom.html")
     [ "$there" -gt 0 ] && [ "$there" = "$seen" ] || fail "$tag: $there in the file, $seen in the browser"
@@ -28,7 +29,7 @@ grep -q 'CONSOLE' "$dir/log" && fail "$(grep CONSOLE "$dir/log" | head -1)"
 grep -qE '(src|href)="(https?:)?//' "$dir/dom.html" && fail 'it asks for something from elsewhere'
 for scheme in light dark; do
     flags=$([ $scheme = dark ] && echo --blink-settings=preferredColorScheme=0 || echo --blink-settings=preferredColorScheme=1)
-    look "$flags" --screenshot="$dir/$scheme.png" >/dev/null
+    look "$page" "$flags" --screenshot="$dir/$scheme.png" >/dev/null
     [ -s "$dir/$scheme.png" ] || fail "no picture of the $scheme page"
 done
 cmp -s "$dir/light.png" "$dir/dark.png" && fail 'light and dark look the same'
