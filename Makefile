@@ -137,16 +137,16 @@ MODELS = $(addprefix text-,local transformer-xl memorizing memorizing-xl infini-
         local-to-infini-linear infini-linear-2k infini-linear-32k infini-delta-2k infini-delta-32k \
         300k-local 300k-transformer-xl 300k-infini-linear 300k-infini-delta \
         4m-local 4m-local-more 4m-transformer-xl 4m-infini-delta) \
-    $(addprefix passkey-,transformer-xl infini-linear infini-delta infini-next infini-next-xl) \
+    $(addprefix passkey-,transformer-xl infini-linear infini-delta infini-next infini-next-overlap) \
     $(addprefix booksum-,infini-delta infini-next) \
-    $(addprefix booksum-real-,local transformer-xl infini-linear infini-delta infini-next-xl)
+    $(addprefix booksum-real-,transformer-xl infini-linear infini-delta)
 W = models/weights
 WEIGHTS = $(MODELS:%=$(W)/%.safetensors)
 # Times of files say nothing in a fresh clone: what is there is up to date.
 weights: $(filter-out $(wildcard $(W)/*.safetensors),$(WEIGHTS))
 
 # Rules with an intermediate stage name their targets: make would prefer any pattern that needs none.
-THREE_STAGES = $(filter $(W)/passkey-infini-next%,$(WEIGHTS))
+TWO_STAGES = $(filter-out $(W)/passkey-infini-next%,$(filter $(W)/passkey-%,$(WEIGHTS)))
 
 # $(call config,LINES,NAME): shape.conf, NAME.conf, then LINE.conf and LINE-NAME.conf for every line; those that there are.
 config = $(subst $(empty) ,$(comma),$(strip $(wildcard $(patsubst %,models/configs/%.conf,shape $(2) $(foreach l,$(1),$(l) $(l)-$(2))))))
@@ -176,12 +176,14 @@ $(W)/text-local-to-%.safetensors: $(W)/text-local.safetensors
 
 $(B)/passkey-%-short.safetensors: $(W)/text-%.safetensors
 	$(call trained,passkey-short,$*,passkey-$*-short,init=$<)
-$(filter-out $(THREE_STAGES),$(filter $(W)/passkey-%,$(WEIGHTS))): $(W)/passkey-%.safetensors: $(B)/passkey-%-short.safetensors
+$(TWO_STAGES): $(W)/passkey-%.safetensors: $(B)/passkey-%-short.safetensors
 	$(call trained,passkey-long,$*,passkey-$*,init=$<)
 $(B)/passkey-%-long.safetensors: $(B)/passkey-%-short.safetensors
 	$(call trained,passkey-long,$*,passkey-$*-long,init=$<)
-$(THREE_STAGES): $(W)/passkey-%.safetensors: $(B)/passkey-%-long.safetensors
-	$(call trained,passkey-long passkey-last,$*,passkey-$*,init=$<)
+$(W)/passkey-infini-next.safetensors: $(B)/passkey-infini-next-long.safetensors
+	$(call trained,passkey-long passkey-last,infini-next,passkey-infini-next,init=$<)
+$(W)/passkey-infini-next-overlap.safetensors: $(W)/passkey-infini-next.safetensors
+	$(call trained,passkey-long passkey-overlap,infini-next-overlap,passkey-infini-next-overlap,init=$<)
 $(B)/booksum-%-short.safetensors: $(W)/text-%.safetensors
 	$(call trained,booksum-short,$*,booksum-$*-short,init=$<)
 $(filter-out $(W)/booksum-real-%,$(filter $(W)/booksum-%,$(WEIGHTS))): $(W)/booksum-%.safetensors: $(B)/booksum-%-short.safetensors
