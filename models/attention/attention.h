@@ -36,7 +36,7 @@ typedef struct param_spec {
 typedef struct attn_penalty {
     double weight;
     int on_logit; /* 0: the loss grows with a gate's opening; 1: with its logit, as steeply as the opening does
-                     half way, so that a gate which is wide open is moved too */
+                     half way, so that a gate which is wide open is moved too, and one that is just shut */
 } attn_penalty;
 
 typedef struct attn_call {

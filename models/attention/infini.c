@@ -28,7 +28,9 @@
 enum { FEATURE, EPS, Z_INIT, Z_RULE, FIRST_SEGMENT, GATE_INIT, ROPE_BASE, XL_LEN, KEY, MEMORY_FROM, WRITE_INIT };
 enum { PARAM_QKV, PARAM_O, PARAM_BETA, PARAM_WRITE_W, PARAM_WRITE_B };
 
-static const double write_stretch = 1.2, write_shift = 0.1;
+/* A gate is shut where its sigmoid is below 1/12, a logit of -2.4. The penalty of logits ends at one of -3.4, so
+ * that rounding the weights opens none again. */
+static const double write_stretch = 1.2, write_shift = 0.1, write_shut = 1.0 / 32;
 
 static const kv_spec options[] = {
     {"memory_feature", KV_CHOICE, OPTION(FEATURE), "elu1", 0, 0, "elu1|relu",
@@ -454,7 +456,8 @@ static void backward_rows(void *arg, int task, int worker)
              * where the gate can move. */
             const size_t at = i * v.heads + h;
             const real weight = v.s.write[at], open = v.s.sigmoid[at];
-            const int paid = weight > 0 && i % v.n < c->valid[i / v.n];
+            const int costs = c->penalty.on_logit ? (double)open > write_shut : weight > 0;
+            const int paid = costs && i % v.n < c->valid[i / v.n];
             const double penalty = paid ? c->penalty.weight / (double)v.heads : 0;
             double dw = weight > 0 && weight < 1 ? (double)w.dwrite[at] : 0;
             if (!c->penalty.on_logit) dw += penalty;
