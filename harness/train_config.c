@@ -91,8 +91,8 @@ static const kv_spec train_table[] = {
      .fallback = "opening",
      .choices = "opening|logit",
      .help =
-         "what costs: a gate's opening, which hardly moves one that is wide open, or as long as it is open its "
-         "logit"},
+         "what costs: a gate's opening, which hardly moves one that is wide open, or its logit until it is well "
+         "shut"},
     {.key = "lead_len",
      .type = KV_SIZE,
      .offset = AT(lead_len),

@@ -376,6 +376,8 @@ static void write_penalties(void **unused)
     CHECK(fabs(penalty_slope(0, 2) - 1.2 * exp(-2) / pow(1 + exp(-2), 2)) < tolerance, "nearly open");
     CHECK(fabs(penalty_slope(0, 40)) < tolerance, "wide open");
     CHECK(fabs(penalty_slope(1, 40) - 0.3) < tolerance, "wide open, of the logit");
+    CHECK(penalty_slope(0, -3) == 0, "just shut");
+    CHECK(fabs(penalty_slope(1, -3) - 0.3) < tolerance, "just shut, of the logit");
 }
 
 int main(void)
