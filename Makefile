@@ -131,7 +131,7 @@ regress-update:
 # ones; text-NAME-long saw longer windows from the first step on, text-NAME-32k and its control text-NAME-2k after training;
 # passkey-NAME and booksum-NAME fine-tune text-NAME in stages, on generated stories, booksum-real-NAME on real texts. The
 # corpora novels, stacks and summaries are not among those of `make datasets`: datasets/README.md says where they come from.
-MODELS = $(addprefix text-,local transformer-xl memorizing-xl infini-linear infini-delta infini-gated \
+MODELS = $(addprefix text-,local transformer-xl memorizing memorizing-xl infini-linear infini-delta infini-gated \
         infini-next) \
     $(addprefix text-,transformer-xl-seed2 infini-delta-seed2 infini-linear-long local-continued \
         local-to-infini-linear infini-linear-2k infini-linear-32k infini-delta-2k infini-delta-32k \
