@@ -39,7 +39,8 @@ def tune_process(threads):
 
     A BLAS with threads of its own fights torch's OpenMP workers for the cores, and glibc returns large
     blocks to the kernel after every operation, only to fault them in again at the next. The pair costs
-    eager torch up to two thirds of its speed here, which would say nothing about the model.
+    eager torch up to two thirds of its speed here, which would say nothing about the model. An OpenBLAS
+    that does not know the processor gets the kernels for it, as in the binary.
     """
     if "PEER_TUNED" in os.environ:
         return
@@ -48,6 +49,10 @@ def tune_process(threads):
     env = dict(os.environ, PEER_TUNED="1", OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
     if os.path.exists(f"{blas}/libblas.so.3"):
         env["LD_LIBRARY_PATH"] = blas
+        flags = set(open("/proc/cpuinfo").read().split())
+        core = "SkylakeX" if "avx512vl" in flags else "Haswell" if "avx2" in flags else None
+        if core:
+            env.setdefault("OPENBLAS_CORETYPE", core)
     else:
         env["OMP_WAIT_POLICY"] = "passive"
         print("libopenblas0-openmp is missing: expect lower speed", file=sys.stderr)
