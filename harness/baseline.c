@@ -140,7 +140,7 @@ static void print_row(const baseline_row *then, const baseline_row *now, baselin
 {
     static const char *const word[] = {"same", "MOVED", "GONE", "NEW"};
     const baseline_row *any = now ? now : then;
-    fprintf(out, "%-5s  %-22s %-24s ", word[verdict], any->name, any->metric);
+    fprintf(out, "%-5s  %-28s %-24s ", word[verdict], any->name, any->metric);
     switch (verdict) {
     case BASELINE_SAME:
     case BASELINE_MOVED:

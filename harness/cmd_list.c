@@ -22,7 +22,7 @@ static int list_weights(const char *dir, pal_error *err)
         if (code != PAL_OK) break;
         const model_config *cfg = decoder_config(d);
         char segment[24];
-        printf("  %-22s %s, %zu parameters, %zu bytes of state, segment %s\n  %-22s sha256 %s\n", files[i].name,
+        printf("  %-28s %s, %zu parameters, %zu bytes of state, segment %s\n  %-28s sha256 %s\n", files[i].name,
                cfg->attention->name, decoder_parameters(d), decoder_memory_bytes(d),
                kv_format_size(cfg->segment, segment), "", info.digest);
         decoder_destroy(d);

@@ -86,7 +86,7 @@ static int plan_row(const eval_request *r, plan_part *p, pool *threads, double *
 {
     const decoder *d = p->model->decoder;
     char text[24], time[32];
-    printf("%-22s %-12s ", p->model->file.name, p->length ? kv_format_size(p->length, text) : p->cell[0]->name);
+    printf("%-28s %-12s ", p->model->file.name, p->length ? kv_format_size(p->length, text) : p->cell[0]->name);
     if (p->skip[0]) {
         printf("skipped: %s\n", p->skip);
         return PAL_OK;
@@ -112,7 +112,7 @@ int cmd_plan(int argc, char **argv, pal_error *err)
     int code = plan_make(&all, &r, NULL, NULL, err);
     if (code == PAL_OK) code = pool_create(&threads, r.threads, err);
     if (code == PAL_OK)
-        printf("%-22s %-12s %8s %14s %14s %10s %12s %12s %6s %12s\n", "model",
+        printf("%-28s %-12s %8s %14s %14s %10s %12s %12s %6s %12s\n", "model",
                r.cell[0].length ? "length" : "texts", "samples", "tokens", "read", "FLOPs", "state bytes",
                "peak bytes", "batch", "time");
     double total = 0;

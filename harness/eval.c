@@ -115,7 +115,7 @@ static void print_header(const run *u)
     for (size_t i = 0; i < u->plan.count; i++) pending += u->plan.part[i].count;
     fprintf(u->out, "%s: models %zu, cells of each %zu, samples to do %zu, threads %d, BLAS core %s\n",
             r->task->name, r->model_count, r->cell_count, pending, r->threads, gemm_core());
-    fprintf(u->out, "%-22s %-12s %6s %4s", "model", r->cell[0].length ? "length" : "texts", "depth", "n");
+    fprintf(u->out, "%-28s %-12s %6s %4s", "model", r->cell[0].length ? "length" : "texts", "depth", "n");
     for (size_t m = 0; m < r->task->metric_count; m++)
         if (!r->task->metric[m].detail) fprintf(u->out, "  %-20s", r->task->metric[m].name);
     fprintf(u->out, "  tokens/s\n");
@@ -126,7 +126,7 @@ static void print_header(const run *u)
 static void print_place(const run *u, const char *label, int64_t length, const char *name)
 {
     char text[24];
-    fprintf(u->out, "%-22s %-12s", label, length ? kv_format_size(length, text) : name);
+    fprintf(u->out, "%-28s %-12s", label, length ? kv_format_size(length, text) : name);
 }
 
 static void print_cell(void *arg, const result_cell *cell, int64_t n)
