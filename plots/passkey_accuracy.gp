@@ -16,7 +16,7 @@ lengths = system(rows(10)." | sort -gu")
 
 set logscale x 2
 set xrange [word(lengths, 1) * 0.7:word(lengths, words(lengths)) * 1.4]
-set xtics () nomirror
+set xtics () nomirror rotate by 55 right
 do for [l in lengths] { set xtics add (short(l) l + 0) }
 set yrange [-3:103]
 set ytics 20 nomirror
@@ -28,19 +28,19 @@ shift(i) = 1.04 ** (i - (words(models) + 1) / 2.0)
 only(m, d) = sprintf("< awk -F, '%s && $4 == \"%s\" && $11 == \"%s\" && $12 == \"%s\"' '%s'", own, m, d, metric, csv)
 panels = words(depths)
 do for [kind in "png svg"] {
-    if (kind eq "png") { set terminal pngcairo size 320 * panels + 260, 400 font "sans,11" }
-    if (kind eq "svg") { set terminal svg size 320 * panels + 260, 400 font "sans,12" background rgb "white" }
+    if (kind eq "png") { set terminal pngcairo size 320 * panels + 290, 400 font "sans,11" }
+    if (kind eq "svg") { set terminal svg size 320 * panels + 290, 400 font "sans,12" background rgb "white" }
     set output dir."/passkey-accuracy.".kind
     set multiplot
     do for [p = 1:panels] {
         d = word(depths, p)
         # Panels of one width; the legend stands right of the last.
-        left = (80.0 + 320 * (p - 1)) / (320 * panels + 260)
+        left = (80.0 + 320 * (p - 1)) / (320 * panels + 290)
         set lmargin at screen left
-        set rmargin at screen left + 250.0 / (320 * panels + 260)
+        set rmargin at screen left + 250.0 / (320 * panels + 290)
         set title "needle at ".d." %"
         if (p == 1) { set ylabel "token accuracy, %" } else { unset ylabel }
-        if (p == panels) { set key outside right center Left reverse samplen 3 noenhanced } else { set key off }
+        if (p == panels) { set key at screen (320.0 * panels + 20) / (320 * panels + 290), screen 0.9 left top Left reverse samplen 3 noenhanced } else { set key off }
         plot for [i = 1:words(models)] only(word(models, i), d) \
             using ($10 * shift(i)):(100 * $14):(100 * $15):(100 * $16) \
             with yerrorlines linetype i title word(models, i) noenhanced
