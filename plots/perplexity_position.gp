@@ -1,26 +1,30 @@
 # Perplexity against position in the document, one picture for each corpus: gnuplot -c plots/perplexity_position.gp [DIR]
 # Reads DIR/perplexity-cells.csv, writes DIR/perplexity-position-<corpus>.png and .svg. Positions are ranges that
-# double; a point stands in the middle of its range. Bars are 95 % intervals over documents. A model whose memory was
-# zeroed has its model's colour and a thin dotted line.
+# double; a point stands in the middle of its range. Intervals are in the CSV: documents differ more than models do, and all
+# models read the same. A model whose memory was zeroed has its model's colour and a thin dotted line.
 load system("dirname ".ARG0)."/style.gnuplot"
 dir = ARGC > 0 ? ARG1 : "results"
 # Labels hold a comma when the memory was zeroed: make it a semicolon, so that awk can split the rows.
 csv = "sed 's/\"\\([^\",]*\\), \\([^\"]*\\)\"/\\1; \\2/g' '".dir."/perplexity-cells.csv' | awk -F, "
 
-# Columns: 4 model, 12 metric, 14 value, 15 lo, 16 hi, 25 corpus.
+# Columns: 4 model, 12 metric, 14 value, 25 corpus.
 ranges = "$12 ~ /^token_ppl@/ && $14 != \"\""
 corpora = system(csv."'NR > 1 && ".ranges." && !seen[$25]++ { print $25 }'")
-# A model's rows of a corpus: middle of the range, value, interval (empty where there is but one document).
+# A model's rows of a corpus: middle of the range, value.
 points(c, m) = "< ".csv."'".ranges." && $25 == \"".c."\" && $4 == \"".m."\" { from = $12; sub(/.*@/, \"\", from); ". \
     "k = from ~ /K$/; sub(/K$/, \"\", from); from *= k ? 1024 : 1; ". \
-    "print (from ? from * 1.414 : 128) \",\" $14 \",\" ($15 == \"\" ? $14 : $15) \",\" ($16 == \"\" ? $14 : $16) }'"
+    "print (from ? from * 1.414 : 128) \",\" $14 }'"
 
 set logscale x 2
 set xtics () nomirror
 do for [k = 8:20:2] { set xtics add (short(2 ** k) 2 ** k) }
 set xlabel "position in the document, tokens (1K = 1024)"
 set ylabel "token perplexity"
-set key outside right center Left reverse samplen 3 noenhanced
+set logscale y
+set ytics (20, 30, 40, 50, 60, 70, 80, 100, 120, 150, 200, 250, 300, 400, 600, 1000)
+set key at screen 0.68, screen 0.97 left top Left reverse samplen 3 maxcols 1 noenhanced
+set lmargin at screen 0.08
+set rmargin at screen 0.66
 
 do for [c in corpora] {
     all = system(csv."'".ranges." && $25 == \"".c."\" && !seen[$4]++ { gsub(/ /, \"~\", $4); print $4 }'")
@@ -33,12 +37,11 @@ do for [c in corpora] {
     set title "Perplexity by position: ".c noenhanced
     name = system("printf %s '".c."' | tr -c 'A-Za-z0-9.-' '-'")
     do for [kind in "png svg"] {
-        if (kind eq "png") { set terminal pngcairo size 900, 480 font "sans,11" }
-        if (kind eq "svg") { set terminal svg size 900, 480 font "sans,12" background rgb "white" }
+        if (kind eq "png") { set terminal pngcairo size 1060, 620 font "sans,11" }
+        if (kind eq "svg") { set terminal svg size 1060, 620 font "sans,12" background rgb "white" }
         set output dir."/perplexity-position-".name.".".kind
-        plot for [i = 1:words(models)] points(c, word(models, i)) \
-            using ($1 * 1.02 ** (i - (words(models) + 1) / 2.0)):2:3:4 \
-            with yerrorlines linetype i title word(models, i) noenhanced, \
+        plot for [i = 1:words(models)] points(c, word(models, i)) using 1:2 \
+            with linespoints linetype i title word(models, i) noenhanced, \
             for [i = 1:words(zeroed)] points(c, plain(word(zeroed, i))) using 1:2 \
             with linespoints linetype place(word(zeroed, i)) linewidth 1 dashtype 3 pointsize 0.7 \
             title plain(word(zeroed, i)) noenhanced

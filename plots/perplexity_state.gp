@@ -16,20 +16,22 @@ bytes(k) = k < 10 ? sprintf("%d B", 2 ** k) : k < 20 ? sprintf("%d KiB", 2 ** (k
 
 set logscale x 2
 set xtics () nomirror
-do for [k = 0:40:4] { set xtics add (bytes(k) 2 ** k) }
+do for [k = 0:40:5] { set xtics add (bytes(k) 2 ** k) }
 set grid lc rgb "#dddddd" lt 1
 set offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05
 set xlabel "streaming state of one sequence"
 set ylabel "bits per byte"
-set key outside right center Left reverse noenhanced
+set key at screen 0.7, screen 0.95 left top Left reverse samplen 3 maxcols 1 noenhanced
+set lmargin at screen 0.09
+set rmargin at screen 0.68
 
 do for [c in corpora] {
     models = system(csv." && $25 == \"".c."\" && !seen[$4]++ { print $4 }'".file)
     set title "Perplexity against memory: ".c noenhanced
     name = system("printf %s '".c."' | tr -c 'A-Za-z0-9.-' '-'")
     do for [kind in "png svg"] {
-        if (kind eq "png") { set terminal pngcairo size 800, 480 font "sans,11" }
-        if (kind eq "svg") { set terminal svg size 800, 480 font "sans,12" background rgb "white" }
+        if (kind eq "png") { set terminal pngcairo size 960, 540 font "sans,11" }
+        if (kind eq "svg") { set terminal svg size 960, 540 font "sans,12" background rgb "white" }
         set output dir."/perplexity-state-".name.".".kind
         plot for [i = 1:words(models)] points(c, word(models, i)) using 1:2:3:4 \
             with yerrorbars linetype i title word(models, i) noenhanced
