@@ -14,7 +14,9 @@ name(log) = log[1:strlen(log) - 4]
 
 set format x "%.0fM"
 set xlabel "tokens trained on"
-set key outside right center Left reverse samplen 3 noenhanced
+set key at screen 0.68, screen 0.97 left top Left reverse samplen 3 maxcols 1 noenhanced
+set lmargin at screen 0.09
+set rmargin at screen 0.66
 
 do for [line in lines] {
     all = logs(line)
@@ -24,8 +26,8 @@ do for [line in lines] {
         set autoscale y
         if (!answers) { set yrange [*:5.5] }
         do for [kind in "png svg"] {
-            if (kind eq "png") { set terminal pngcairo size 900, 460 font "sans,11" }
-            if (kind eq "svg") { set terminal svg size 900, 460 font "sans,12" background rgb "white" }
+            if (kind eq "png") { set terminal pngcairo size 960, 540 font "sans,11" }
+            if (kind eq "svg") { set terminal svg size 960, 540 font "sans,12" background rgb "white" }
             set output dir."/training-".line.".".kind
             plot for [i = 1:words(all)] means(word(all, i), answers ? 5 : 4) using ($1 / 1e6):2 with lines \
                 linetype i title name(word(all, i)) noenhanced
