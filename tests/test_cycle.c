@@ -4,7 +4,7 @@
 
 #include "models/stream.h"
 
-enum { LANES = 3, PERIOD = 24, MOST = 200, STEPS = 400 };
+enum { LANES = 3, PERIOD = 24, MOST = 200, STEPS = 120 };
 
 /* Ours, with all that a state can hold. */
 static decoder *gated_model(void)
@@ -156,7 +156,7 @@ static void test_same_bits(void **state)
 static void test_counts(void **state)
 {
     (void)state;
-    enum { SEGMENTS = 1000 };
+    enum { SEGMENTS = 200 };
     decoder *d = gated_model();
     pool *threads;
     assert_int_equal(pool_create(&threads, 1, &err), PAL_OK);
