@@ -42,9 +42,12 @@ static void drop_anchor(cycle *c, void *const *state)
     }
 }
 
-int cycle_passes(cycle *c, const int32_t *tokens)
+int cycle_passes(cycle *c, const int32_t *tokens, size_t stride)
 {
-    if (!c->closed || memcmp(tokens, segment_at(c, c->phase), c->lanes * c->n * sizeof *tokens) != 0) return 0;
+    if (!c->closed) return 0;
+    for (size_t lane = 0; lane < c->lanes; lane++)
+        if (memcmp(tokens + lane * stride, segment_at(c, c->phase) + lane * c->n, c->n * sizeof *tokens) != 0)
+            return 0;
     c->phase = (c->phase + 1) % c->length;
     c->passed += c->n;
     return 1;

@@ -26,9 +26,9 @@ typedef struct cycle {
 
 /* Carve from the arena. A decoder whose state does not say all there is to know gets no cycles. */
 void cycle_carve(cycle *c, const decoder *d, size_t lanes, arena *a);
-/* Whether the next segment, [lanes, n] whole ones, is known; the stream's states are then out of date. */
-int cycle_passes(cycle *c, const int32_t *tokens);
-/* The next segment was computed, and left these states. */
+/* Whether the next segment, tokens[lane * stride + i], is known; the stream's states are then out of date. */
+int cycle_passes(cycle *c, const int32_t *tokens, size_t stride);
+/* The next segment [lanes, n] was computed, and left these states. */
 void cycle_computed(cycle *c, const int32_t *tokens, void *const *state);
 /* Bring the states up to date: the anchor's, and the segments that must be read from there, with their tokens
  * [segments][lanes, n]. Returns how many; the anchor stays. */

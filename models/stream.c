@@ -125,8 +125,7 @@ static void advance(stream *s, size_t count, uint64_t score_from, stream_sink *s
     const uint64_t first = s->position - s->fill; /* of the buffer */
     const size_t known = s->fill - 1 < count ? s->fill - 1 : count;
     const int score = sink && known > 0 && first + known >= score_from;
-    lay_out(s, count);
-    if (!score && count == s->n && cycle_passes(&s->cycle, s->tokens)) {
+    if (!score && count == s->n && cycle_passes(&s->cycle, s->buffer, s->n + 1)) {
         s->passed += s->n;
         drop_buffered(s, count);
         return;
