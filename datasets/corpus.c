@@ -1,6 +1,7 @@
 #include "datasets/corpus.h"
 
 #include "datasets/corpus_layout.h"
+#include "harness/base/keyval.h"
 #include "harness/base/os.h"
 
 #include <errno.h>
@@ -144,27 +145,30 @@ void corpus_close(corpus *c)
     free(c);
 }
 
+typedef struct list_job {
+    const char *split;
+    corpus_take *take;
+    void *arg;
+} list_job;
+
+static int open_named(void *arg, const char *name, pal_error *err)
+{
+    const list_job *job = arg;
+    char path[1024];
+    snprintf(path, sizeof path, "%s", name);
+    if (!os_file_exists(path)) snprintf(path, sizeof path, CORPUS_TEXTS "/%s", name);
+    if (!os_file_exists(path))
+        return pal_fail(err, PAL_USAGE, "data: neither %s nor %s is there; give a path, or `make datasets` first",
+                        name, path);
+    corpus *c;
+    PAL_TRY(corpus_open(&c, path, job->split, err));
+    return job->take(job->arg, c, path, err);
+}
+
 int corpus_open_list(const char *list, const char *split, corpus_take *take, void *arg, pal_error *err)
 {
-    for (const char *at = list;; at++) {
-        while (*at == ' ') at++;
-        const int size = (int)strcspn(at, ",");
-        char path[1024];
-        if (size == 0)
-            return pal_fail(err, PAL_USAGE, "data=%s: an empty name; give names or paths, separated by commas",
-                            list);
-        snprintf(path, sizeof path, "%.*s", size, at);
-        if (!os_file_exists(path)) snprintf(path, sizeof path, CORPUS_TEXTS "/%.*s", size, at);
-        if (!os_file_exists(path))
-            return pal_fail(err, PAL_USAGE,
-                            "data=%s: neither %.*s nor %s is there; give a path, or `make datasets` first", list,
-                            size, at, path);
-        corpus *c;
-        PAL_TRY(corpus_open(&c, path, split, err));
-        PAL_TRY(take(arg, c, path, err));
-        at += size;
-        if (!*at) return PAL_OK;
-    }
+    list_job job = {split, take, arg};
+    return kv_each_name("data", list, open_named, &job, err);
 }
 
 size_t corpus_count(const corpus *c)

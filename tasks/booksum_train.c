@@ -72,10 +72,14 @@ static int load_example(const booksum_file *f, size_t index, const tokenizer *t,
     return code;
 }
 
-/* The books of one file, behind those that are there. */
-static int load_examples(task_source *s, const char *path, pal_error *err)
+/* A kv_take_name: the books of one file, behind those that are there. */
+static int load_examples(void *source, const char *name, pal_error *err)
 {
+    task_source *s = source;
+    char path[BOOKSUM_PATH];
+    int whole;
     booksum_file *file;
+    PAL_TRY(booksum_find(name, s->train->split, path, &whole, err));
     PAL_TRY(booksum_file_open(&file, path, err));
     const size_t count = booksum_file_count(file);
     example *all = realloc(s->example, (s->examples + count) * sizeof *all);
@@ -90,27 +94,11 @@ static int load_examples(task_source *s, const char *path, pal_error *err)
     return code;
 }
 
-static int open_list(task_source *s, const char *list, pal_error *err)
-{
-    for (const char *at = list;; at++) {
-        char name[KV_TEXT_MAX], path[BOOKSUM_PATH];
-        int whole;
-        at += strspn(at, " ");
-        const int size = (int)strcspn(at, ",");
-        if (size == 0) return pal_fail(err, PAL_USAGE, "data=%s: an empty name; separate paths by commas", list);
-        snprintf(name, sizeof name, "%.*s", size, at);
-        PAL_TRY(booksum_find(name, s->train->split, path, &whole, err));
-        PAL_TRY(load_examples(s, path, err));
-        at += size;
-        if (!*at) return PAL_OK;
-    }
-}
-
 static int open_texts(task_source *s, pal_error *err)
 {
     PAL_TRY(booksum_encode(s->tokenizer, BOOKSUM_SEPARATOR, strlen(BOOKSUM_SEPARATOR), &s->separator, err));
     if (booksum_is_stories(s->train->data)) return booksum_story_split(s->train->split, &s->split, err);
-    return open_list(s, s->train->data, err);
+    return kv_each_name("data", s->train->data, load_examples, s, err);
 }
 
 int booksum_source_open(const void *train, const tokenizer *t, uint64_t seed, task_source **out, pal_error *err)

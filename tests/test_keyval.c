@@ -355,22 +355,45 @@ static void test_apply(void **state)
     kv_pairs_free(&pairs);
 }
 
+static int join_names(void *arg, const char *name, pal_error *e)
+{
+    char *all = arg;
+    if (strcmp(name, "bad") == 0) return pal_fail(e, PAL_DATA, "refused");
+    sprintf(all + strlen(all), "[%s]", name);
+    return PAL_OK;
+}
+
+static void test_each_name(void **state)
+{
+    (void)state;
+    pal_error e = {0};
+    char all[64] = "", longest[KV_TEXT_MAX + 1];
+    assert_int_equal(kv_each_name("data", " a b,c , d", join_names, all, &e), PAL_OK);
+    assert_string_equal(all, "[a b][c][d]");
+    static const char *const empty[] = {"", "a,", ",a", "a, ,b"};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(kv_each_name("data", empty[i], join_names, (char[64]){""}, &e), PAL_USAGE);
+        assert_non_null(strstr(e.text, "data="));
+        assert_non_null(strstr(e.text, "empty name"));
+    }
+    *all = '\0';
+    assert_int_equal(kv_each_name("data", "a,bad,b", join_names, all, &e), PAL_DATA);
+    assert_string_equal(all, "[a]");
+    memset(longest, 'x', KV_TEXT_MAX);
+    longest[KV_TEXT_MAX] = '\0';
+    assert_int_equal(kv_each_name("data", longest, join_names, all, &e), PAL_USAGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_format_size),
-        cmocka_unit_test(test_defaults_and_text),
-        cmocka_unit_test(test_find_ignores_case),
-        cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_long_values),
-        cmocka_unit_test(test_whole_numbers),
-        cmocka_unit_test(test_reals_round_trip),
-        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_parse_file),
-        cmocka_unit_test(test_parse_errors),
-        cmocka_unit_test(test_many_pairs),
-        cmocka_unit_test(test_apply),
+        cmocka_unit_test(test_each_name),         cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_format_size),       cmocka_unit_test(test_defaults_and_text),
+        cmocka_unit_test(test_find_ignores_case), cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_long_values),       cmocka_unit_test(test_whole_numbers),
+        cmocka_unit_test(test_reals_round_trip),  cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_parse_file),        cmocka_unit_test(test_parse_errors),
+        cmocka_unit_test(test_many_pairs),        cmocka_unit_test(test_apply),
     };
     return cmocka_run_group_tests_name("keyval", tests, NULL, NULL);
 }

@@ -147,6 +147,24 @@ static void trim(const char **begin, const char **end)
     while (*begin < *end && isspace((unsigned char)(*end)[-1])) --*end;
 }
 
+int kv_each_name(const char *key, const char *list, kv_take_name *take, void *arg, pal_error *err)
+{
+    for (const char *at = list;; at++) {
+        char name[KV_TEXT_MAX];
+        const char *begin = at, *end = at + strcspn(at, ",");
+        at = end;
+        trim(&begin, &end);
+        if (begin == end)
+            return pal_fail(err, PAL_USAGE, "%s=%s: an empty name; give names or paths, separated by commas", key,
+                            list);
+        if ((size_t)(end - begin) >= sizeof name)
+            return pal_fail(err, PAL_USAGE, "%s=%s: a name that is too long", key, list);
+        snprintf(name, sizeof name, "%.*s", (int)(end - begin), begin);
+        PAL_TRY(take(arg, name, err));
+        if (!*at) return PAL_OK;
+    }
+}
+
 static int set_list(const kv_spec *spec, kv_list *list, const char *text, pal_error *err)
 {
     kv_list parsed = {0};

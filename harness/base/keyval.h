@@ -40,6 +40,10 @@ typedef struct kv_spec {
 
 /* "128", "32K", "1M" -> tokens or bytes. PAL_USAGE names `key` and the accepted forms. */
 int kv_parse_size(const char *key, const char *text, int64_t *out, pal_error *err);
+typedef int kv_take_name(void *arg, const char *name, pal_error *err);
+/* Hand each name of a comma-separated list on, without the white space around it. PAL_USAGE: an empty one, or one
+ * of KV_TEXT_MAX characters or more; or what `take` returns. */
+int kv_each_name(const char *key, const char *list, kv_take_name *take, void *arg, pal_error *err);
 /* 131072 -> "128K"; exact values only, otherwise plain digits. `out` holds at least 24 bytes. Returns `out`. */
 char *kv_format_size(int64_t value, char *out);
 
