@@ -13,9 +13,15 @@
 /* How long the speed of a model is measured, seconds. */
 static const double probe_seconds = 1;
 
-/* FLOPs per second that this model reaches with so many lanes when it reads: from streaming a few segments of
- * token 0, again and again, so that a bounded cache cannot overflow. */
-static int probe(const decoder *d, pool *threads, size_t lanes, double *flops_per_second, pal_error *err)
+static void ignore(void *arg, size_t lane, uint64_t position, double nll, int32_t argmax)
+{
+    (void)arg, (void)lane, (void)position, (void)nll, (void)argmax;
+}
+
+/* FLOPs per second that this model reaches with so many lanes when it reads, or reads and scores: from streaming a
+ * few segments of token 0, again and again, so that a bounded cache cannot overflow. */
+static int probe(const decoder *d, pool *threads, size_t lanes, int scored, double *flops_per_second,
+                 pal_error *err)
 {
     const size_t segment = (size_t)decoder_config(d)->segment;
     const int64_t most = decoder_config(d)->attention->max_tokens(decoder_config(d));
@@ -33,10 +39,10 @@ static int probe(const decoder *d, pool *threads, size_t lanes, double *flops_pe
     for (int warm = 1; seconds < probe_seconds; warm = 0) {
         stream_reset(s);
         const double began = os()->now();
-        stream_feed(s, tokens, count, count, UINT64_MAX, NULL, NULL);
+        stream_feed(s, tokens, count, count, scored ? 0 : UINT64_MAX, scored ? ignore : NULL, NULL);
         if (warm) continue;
         seconds += os()->now() - began;
-        done += (double)(lanes * segments * segment) * decoder_flops(d, (double)(segments * segment) / 2, 0);
+        done += (double)(lanes * segments * segment) * decoder_flops(d, (double)(segments * segment) / 2, scored);
     }
     *flops_per_second = done / seconds;
     free(tokens);
@@ -44,29 +50,36 @@ static int probe(const decoder *d, pool *threads, size_t lanes, double *flops_pe
     return PAL_OK;
 }
 
-/* Feed the beginning of a sample until its stream comes round; *round stays 0 where it does not. */
+/* Feed the beginning of a sample until its stream comes round, and then some more; *round stays 0 where it does
+ * not. *seconds_each: of a token that is passed over from there on. */
 static int read_round(const eval_request *r, const batch_item *item, stream *s, uint64_t most, uint64_t *round,
-                      pal_error *err)
+                      double *seconds_each, pal_error *err)
 {
-    enum { CHUNK = 1024 };
+    enum { CHUNK = 1024, MORE = 64 * CHUNK };
     int32_t tokens[CHUNK];
+    double began = 0;
+    uint64_t from = 0;
     task_sample *sample = NULL;
     PAL_TRY(r->task->open(r->run, item->cell, item->index, &sample, err));
     int code = PAL_OK;
-    while (code == PAL_OK && stream_position(s) < most && stream_passed(s) == 0) {
+    while (code == PAL_OK && stream_position(s) < (*round ? from + MORE : most)) {
         size_t got = 0;
         code = r->task->read(sample, tokens, CHUNK, &got, err);
         if (code != PAL_OK || got == 0) break;
         stream_feed(s, tokens, got, got, UINT64_MAX, NULL, NULL);
+        if (*round || stream_passed(s) == 0) continue;
+        *round = stream_position(s) - stream_passed(s);
+        from = stream_position(s);
+        began = os()->now();
     }
-    if (stream_passed(s) > 0) *round = stream_position(s) - stream_passed(s);
+    if (*round) *seconds_each = (os()->now() - began) / (double)(stream_position(s) - from);
     r->task->close(sample);
     return code;
 }
 
 /* Whether the model comes back to states that it had when it reads this part's samples. Only looked for where it
  * would make a difference. */
-static int find_round(const eval_request *r, plan_part *p, pool *threads, pal_error *err)
+static int find_round(const eval_request *r, plan_part *p, pool *threads, double *seconds_each, pal_error *err)
 {
     const decoder *d = p->model->decoder;
     const uint64_t most = 2 * CYCLE_SEGMENTS * (uint64_t)decoder_config(d)->segment;
@@ -75,7 +88,7 @@ static int find_round(const eval_request *r, plan_part *p, pool *threads, pal_er
     if (!r->options.share || p->zeroed || decoder_settles(d) == UINT64_MAX || reads < 2 * most) return PAL_OK;
     stream *s;
     PAL_TRY(stream_create(&s, d, threads, 1, err));
-    const int code = read_round(r, &p->item[0], s, most, &round, err);
+    const int code = read_round(r, &p->item[0], s, most, &round, seconds_each, err);
     stream_destroy(s);
     if (round) plan_part_round(p, round);
     return code;
@@ -91,14 +104,17 @@ static int plan_row(const eval_request *r, plan_part *p, pool *threads, double *
         printf("skipped: %s\n", p->skip);
         return PAL_OK;
     }
-    double speed = 1;
-    PAL_TRY(find_round(r, p, threads, err));
-    PAL_TRY(probe(d, threads, p->lanes, &speed, err));
+    double reading = 1, scoring = 1, passing = 0;
+    PAL_TRY(find_round(r, p, threads, &passing, err));
+    PAL_TRY(probe(d, threads, p->lanes, 0, &reading, err));
+    PAL_TRY(probe(d, threads, p->lanes, 1, &scoring, err));
+    const double seconds =
+        (p->flops - p->scored_flops) / reading + p->scored_flops / scoring + (p->all_tokens - p->work) * passing;
     printf("%8zu %14.0f %14.0f %10.3g %12zu %12zu %6zu %12s%s\n", p->count, p->all_tokens, p->work, p->flops,
            decoder_memory_bytes(d), batch_bytes(d, (size_t)r->threads, p->lanes, p->scored, r->options.share != 0),
-           p->lanes, progress_format_time(p->flops / speed, time), p->zeroed ? "  (memory zeroed)" : "");
+           p->lanes, progress_format_time(seconds, time), p->zeroed ? "  (memory zeroed)" : "");
     fflush(stdout);
-    *total += p->flops / speed;
+    *total += seconds;
     return PAL_OK;
 }
 

@@ -37,12 +37,13 @@ static void add_sample(plan_part *p, const batch_item *item, uint64_t start)
     p->all_tokens += (double)item->tokens;
     p->work += read + scored;
     p->flops += read * decoder_flops(d, context, 0) + scored * decoder_flops(d, context, 1);
+    p->scored_flops += scored * decoder_flops(d, context, 1);
 }
 
 static void add_up(plan_part *p)
 {
     const decoder *d = p->model->decoder;
-    p->all_tokens = p->work = p->flops = 0;
+    p->all_tokens = p->work = p->flops = p->scored_flops = 0;
     for (size_t g = 0; g < p->group_count; g++) {
         const batch_group *group = &p->group[g];
         const double once = (double)computed(p, group->once);

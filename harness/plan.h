@@ -24,6 +24,7 @@ typedef struct plan_part {
     double all_tokens;       /* of the samples to do */
     double work;             /* tokens that pass through the model for them: a shared start counts once */
     double flops;            /* of that work */
+    double scored_flops;     /* of these, of tokens that are scored */
     uint64_t round;          /* tokens that are read before a stream comes back to a state it had (models/cycle.h),
                                 from its start and again after a needle; 0: it does not, as far as is known */
     char skip[160];          /* why the model cannot take this part; "" if it can */

@@ -7,7 +7,7 @@ dir = ARGC > 0 ? ARG1 : "results"
 # Labels hold a comma when the memory was zeroed: make it a semicolon, so that awk can split the rows.
 csv = "sed 's/\"\\([^\",]*\\), \\([^\"]*\\)\"/\\1; \\2/g' '".dir."/perplexity-cells.csv' | awk -F, "
 
-# Columns: 4 model, 12 metric, 14 value, 25 corpus.
+# Columns: 4 model, 12 metric, 14 value, 24 tokenizer, 25 corpus.
 ranges = "$12 ~ /^token_ppl@/ && $14 != \"\""
 corpora = system(csv."'NR > 1 && ".ranges." && !seen[$25]++ { print $25 }'")
 # A model's rows of a corpus: middle of the range, value.
@@ -27,7 +27,9 @@ set lmargin at screen 0.08
 set rmargin at screen 0.66
 
 do for [c in corpora] {
-    all = system(csv."'".ranges." && $25 == \"".c."\" && !seen[$4]++ { gsub(/ /, \"~\", $4); print $4 }'")
+    # A token is not the same to models of another tokenizer: those of the one that most have.
+    one = system(csv."'".ranges." && $25 == \"".c."\" && ++n[$24] > most { most = n[$24]; best = $24 } END { print best }'")
+    all = system(csv."'".ranges." && $25 == \"".c."\" && $24 == \"".one."\" && !seen[$4]++ { gsub(/ /, \"~\", $4); print $4 }'")
     models = ""
     zeroed = ""
     do for [m in all] { if (strstrt(m, ";")) { zeroed = zeroed." ".m } else { models = models." ".m } }
