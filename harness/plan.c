@@ -36,8 +36,11 @@ static void add_sample(plan_part *p, const batch_item *item, uint64_t start)
     const double read = (double)computed(p, first - start), scored = (double)(item->tokens - first);
     p->all_tokens += (double)item->tokens;
     p->work += read + scored;
-    p->flops += read * decoder_flops(d, context, 0) + scored * decoder_flops(d, context, 1);
-    p->scored_flops += scored * decoder_flops(d, context, 1);
+    /* A token of the continuation is made from its whole segment. */
+    const double made = (double)item->decoding.max_tokens * (double)decoder_config(d)->segment;
+    const double scored_flops = (scored + made) * decoder_flops(d, context, 1);
+    p->flops += read * decoder_flops(d, context, 0) + scored_flops;
+    p->scored_flops += scored_flops;
 }
 
 static void add_up(plan_part *p)
