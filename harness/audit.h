@@ -88,14 +88,14 @@ int audit_gates(const audit_claim *claim, const char *model, const char *weights
 
 /* ---- audit_trend.c ---- */
 
-/* One cell of a trend: y is sum(num) / sum(den) of its n samples. */
+/* One cell of a trend: y is sum(num) / sum(den) of its n samples, or clusters of them. */
 typedef struct trend_point {
     double x;
     double *num, *den;
     int64_t n;
 } trend_point;
 
-/* The least-squares slope of y over x, and its percentile bootstrap interval: samples of every cell are drawn
+/* The least-squares slope of y over x, and its percentile bootstrap interval: those of every cell are drawn
  * anew, apart from the other cells' (they are different texts). Without spread the interval is the slope itself.
  * At least two different x. */
 int trend_slope(const trend_point *point, size_t count, uint64_t seed, double *slope, interval *ci,

@@ -124,9 +124,8 @@ static int quantity(const judgement *j)
     return NO_QUANTITY;
 }
 
-/* What a quantity is of one sample: num over den. */
-static void sample_quantity(const judgement *j, int which, const report_row *row, int64_t i, double *num,
-                            double *den)
+/* A cost of one sample: num over den. */
+static void sample_cost(int which, const report_row *row, int64_t i, double *num, double *den)
 {
     const result_sample *s = &row->cell->sample[i];
     *den = 1;
@@ -134,14 +133,23 @@ static void sample_quantity(const judgement *j, int which, const report_row *row
         *num = (double)row->cell->state_bytes;
     } else if (which == HELD_BYTES) {
         *num = (double)s->held;
-    } else if (which == SECONDS_PER_TOKEN) {
+    } else {
         *num = s->seconds;
         *den = isfinite(s->read) ? s->read : (double)s->tokens;
-    } else {
-        const task_metric *m = &j->rep->task->metric[which];
-        *num = s->value[m->value] / (m->kind == METRIC_BITS ? log(2) : 1);
-        *den = m->over < 0 ? 1 : s->value[m->over];
     }
+}
+
+/* A quantity of a cell, for each cluster of samples, or sample where it is a cost. Returns how many. */
+static int64_t quantities(const judgement *j, int which, const report_row *row, double *num, double *den)
+{
+    if (which < 0) {
+        for (int64_t i = 0; i < row->n; i++) sample_cost(which, row, i, &num[i], &den[i]);
+        return row->n;
+    }
+    const task_metric *m = &j->rep->task->metric[which];
+    const size_t rows = result_columns(m, row->cell, row->n, num, den);
+    for (size_t i = 0; i < rows; i++) num[i] /= m->kind == METRIC_BITS ? log(2) : 1;
+    return (int64_t)rows;
 }
 
 /* ---- Rules ---- */
@@ -258,11 +266,10 @@ static int list_points(judgement *j, int which, const char *model, const place *
             *complete = 0;
             continue;
         }
-        point[i] = (trend_point){.x = places[i].x, .n = row->n};
-        point[i].num = malloc(2 * (size_t)row->n * sizeof *point[i].num);
+        point[i] = (trend_point){.x = places[i].x, .num = malloc(2 * (size_t)row->n * sizeof *point[i].num)};
         if (!point[i].num) return pal_fail(err, PAL_INTERNAL, "out of memory for a claim");
         point[i].den = point[i].num + row->n;
-        for (int64_t k = 0; k < row->n; k++) sample_quantity(j, which, row, k, &point[i].num[k], &point[i].den[k]);
+        point[i].n = quantities(j, which, row, point[i].num, point[i].den);
     }
     return PAL_OK;
 }
@@ -318,7 +325,7 @@ static int judge_trend(judgement *j, int which, const char *model, const place *
     return code;
 }
 
-/* Exact: bytes are not measured with noise. */
+/* Of costs; exact, for bytes are not measured with noise. */
 static void judge_ratio(judgement *j, int which, const char *model, const char *cell)
 {
     char against[KV_TEXT_MAX];
@@ -329,7 +336,7 @@ static void judge_ratio(judgement *j, int which, const char *model, const char *
         for (int side = 0; side < 2; side++)
             for (int64_t i = 0; i < row[side]->n; i++) {
                 double num, den;
-                sample_quantity(j, which, row[side], i, &num, &den);
+                sample_cost(which, row[side], i, &num, &den);
                 value[side] = fmax(value[side], num / den);
             }
         const double ratio = value[1] / value[0], bound = j->claim->value * (1 - j->claim->tolerance);
@@ -395,7 +402,7 @@ static int apply_to_cells(judgement *j, pal_error *err)
         note(j, MISSING, "no complete cell of task %s", j->claim->task);
         return PAL_OK;
     }
-    if (which == NO_QUANTITY || (metric_only && which < 0))
+    if (which == NO_QUANTITY || (metric_only && which < 0) || (rule == AUDIT_RATIO && which >= 0))
         return pal_fail(err, PAL_DATA, "%s: task %s has no metric \"%s\" for the rule %s", j->claim->where,
                         j->claim->task, j->claim->metric, audit_rule_name(j->claim));
     PAL_TRY(list_places(j->claim, &places, &count, err));

@@ -76,15 +76,6 @@ static int repeated(const results *r, size_t at, const char *filter)
 
 /* ---- One row ---- */
 
-/* The columns of a metric: what is summed of each sample. */
-static void fill_columns(const task_metric *m, const result_cell *cell, int64_t n, double *num, double *den)
-{
-    for (int64_t i = 0; i < n; i++) {
-        num[i] = cell->sample[i].value[m->value];
-        den[i] = m->over < 0 ? 1 : cell->sample[i].value[m->over];
-    }
-}
-
 static double ratio(const double *num, const double *den, size_t count)
 {
     return stats_mean(num, count) / stats_mean(den, count);
@@ -93,7 +84,7 @@ static double ratio(const double *num, const double *den, size_t count)
 static void compare_metric(compare_row *row, const double *num_a, const double *den_a, const double *num_b,
                            const double *den_b, double level)
 {
-    const size_t n = (size_t)row->n;
+    const size_t n = row->clusters;
     const paired got = stats_paired_ratio(num_b, den_b, num_a, den_a, n, level, COMPARE_SEED);
     row->a = ratio(num_a, den_a, n);
     row->b = ratio(num_b, den_b, n);
@@ -103,7 +94,7 @@ static void compare_metric(compare_row *row, const double *num_a, const double *
     row->p = got.p;
     row->deviation = got.deviation;
     row->gain = NAN;
-    if (!row->metric->binomial || !isfinite(got.difference)) return;
+    if (!row->metric->binomial || n < (size_t)row->n || !isfinite(got.difference)) return;
     int64_t only_a = 0, only_b = 0;
     for (size_t i = 0; i < n; i++) {
         only_a += num_a[i] > num_b[i];
@@ -142,8 +133,8 @@ static int add_pair(comparison *c, const task_module *task, const result_cell *a
         strcpy(row->cell, a->name);
         strcpy(row->model_a, a->model);
         strcpy(row->model_b, b->model);
-        fill_columns(row->metric, a, n, num_a, den_a);
-        fill_columns(row->metric, b, n, num_b, den_b);
+        row->clusters = result_columns(row->metric, a, n, num_a, den_a);
+        result_columns(row->metric, b, n, num_b, den_b);
         compare_metric(row, num_a, den_a, num_b, den_b, 1 - c->alpha);
         c->count += isfinite(row->a) || isfinite(row->b); /* else the cell does not have this metric */
     }
@@ -176,7 +167,7 @@ int compare_add(comparison *c, const results *a, const results *b, compare_model
 /* The smallest p that the row's test can give however large the effect; McNemar's is in its own power. */
 static double least_p(const compare_row *row)
 {
-    if (strcmp(row->test, "sign-flip") == 0) return ldexp(1, 1 - (int)row->n);
+    if (strcmp(row->test, "sign-flip") == 0) return ldexp(1, 1 - (int)row->clusters);
     return strcmp(row->test, "bootstrap") == 0 ? 1.0 / (1 + STATS_RESAMPLES) : 0;
 }
 
@@ -203,7 +194,8 @@ int compare_judge(comparison *c, pal_error *err)
         if (isfinite(row->gain))
             row->detectable = stats_detectable_loss(row->n, row->gain, alpha, COMPARE_POWER);
         else if (row->deviation > 0 && least_p(row) <= alpha)
-            row->detectable = stats_detectable_difference(row->deviation, row->n, alpha, COMPARE_POWER);
+            row->detectable =
+                stats_detectable_difference(row->deviation, (int64_t)row->clusters, alpha, COMPARE_POWER);
         c->worse += row->verdict < 0;
         c->better += row->verdict > 0;
     }

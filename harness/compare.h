@@ -14,7 +14,8 @@
 typedef struct compare_row {
     char cell[64], model_a[KV_TEXT_MAX], model_b[KV_TEXT_MAX];
     const task_metric *metric;
-    int64_t n; /* samples that both sides hold */
+    int64_t n;       /* samples that both sides hold */
+    size_t clusters; /* of them; what is resampled */
     double a, b, difference;
     interval ci;
     const char *test; /* "mcnemar" for hits, else that of stats_paired_ratio */

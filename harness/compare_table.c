@@ -124,9 +124,11 @@ void compare_print(const comparison *c, FILE *out)
     fprintf(
         out,
         "\nShares in percent, their differences in points; a perplexity's difference is the factor B / A, its\n"
-        "interval that of the factor. Intervals at %g %%: bootstrap over samples. p: McNemar's exact test for\n"
-        "hits, else sign flips up to %d samples and the bootstrap beyond. detectable: the smallest change for\n"
-        "the worse that these samples show with probability %g at %g %% divided by the number of tests.\n",
+        "interval that of the factor. Intervals at %g %%: bootstrap over samples, chapters of one book together.\n"
+        "p: McNemar's exact test for hits, else sign flips up to %d samples and the bootstrap beyond. detectable: "
+        "the\n"
+        "smallest change for the worse that these samples show with probability %g at %g %% divided by the number "
+        "of tests.\n",
         100 * (1 - c->alpha), STATS_EXACT_DOCUMENTS, COMPARE_POWER, 100 * c->alpha);
     fprintf(out, "%zu comparisons, significant at %g %% after Holm's correction: %zu worse, %zu better.\n", tests,
             100 * c->alpha, c->worse, c->better);

@@ -124,13 +124,16 @@ static double shown(metric_kind kind, double ratio)
     return kind == METRIC_PERPLEXITY ? exp(ratio) : kind == METRIC_BITS ? ratio / log(2) : ratio;
 }
 
-static interval find_interval(const task_metric *m, const double *num, const double *den, size_t n, double ratio)
+/* Of `rows` columns that n samples have; as many where none is a part of another. */
+static interval find_interval(const task_metric *m, const double *num, const double *den, size_t rows, size_t n,
+                              double ratio)
 {
-    if (m->binomial) return stats_binomial(round(ratio * (double)n), (double)n, REPORT_LEVEL);
-    if (m->over < 0) return stats_bootstrap_mean(num, n, m->kind == METRIC_SHARE, REPORT_LEVEL, BOOTSTRAP_SEED);
-    const interval ci = stats_bootstrap_ratio(num, den, n, REPORT_LEVEL, BOOTSTRAP_SEED);
+    if (m->binomial && rows == n) return stats_binomial(round(ratio * (double)n), (double)n, REPORT_LEVEL);
+    if (m->over < 0 && rows == n)
+        return stats_bootstrap_mean(num, n, m->kind == METRIC_SHARE, REPORT_LEVEL, BOOTSTRAP_SEED);
+    const interval ci = stats_bootstrap_ratio(num, den, rows, REPORT_LEVEL, BOOTSTRAP_SEED);
     if (m->kind == METRIC_SHARE && !isfinite(ci.lo))
-        return stats_binomial(ratio * (double)n, (double)n, REPORT_LEVEL);
+        return stats_binomial(ratio * (double)rows, (double)rows, REPORT_LEVEL);
     return ci;
 }
 
@@ -139,15 +142,14 @@ summary report_summary(const task_module *task, const result_cell *cell, size_t 
     const task_metric *m = &task->metric[metric];
     summary result = {NAN, {NAN, NAN, "none"}};
     double *num = malloc(2 * (size_t)n * sizeof *num), *den = num + n;
+    const size_t rows = num ? result_columns(m, cell, n, num, den) : 0;
     double sum = 0, over = 0;
-    for (int64_t i = 0; num && i < n; i++) {
-        num[i] = cell->sample[i].value[m->value];
-        den[i] = m->over < 0 ? 1 : cell->sample[i].value[m->over];
+    for (size_t i = 0; i < rows; i++) {
         sum += num[i];
         over += den[i];
     }
-    if (num && isfinite(sum) && over > 0) {
-        const interval ci = find_interval(m, num, den, (size_t)n, sum / over);
+    if (isfinite(sum) && over > 0) {
+        const interval ci = find_interval(m, num, den, rows, (size_t)n, sum / over);
         result.value = shown(m->kind, sum / over);
         result.ci = (interval){shown(m->kind, ci.lo), shown(m->kind, ci.hi), ci.kind};
     }
@@ -174,11 +176,11 @@ char *report_format(const task_metric *metric, const summary *s, char out[64])
     return out;
 }
 
-int report_main_bits(const task_module *task)
+size_t report_main_metric(const task_module *task)
 {
     for (size_t m = 0; m < task->metric_count; m++)
-        if (task->metric[m].kind == METRIC_BITS) return (int)m;
-    return -1;
+        if (task->metric[m].kind == METRIC_BITS) return m;
+    return 0;
 }
 
 char *report_setting(const char *settings, const char *key, char *out, size_t size)

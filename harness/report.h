@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define REPORT_LEVEL 0.95 /* of all intervals */
+#define REPORT_POWER 0.8  /* of what could have been seen */
 
 enum { REPORT_LABEL = KV_TEXT_MAX + 64 };
 
@@ -41,14 +42,14 @@ void report_free(report *rep);
 const char *report_name(const result_cell *cell, char out[REPORT_LABEL]);
 
 /* A metric over samples 0 .. n-1 and its interval: exact binomial where samples are hit or miss; else a bootstrap
- * over whole samples (stats.h), for a share that is the same in all samples the exact binomial over samples. NaN
- * where a value is missing. */
+ * over whole clusters of samples (result_columns, stats.h), for a share that is the same in all samples the exact
+ * binomial over samples. NaN where a value is missing. */
 summary report_summary(const task_module *task, const result_cell *cell, size_t metric, int64_t n);
 /* "98.0 [93.1, 99.8]" in percent for shares, plain otherwise, "-" without a value. Returns out. */
 char *report_format(const task_metric *metric, const summary *s, char out[64]);
 
-/* The metric that comparisons are made in, by name: bits_per_byte; -1: the task has none. */
-int report_main_bits(const task_module *task);
+/* The metric that models are compared in first: one of bits, else the task's first. */
+size_t report_main_metric(const task_module *task);
 
 /* "seed=1 jitter=2" and "seed" -> "1", into out[size]; "" when the key is not there. Returns out. */
 char *report_setting(const char *settings, const char *key, char *out, size_t size);
@@ -78,13 +79,17 @@ void report_put_bytes(FILE *out, double bytes);
 /* The Markdown tables of cells of whole documents (report_documents.c). */
 int report_documents(FILE *out, const report *rep, pal_error *err);
 
-/* A row against a baseline on the same documents, in one metric that is a mean loss: bits, or nats for a
- * perplexity (its logarithm). */
+/* A row against a baseline on the same documents, in one metric: a share or ratio, bits, or nats for a perplexity
+ * (its logarithm). */
 typedef struct report_comparison {
     const report_row *row, *baseline;
     size_t metric;
+    size_t clusters; /* of documents, which is what was resampled */
     paired paired;
     double p_holm; /* corrected for the models that are compared in the same metric on the same texts */
+    /* The size of a true difference that so many clusters show with REPORT_POWER at 1 - REPORT_LEVEL, before any
+     * correction; NaN where they can show none. */
+    double detectable;
 } report_comparison;
 
 /* All comparisons that the rows of whole documents allow, for each metric that is not a detail: of models with

@@ -21,7 +21,7 @@ static const report_comparison *find_comparison(const report *rep, const report_
                                                 const report_row *row)
 {
     for (size_t i = 0; i < count; i++)
-        if (list[i].row == row && (int)list[i].metric == report_main_bits(rep->task)) return &list[i];
+        if (list[i].row == row && list[i].metric == report_main_metric(rep->task)) return &list[i];
     return NULL;
 }
 
@@ -41,7 +41,9 @@ static void put_head(FILE *out, const report *rep, const report_row *row)
     const task_module *task = rep->task;
     fputs("\n## ", out);
     report_put_plain(out, row->cell->name);
+    const size_t works = result_clusters(row->cell, row->n);
     fprintf(out, "\n\n%lld documents", (long long)row->n);
+    if (works < (size_t)row->n) fprintf(out, " of %zu work%s", works, works == 1 ? "" : "s");
     for (size_t m = 0; m < task->metric_count; m++) {
         double sum = 0;
         if (task->metric[m].detail || task->metric[m].over < 0) continue;
@@ -56,22 +58,30 @@ static void put_head(FILE *out, const report *rep, const report_row *row)
         put_name(out, task->metric[m].name);
         fputs(" |", out);
     }
-    fputs(" difference, bits | p | state | held | of Memorizing's | tokens/s |\n|---|---|", out);
+    fprintf(out, " difference, %s | detectable | p | state | held | of Memorizing's | tokens/s |\n|---|---|",
+            task->metric[report_main_metric(task)].kind == METRIC_BITS ? "bits" : "points");
     for (size_t m = 0; m < task->metric_count; m++)
         if (!task->metric[m].detail) fputs("---|", out);
-    fputs("---|---|---|---|---|---|\n", out);
+    fputs("---|---|---|---|---|---|---|\n", out);
 }
 
-static void put_comparison(FILE *out, const report_comparison *c)
+static void put_comparison(FILE *out, const report_comparison *c, int bits)
 {
     if (!c || !isfinite(c->paired.difference)) {
-        fputs(" | |", out);
+        fputs(" | | |", out);
         return;
     }
     /* Bold: significant after Holm's correction. */
     const char *mark = c->p_holm < 1 - REPORT_LEVEL ? "**" : "";
-    fprintf(out, " %s%+.4f%s", mark, c->paired.difference, mark);
-    if (isfinite(c->paired.ci.lo)) fprintf(out, " [%+.4f, %+.4f]", c->paired.ci.lo, c->paired.ci.hi);
+    const double unit = bits ? 1 : 100;
+    const int digits = bits ? 4 : 1;
+    fprintf(out, " %s%+.*f%s", mark, digits, unit * c->paired.difference, mark);
+    if (isfinite(c->paired.ci.lo))
+        fprintf(out, " [%+.*f, %+.*f]", digits, unit * c->paired.ci.lo, digits, unit * c->paired.ci.hi);
+    if (isfinite(c->detectable))
+        fprintf(out, " | %.*f", digits, unit * c->detectable);
+    else
+        fputs(" |", out);
     if (isfinite(c->p_holm))
         fprintf(out, c->p_holm < 0.001 ? " | %.1e |" : " | %.3f |", c->p_holm);
     else
@@ -112,7 +122,7 @@ static void put_row(FILE *out, const report *rep, const report_row *row, const r
     for (size_t m = 0; m < rep->task->metric_count; m++)
         if (!rep->task->metric[m].detail)
             fprintf(out, " %s |", report_format(&rep->task->metric[m], &row->metric[m], text));
-    put_comparison(out, c);
+    put_comparison(out, c, rep->task->metric[report_main_metric(rep->task)].kind == METRIC_BITS);
     put_cost(out, rep, row);
 }
 
@@ -135,21 +145,23 @@ static void put_paper(FILE *out, const report *rep, const report_row *row)
         else
             fputs(" |", out);
     }
-    fputs(" | | | | | |\n", out);
+    fputs(" | | | | | | |\n", out);
 }
 
 static void put_explanation(FILE *out)
 {
     fprintf(
         out,
-        "\nEach document is read from an empty state. Difference: in the first metric from Transformer-XL of as "
-        "many "
-        "parameters on the same\ndocuments (of a model whose memory was zeroed: from itself with memory), with "
-        "its %.0f %% interval "
-        "from resampled documents;\np: of no difference, corrected for the models compared (Holm); bold: p < "
-        "%.2g. State: by the formula of the paper's\ncolumn; held: what a stream really keeps, buffered tokens "
-        "included. A compressor's state is how far back it can refer.\n",
-        100 * REPORT_LEVEL, 1 - REPORT_LEVEL);
+        "\nEach document is read from an empty state. Difference: in bits per byte, else in the first metric, "
+        "from "
+        "Transformer-XL of as many\nparameters on the same documents (of a model whose memory was zeroed: from "
+        "itself with memory), with its %.0f %% interval from\nresampled documents, those of one work together; "
+        "detectable: what a true difference must be for so many to show it with\nprobability %.2g at %.2g, before "
+        "any correction; p: of no difference, corrected for the models compared (Holm); bold: p < %.2g.\nState: "
+        "by "
+        "the formula of the paper's column; held: what a stream really keeps, buffered tokens included. A "
+        "compressor's state\nis how far back it can refer.\n",
+        100 * REPORT_LEVEL, REPORT_POWER, 1 - REPORT_LEVEL, 1 - REPORT_LEVEL);
 }
 
 int report_documents(FILE *out, const report *rep, pal_error *err)

@@ -51,19 +51,21 @@ static int related(const report_row *row, const report_row *baseline)
 static int compare_rows(const task_metric *m, report_comparison *c, pal_error *err)
 {
     const size_t n = (size_t)(c->row->n < c->baseline->n ? c->row->n : c->baseline->n);
-    double *value = malloc(4 * n * sizeof *value);
-    if (!value) return pal_fail(err, PAL_INTERNAL, "out of memory for a comparison");
+    double *num_a = malloc(4 * n * sizeof *num_a), *den_a = num_a + n, *num_b = den_a + n, *den_b = num_b + n;
+    if (!num_a) return pal_fail(err, PAL_INTERNAL, "out of memory for a comparison");
     const double unit = m->kind == METRIC_BITS ? log(2) : 1;
-    for (size_t i = 0; i < n; i++) {
-        const result_sample *a = &c->row->cell->sample[i], *b = &c->baseline->cell->sample[i];
-        value[i] = a->value[m->value] / unit;
-        value[n + i] = a->value[m->over];
-        value[2 * n + i] = b->value[m->value] / unit;
-        value[3 * n + i] = b->value[m->over];
+    const size_t rows = result_columns(m, c->row->cell, (int64_t)n, num_a, den_a);
+    result_columns(m, c->baseline->cell, (int64_t)n, num_b, den_b);
+    for (size_t i = 0; i < rows; i++) {
+        num_a[i] /= unit;
+        num_b[i] /= unit;
     }
-    c->paired =
-        stats_paired_ratio(value, value + n, value + 2 * n, value + 3 * n, n, REPORT_LEVEL, BOOTSTRAP_SEED);
-    free(value);
+    c->paired = stats_paired_ratio(num_a, den_a, num_b, den_b, rows, REPORT_LEVEL, BOOTSTRAP_SEED);
+    c->clusters = rows;
+    c->detectable = c->paired.deviation > 0 ? stats_detectable_difference(c->paired.deviation, (int64_t)rows,
+                                                                          1 - REPORT_LEVEL, REPORT_POWER)
+                                            : NAN;
+    free(num_a);
     return PAL_OK;
 }
 
@@ -93,11 +95,6 @@ static int compare_family(const report *rep, const report_row *baseline, size_t 
     return correct(list + first, *count - first, err);
 }
 
-static int comparable(const task_metric *m)
-{
-    return !m->detail && m->over >= 0 && (m->kind == METRIC_BITS || m->kind == METRIC_PERPLEXITY);
-}
-
 int report_compare(const report *rep, report_comparison **out, size_t *count, pal_error *err)
 {
     *count = 0;
@@ -106,8 +103,7 @@ int report_compare(const report *rep, report_comparison **out, size_t *count, pa
     int code = PAL_OK;
     for (size_t i = 0; i < rep->count; i++)
         for (size_t m = 0; m < rep->task->metric_count; m++)
-            for (int controls = 0; code == PAL_OK && controls <= 1 && comparable(&rep->task->metric[m]);
-                 controls++)
+            for (int controls = 0; code == PAL_OK && controls <= 1 && !rep->task->metric[m].detail; controls++)
                 code = compare_family(rep, &rep->row[i], m, controls, *out, count, err);
     if (code != PAL_OK) free(*out);
     return code;
@@ -124,7 +120,8 @@ int report_paired_csv(const report *rep, const char *path, pal_error *err)
         free(list);
         return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
     }
-    fputs("task,cell,model,baseline,metric,unit,n,difference,lo,hi,interval,p,p_holm,test\n", out);
+    fputs("task,cell,model,baseline,metric,unit,n,clusters,difference,lo,hi,interval,p,p_holm,test,detectable\n",
+          out);
     for (size_t i = 0; i < count; i++) {
         const report_comparison *c = &list[i];
         const task_metric *m = &rep->task->metric[c->metric];
@@ -134,9 +131,12 @@ int report_paired_csv(const report *rep, const char *path, pal_error *err)
         report_put_text(out, c->row->label);
         fputc(',', out);
         report_put_text(out, c->baseline->label);
-        fprintf(out, ",%s%s,%s,%lld,", m->kind == METRIC_PERPLEXITY ? "log_" : "", m->name,
-                m->kind == METRIC_PERPLEXITY ? "nats" : "bits",
-                (long long)(c->row->n < c->baseline->n ? c->row->n : c->baseline->n));
+        static const char *const units[] = {[METRIC_SHARE] = "share",
+                                            [METRIC_RATIO] = "ratio",
+                                            [METRIC_PERPLEXITY] = "nats",
+                                            [METRIC_BITS] = "bits"};
+        fprintf(out, ",%s%s,%s,%lld,%zu,", m->kind == METRIC_PERPLEXITY ? "log_" : "", m->name, units[m->kind],
+                (long long)(c->row->n < c->baseline->n ? c->row->n : c->baseline->n), c->clusters);
         const double numbers[] = {c->paired.difference, c->paired.ci.lo, c->paired.ci.hi};
         for (int k = 0; k < 3; k++) {
             report_put_number(out, numbers[k]);
@@ -146,7 +146,9 @@ int report_paired_csv(const report *rep, const char *path, pal_error *err)
         report_put_number(out, c->paired.p);
         fputc(',', out);
         report_put_number(out, c->p_holm);
-        fprintf(out, ",%s\n", c->paired.test);
+        fprintf(out, ",%s,", c->paired.test);
+        report_put_number(out, c->detectable);
+        fputc('\n', out);
     }
     free(list);
     return report_finish(out, &text, &size, path, err);

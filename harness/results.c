@@ -60,6 +60,42 @@ int64_t result_complete(const result_cell *cell)
     return best;
 }
 
+/* The first sample of the same cluster. */
+static int64_t first_of_cluster(const result_cell *cell, int64_t index)
+{
+    const uint64_t cluster = cell->sample[index].cluster;
+    int64_t first = cluster ? 0 : index;
+    while (cell->sample[first].cluster != cluster) first++;
+    return first;
+}
+
+size_t result_clusters(const result_cell *cell, int64_t n)
+{
+    size_t count = 0;
+    for (int64_t i = 0; i < n; i++) count += first_of_cluster(cell, i) == i;
+    return count;
+}
+
+size_t result_columns(const task_metric *metric, const result_cell *cell, int64_t n, double *num, double *den)
+{
+    size_t rows = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double *value = cell->sample[i].value;
+        const int64_t first = first_of_cluster(cell, i);
+        num[i] = value[metric->value];
+        den[i] = metric->over < 0 ? 1 : value[metric->over];
+        if (first == i) continue;
+        num[first] += num[i];
+        den[first] += den[i];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (first_of_cluster(cell, i) != i) continue;
+        num[rows] = num[i];
+        den[rows++] = den[i];
+    }
+    return rows;
+}
+
 /* ---- Reading ---- */
 
 /* A string member copied into out; "" when absent. Returns whether it was there and fitted. */
@@ -80,6 +116,15 @@ static double get_number(const json_t *object, const char *key)
 static int64_t get_whole(const json_t *object, const char *key)
 {
     return json_integer_value(json_object_get(object, key));
+}
+
+/* FNV-1a (Fowler, Noll & Vo), never 0; 0 for NULL. */
+static uint64_t name_hash(const char *name)
+{
+    uint64_t hash = 14695981039346656037u;
+    if (!name) return 0;
+    for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 1099511628211u;
+    return hash ? hash : 1;
 }
 
 /* Room for `needed` elements; new ones are zero. */
@@ -145,6 +190,9 @@ static int take_sample(results *r, const json_t *object, int *understood, pal_er
                             .batch = get_whole(cost, "batch"),
                             .held = (uint64_t)get_whole(cost, "held"),
                             .peak_rss = (uint64_t)get_whole(cost, "peak_rss")};
+    if (r->task->cluster)
+        sample.cluster =
+            name_hash(json_string_value(json_object_get(json_object_get(object, "record"), r->task->cluster)));
     /* Records of before it was counted: known where nothing could be shared. */
     if (!isfinite(sample.read) && !r->task->shared_prefix) sample.read = (double)sample.tokens;
     for (size_t v = 0; v < r->task->value_count; v++) sample.value[v] = get_number(values, r->task->value[v]);

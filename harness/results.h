@@ -18,6 +18,7 @@ enum { RESULT_KEY = 33, RESULT_TEXT = 512, RESULT_INDEX_MAX = 10000000 };
 
 typedef struct result_sample {
     int done;
+    uint64_t cluster;          /* equal for samples of the same task_module.cluster; 0: of none */
     double value[TASK_VALUES]; /* in the task's order; NaN where the journal has none */
     double seconds;            /* of wall time, shared with the samples beside it */
     int64_t tokens;
@@ -69,6 +70,13 @@ int result_asked(const result_cell *cell, int64_t samples);
 /* The largest number of samples that was asked for and is done to the last one; 0: none. Anything beyond belongs
  * to a request that was interrupted and is not reported. */
 int64_t result_complete(const result_cell *cell);
+
+/* How many clusters samples 0 .. n-1 fall into. */
+size_t result_clusters(const result_cell *cell, int64_t n);
+/* The columns of a metric over samples 0 .. n-1: what is summed (num) and over what (den), before the exp or ln 2
+ * of its kind. Samples of one cluster are summed into one row, where the first of them stands. Returns the number
+ * of rows, which is that of clusters. */
+size_t result_columns(const task_metric *metric, const result_cell *cell, int64_t n, double *num, double *den);
 
 /* Append a record to the journal and take it in. `record` is the task's JSON object. */
 int results_announce(results *r, journal *j, const result_cell *cell, int64_t asked, pal_error *err);

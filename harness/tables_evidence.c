@@ -75,13 +75,12 @@ int evidence_same_samples(const result_cell *a, const result_cell *b)
            strcmp(a->tokenizer, b->tokenizer) == 0 && strcmp(text_a, text_b) == 0;
 }
 
-static void fill(const task_metric *m, const result_cell *cell, int64_t n, double *num, double *den)
+static size_t fill(const task_metric *m, const result_cell *cell, int64_t n, double *num, double *den)
 {
     const double unit = m->kind == METRIC_BITS ? log(2) : 1;
-    for (int64_t i = 0; i < n; i++) {
-        num[i] = cell->sample[i].value[m->value] / unit;
-        den[i] = m->over < 0 ? 1 : cell->sample[i].value[m->over];
-    }
+    const size_t rows = result_columns(m, cell, n, num, den);
+    for (size_t i = 0; i < rows; i++) num[i] /= unit;
+    return rows;
 }
 
 int evidence_compare(const task_metric *metric, const result_cell *a, const result_cell *b, evidence_pair *out,
@@ -91,11 +90,11 @@ int evidence_compare(const task_metric *metric, const result_cell *a, const resu
     double *num_a = malloc(4 * (size_t)(n + 1) * sizeof *num_a);
     if (!num_a) return pal_fail(err, PAL_INTERNAL, "out of memory for a comparison");
     double *den_a = num_a + n, *num_b = den_a + n, *den_b = num_b + n;
-    fill(metric, a, n, num_a, den_a);
+    const size_t rows = fill(metric, a, n, num_a, den_a);
     fill(metric, b, n, num_b, den_b);
-    const paired got = stats_paired_ratio(num_a, den_a, num_b, den_b, (size_t)n, REPORT_LEVEL, EVIDENCE_SEED);
+    const paired got = stats_paired_ratio(num_a, den_a, num_b, den_b, rows, REPORT_LEVEL, EVIDENCE_SEED);
     *out = (evidence_pair){.n = n, .difference = got.difference, .ci = got.ci, .p = got.p, .test = got.test};
-    if (metric->binomial && isfinite(got.difference)) {
+    if (metric->binomial && rows == (size_t)n && isfinite(got.difference)) {
         int64_t only_a = 0, only_b = 0;
         for (int64_t i = 0; i < n; i++) {
             only_a += num_a[i] > num_b[i];

@@ -276,6 +276,7 @@ static const task_metric metrics[] = {
 
 const task_module booksum_task = {
     .name = "booksum",
+    .cluster = "bid",
     .version = 1,
     .scorer_version = 1,
     .summary = "summary of a book after it was read as a stream, by ROUGE (F, stemmed)",

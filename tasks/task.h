@@ -59,6 +59,9 @@ typedef struct task_output {
 
 typedef struct task_module {
     const char *name;
+    /* The member of a sample's record that names what it is a part of, such as the book of a chapter: samples of
+     * one name are never taken for independent. NULL: each stands for itself. */
+    const char *cluster;
     int version;        /* of the samples: bump when a prompt changes */
     int scorer_version; /* of the scores */
     const char *summary;

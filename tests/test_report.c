@@ -445,13 +445,13 @@ static void test_documents(void **state)
 
     char *pairs = slurp("toy-paired.csv"), *cells = slurp("toy-cells.csv"), *table = slurp("toy-table.md");
     /* Exact: of the 2^6 signs two are as extreme, p = 2/64; Holm's correction for two models doubles it. */
-    assert_non_null(strstr(pairs, "toy,sea/test,infini-linear,transformer-xl,log_token_ppl,nats,6,-0.5,"));
-    assert_non_null(strstr(pairs, ",0.03125,0.0625,sign-flip\n"));
+    assert_non_null(strstr(pairs, "toy,sea/test,infini-linear,transformer-xl,log_token_ppl,nats,6,6,-0.5,"));
+    assert_non_null(strstr(pairs, ",0.03125,0.0625,sign-flip,"));
     char difference[80];
-    snprintf(difference, sizeof difference, "infini-linear,transformer-xl,bits_per_byte,bits,6,%.10g,",
+    snprintf(difference, sizeof difference, "infini-linear,transformer-xl,bits_per_byte,bits,6,6,%.10g,",
              -0.5 / 4 / log(2));
     assert_non_null(strstr(pairs, difference));
-    assert_non_null(strstr(pairs, "\"infini-linear, memory zeroed\",infini-linear,log_token_ppl,nats,6,0.25,"));
+    assert_non_null(strstr(pairs, "\"infini-linear, memory zeroed\",infini-linear,log_token_ppl,nats,6,6,0.25,"));
     assert_null(strstr(pairs, "memory zeroed\",transformer-xl")); /* controls are compared with themselves */
     assert_null(strstr(pairs, "xz"));
     assert_null(strstr(pairs, "larger")); /* of another size than the baseline */
@@ -464,6 +464,79 @@ static void test_documents(void **state)
     assert_non_null(strstr(table, "| xz -9e (reference) | |"));
     free(pairs);
     free(cells);
+    free(table);
+    results_free(&r);
+    journal_close(j);
+}
+
+/* ---- Parts of one work ---- */
+
+static const char *const part_values[] = {"score"};
+static const task_metric part_metrics[] = {{"overall", METRIC_SHARE, 0, -1, 1, 0, 0}};
+static const task_module part_task = {.name = "toy",
+                                      .version = 1,
+                                      .scorer_version = 1,
+                                      .summary = "parts",
+                                      .cluster = "bid",
+                                      .value = part_values,
+                                      .value_count = 1,
+                                      .metric = part_metrics,
+                                      .metric_count = 1};
+
+/* Chapters 0 2 4 5 are of one book, 1 and 3 of two others. */
+static void add_parts(results *r, journal *j, const char *model, const double *score)
+{
+    static const char *const book[] = {"a", "b", "a", "c", "a", "a"};
+    static const int order[] = {3, 5, 1, 0, 4, 2}; /* samples end as they please */
+    result_cell cell = text_cell(model, model, "split=test", 1024);
+    result_cell_identify(&part_task, &cell);
+    assert_int_equal(results_announce(r, j, &cell, 6, &err), PAL_OK);
+    for (int k = 0; k < 6; k++) {
+        char record[32];
+        const int i = order[k];
+        const result_sample sample = {.value = {score[i]}, .seconds = 1, .tokens = 1, .read = 1};
+        snprintf(record, sizeof record, "{\"bid\":\"%s\"}", book[i]);
+        assert_int_equal(results_add(r, j, cell.key, i, &sample, record, &err), PAL_OK);
+    }
+}
+
+static void test_clusters(void **state)
+{
+    (void)state;
+    static const double ours[] = {0.5, 0.25, 0.75, 0.5, 0.25, 0.5}, theirs[] = {0.25, 0.125, 0.25, 0, 0.25, 0.25};
+    results r;
+    journal *j = NULL;
+    size_t cut;
+    unlink(path);
+    results_init(&r, &part_task, path);
+    assert_int_equal(journal_open(&j, path, results_visit, &r, &cut, &err), PAL_OK);
+    add_parts(&r, j, "infini-linear", ours);
+    add_parts(&r, j, "transformer-xl", theirs);
+
+    double num[6], den[6];
+    assert_int_equal(result_clusters(&r.cell[0], 6), 3);
+    assert_int_equal(result_clusters(&r.cell[0], 2), 2);
+    assert_int_equal(result_columns(&part_metrics[0], &r.cell[0], 6, num, den), 3);
+    static const double sums[] = {2, 0.25, 0.5}, sizes[] = {4, 1, 1};
+    for (int i = 0; i < 3; i++) {
+        assert_true(num[i] == sums[i]);
+        assert_true(den[i] == sizes[i]);
+    }
+    const summary s = report_summary(&part_task, &r.cell[0], 0, 6);
+    assert_true(s.value == 2.75 / 6);
+    assert_true(s.ci.lo == 0.25 && s.ci.hi <= 0.5); /* three books of one; never chapters from within a book */
+
+    FILE *quiet = fopen("/dev/null", "w");
+    assert_int_equal(report_write(&r, dir, 0, quiet, &err), PAL_OK);
+    fclose(quiet);
+    char *pairs = slurp("toy-paired.csv"), *table = slurp("toy-table.md");
+    /* 1.625 over 6 chapters; of the 2^3 signs of books two are as extreme. */
+    assert_non_null(strstr(pairs, "toy,sea/test,infini-linear,transformer-xl,overall,share,6,3,0.2708333333,"));
+    assert_non_null(strstr(pairs, ",0.25,0.25,sign-flip,"));
+    assert_non_null(strstr(table, "## sea/test\n\n6 documents of 3 works; "));
+    assert_non_null(strstr(table, " difference, points | detectable | p |"));
+    assert_non_null(strstr(table, " +27.1 ["));
+    free(pairs);
     free(table);
     results_free(&r);
     journal_close(j);
@@ -483,7 +556,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_key),     cmocka_unit_test(test_complete),  cmocka_unit_test(test_files),
         cmocka_unit_test(test_labels),  cmocka_unit_test(test_variants),  cmocka_unit_test(test_other_records),
-        cmocka_unit_test(test_summary), cmocka_unit_test(test_documents), cmocka_unit_test(test_times),
+        cmocka_unit_test(test_summary), cmocka_unit_test(test_documents), cmocka_unit_test(test_clusters),
+        cmocka_unit_test(test_times),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
