@@ -204,7 +204,8 @@ static void ignore_score(void *arg, size_t lane, uint64_t position, double nll, 
 /* Every token is scored, as in perplexity. */
 static int bench_eval(bench *b, size_t lanes, pal_error *err)
 {
-    const size_t count = (size_t)b->model_cfg.segment;
+    enum { SEGMENTS = 16 };
+    const size_t count = SEGMENTS * (size_t)b->model_cfg.segment;
     stream *s;
     PAL_TRY(stream_create(&s, b->model, b->pool, lanes, err));
     stream_read_all(s);

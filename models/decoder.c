@@ -192,24 +192,26 @@ size_t decoder_parameters(const decoder *d)
     return total;
 }
 
+double decoder_layer_flops(const decoder *d, size_t layer, double context)
+{
+    const double d_model = (double)d->cfg.d_model;
+    if (layer == (size_t)d->cfg.n_layers) return 2 * (double)d->cfg.vocab * d_model;
+    double total = 4 * d_model * (double)d->cfg.d_ff + d->cfg.attention->flops(&d->cfg, layer, context);
+    for (size_t i = 0; i < d->layer[layer].attn_count; i++) {
+        const decoder_param *p = &d->param[d->layer[layer].attn[i]];
+        if (p->rows > 1 && !(p->flags & PARAM_SHARED)) total += 2 * (double)decoder_param_elements(p);
+    }
+    return total;
+}
+
 double decoder_flops(const decoder *d, double context, int scored)
 {
     const size_t layers = (size_t)d->cfg.n_layers;
-    const double width = (double)(d->cfg.n_heads * d->cfg.d_head), d_model = (double)d->cfg.d_model;
-    double total = scored ? 2 * (double)d->cfg.vocab * d_model : 0;
-    for (size_t l = 0; l < layers; l++) {
-        if (!scored && l + 1 == layers) {
-            total += 4 * width * d_model; /* k and v */
-            break;
-        }
-        for (size_t i = 0; i < d->layer[l].attn_count; i++) {
-            const decoder_param *p = &d->param[d->layer[l].attn[i]];
-            if (p->rows > 1 && !(p->flags & PARAM_SHARED)) total += 2 * (double)decoder_param_elements(p);
-        }
-        total += 4 * d_model * (double)d->cfg.d_ff;
-        total += d->cfg.attention->flops(&d->cfg, l, context);
-    }
-    return total;
+    double total = 0;
+    for (size_t l = 0; l + 1 < layers; l++) total += decoder_layer_flops(d, l, context);
+    if (scored)
+        return total + decoder_layer_flops(d, layers - 1, context) + decoder_layer_flops(d, layers, context);
+    return total + 4 * (double)(d->cfg.n_heads * d->cfg.d_head * d->cfg.d_model); /* k and v */
 }
 
 /* ---- streaming state ---- */

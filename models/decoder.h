@@ -37,6 +37,8 @@ size_t decoder_parameters(const decoder *d); /* trainable numbers, padding not c
 /* FLOPs of one token's forward pass at `context` tokens, causal half of attention only (plan, bench). scored 0:
  * the token is only read: no output weights, and of the last layer no more than what its state needs. */
 double decoder_flops(const decoder *d, double context, int scored);
+/* Of these, those of one layer that is read whole; n_layers: of the output weights. */
+double decoder_layer_flops(const decoder *d, size_t layer, double context);
 
 /* ---- Streaming state: one flat block per lane: header, then each layer's state. ---- */
 
@@ -78,6 +80,11 @@ size_t pass_lanes(const pass *p);
  * place. need_output 0 skips what only the output needs (the last layer's reads and feed-forward). */
 void pass_forward(pass *p, size_t slot, const int32_t *tokens, const size_t *valid, void *const *state,
                   int need_output);
+/* The same in parts: the segment is laid out and counted, then read by layers `from` to `to` - 1. */
+void pass_begin(pass *p, size_t slot, const int32_t *tokens, const size_t *valid, void *const *state);
+void pass_layers(pass *p, size_t slot, void *const *state, size_t from, size_t to, int need_output);
+/* Take over the segment as the layers so far left it in `before`. Both without slots, of equal lanes. */
+void pass_follow(pass *p, const pass *before);
 /* The residual stream [lanes, N, d_model] of the segment in `slot` as block `layer` read it; n_layers: as the last
  * one left it. Only where slots are kept and need_output was set. */
 const real *pass_residual(const pass *p, size_t slot, size_t layer);

@@ -1,19 +1,21 @@
 #include "models/stream.h"
 
 #include "models/cycle.h"
+#include "models/reader.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct stream {
     const decoder *d;
-    pass *pass;
-    size_t lanes, n;
+    reader *reader;
+    size_t lanes, n, depth; /* depth: segments that may be scored at once */
     arena memory;
-    size_t fill;                        /* tokens buffered in each lane, 0..N + 1: the last may be a target only */
-    uint64_t position;                  /* tokens fed */
-    int32_t *buffer;                    /* [lanes, N + 1] */
-    int32_t *tokens, *targets, *argmax; /* [lanes, N] of the segment at work */
+    size_t room;       /* tokens that a lane's buffer holds: depth N + 1, the last may be a target only */
+    size_t fill;       /* of them; at most N between feeds */
+    uint64_t position; /* tokens fed */
+    int32_t *buffer;   /* [lanes, room] */
+    int32_t *tokens, *targets, *argmax; /* [depth, lanes, N] of the segments at work */
     double *nll;
     size_t *valid;
     void **state, **trial; /* [lanes] states; copies for a look ahead */
@@ -26,8 +28,9 @@ struct stream {
 static void carve(stream *s)
 {
     arena *a = &s->memory;
-    const size_t rows = s->lanes * s->n, bytes = decoder_state_bytes(s->d);
-    s->buffer = arena_bytes(a, s->lanes * (s->n + 1) * sizeof *s->buffer);
+    const size_t rows = s->depth * s->lanes * s->n, bytes = decoder_state_bytes(s->d);
+    s->room = s->depth * s->n + 1;
+    s->buffer = arena_bytes(a, s->lanes * s->room * sizeof *s->buffer);
     s->tokens = arena_bytes(a, rows * sizeof *s->tokens);
     s->targets = arena_bytes(a, rows * sizeof *s->targets);
     s->argmax = arena_bytes(a, rows * sizeof *s->argmax);
@@ -46,8 +49,9 @@ static void carve(stream *s)
 size_t stream_bytes(const decoder *d, size_t workers, size_t lanes)
 {
     stream s = {.d = d, .lanes = lanes, .n = (size_t)decoder_config(d)->segment};
+    s.depth = reader_depth(d, workers, lanes);
     carve(&s);
-    return s.memory.used + pass_bytes(d, workers, lanes, 0);
+    return s.memory.used + reader_bytes(d, workers, lanes);
 }
 
 int stream_create(stream **out, const decoder *d, pool *threads, size_t lanes, pal_error *err)
@@ -55,9 +59,10 @@ int stream_create(stream **out, const decoder *d, pool *threads, size_t lanes, p
     stream *s = calloc(1, sizeof *s);
     if (!s) return pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
     *s = (stream){.d = d, .lanes = lanes, .n = (size_t)decoder_config(d)->segment};
+    s->depth = reader_depth(d, (size_t)pool_threads(threads), lanes);
     carve(s);
     int code = arena_allocate(&s->memory, "the streaming states", err);
-    if (code == PAL_OK) code = pass_create(&s->pass, d, threads, lanes, 0, err);
+    if (code == PAL_OK) code = reader_create(&s->reader, d, threads, lanes, err);
     if (code != PAL_OK) {
         stream_destroy(s);
         return code;
@@ -71,7 +76,7 @@ int stream_create(stream **out, const decoder *d, pool *threads, size_t lanes, p
 void stream_destroy(stream *s)
 {
     if (!s) return;
-    pass_destroy(s->pass);
+    reader_destroy(s->reader);
     arena_free(&s->memory);
     free(s);
 }
@@ -85,18 +90,19 @@ void stream_reset(stream *s)
     for (size_t lane = 0; lane < s->lanes; lane++) decoder_state_reset(s->d, s->state[lane]);
 }
 
-/* Lay the first `count` buffered tokens out as a padded segment. A padded row's target is token 0: its loss is
- * never delivered. */
-static void lay_out(stream *s, size_t count)
+/* Lay the first `count` buffered tokens out as `segments`, the last one padded. A padded row's target is token 0:
+ * its loss is never delivered. */
+static void lay_out(stream *s, size_t segments, size_t count)
 {
-    for (size_t lane = 0; lane < s->lanes; lane++) {
-        const int32_t *from = s->buffer + lane * (s->n + 1);
-        int32_t *tokens = s->tokens + lane * s->n, *targets = s->targets + lane * s->n;
+    for (size_t row = 0; row < segments * s->lanes; row++) {
+        const size_t lane = row % s->lanes, first = row / s->lanes * s->n;
+        const int32_t *from = s->buffer + lane * s->room;
+        int32_t *tokens = s->tokens + row * s->n, *targets = s->targets + row * s->n;
         for (size_t i = 0; i < s->n; i++) {
-            tokens[i] = i < count ? from[i] : 0;
-            targets[i] = i + 1 < s->fill ? from[i + 1] : 0;
+            tokens[i] = first + i < count ? from[first + i] : 0;
+            targets[i] = first + i + 1 < s->fill ? from[first + i + 1] : 0;
         }
-        s->valid[lane] = count;
+        s->valid[lane] = count - first < s->n ? count - first : s->n;
     }
 }
 
@@ -104,7 +110,7 @@ static void drop_buffered(stream *s, size_t count)
 {
     s->fill -= count;
     for (size_t lane = 0; lane < s->lanes; lane++) {
-        int32_t *from = s->buffer + lane * (s->n + 1);
+        int32_t *from = s->buffer + lane * s->room;
         memmove(from, from + count, s->fill * sizeof *from);
     }
 }
@@ -113,53 +119,77 @@ static void drop_buffered(stream *s, size_t count)
 static void settle(stream *s)
 {
     const int32_t *tokens = NULL;
-    const size_t segments = cycle_open(&s->cycle, s->state, &tokens), each = s->lanes * s->n;
+    const size_t segments = cycle_open(&s->cycle, s->state, &tokens);
     for (size_t lane = 0; lane < s->lanes; lane++) s->valid[lane] = s->n;
-    for (size_t i = 0; i < segments; i++) pass_forward(s->pass, 0, tokens + i * each, s->valid, s->state, 0);
+    reader_read(s->reader, segments, tokens, s->valid, s->state, NULL, NULL, NULL);
     s->passed -= segments * s->n;
 }
 
-/* Read the first `count` buffered tokens; deliver the scores of the targets that are known. */
-static void advance(stream *s, size_t count, uint64_t score_from, stream_sink *sink, void *arg)
+/* Read the first `count` buffered tokens, which are of one segment, and need no scores. */
+static void skim(stream *s, size_t count)
 {
-    const uint64_t first = s->position - s->fill; /* of the buffer */
-    const size_t known = s->fill - 1 < count ? s->fill - 1 : count;
-    const int score = sink && known > 0 && first + known >= score_from;
-    if (!score && count == s->n && cycle_passes(&s->cycle, s->buffer, s->n + 1)) {
+    if (count == s->n && cycle_passes(&s->cycle, s->buffer, s->room)) {
         s->passed += s->n;
         drop_buffered(s, count);
         return;
     }
     settle(s);
-    lay_out(s, count);
-    pass_forward(s->pass, 0, s->tokens, s->valid, s->state, score);
-    if (!score && count == s->n && !s->all)
+    lay_out(s, 1, count);
+    reader_read(s->reader, 1, s->tokens, s->valid, s->state, NULL, NULL, NULL);
+    if (count == s->n && !s->all)
         cycle_computed(&s->cycle, s->tokens, s->state);
     else
         cycle_forget(&s->cycle);
-    if (score) {
-        pass_logits(s->pass, 0);
-        pass_score(s->pass, s->targets, s->nll, s->argmax);
-        for (size_t lane = 0; lane < s->lanes; lane++)
-            for (size_t i = 0; i < known; i++)
-                if (first + i + 1 >= score_from)
-                    sink(arg, lane, first + i + 1, s->nll[lane * s->n + i], s->argmax[lane * s->n + i]);
+    drop_buffered(s, count);
+}
+
+/* Read the first `count` buffered tokens; deliver the scores of their `known` targets. */
+static void score(stream *s, size_t count, size_t known, uint64_t score_from, stream_sink *sink, void *arg)
+{
+    const uint64_t first = s->position - s->fill; /* of the buffer */
+    const size_t segments = (count + s->n - 1) / s->n;
+    settle(s);
+    cycle_forget(&s->cycle);
+    lay_out(s, segments, count);
+    reader_read(s->reader, segments, s->tokens, s->valid, s->state, s->targets, s->nll, s->argmax);
+    for (size_t row = 0; row < segments * s->lanes; row++) {
+        const size_t before = row / s->lanes * s->n, at = row * s->n;
+        for (size_t i = 0; i < s->n && before + i < known; i++)
+            if (first + before + i + 1 >= score_from)
+                sink(arg, row % s->lanes, first + before + i + 1, s->nll[at + i], s->argmax[at + i]);
     }
     drop_buffered(s, count);
+}
+
+/* Read a segment of the buffered tokens, or as many whole ones as may be scored at once. `most`: no more tokens
+ * than that. */
+static void advance(stream *s, size_t most, uint64_t score_from, stream_sink *sink, void *arg)
+{
+    const size_t count = most < s->n ? most : s->n, known = s->fill - 1 < count ? s->fill - 1 : count;
+    const uint64_t first = s->position - s->fill;
+    if (!sink || known == 0 || first + known < score_from) {
+        skim(s, count);
+        return;
+    }
+    const size_t whole = (s->fill - 1) / s->n * s->n; /* tokens of segments whose targets are all known */
+    if (whole > count)
+        score(s, whole, whole, score_from, sink, arg);
+    else
+        score(s, count, known, score_from, sink, arg);
 }
 
 void stream_feed(stream *s, const int32_t *tokens, size_t stride, size_t count, uint64_t score_from,
                  stream_sink *sink, void *arg)
 {
     for (size_t done = 0; done < count;) {
-        /* A full segment waits for one more token: the target of its last position. */
-        const size_t room = s->n + 1 - s->fill, take = count - done < room ? count - done : room;
+        const size_t room = s->room - s->fill, take = count - done < room ? count - done : room;
         for (size_t lane = 0; lane < s->lanes; lane++)
-            memcpy(s->buffer + lane * (s->n + 1) + s->fill, tokens + lane * stride + done, take * sizeof *tokens);
+            memcpy(s->buffer + lane * s->room + s->fill, tokens + lane * stride + done, take * sizeof *tokens);
         s->fill += take;
         s->position += take;
         done += take;
-        if (s->fill == s->n + 1) advance(s, s->n, score_from, sink, arg);
+        /* A full segment waits for one more token: the target of its last position. */
+        while (s->fill > s->n && (s->fill == s->room || done == count)) advance(s, s->n, score_from, sink, arg);
     }
 }
 
@@ -171,13 +201,11 @@ void stream_flush(stream *s, uint64_t score_from, stream_sink *sink, void *arg)
 const real *stream_predict(stream *s, size_t *stride)
 {
     if (s->fill == 0) return NULL; /* nothing read yet: there is no distribution to continue from */
-    const size_t vocab = stream_vocab(s);
     settle(s);
-    lay_out(s, s->fill);
+    lay_out(s, 1, s->fill);
     memcpy(s->trial[0], s->state[0], s->lanes * decoder_state_bytes(s->d));
-    pass_forward(s->pass, 0, s->tokens, s->valid, s->trial, 1);
-    *stride = s->n * vocab;
-    return pass_logits(s->pass, 0) + (s->fill - 1) * vocab;
+    *stride = stream_vocab(s);
+    return reader_predict(s->reader, s->tokens, s->valid, s->trial, s->fill - 1);
 }
 
 size_t stream_vocab(const stream *s)
@@ -238,7 +266,8 @@ void stream_save(stream *s, size_t lane, void *out)
     settle(s);
     const uint64_t head[2] = {s->position, s->fill};
     memcpy(out, head, sizeof head);
-    memcpy((char *)out + sizeof head, s->buffer + lane * (s->n + 1), (s->n + 1) * sizeof *s->buffer);
+    memset((char *)out + sizeof head, 0, (s->n + 1) * sizeof *s->buffer);
+    memcpy((char *)out + sizeof head, s->buffer + lane * s->room, s->fill * sizeof *s->buffer);
     memcpy((char *)out + snapshot_head(s), s->state[lane], decoder_state_bytes(s->d));
 }
 
@@ -256,7 +285,7 @@ int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
     cycle_forget(&s->cycle);
     s->position = head[0];
     s->fill = (size_t)head[1];
-    memcpy(s->buffer + lane * (s->n + 1), (const char *)in + sizeof head, (s->n + 1) * sizeof *s->buffer);
+    memcpy(s->buffer + lane * s->room, (const char *)in + sizeof head, (s->n + 1) * sizeof *s->buffer);
     memcpy(s->state[lane], state, decoder_state_bytes(s->d));
     return PAL_OK;
 }

@@ -1,0 +1,138 @@
+/* However many workers share the reading, and whether they share lanes, layers or operators: the same bits. */
+#include "tests/batch_lab.h"
+
+#include "models/reader.h"
+#include "models/stream.h"
+
+enum { LANES = 4, TEXT = 420, UNSCORED = 100 };
+
+typedef struct seen_by {
+    double nll[LANES][TEXT];
+    int32_t argmax[LANES][TEXT];
+    size_t count[LANES];
+    real next[LANES][VOCAB]; /* logits after the text */
+    char *state[LANES];      /* snapshots */
+    size_t bytes;
+} seen_by;
+
+static void collect(void *arg, size_t lane, uint64_t position, double nll, int32_t argmax)
+{
+    seen_by *s = arg;
+    /* In order, each position once. */
+    assert_int_equal(position, s->count[lane] ? UNSCORED + s->count[lane] : UNSCORED);
+    s->nll[lane][position] = nll;
+    s->argmax[lane][position] = argmax;
+    s->count[lane]++;
+}
+
+static int32_t token_of(size_t lane, size_t i)
+{
+    rng draw = rng_make(11, "reader", lane, (uint32_t)i);
+    return (int32_t)rng_below(&draw, VOCAB);
+}
+
+/* Lanes `first` to `first + lanes` - 1, in pieces of random lengths up to `longest`. */
+static void read_text(const decoder *d, int threads, size_t first, size_t lanes, size_t longest, seen_by *out)
+{
+    static int32_t tokens[LANES * TEXT];
+    pool *p = NULL;
+    stream *s = NULL;
+    rng draw = rng_make(12, "pieces", longest, (uint32_t)threads);
+    assert_int_equal(pool_create(&p, threads, &err), PAL_OK);
+    assert_int_equal(stream_create(&s, d, p, lanes, &err), PAL_OK);
+    memset(out, 0, sizeof *out);
+    for (size_t lane = 0; lane < lanes; lane++)
+        for (size_t i = 0; i < TEXT; i++) tokens[lane * TEXT + i] = token_of(first + lane, i);
+    for (size_t done = 0; done < TEXT;) {
+        const size_t wanted = 1 + rng_below(&draw, longest), take = wanted < TEXT - done ? wanted : TEXT - done;
+        stream_feed(s, tokens + done, TEXT, take, UNSCORED, collect, out);
+        done += take;
+    }
+    size_t stride;
+    const real *logits = stream_predict(s, &stride);
+    out->bytes = stream_snapshot_bytes(s);
+    for (size_t lane = 0; lane < lanes; lane++) {
+        memcpy(out->next[lane], logits + lane * stride, sizeof out->next[lane]);
+        out->state[lane] = calloc(1, out->bytes);
+        stream_save(s, lane, out->state[lane]);
+    }
+    stream_flush(s, UNSCORED, collect, out);
+    for (size_t lane = 0; lane < lanes; lane++) assert_int_equal(out->count[lane], TEXT - UNSCORED);
+    stream_destroy(s);
+    pool_destroy(p);
+}
+
+static void forget(seen_by *s)
+{
+    for (size_t lane = 0; lane < LANES; lane++) free(s->state[lane]);
+}
+
+static void same(const seen_by *want, size_t at, const seen_by *got, size_t lane)
+{
+    assert_memory_equal(want->nll[at], got->nll[lane], sizeof want->nll[at]);
+    assert_memory_equal(want->argmax[at], got->argmax[lane], sizeof want->argmax[at]);
+    assert_memory_equal(want->next[at], got->next[lane], sizeof want->next[at]);
+    assert_memory_equal(want->state[at], got->state[lane], want->bytes);
+}
+
+static void compare_all(const decoder *d, int most_threads)
+{
+    static seen_by want, got;
+    read_text(d, 1, 0, LANES, 200, &want);
+    for (int threads = 2; threads <= most_threads; threads++) {
+        for (size_t lanes = 1; lanes <= LANES; lanes++) {
+            read_text(d, threads, LANES - lanes, lanes, lanes % 2 ? TEXT : 40, &got);
+            for (size_t lane = 0; lane < lanes; lane++) same(&want, LANES - lanes + lane, &got, lane);
+            forget(&got);
+        }
+    }
+    forget(&want);
+}
+
+static void two_workers_give_the_same_bits(void **state)
+{
+    (void)state;
+    for (const attn_module *const *m = attn_table; *m; m++) {
+        decoder *d = make_model_with((*m)->name, "n_layers = 3\nn_heads = 1\n");
+        compare_all(d, 2);
+        decoder_destroy(d);
+    }
+}
+
+/* More workers than lanes, and than layers. */
+static void any_shape_gives_the_same_bits(void **state)
+{
+    (void)state;
+    static const char *const shape[] = {"n_layers = 1\n", "n_layers = 2\n", "n_layers = 5\n"};
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
+        decoder *d = make_model_with("infini-delta", shape[i]);
+        compare_all(d, 3);
+        decoder_destroy(d);
+    }
+}
+
+/* What is said of memory before a run is what it takes: an upper bound, and no idle one. */
+static void bytes_are_those_of_the_passes(void **state)
+{
+    (void)state;
+    decoder *d = make_model("infini-linear");
+    const size_t logits = VOCAB * sizeof(real);
+    assert_int_equal(reader_bytes(d, 1, 6), pass_bytes(d, 1, 1, 0) + 6 * logits);
+    assert_int_equal(reader_bytes(d, 2, 6), 2 * pass_bytes(d, 1, 1, 0) + 6 * logits);
+    assert_int_equal(reader_bytes(d, 4, 6), pass_bytes(d, 4, 6, 0) + 6 * logits);
+    assert_int_equal(reader_bytes(d, 4, 1), pass_bytes(d, 4, 1, 0) + 2 * pass_bytes(d, 1, 1, 0) + logits);
+    assert_int_equal(reader_depth(d, 4, 6), 1);
+    assert_true(reader_depth(d, 4, 1) > 1);
+    decoder_destroy(d);
+}
+
+int main(void)
+{
+    gemm_setup();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_workers_give_the_same_bits),
+        cmocka_unit_test(any_shape_gives_the_same_bits),
+        cmocka_unit_test(bytes_are_those_of_the_passes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
