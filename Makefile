@@ -136,9 +136,9 @@ MODELS = $(addprefix text-,local transformer-xl memorizing memorizing-xl infini-
     $(addprefix text-,transformer-xl-seed2 infini-delta-seed2 infini-linear-long local-continued \
         local-to-infini-linear infini-linear-2k infini-linear-32k infini-delta-2k infini-delta-32k \
         300k-local 300k-transformer-xl 300k-infini-linear 300k-infini-delta \
-        4m-local 4m-local-more 4m-transformer-xl 4m-infini-delta) \
-    $(addprefix passkey-,transformer-xl infini-linear infini-delta infini-next infini-next-overlap) \
-    $(addprefix booksum-,infini-delta infini-next) \
+        4m-local 4m-local-more 4m-transformer-xl 4m-infini-delta 4m-transformer-xl-seed2 4m-infini-delta-seed2) \
+    $(addprefix passkey-,local transformer-xl memorizing-xl infini-linear infini-delta infini-next infini-next-overlap) \
+    $(addprefix booksum-,transformer-xl memorizing-xl infini-linear infini-delta infini-next) \
     booksum-real-infini-linear
 W = models/weights
 WEIGHTS = $(MODELS:%=$(W)/%.safetensors)
@@ -161,6 +161,8 @@ $(W)/text-4m-%.safetensors: | deps $(BINARY)
 	$(call trained,text text-4m,$*,text-4m-$*)
 $(W)/text-4m-%-more.safetensors: $(W)/text-4m-%.safetensors
 	$(call trained,text text-4m text-4m-more,$*,text-4m-$*-more,init=$<)
+$(W)/text-4m-%-seed2.safetensors: | deps $(BINARY)
+	$(call trained,text text-4m,$*,text-4m-$*-seed2,seed=2)
 $(W)/text-%-seed2.safetensors: | deps $(BINARY)
 	$(call trained,text,$*,text-$*-seed2,seed=2)
 $(W)/text-%-long.safetensors: | deps $(BINARY)
