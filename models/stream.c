@@ -143,11 +143,17 @@ static void skim(stream *s, size_t count)
     drop_buffered(s, count);
 }
 
-/* Read the first `count` buffered tokens; deliver the scores of their `known` targets. */
-static void score(stream *s, size_t count, size_t known, uint64_t score_from, stream_sink *sink, void *arg)
+/* Targets of the first `count` buffered tokens that are known. */
+static size_t known_of(const stream *s, size_t count)
+{
+    return s->fill - 1 < count ? s->fill - 1 : count;
+}
+
+/* Read the first `count` buffered tokens; deliver their scores. */
+static void score(stream *s, size_t count, uint64_t score_from, stream_sink *sink, void *arg)
 {
     const uint64_t first = s->position - s->fill; /* of the buffer */
-    const size_t segments = (count + s->n - 1) / s->n;
+    const size_t known = known_of(s, count), segments = (count + s->n - 1) / s->n;
     settle(s);
     cycle_forget(&s->cycle);
     lay_out(s, segments, count);
@@ -161,21 +167,16 @@ static void score(stream *s, size_t count, size_t known, uint64_t score_from, st
     drop_buffered(s, count);
 }
 
-/* Read a segment of the buffered tokens, or as many whole ones as may be scored at once. `most`: no more tokens
- * than that. */
-static void advance(stream *s, size_t most, uint64_t score_from, stream_sink *sink, void *arg)
+/* Read a segment of the buffered tokens, or what there is of it; or all whole ones that are to be scored and whose
+ * targets are known. */
+static void advance(stream *s, uint64_t score_from, stream_sink *sink, void *arg)
 {
-    const size_t count = most < s->n ? most : s->n, known = s->fill - 1 < count ? s->fill - 1 : count;
+    const size_t one = s->fill < s->n ? s->fill : s->n, whole = (s->fill - 1) / s->n * s->n;
     const uint64_t first = s->position - s->fill;
-    if (!sink || known == 0 || first + known < score_from) {
-        skim(s, count);
-        return;
-    }
-    const size_t whole = (s->fill - 1) / s->n * s->n; /* tokens of segments whose targets are all known */
-    if (whole > count)
-        score(s, whole, whole, score_from, sink, arg);
+    if (!sink || known_of(s, one) == 0 || first + known_of(s, one) < score_from)
+        skim(s, one);
     else
-        score(s, count, known, score_from, sink, arg);
+        score(s, whole > one ? whole : one, score_from, sink, arg);
 }
 
 void stream_feed(stream *s, const int32_t *tokens, size_t stride, size_t count, uint64_t score_from,
@@ -189,13 +190,13 @@ void stream_feed(stream *s, const int32_t *tokens, size_t stride, size_t count, 
         s->position += take;
         done += take;
         /* A full segment waits for one more token: the target of its last position. */
-        while (s->fill > s->n && (s->fill == s->room || done == count)) advance(s, s->n, score_from, sink, arg);
+        while (s->fill > s->n && (s->fill == s->room || done == count)) advance(s, score_from, sink, arg);
     }
 }
 
 void stream_flush(stream *s, uint64_t score_from, stream_sink *sink, void *arg)
 {
-    if (s->fill > 0) advance(s, s->fill, score_from, sink, arg);
+    if (s->fill > 0) advance(s, score_from, sink, arg);
 }
 
 const real *stream_predict(stream *s, size_t *stride)
