@@ -93,8 +93,8 @@ typedef struct report_comparison {
 } report_comparison;
 
 /* All comparisons that the rows of whole documents allow, for each metric that is not a detail: of models with
- * each Transformer-XL on the same texts and tokens, and of a model whose memory was zeroed with itself. *out is
- * malloc'ed.
+ * each Transformer-XL of their size and training seed on the same texts and tokens, and of a model whose memory
+ * was zeroed with itself. *out is malloc'ed.
  */
 int report_compare(const report *rep, report_comparison **out, size_t *count, pal_error *err);
 

@@ -154,7 +154,8 @@ static void put_explanation(FILE *out)
         out,
         "\nEach document is read from an empty state. Difference: in bits per byte, else in the first metric, "
         "from "
-        "Transformer-XL of as many\nparameters on the same documents (of a model whose memory was zeroed: from "
+        "Transformer-XL of as many\nparameters and the same training seed on the same documents (of a model whose "
+        "memory was zeroed: from "
         "itself with memory), with its %.0f %% interval from\nresampled documents, those of one work together; "
         "detectable: what a true difference must be for so many to show it with\nprobability %.2g at %.2g, before "
         "any correction; p: of no difference, corrected for the models compared (Holm); bold: p < %.2g.\nState: "

@@ -39,13 +39,20 @@ static int same_size(const report_row *a, const report_row *b)
     return fabs((double)a->cell->parameters - (double)b->cell->parameters) <= 0.02 * (double)b->cell->parameters;
 }
 
-/* Models are compared with the baseline of their size, and with themselves when their memory was zeroed.
+/* What a name says of the training seed: "-seed2"; "" for the first. */
+static const char *seed_of(const report_row *row)
+{
+    const char *at = strstr(row->cell->model, "-seed");
+    return at ? at : "";
+}
+
+/* Models are compared with the baseline of their size and seed, and with themselves when their memory was zeroed.
  * Compressors are no models: a comparison with them would only weaken the correction of the others. */
 static int related(const report_row *row, const report_row *baseline)
 {
     if (row == baseline || !same_texts(row, baseline) || references_made(row->cell)) return 0;
     if (zeroed(row)) return same_weights(row, baseline) && !zeroed(baseline);
-    return is_baseline(baseline) && same_size(row, baseline);
+    return is_baseline(baseline) && same_size(row, baseline) && strcmp(seed_of(row), seed_of(baseline)) == 0;
 }
 
 static int compare_rows(const task_metric *m, report_comparison *c, pal_error *err)
