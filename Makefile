@@ -139,7 +139,7 @@ MODELS = $(addprefix text-,local transformer-xl memorizing memorizing-xl infini-
         4m-local 4m-local-more 4m-transformer-xl 4m-infini-delta 4m-transformer-xl-seed2 4m-infini-delta-seed2) \
     $(addprefix passkey-,local transformer-xl memorizing-xl infini-linear infini-delta infini-next infini-next-overlap) \
     $(addprefix booksum-,transformer-xl memorizing-xl infini-linear infini-delta infini-next) \
-    booksum-real-infini-linear
+    $(addprefix booksum-real-,transformer-xl infini-linear infini-delta infini-next)
 W = models/weights
 WEIGHTS = $(MODELS:%=$(W)/%.safetensors)
 # Times of files say nothing in a fresh clone: what is there is up to date.
