@@ -36,8 +36,10 @@ static void add_sample(plan_part *p, const batch_item *item, uint64_t start)
     const double read = (double)computed(p, first - start), scored = (double)(item->tokens - first);
     p->all_tokens += (double)item->tokens;
     p->work += read + scored;
-    /* A token of the continuation is made from its whole segment. */
-    const double made = (double)item->decoding.max_tokens * (double)decoder_config(d)->segment;
+    /* A continuation that ends by itself is likely to be as long as the true answer; each of its tokens is made
+     * from its whole segment. */
+    const uint64_t answer = item->tokens - item->prompt, most = item->decoding.max_tokens;
+    const double made = (double)(answer < most ? answer : most) * (double)decoder_config(d)->segment;
     const double scored_flops = (scored + made) * decoder_flops(d, context, 1);
     p->flops += read * decoder_flops(d, context, 0) + scored_flops;
     p->scored_flops += scored_flops;

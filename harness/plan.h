@@ -23,7 +23,7 @@ typedef struct plan_part {
     int64_t samples;         /* of all cells, done or not */
     double all_tokens;       /* of the samples to do */
     double work;             /* tokens that pass through the model for them: a shared start counts once */
-    double flops;            /* of that work, and of continuations as long as they may be */
+    double flops;            /* of that work, and of continuations as long as the true answers */
     double scored_flops;     /* of these, of tokens that are scored */
     uint64_t round;          /* tokens that are read before a stream comes back to a state it had (models/cycle.h),
                                 from its start and again after a needle; 0: it does not, as far as is known */
