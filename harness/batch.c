@@ -9,9 +9,9 @@
 #include <string.h>
 
 /* Tokens read at once from each sample: small enough for a lively progress line. */
-enum { CHUNK = 4096 };
+enum { CHUNK = 1024 };
 /* Lanes whose sample has ended are dropped when at least so many tokens are still to come. */
-enum { WORTH_DROPPING = 4 * CHUNK };
+enum { WORTH_DROPPING = 16 * CHUNK };
 /* Checkpoints may take one part in so many of the time. */
 enum { SAVING_PART = 20 };
 

@@ -31,16 +31,16 @@ static void test_resume(void **state)
             how h = {.zeroed = zeroed, .partial = partial_dir};
             uint64_t left = 0;
             for (int i = 0; i < SAMPLES; i++) {
-                run.length[i] = run.prompt[i] = 4400 + 400 * (i % 2);
+                run.length[i] = run.prompt[i] = 1300 + 400 * (i % 2);
                 run.first[i] = 1 + 100 * i;
             }
             run_alone(d, &run, zeroed, whole);
-            run.fail_after = 4000;
+            run.fail_after = 1000;
             assert_int_equal(run_toy(d, &run, h, 0, SAMPLES), PAL_DATA);
             run.fail_after = 0;
             for (int i = 0; i < SAMPLES; i++) {
                 h.resume[i] = saved_position(i);
-                assert_true(h.resume[i] > 0 && h.resume[i] <= 4096);
+                assert_true(h.resume[i] > 0 && h.resume[i] <= 1024);
                 left += (uint64_t)run.length[i] - h.resume[i];
             }
             h.lanes = 2;
@@ -63,12 +63,12 @@ static void test_bad_checkpoints(void **state)
     partial p;
     task_run run = even_run();
     seen whole[SAMPLES];
-    run.length[0] = run.prompt[0] = 5000;
+    run.length[0] = run.prompt[0] = 1500;
     run.generate[0] = 0;
     run_alone(d, &run, 0, whole);
     partial_path(partial_dir, "key", 0, path);
 
-    run.fail_after = 4000;
+    run.fail_after = 1000;
     assert_int_equal(run_toy(other, &run, (how){.partial = partial_dir}, 0, 1), PAL_DATA);
     run.fail_after = 0;
     how h = {.partial = partial_dir, .resume = {saved_position(0)}};
