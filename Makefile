@@ -48,7 +48,7 @@ SUITES := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
 DOUBLE_SUITES = attention attention_modules memorizing decoder engine kernels
 FAST_SUITES = $(filter-out attention attention_modules memorizing engine transformer_xl,$(SUITES))
 # Too slow there, or (cli) all its work is in processes that valgrind would not follow.
-NOT_VALGRIND = batch cli cycle decoder kernels reader train
+NOT_VALGRIND = batch cli cycle decoder kernels partial reader train
 DOUBLE_NOW := $(filter $(DOUBLE_SUITES),$(SUITES))
 FAST_NOW := $(filter $(FAST_SUITES),$(SUITES))
 TEST_HELPERS := $(patsubst %.c,$(B)/%.o,$(filter-out tests/test_%.c,$(wildcard tests/*.c)))
