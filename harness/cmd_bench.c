@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_RUNS = 256, PEAK_SIDE = 1024 };
+enum { MOST_RUNS = 256, PEAK_SIDE = 1024, EVAL_SEGMENTS = 16 };
 
 typedef struct bench_config {
     kv_list batch;
@@ -201,11 +201,12 @@ static void ignore_score(void *arg, size_t lane, uint64_t position, double nll, 
     (void)arg, (void)lane, (void)position, (void)nll, (void)argmax;
 }
 
-/* Every token is scored, as in perplexity. */
+/* Every token is scored, as in perplexity, so many segments at a time as may be read in a pipeline. */
 static int bench_eval(bench *b, size_t lanes, pal_error *err)
 {
-    enum { SEGMENTS = 16 };
-    const size_t count = SEGMENTS * (size_t)b->model_cfg.segment;
+    const int64_t most = b->model_cfg.attention->max_tokens(&b->model_cfg);
+    const size_t segment = (size_t)b->model_cfg.segment, fit = most ? (size_t)most / segment : EVAL_SEGMENTS;
+    const size_t count = segment * (fit < 1 ? 1 : fit < EVAL_SEGMENTS ? fit : EVAL_SEGMENTS);
     stream *s;
     PAL_TRY(stream_create(&s, b->model, b->pool, lanes, err));
     stream_read_all(s);
@@ -214,7 +215,6 @@ static int bench_eval(bench *b, size_t lanes, pal_error *err)
         stream_destroy(s);
         return pal_fail(err, PAL_INTERNAL, "out of memory for a batch of %zu tokens", lanes * count);
     }
-    const int64_t most = b->model_cfg.attention->max_tokens(&b->model_cfg);
     double run[MOST_RUNS], total = 0;
     size_t runs = 0;
     for (int warm = 2; runs < MOST_RUNS && (total < b->cfg.seconds || runs < 3); warm -= warm > 0) {
@@ -222,7 +222,7 @@ static int bench_eval(bench *b, size_t lanes, pal_error *err)
         const double before = os()->now();
         stream_feed(s, tokens, count, count, 1, ignore_score, NULL);
         const double seconds = os()->now() - before;
-        if (warm) continue; /* the first feed only fills the buffer */
+        if (warm) continue; /* a feed that begins a stream leaves its last segment in the buffer */
         run[runs++] = seconds;
         total += seconds;
     }

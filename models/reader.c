@@ -16,7 +16,7 @@ struct reader {
     pass *shared;          /* [lanes] by all workers together; NULL where lanes are read apart */
     pass **own;            /* [count] one lane each: of a worker, or of a group of layers */
     size_t count;
-    size_t *border; /* [count + 1] group g has layers border[g] to border[g + 1] - 1 */
+    size_t *border; /* [count + 1] of a pipeline: group g has layers border[g] to border[g + 1] - 1 */
     real *logits;   /* [lanes, vocab] */
 };
 
@@ -71,7 +71,7 @@ int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, p
     r->plan = choose(d, threads, lanes);
     r->count = own_passes(d, threads, r->plan);
     r->own = calloc(r->count + 1, sizeof *r->own);
-    r->border = calloc(r->count + 2, sizeof *r->border);
+    r->border = calloc(r->count + 1, sizeof *r->border);
     r->logits = malloc(lanes * r->vocab * sizeof *r->logits);
     int code =
         r->own && r->border && r->logits ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
@@ -82,7 +82,7 @@ int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, p
         reader_destroy(r);
         return code;
     }
-    place_borders(r);
+    if (r->plan == LINE) place_borders(r);
     *out = r;
     return PAL_OK;
 }

@@ -96,14 +96,19 @@ static void announce(results *r, journal *j, const result_cell *cell, int64_t as
     assert_int_equal(results_announce(r, j, cell, asked, &err), PAL_OK);
 }
 
-static journal *start(results *r)
+static journal *start_task(results *r, const task_module *task)
 {
     journal *j = NULL;
     size_t cut;
     unlink(path);
-    results_init(r, &toy, path);
+    results_init(r, task, path);
     assert_int_equal(journal_open(&j, path, results_visit, r, &cut, &err), PAL_OK);
     return j;
+}
+
+static journal *start(results *r)
+{
+    return start_task(r, &toy);
 }
 
 static char *slurp(const char *name)
@@ -418,11 +423,7 @@ static void test_documents(void **state)
 {
     (void)state;
     results r;
-    journal *j = NULL;
-    size_t cut;
-    unlink(path);
-    results_init(&r, &text_task, path);
-    assert_int_equal(journal_open(&j, path, results_visit, &r, &cut, &err), PAL_OK);
+    journal *j = start_task(&r, &text_task);
     const result_cell xl = text_cell("transformer-xl", "w0", "split=test", 4096),
                       ours = text_cell("infini-linear", "w1", "split=test", 1024),
                       control = text_cell("infini-linear", "w1", "split=test memory=zeroed", 1024),
@@ -505,11 +506,7 @@ static void test_clusters(void **state)
     (void)state;
     static const double ours[] = {0.5, 0.25, 0.75, 0.5, 0.25, 0.5}, theirs[] = {0.25, 0.125, 0.25, 0, 0.25, 0.25};
     results r;
-    journal *j = NULL;
-    size_t cut;
-    unlink(path);
-    results_init(&r, &part_task, path);
-    assert_int_equal(journal_open(&j, path, results_visit, &r, &cut, &err), PAL_OK);
+    journal *j = start_task(&r, &part_task);
     add_parts(&r, j, "infini-linear", ours);
     add_parts(&r, j, "transformer-xl", theirs);
 
