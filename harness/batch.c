@@ -17,9 +17,9 @@ enum { SAVING_PART = 20 };
 
 struct batch_runner {
     batch_setup setup;
-    /* The shared prefix of one id, read by a stream of its own. */
+    /* What samples of one id share from `base_from` on, read by a stream of its own. */
     stream *base;
-    uint64_t base_id;
+    uint64_t base_id, base_from;
     void *snapshot; /* of one lane */
 };
 
@@ -182,17 +182,20 @@ static int read_shared(batch *b, task_sample *sample, const batch_item *item, ui
     return PAL_OK;
 }
 
-/* Start every lane where the samples' common prefix ends. */
+/* Start every lane where what the samples share ends. */
 static int start_shared(batch *b, uint64_t position, pal_error *err)
 {
     batch_runner *r = b->r;
     const batch_item *item = b->slot[0].item;
-    if (!r->base || r->base_id != item->shared_id || stream_position(r->base) > position) {
+    if (!r->base || r->base_id != item->shared_id || r->base_from != item->passed ||
+        stream_position(r->base) > position) {
         close_base(r);
         r->base_id = item->shared_id;
+        r->base_from = item->passed;
         r->snapshot = malloc(b->snapshot);
         if (!r->snapshot) return pal_fail(err, PAL_INTERNAL, "out of memory for a snapshot; use share=0");
         PAL_TRY(stream_create(&r->base, b->setup->d, b->setup->threads, 1, err));
+        if (item->passed > 0) stream_skip(r->base, item->passed, !b->setup->zeroed);
     }
     task_sample *sample = NULL;
     PAL_TRY(b->setup->task->open(b->setup->run, item->cell, item->index, &sample, err));
@@ -249,12 +252,13 @@ static int start_resumed(batch *b, pal_error *err)
 static int start(batch *b, uint64_t position, pal_error *err)
 {
     PAL_TRY(start_stream(b, b->count, err));
-    if (b->slot[0].item->resume)
+    const batch_item *first = b->slot[0].item;
+    if (first->resume)
         PAL_TRY(start_resumed(b, err));
-    else if (b->slot[0].item->passed > 0)
-        stream_skip(b->stream, position, !b->setup->zeroed);
-    else if (position > 0)
+    else if (first->shared > 0)
         PAL_TRY(start_shared(b, position, err));
+    else if (first->passed > 0)
+        stream_skip(b->stream, position, !b->setup->zeroed);
     for (size_t i = 0; i < b->count; i++)
         PAL_TRY(skip_tokens(b, b->slot[i].sample, b->slot[i].item, stream_position(b->stream), err));
     return PAL_OK;

@@ -17,7 +17,9 @@ typedef struct batch_item {
     uint64_t tokens; /* of prompt and answer */
     uint64_t prompt;
     uint64_t first;             /* position of the first target to score; the last is the end */
-    uint64_t shared, shared_id; /* so many first tokens agree in samples of one id */
+    uint64_t shared, shared_id; /* so many first tokens agree in samples of one id; after batch_cut those after
+                                   `passed` that one stream can read for all */
+    uint64_t tail, tail_id;     /* task_module.shared_tail; UINT64_MAX: there is none */
     uint64_t forget;            /* task_module.forget_at */
     task_decoding decoding;
     uint64_t resume; /* tokens already read in the sample's checkpoint; 0: there is none */
@@ -34,11 +36,11 @@ typedef struct batch_group {
     uint64_t once;       /* of these, what the shared stream still has to read when the groups run in order */
 } batch_group;
 
-/* Sort item[count] so that neighbours have most in common (checkpoints of one position, a shared prefix, length)
+/* Sort item[count] so that neighbours have most in common (checkpoints of one position, a shared start, length)
  * and cut them into group[count] of at most `lanes`; returns how many. Tokens that the control zeroed forgets
  * before anything is made of them are passed over, and, unless share is 0, those that lie beyond the model's reach
- * from the first one that counts. share 0: every sample reads all of its tokens. Also lowers item.shared to what
- * can be used. */
+ * from the first one that counts. share 0: every sample reads all of its tokens. Sets item.passed and item.shared,
+ * and may be called once for the items of a batch_measure. */
 size_t batch_cut(const decoder *d, batch_item *item, size_t count, size_t lanes, int share, int zeroed,
                  batch_group *group);
 

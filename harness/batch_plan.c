@@ -16,6 +16,9 @@ int batch_measure(const task_module *task, const task_run *run, batch_item *item
     item->first = task->score_from(s);
     item->shared_id = 0;
     item->shared = task->shared_prefix ? task->shared_prefix(s, &item->shared_id) : 0;
+    item->tail = UINT64_MAX;
+    item->tail_id = 0;
+    if (task->shared_tail) item->tail = task->shared_tail(s, &item->tail_id);
     item->forget = task->forget_at ? task->forget_at(s) : 0;
     item->decoding = (task_decoding){.stop = -1};
     if (task->decoding) task->decoding(s, &item->decoding);
@@ -48,14 +51,19 @@ static void pass_over(batch_item *item, const decoder *d, int share, int zeroed)
         item->passed = counts - reach;
 }
 
-/* A prefix can be read by another stream as long as nothing happens in it: no score, no continuation, no
- * forgetting. */
+/* The tokens from `passed` on that other samples have too can be read by another stream as long as nothing happens
+ * in them: no score, no continuation, no forgetting. Where the start of the texts is passed over, their tails may
+ * agree: there, what set them apart is forgotten. */
 static void limit_shared(batch_item *item, int share, int zeroed)
 {
     uint64_t most = smaller(item->first, item->prompt);
     if (zeroed) most = smaller(item->forget, most);
-    if (!share || item->resume || item->passed) most = 0;
-    if (item->shared > most) item->shared = most;
+    uint64_t end = smaller(item->shared, most);
+    if (item->passed >= item->tail) {
+        end = most;
+        item->shared_id = item->tail_id;
+    }
+    item->shared = share && !item->resume && end > item->passed ? end - item->passed : 0;
     if (item->shared == 0) item->shared_id = 0;
 }
 
@@ -76,11 +84,16 @@ static int by_kinship(const void *a, const void *b)
     return order ? order : compare((uint64_t)x->index, (uint64_t)y->index);
 }
 
+static int same_start(const batch_item *a, const batch_item *b)
+{
+    return a->resume == b->resume && a->passed == b->passed && a->shared_id == b->shared_id;
+}
+
 /* What no other sample has is not shared. */
 static void drop_lonely(batch_item *item, size_t count)
 {
     for (size_t i = 0, next; i < count; i = next) {
-        for (next = i + 1; next < count && item[next].shared_id == item[i].shared_id;) next++;
+        for (next = i + 1; next < count && same_start(&item[next], &item[i]);) next++;
         if (next - i == 1) item[i].shared = 0;
     }
     for (size_t i = 0; i < count; i++)
@@ -91,8 +104,8 @@ static void drop_lonely(batch_item *item, size_t count)
 /* Whether `next` is better off in another group than the one that `first` opened. */
 static int apart(const batch_item *first, const batch_item *next)
 {
-    return next->resume != first->resume || next->passed != first->passed || next->shared_id != first->shared_id ||
-           next->shared - first->shared > (next->tokens - first->shared) / SHARE_PART;
+    return !same_start(first, next) ||
+           next->shared - first->shared > (next->tokens - first->passed - first->shared) / SHARE_PART;
 }
 
 size_t batch_cut(const decoder *d, batch_item *item, size_t count, size_t lanes, int share, int zeroed,
@@ -113,7 +126,7 @@ size_t batch_cut(const decoder *d, batch_item *item, size_t count, size_t lanes,
             continue;
         }
         const uint64_t shared = item[i].shared;
-        if (i > 0 && item[i - 1].shared_id != item[i].shared_id) read = 0;
+        if (i > 0 && !same_start(&item[i - 1], &item[i])) read = 0;
         group[groups++] = (batch_group){.first = i,
                                         .count = 1,
                                         .start = item[i].resume ? item[i].resume : item[i].passed + shared,

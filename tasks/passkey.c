@@ -118,12 +118,10 @@ static int open_prose(task_run *run, char data[HASH_HEX], pal_error *err)
 
 static void name_haystack(task_run *run, const char *data)
 {
-    char words[512], digest[HASH_HEX];
+    char words[512];
     const int size = snprintf(words, sizeof words, "passkey %d %s %s %zu", (int)run->request.haystack,
                               tokenizer_digest(run->text->tokenizer), data, run->document);
-    hash_hex(words, (size_t)size, digest);
-    digest[16] = '\0';
-    run->haystack = strtoull(digest, NULL, 16);
+    run->haystack = hash_id(words, (size_t)size);
 }
 
 static void passkey_end(task_run *run)
@@ -199,6 +197,7 @@ const task_module passkey_task = {
     .prompt_tokens = passkey_prompt_tokens,
     .score_from = passkey_score_from,
     .shared_prefix = passkey_shared_prefix,
+    .shared_tail = passkey_shared_tail,
     .forget_at = passkey_forget_at,
     .decoding = passkey_decoding,
     .score = passkey_score,

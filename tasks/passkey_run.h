@@ -37,6 +37,7 @@ int passkey_read(task_sample *s, int32_t *tokens, size_t max, size_t *got, pal_e
 uint64_t passkey_prompt_tokens(const task_sample *s);
 uint64_t passkey_score_from(const task_sample *s);
 uint64_t passkey_shared_prefix(const task_sample *s, uint64_t *id);
+uint64_t passkey_shared_tail(const task_sample *s, uint64_t *id);
 uint64_t passkey_forget_at(const task_sample *s);
 void passkey_decoding(const task_sample *s, task_decoding *out);
 void passkey_close(task_sample *s);

@@ -26,7 +26,8 @@ typedef struct needle {
 struct task_sample {
     const task_run *run;
     passkey_facts facts;
-    int64_t length, question_size, shared;
+    int64_t length, question_size, shared, tail;
+    uint64_t tail_id;
     stretch stretch[STRETCHES];
     int stretches, current; /* `current` is being read */
     int64_t within;         /* its tokens already read */
@@ -151,11 +152,22 @@ static void add_key(task_sample *s, const passkey_piece *piece, int key)
     s->stretch[s->stretches++] = (stretch){token, piece->size, 0};
 }
 
+/* Behind the last needle samples of one length agree that ask for the same name and whose needles, together, are
+ * as long: prose goes on where they interrupted it, and sentences end with the question. */
+static void name_tail(task_sample *s, const task_cell *cell, int name, int64_t room)
+{
+    char words[96];
+    const int size = snprintf(words, sizeof words, "%llx %lld %lld %d", (unsigned long long)s->run->haystack,
+                              (long long)cell->length, (long long)room, name);
+    s->tail_id = hash_id(words, (size_t)size);
+}
+
 static void lay_out(task_sample *s, const task_cell *cell, needle *list)
 {
     const passkey_text *text = s->run->text;
     const int64_t count = s->run->request.keys;
-    const passkey_piece *question = &text->question[list[0].name];
+    const int asked = list[0].name;
+    const passkey_piece *question = &text->question[asked];
     int64_t room = cell->length - text->header.size - question->size - text->answer.size;
     for (int64_t i = 0; i < count; i++) room -= list[i].size;
     sort_needles(list, count);
@@ -174,9 +186,11 @@ static void lay_out(task_sample *s, const task_cell *cell, needle *list)
         }
         if (!list[i].absent) add_key(s, &text->needle[list[i].name], list[i].key);
         add_sentences(s, after[i]);
-        offset += list[i].size + after[i];
+        s->tail = offset + list[i].size;
+        offset = s->tail + after[i];
         before += after[i];
     }
+    name_tail(s, cell, asked, room);
     add_piece(s, question);
     add_key(s, &text->answer, s->facts.key);
 }
@@ -270,6 +284,12 @@ uint64_t passkey_shared_prefix(const task_sample *s, uint64_t *id)
 {
     *id = s->run->haystack;
     return (uint64_t)s->shared;
+}
+
+uint64_t passkey_shared_tail(const task_sample *s, uint64_t *id)
+{
+    *id = s->tail_id;
+    return (uint64_t)s->tail;
 }
 
 uint64_t passkey_forget_at(const task_sample *s)

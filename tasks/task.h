@@ -86,6 +86,9 @@ typedef struct task_module {
     uint64_t (*score_from)(const task_sample *s); /* position of the first target to score; the last is the end */
     /* Samples that give the same *id agree in so many of their first tokens; NULL: none do. */
     uint64_t (*shared_prefix)(const task_sample *s, uint64_t *id);
+    /* Samples that give the same *id agree in all tokens from the larger of their positions up to the first that
+     * is scored, position by position; NULL: none do. */
+    uint64_t (*shared_tail)(const task_sample *s, uint64_t *id);
     /* The control memory=zeroed empties the streaming state once, before this position; 0: at every segment. */
     uint64_t (*forget_at)(const task_sample *s);
     void (*decoding)(const task_sample *s, task_decoding *out); /* NULL: nothing is generated */

@@ -27,6 +27,7 @@ static pal_error err;
 struct task_run {
     int64_t length[SAMPLES], prompt[SAMPLES], first[SAMPLES]; /* of each sample */
     int64_t shared;                                           /* so many tokens agree in samples of one parity */
+    int64_t tail;                                             /* from here on too, unless 0 */
     int64_t forget, forget_step;
     int64_t period; /* of the tokens, unless 0 */
     size_t generate[SAMPLES];
@@ -55,7 +56,8 @@ static double read_of[SAMPLES];
 static inline int32_t token_at(const task_run *run, int64_t index, int64_t at)
 {
     if (run->period) at %= run->period;
-    const uint64_t from = at < run->shared ? 100 + (uint64_t)index % 2 : (uint64_t)index;
+    const int alike = at < run->shared || (run->tail && at >= run->tail);
+    const uint64_t from = alike ? 100 + (uint64_t)index % 2 : (uint64_t)index;
     rng r = rng_make(3, "toy", from, (uint32_t)at);
     return (int32_t)rng_below(&r, VOCAB);
 }
@@ -98,6 +100,12 @@ static inline uint64_t toy_shared(const task_sample *s, uint64_t *id)
 {
     *id = 7 + (uint64_t)s->index % 2;
     return (uint64_t)s->run->shared;
+}
+
+static inline uint64_t toy_tail(const task_sample *s, uint64_t *id)
+{
+    *id = 70 + (uint64_t)s->index % 2;
+    return s->run->tail ? (uint64_t)s->run->tail : UINT64_MAX;
 }
 
 static inline uint64_t toy_forget(const task_sample *s)
@@ -143,6 +151,7 @@ static const task_module toy = {.name = "toy",
                                 .prompt_tokens = toy_prompt,
                                 .score_from = toy_first,
                                 .shared_prefix = toy_shared,
+                                .shared_tail = toy_tail,
                                 .forget_at = toy_forget,
                                 .decoding = toy_decoding,
                                 .score = toy_score,

@@ -145,6 +145,7 @@ static void test_cut(void **state)
                                .first = given[i][2] - 5,
                                .shared = given[i][1],
                                .shared_id = given[i][0],
+                               .tail = UINT64_MAX,
                                .resume = given[i][3]};
     /* Resumed ones first, by position; the lonely id 2 shares nothing; a far longer prefix opens a group. */
     static const struct {
@@ -277,6 +278,50 @@ static void test_reach(void **state)
     }
 }
 
+/* Samples whose starts are passed over share what follows where their texts agree there, or still agree: read
+ * once, it gives the bits of reading it in every sample. */
+static void test_shared_tail(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *attention, *more;
+        uint64_t reach;
+    } model[] = {{"local", "", 0},
+                 {"transformer-xl", "mem_len = 16\n", 32},
+                 {"memorizing", "knn_entries = 72\nknn_k = 8\nxl_len = 16\n", 96},
+                 {"infini-linear", "", UINT64_MAX}};
+    /* Shared from the start, and from here to the end. The first token that counts is in the segment of 208. */
+    static const uint64_t agree[][2] = {{0, 100}, {0, 112}, {0, 113}, {0, 176}, {150, 200}, {200, 210}, {90, 218}};
+    task_run run = even_run();
+    for (int i = 0; i < SAMPLES; i++) {
+        run.length[i] = 230;
+        run.prompt[i] = 221;
+        run.first[i] = 219;
+    }
+    for (size_t m = 0; m < sizeof model / sizeof *model; m++) {
+        decoder *d = make_model_with(model[m].attention, model[m].more);
+        for (size_t k = 0; k < sizeof agree / sizeof *agree; k++) {
+            seen alone[SAMPLES];
+            const uint64_t passed = model[m].reach < 208 ? 208 - model[m].reach : 0;
+            const uint64_t end = passed >= agree[k][1] ? 219 : agree[k][0];
+            const uint64_t shared = end > passed ? end - passed : 0;
+            run.shared = (int64_t)agree[k][0];
+            run.tail = (int64_t)agree[k][1];
+            run.forget = 0;
+            run_alone(d, &run, 0, alone);
+            check_all(d, &run, (how){.share = 1, .threads = 2}, alone);
+            /* Three samples of one kind and two of the other. */
+            assert_int_equal(progress_tokens, SAMPLES * (230 - passed) - 3 * shared);
+            check_all(d, &run, (how){.share = 1, .lanes = 2}, alone);
+            check_all(d, &run, (how){.share = 1, .lanes = 1}, alone);
+            run.forget = 197;
+            run_alone(d, &run, 1, alone);
+            check_all(d, &run, (how){.share = 1, .zeroed = 1, .lanes = 2}, alone);
+        }
+        decoder_destroy(d);
+    }
+}
+
 /* ---- Long samples ---- */
 
 /* Samples that end long before the others are dropped from the stream: same bits, fewer tokens. */
@@ -347,8 +392,8 @@ int main(void)
         cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_cut),
         cmocka_unit_test(test_forget),        cmocka_unit_test(test_forget_apart),
         cmocka_unit_test(test_forget_always), cmocka_unit_test(test_dropping),
-        cmocka_unit_test(test_reach),         cmocka_unit_test(test_stop_token),
-        cmocka_unit_test(test_bad_tasks),
+        cmocka_unit_test(test_reach),         cmocka_unit_test(test_shared_tail),
+        cmocka_unit_test(test_stop_token),    cmocka_unit_test(test_bad_tasks),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

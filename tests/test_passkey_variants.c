@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BOOKS = 3 };
+enum { BOOKS = 3, DIGITS = 5 };
 
 static tokenizer *pieces;
 static sample_text got, other; /* too large for the stack */
@@ -48,6 +48,47 @@ static void prompts_agree_up_to_their_needle(void **state)
     check_sharing(bytes, "haystack=prose", prose_word);
     check_sharing(pieces, "control=none", "keys=1");
     check_sharing(pieces, "haystack=prose", prose_word);
+}
+
+static uint64_t tail_of(const planned *p, size_t cell, int64_t index, uint64_t *id)
+{
+    task_sample *s = open_sample(p, cell, index);
+    const uint64_t tail = task()->shared_tail(s, id);
+    task()->close(s);
+    return tail;
+}
+
+/* Returns how many pairs of samples shared a tail. */
+static int check_tails(const tokenizer *t, const char *variant, const char *more)
+{
+    planned p = plan(t, WORDS("len=1000,1500", "depths=0,30,100", "n=5", "prose_split=all", variant, more));
+    int pairs = 0;
+    for (int64_t round = 0; round < 60; round++) {
+        const size_t a = (size_t)(round * 7) % p.count, b = (size_t)(round * 5 + 3) % p.count;
+        uint64_t id_a, id_b;
+        const uint64_t tail_a = tail_of(&p, a, round % 5, &id_a), tail_b = tail_of(&p, b, (round / 5) % 5, &id_b);
+        read_index(&p, a, round % 5, &got);
+        read_index(&p, b, (round / 5) % 5, &other);
+        const int64_t from = (int64_t)(tail_a > tail_b ? tail_a : tail_b), first = got.count - DIGITS;
+        if (id_a != id_b) continue;
+        pairs++;
+        assert_int_equal(got.count, other.count);
+        assert_true(from < first);
+        assert_memory_equal(got.token + from, other.token + from, (size_t)(first - from) * sizeof *got.token);
+    }
+    drop(&p);
+    return pairs;
+}
+
+static void prompts_agree_behind_their_last_needle(void **state)
+{
+    (void)state;
+    assert_int_equal(check_tails(bytes, "control=none", "keys=1"), 40);
+    assert_int_equal(check_tails(bytes, "haystack=prose", prose_word), 40);
+    assert_int_equal(check_tails(pieces, "control=none", "keys=1"), 40);
+    assert_int_equal(check_tails(pieces, "haystack=prose", prose_word), 40);
+    /* Another name is another question. */
+    assert_true(check_tails(bytes, "control=swapped", "keys=4") < 40);
 }
 
 static void other_haystacks_have_other_ids(void **state)
@@ -342,11 +383,17 @@ static int finish(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prompts_agree_up_to_their_needle),    cmocka_unit_test(other_haystacks_have_other_ids),
-        cmocka_unit_test(an_absent_needle_is_nowhere),         cmocka_unit_test(a_swapped_key_is_another_samples),
-        cmocka_unit_test(one_of_several_keys_is_asked),        cmocka_unit_test(other_needles_lie_evenly),
-        cmocka_unit_test(names_and_keys_are_paired_at_random), cmocka_unit_test(several_keys_need_room),
-        cmocka_unit_test(prose_goes_on_around_the_needles),    cmocka_unit_test(prose_that_is_not_there),
+        cmocka_unit_test(prompts_agree_up_to_their_needle),
+        cmocka_unit_test(prompts_agree_behind_their_last_needle),
+        cmocka_unit_test(other_haystacks_have_other_ids),
+        cmocka_unit_test(an_absent_needle_is_nowhere),
+        cmocka_unit_test(a_swapped_key_is_another_samples),
+        cmocka_unit_test(one_of_several_keys_is_asked),
+        cmocka_unit_test(other_needles_lie_evenly),
+        cmocka_unit_test(names_and_keys_are_paired_at_random),
+        cmocka_unit_test(several_keys_need_room),
+        cmocka_unit_test(prose_goes_on_around_the_needles),
+        cmocka_unit_test(prose_that_is_not_there),
     };
     return cmocka_run_group_tests_name("passkey_variants", tests, start, finish);
 }

@@ -13,3 +13,11 @@ void hash_hex(const void *data, size_t size, char out[HASH_HEX])
     }
     out[HASH_HEX - 1] = 0;
 }
+
+uint64_t hash_id(const void *data, size_t size)
+{
+    char digest[HASH_HEX];
+    hash_hex(data, size, digest);
+    digest[16] = 0;
+    return strtoull(digest, NULL, 16);
+}
