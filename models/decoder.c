@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "models/decoder_layout.h"
+#include "models/engine/gemm.h"
 
 /* ---- parameters ---- */
 
@@ -183,6 +184,14 @@ size_t decoder_weight_reals(const decoder *d)
 real *decoder_weights(decoder *d)
 {
     return d->weight;
+}
+
+void decoder_pack(const decoder *d, real *panels)
+{
+    for (size_t i = 0; i < d->param_count; i++) {
+        const decoder_param *p = &d->param[i];
+        if (p->rows > 1) matrix_pack(p->cols, p->rows, d->weight + p->offset, panels + p->offset);
+    }
 }
 
 size_t decoder_parameters(const decoder *d)

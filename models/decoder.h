@@ -32,6 +32,8 @@ const decoder_param *decoder_param_at(const decoder *d, size_t index);
 size_t decoder_param_elements(const decoder_param *p);
 size_t decoder_weight_reals(const decoder *d); /* length of the block, padding between tensors included */
 real *decoder_weights(decoder *d);
+/* panels[decoder_weight_reals]: every matrix in the order of products (gemm.h), at its place among the weights. */
+void decoder_pack(const decoder *d, real *panels);
 size_t decoder_parameters(const decoder *d); /* trainable numbers, padding not counted */
 
 /* FLOPs of one token's forward pass at `context` tokens, causal half of attention only (plan, bench). scored 0:
@@ -75,6 +77,10 @@ size_t pass_bytes(const decoder *d, size_t workers, size_t lanes, size_t slots);
 int pass_create(pass **out, const decoder *d, pool *threads, size_t lanes, size_t slots, pal_error *err);
 void pass_destroy(pass *p);
 size_t pass_lanes(const pass *p);
+/* From now on multiply by decoder_pack's panels of the weights, which stay as they are; not for backward. */
+void pass_use_panels(pass *p, const real *panels);
+/* From now on logits and losses are made by these workers. */
+void pass_share_head(pass *p, pool *workers);
 
 /* Read one segment: tokens[lanes, N] (padding: any valid token), valid[lanes] in 0..N, state[lanes] updated in
  * place. need_output 0 skips what only the output needs (the last layer's reads and feed-forward). */

@@ -97,7 +97,12 @@ int pass_create(pass **out, const decoder *d, pool *threads, size_t lanes, size_
 {
     pass *p = calloc(1, sizeof *p);
     if (!p) return pal_fail(err, PAL_INTERNAL, "out of memory for the activations");
-    *p = (pass){.d = d, .pool = threads, .lanes = lanes, .slots = slots, .all = lanes * (size_t)d->cfg.segment};
+    *p = (pass){.d = d,
+                .pool = threads,
+                .head = threads,
+                .lanes = lanes,
+                .slots = slots,
+                .all = lanes * (size_t)d->cfg.segment};
     const size_t workers = (size_t)pool_threads(threads);
     carve(p, workers);
     const int code = arena_allocate(&p->memory, "the activations", err);
@@ -115,6 +120,16 @@ void pass_destroy(pass *p)
     if (!p) return;
     arena_free(&p->memory);
     free(p);
+}
+
+void pass_use_panels(pass *p, const real *panels)
+{
+    p->panels = panels;
+}
+
+void pass_share_head(pass *p, pool *workers)
+{
+    p->head = workers;
 }
 
 size_t pass_lanes(const pass *p)
@@ -180,20 +195,23 @@ static void norm_rows(const pass *p, size_t norm, real *y, real *sum, const real
 
 /* ---- the stack ---- */
 
-attn_call pass_call(pass *p, const slot *s, size_t layer, const real **param, real **grad_of, real *grad)
+attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real *grad)
 {
     const decoder *d = p->d;
     const layer_index *at = &d->layer[layer];
     for (size_t i = 0; i < at->attn_count; i++) {
-        param[i] = weight_of(p, at->attn[i]);
-        grad_of[i] = grad ? grad + d->param[at->attn[i]].offset : NULL;
+        const matrix m = matrix_of(p, at->attn[i]);
+        of->param[i] = m.w;
+        of->panels[i] = m.panels;
+        of->grad[i] = grad ? grad + d->param[at->attn[i]].offset : NULL;
     }
     return (attn_call){.cfg = &d->cfg,
                        .layer = layer,
                        .lanes = p->lanes,
                        .pool = p->pool,
-                       .param = param,
-                       .grad = grad_of,
+                       .param = of->param,
+                       .panels = of->panels,
+                       .grad = of->grad,
                        .state = p->state,
                        .dstate = p->dstate,
                        .seen = s->seen,
@@ -208,11 +226,11 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, const real **param, re
 static void forward_feed(pass *p, const layer_index *at, layer_saved *s, real *next)
 {
     const size_t width = (size_t)p->d->cfg.d_model, ff = (size_t)p->d->cfg.d_ff;
-    linear_forward(p->pool, rows_of(p), width, ff, s->normed2, width, weight_of(p, at->ff1),
+    linear_forward(p->pool, rows_of(p), width, ff, s->normed2, width, matrix_of(p, at->ff1),
                    weight_of(p, at->ff1 + 1), s->hidden, ff);
     row_job job = {.p = p, .y = s->active, .x = s->hidden, .cols = ff, .row = activate_row};
     pass_run_rows(p, &job);
-    linear_forward(p->pool, rows_of(p), ff, width, s->active, ff, weight_of(p, at->ff2), weight_of(p, at->ff2 + 1),
+    linear_forward(p->pool, rows_of(p), ff, width, s->active, ff, matrix_of(p, at->ff2), weight_of(p, at->ff2 + 1),
                    next, width);
 }
 
@@ -244,11 +262,10 @@ void pass_layers(pass *p, size_t index, void *const *state, size_t from, size_t 
         const layer_index *at = &d->layer[l];
         layer_saved *ls = &s->layer[l];
         const int last = l + 1 == layers, output = need_output || !last;
-        const real *param[ATTN_MAX_PARAMS];
-        real *grad[ATTN_MAX_PARAMS];
+        call_params params;
         for (size_t lane = 0; lane < p->lanes; lane++)
             p->state[lane] = (real *)((char *)state[lane] + at->state_offset);
-        attn_call call = pass_call(p, s, l, param, grad, NULL);
+        attn_call call = pass_call(p, s, l, &params, NULL);
         call.need_output = output;
         norm_rows(p, at->norm1, ls->normed1, ls->input, NULL, ls->mean1, ls->rstd1);
         d->cfg.attention->forward(&call, ls->normed1, ls->middle);
@@ -288,8 +305,8 @@ const real *pass_residual(const pass *p, size_t index, size_t layer)
 real *pass_logits(pass *p, size_t index)
 {
     const size_t width = (size_t)p->d->cfg.d_model, vocab = (size_t)p->d->cfg.vocab;
-    linear_forward(p->pool, rows_of(p), width, vocab, head_input(p, &p->slot[index]), width,
-                   weight_of(p, p->d->output), p->d->cfg.output_bias ? weight_of(p, p->d->output_bias) : NULL,
+    linear_forward(p->head, rows_of(p), width, vocab, head_input(p, &p->slot[index]), width,
+                   matrix_of(p, p->d->output), p->d->cfg.output_bias ? weight_of(p, p->d->output_bias) : NULL,
                    p->logits, vocab);
     return p->logits;
 }
@@ -302,26 +319,20 @@ static void loss_block(void *arg, int task, int worker)
     const kernels *k = kernels_get();
     for (size_t i = begin; i < begin + ROW_BLOCK && i < j->p->all; i++) {
         real *row = j->p->logits + i * vocab;
-        const real weight = j->weight ? (real)j->weight[i] : 0;
-        if (j->argmax) {
-            size_t best = 0;
-            for (size_t c = 1; c < vocab; c++)
-                if (row[c] > row[best]) best = c;
-            j->argmax[i] = (int32_t)best;
-        }
+        if (j->argmax) j->argmax[i] = (int32_t)k->argmax(row, vocab);
         const real wanted = row[j->targets[i]];
-        const real lse = k->softmax(row, 0, vocab, vocab, 1);
+        const real lse = j->weight ? k->softmax(row, 0, vocab, vocab, 1) : k->log_sum_exp(row, vocab);
         if (j->nll) j->nll[i] = (double)lse - (double)wanted;
         if (j->weight) {
-            k->scale(row, weight, vocab);
-            row[j->targets[i]] -= weight;
+            k->scale(row, (real)j->weight[i], vocab);
+            row[j->targets[i]] -= (real)j->weight[i];
         }
     }
 }
 
 void pass_run_loss(pass *p, loss_job *job)
 {
-    pool_run(p->pool, (int)((p->all + ROW_BLOCK - 1) / ROW_BLOCK), loss_block, job);
+    pool_run(p->head, (int)((p->all + ROW_BLOCK - 1) / ROW_BLOCK), loss_block, job);
 }
 
 void pass_score(pass *p, const int32_t *targets, double *nll, int32_t *argmax)

@@ -102,10 +102,9 @@ void pass_backward(pass *p, size_t index, const int32_t *tokens, const int32_t *
         const layer_index *at = &d->layer[l];
         const layer_saved *ls = &s->layer[l];
         backward_feed(p, at, ls, grad);
-        const real *param[ATTN_MAX_PARAMS];
-        real *grad_of[ATTN_MAX_PARAMS];
+        call_params params;
         for (size_t lane = 0; lane < p->lanes; lane++) p->dstate[lane] = dstate[lane] + at->dstate_offset;
-        attn_call call = pass_call(p, s, l, param, grad_of, grad);
+        attn_call call = pass_call(p, s, l, &params, grad);
         call.penalty = penalty;
         d->cfg.attention->backward(&call, ls->normed1, p->dx, p->dnormed);
         norm_rows_backward(p, at->norm1, p->dx, p->dnormed, ls->input, ls->mean1, ls->rstd1, grad);

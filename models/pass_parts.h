@@ -33,7 +33,8 @@ typedef struct slot {
 
 struct pass {
     const decoder *d;
-    pool *pool;
+    pool *pool, *head;        /* head: makes logits and losses */
+    const real *panels;       /* of the matrices, where decoder_weights has them; NULL: none */
     size_t lanes, slots, all; /* all = R */
     arena memory;
     slot *slot;
@@ -67,13 +68,23 @@ typedef struct loss_job {
 
 void pass_run_loss(pass *p, loss_job *job);
 
-/* What an attention module is told of a layer; param and grad_of[ATTN_MAX_PARAMS] are filled. grad NULL: forward.
- */
-attn_call pass_call(pass *p, const slot *s, size_t layer, const real **param, real **grad_of, real *grad);
+/* The pointers of an attn_call. */
+typedef struct call_params {
+    const real *param[ATTN_MAX_PARAMS], *panels[ATTN_MAX_PARAMS];
+    real *grad[ATTN_MAX_PARAMS];
+} call_params;
+
+/* What an attention module is told of a layer, through pointers kept in `of`. grad NULL: forward. */
+attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real *grad);
 
 static inline const real *weight_of(const pass *p, size_t index)
 {
     return p->d->weight + p->d->param[index].offset;
+}
+
+static inline matrix matrix_of(const pass *p, size_t index)
+{
+    return (matrix){weight_of(p, index), p->panels ? p->panels + p->d->param[index].offset : NULL};
 }
 
 static inline rows rows_of(const pass *p)

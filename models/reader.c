@@ -16,8 +16,10 @@ struct reader {
     pass *shared;          /* [lanes] by all workers together; NULL where lanes are read apart */
     pass **own;            /* [count] one lane each: of a worker, or of a group of layers */
     size_t count;
-    size_t *border; /* [count + 1] of a pipeline: group g has layers border[g] to border[g + 1] - 1 */
-    real *logits;   /* [lanes, vocab] */
+    size_t *border;  /* [count + 1] of a pipeline: group g has layers border[g] to border[g + 1] - 1 */
+    int shared_head; /* of a pipeline: all workers make the logits, not the one of the last group */
+    real *logits;    /* [lanes, vocab] */
+    real *panels;    /* of all weights: decoder_pack */
 };
 
 /* Lanes that do not fill the workers' last round would leave some idle for longer than sharing costs. */
@@ -38,26 +40,42 @@ size_t reader_bytes(const decoder *d, size_t workers, size_t lanes)
     const plan how = choose(d, workers, lanes);
     return (how != APART ? pass_bytes(d, workers, lanes, 0) : 0) +
            own_passes(d, workers, how) * pass_bytes(d, 1, 1, 0) +
-           lanes * (size_t)decoder_config(d)->vocab * sizeof(real);
+           (lanes * (size_t)decoder_config(d)->vocab + decoder_weight_reals(d)) * sizeof(real);
 }
 
-/* Groups of layers that take about as long; the output weights go with the last. */
-static void place_borders(reader *r)
+/* Groups of layers that take about as long; returns FLOPs of a tick, which lasts as long as the slowest group. */
+static double place_borders(reader *r, int shared_head)
 {
     const size_t layers = (size_t)decoder_config(r->d)->n_layers;
-    double total = 0, before = 0;
-    for (size_t l = 0; l <= layers; l++) total += decoder_layer_flops(r->d, l, (double)r->n);
+    const double head = decoder_layer_flops(r->d, layers, (double)r->n);
+    double total = shared_head ? 0 : head, before = 0, slowest = 0, last = 0;
+    for (size_t l = 0; l < layers; l++) total += decoder_layer_flops(r->d, l, (double)r->n);
     size_t group = 1;
-    for (size_t l = 0; l < layers && group < r->count; l++) {
+    for (size_t l = 0; l < layers; l++) {
         const double here = decoder_layer_flops(r->d, l, (double)r->n);
         const double wanted = total * (double)group / (double)r->count;
         const int closer = before + here / 2 >= wanted;
         /* Every group has a layer: neither an empty one, nor more than what is left for the others. */
         const int possible = l > r->border[group - 1], needed = layers - l == r->count - group;
-        if (possible && (closer || needed)) r->border[group++] = l;
+        if (group < r->count && possible && (closer || needed)) {
+            r->border[group++] = l;
+            last = 0;
+        }
         before += here;
+        last += here;
+        if (last > slowest) slowest = last;
     }
     r->border[r->count] = layers;
+    r->shared_head = shared_head;
+    if (shared_head) return slowest + head / (double)r->count;
+    return last + head > slowest ? last + head : slowest;
+}
+
+static void make_line(reader *r)
+{
+    if (place_borders(r, 1) > place_borders(r, 0)) return;
+    place_borders(r, 1);
+    pass_share_head(r->own[r->count - 1], r->workers);
 }
 
 int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, pal_error *err)
@@ -73,8 +91,10 @@ int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, p
     r->own = calloc(r->count + 1, sizeof *r->own);
     r->border = calloc(r->count + 1, sizeof *r->border);
     r->logits = malloc(lanes * r->vocab * sizeof *r->logits);
-    int code =
-        r->own && r->border && r->logits ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
+    r->panels = aligned_alloc(ARENA_ALIGN, decoder_weight_reals(d) * sizeof *r->panels);
+    int code = r->own && r->border && r->logits && r->panels
+                   ? PAL_OK
+                   : pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
     if (code == PAL_OK) code = pool_create(&r->alone, 1, err);
     if (code == PAL_OK && r->plan != APART) code = pass_create(&r->shared, d, workers, lanes, 0, err);
     for (size_t i = 0; code == PAL_OK && i < r->count; i++) code = pass_create(&r->own[i], d, r->alone, 1, 0, err);
@@ -82,7 +102,10 @@ int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, p
         reader_destroy(r);
         return code;
     }
-    if (r->plan == LINE) place_borders(r);
+    decoder_pack(d, r->panels);
+    if (r->shared) pass_use_panels(r->shared, r->panels);
+    for (size_t i = 0; i < r->count; i++) pass_use_panels(r->own[i], r->panels);
+    if (r->plan == LINE) make_line(r);
     *out = r;
     return PAL_OK;
 }
@@ -96,6 +119,7 @@ void reader_destroy(reader *r)
     free(r->own);
     free(r->border);
     free(r->logits);
+    free(r->panels);
     free(r);
 }
 
@@ -161,7 +185,7 @@ static void read_group(void *arg, int task, int worker)
     pass *p = r->own[group];
     if (group == 0) pass_begin(p, 0, o->tokens + first, o->valid, o->state);
     pass_layers(p, 0, o->state, r->border[group], r->border[group + 1], 1);
-    if (group + 1 == r->count) deliver(o, p, 0, 1, first);
+    if (group + 1 == r->count && !r->shared_head) deliver(o, p, 0, 1, first);
 }
 
 static void read_line(order *o)
@@ -171,6 +195,8 @@ static void read_line(order *o)
         for (size_t group = r->count - 1; group > 0; group--)
             if (group <= o->tick && o->tick - group < o->segments) pass_follow(r->own[group], r->own[group - 1]);
         pool_run(r->workers, (int)r->count, read_group, o);
+        if (r->shared_head && o->tick + 1 >= r->count)
+            deliver(o, r->own[r->count - 1], 0, 1, (o->tick + 1 - r->count) * r->n);
     }
 }
 

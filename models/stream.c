@@ -1,6 +1,7 @@
 #include "models/stream.h"
 
 #include "models/cycle.h"
+#include "models/engine/kernels.h"
 #include "models/reader.h"
 
 #include <stdlib.h>
@@ -216,10 +217,7 @@ size_t stream_vocab(const stream *s)
 
 int32_t stream_argmax(const real *logits, size_t vocab)
 {
-    size_t best = 0;
-    for (size_t c = 1; c < vocab; c++)
-        if (logits[c] > logits[best]) best = c;
-    return (int32_t)best;
+    return (int32_t)kernels_get()->argmax(logits, vocab);
 }
 
 void stream_generate(stream *s, size_t count, int32_t *out)

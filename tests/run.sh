@@ -2,6 +2,11 @@
 # Run cmocka suites one after the other, show their output and close with `N passed, N failed`. A suite that crashes,
 # hangs beyond SUITE_LIMIT seconds or prints no verdict counts as one failure. WRAPPER goes before each suite.
 passed=0 failed=0 bad=
+# Suites multiply by the BLAS kernels that the binary takes; valgrind does not know the instructions of the newest.
+if [ -n "${PALIMPSEST:-}" ] && [ -z "${WRAPPER:-}${OPENBLAS_CORETYPE:-}" ]; then
+    core=$("$PALIMPSEST" list weights=/ | sed -n 's/^BLAS core: //p')
+    [ -z "$core" ] || export OPENBLAS_CORETYPE="$core"
+fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 

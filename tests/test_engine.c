@@ -185,7 +185,7 @@ static void check_linear(pool *p, rows r, size_t in, size_t out)
     linear l = linear_make(r, in, out);
     const double size_in = sqrt((double)in), size_out = sqrt((double)out), size_n = sqrt((double)n);
 
-    linear_forward(p, r, in, out, l.x, l.ldx, l.w, l.bias, l.y, l.ldy);
+    linear_forward(p, r, in, out, l.x, l.ldx, (matrix){l.w, NULL}, l.bias, l.y, l.ldy);
     for (size_t i = 0; i < n; i++) {
         for (size_t o = 0; o < out; o++) {
             double want = l.bias[o];
@@ -242,9 +242,47 @@ static void test_linear(void **state)
     pool_destroy(p);
 }
 
+/* Through panels made before, of a whole matrix and of some of its rows: the same bits, whether the blocks of
+ * columns begin where panels do or not. */
+static void check_panels(pool *p, rows r, size_t in, size_t out, size_t first, size_t some)
+{
+    linear l = linear_make(r, in, out);
+    const size_t count = r.lanes * r.rows * l.ldy;
+    real *panels = copy_reals(l.w, out * in), *y = copy_reals(l.y, count), *again = copy_reals(l.y, count);
+    matrix_pack(in, out, l.w, panels);
+    const matrix packed = {l.w, panels}, rest = matrix_rows(packed, in, first, some);
+    linear_forward(p, r, in, out, l.x, l.ldx, (matrix){l.w, NULL}, l.bias, l.y, l.ldy);
+    linear_forward(p, r, in, out, l.x, l.ldx, packed, l.bias, y, l.ldy);
+    assert_memory_equal(y, l.y, count * sizeof *y);
+
+    assert_true(rest.w == l.w + first * in && (rest.panels != NULL) == (first % 64 == 0 && some % 64 == 0));
+    memcpy(y, again, count * sizeof *y);
+    linear_forward(p, r, in, some, l.x, l.ldx, (matrix){rest.w, NULL}, NULL, y, l.ldy);
+    linear_forward(p, r, in, some, l.x, l.ldx, rest, NULL, again, l.ldy);
+    assert_memory_equal(y, again, count * sizeof *y);
+    free(panels);
+    free(y);
+    free(again);
+    linear_free(&l);
+}
+
+static void test_panels(void **state)
+{
+    (void)state;
+    pool *p = make_pool(2);
+    check_panels(p, (rows){1, 256}, 128, 384, 128, 256);
+    check_panels(p, (rows){1, 64}, 32, 96, 0, 32);
+    check_panels(p, (rows){2, 70}, 300, 200, 64, 64);
+    check_panels(p, (rows){1, 33}, 24, 70, 5, 64);
+    check_panels(p, (rows){1, 40}, 20, 1100, 0, 1088);
+    check_panels(p, (rows){1, 100}, 130, 400, 192, 200); /* halved at 208 */
+    check_panels(p, (rows){2, 17}, 600, 130, 64, 64);    /* too long for panels */
+    pool_destroy(p);
+}
+
 static void run_linear(pool *p, linear *l, rows r)
 {
-    linear_forward(p, r, l->in, l->out, l->x, l->ldx, l->w, l->bias, l->y, l->ldy);
+    linear_forward(p, r, l->in, l->out, l->x, l->ldx, (matrix){l->w, NULL}, l->bias, l->y, l->ldy);
     linear_backward_input(p, r, l->in, l->out, l->y, l->ldy, l->w, l->dx, l->ldx, 0);
     linear_backward_weight(p, r, l->in, l->out, l->x, l->ldx, l->y, l->ldy, l->dw, l->dbias);
 }
@@ -585,6 +623,7 @@ int main(void)
         cmocka_unit_test(test_arena_measures_what_it_carves),
         cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_panels),
         cmocka_unit_test(test_linear_bits_do_not_depend_on_threads),
         cmocka_unit_test(test_lane_bits_do_not_depend_on_the_others),
         cmocka_unit_test(test_causal),

@@ -103,6 +103,39 @@ static void test_exponential(void **state)
     }
 }
 
+/* Over a whole row, and where it is greatest: the first of equals. */
+static void check_row(const kernels *k, size_t n)
+{
+    real *row = random_reals(n, 3), *same = copy_reals(row, n);
+    const real want = k->softmax(same, 0, n, n, 1), lse = k->log_sum_exp(row, n);
+    assert_memory_equal(&want, &lse, sizeof lse);
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (row[i] > row[best]) best = i;
+    assert_int_equal(k->argmax(row, n), best);
+    for (size_t i = 0; i < n; i++) {
+        const real was = row[i];
+        row[i] = row[best];
+        assert_int_equal(k->argmax(row, n), i < best ? i : best);
+        if (i != best) row[i] = was;
+    }
+    for (size_t i = 0; i < n; i++) row[i] = -INFINITY;
+    assert_int_equal(k->argmax(row, n), 0);
+    row[n / 2] = -3;
+    if (n > 2) row[0] = row[n - 1] = (real)NAN;
+    assert_int_equal(k->argmax(row, n), n / 2);
+    for (size_t i = 0; i < n; i++) row[i] = (real)NAN;
+    assert_int_equal(k->argmax(row, n), 0);
+    free(row);
+    free(same);
+}
+
+static void test_row(void **state)
+{
+    (void)state;
+    for_all(check_row);
+}
+
 /* Scores far apart, and rows without a visible column. */
 static void test_softmax_extremes(void **state)
 {
@@ -381,6 +414,8 @@ static void run_all(const kernels *k, size_t n, real out[ARRAYS * MAX_N + 8])
     number[0] = k->softmax(a[0], n / 7, n - n / 9, n, (real)0.9);
     k->softmax_again(a[1], n / 9, n, n, (real)1.1, (real)0.7);
     k->softmax_backward(a[2], a[0], n, (real)0.9, (real)0.1);
+    number[5] = k->log_sum_exp(a[1], n);
+    number[6] = (real)k->argmax(a[3], n);
     number[1] = k->dot(a[2], a[3], n);
     number[2] = k->sum(a[4], n);
     k->axpy(a[3], number[1], a[2], n);
@@ -434,6 +469,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_row),
         cmocka_unit_test(test_exponential),
         cmocka_unit_test(test_softmax_extremes),
         cmocka_unit_test(test_sums),

@@ -43,11 +43,12 @@ typedef struct attn_call {
     const model_config *cfg;
     size_t layer, lanes;
     pool *pool;
-    const real *const *param; /* in the order of params() */
-    real *const *grad;        /* same order; accumulated into (backward only) */
-    real *const *state;       /* per lane: this layer's state, updated in place (forward only) */
-    real *const *dstate;      /* per lane: d loss / d state s on entry, s-1 on return (backward only) */
-    const uint64_t *seen;     /* per lane: tokens read before this segment */
+    const real *const *param;  /* in the order of params() */
+    const real *const *panels; /* same order: a matrix's, or NULL; NULL: there are none (gemm.h) */
+    real *const *grad;         /* same order; accumulated into (backward only) */
+    real *const *state;        /* per lane: this layer's state, updated in place (forward only) */
+    real *const *dstate;       /* per lane: d loss / d state s on entry, s-1 on return (backward only) */
+    const uint64_t *seen;      /* per lane: tokens read before this segment */
     const size_t *valid;   /* per lane: tokens of this segment that are real, 0..N; the rest is padding that must
                               reach neither the state nor earlier positions */
     const real *table;     /* constants from table_fill */

@@ -97,11 +97,11 @@ void attn_add_rows(real *dst, const real *src, size_t ldsrc, size_t count, size_
 
 /* ---- Projections. ---- */
 
-void attn_project(const attn_call *c, const real *x, const real *w, real *qkv, int with_q)
+void attn_project(const attn_call *c, const real *x, matrix w, real *qkv, int with_q)
 {
     size_t d = attn_width(c->cfg), m = (size_t)c->cfg->d_model;
-    if (with_q) linear_forward(c->pool, attn_rows(c), m, d, x, m, w, NULL, qkv, 3 * d);
-    linear_forward(c->pool, attn_rows(c), m, 2 * d, x, m, w + d * m, NULL, qkv + d, 3 * d);
+    if (with_q) linear_forward(c->pool, attn_rows(c), m, d, x, m, matrix_rows(w, m, 0, d), NULL, qkv, 3 * d);
+    linear_forward(c->pool, attn_rows(c), m, 2 * d, x, m, matrix_rows(w, m, d, 2 * d), NULL, qkv + d, 3 * d);
 }
 
 void attn_project_backward(const attn_call *c, const real *x, const real *w, const real *dqkv, real *dw, real *dx)
@@ -111,7 +111,7 @@ void attn_project_backward(const attn_call *c, const real *x, const real *w, con
     linear_backward_input(c->pool, attn_rows(c), m, 3 * d, dqkv, 3 * d, w, dx, m, 0);
 }
 
-void attn_output(const attn_call *c, const real *o, const real *w, real *y)
+void attn_output(const attn_call *c, const real *o, matrix w, real *y)
 {
     size_t d = attn_width(c->cfg), m = (size_t)c->cfg->d_model;
     linear_forward(c->pool, attn_rows(c), d, m, o, d, w, NULL, y, m);

@@ -32,13 +32,18 @@ void attn_zero(const attn_call *c, real *dst, size_t count);
 /* dst[j] += sum of src[i, j] (ld ldsrc) over `count` rows in order. */
 void attn_add_rows(real *dst, const real *src, size_t ldsrc, size_t count, size_t cols);
 
+static inline matrix attn_matrix(const attn_call *c, size_t param)
+{
+    return (matrix){c->param[param], c->panels ? c->panels[param] : NULL};
+}
+
 /* qkv[R, 3D] = x w^T. q and (k, v) are separate products, so that leaving q out (with_q 0) keeps the bits of k
  * and v. */
-void attn_project(const attn_call *c, const real *x, const real *w, real *qkv, int with_q);
+void attn_project(const attn_call *c, const real *x, matrix w, real *qkv, int with_q);
 /* dw += dqkv^T x; dx = dqkv w */
 void attn_project_backward(const attn_call *c, const real *x, const real *w, const real *dqkv, real *dw, real *dx);
 /* y[R, d_model] = o[R, D] w^T */
-void attn_output(const attn_call *c, const real *o, const real *w, real *y);
+void attn_output(const attn_call *c, const real *o, matrix w, real *y);
 /* dw += dy^T o; d_o[R, D] = dy w */
 void attn_output_backward(const attn_call *c, const real *o, const real *w, const real *dy, real *dw, real *d_o);
 

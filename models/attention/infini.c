@@ -369,16 +369,16 @@ static void forward(const attn_call *c, const real *x, real *y)
     const head_view v = view_of(c, 0);
     const rows r = {c->lanes, v.n};
     const size_t d_model = (size_t)c->cfg->d_model;
-    attn_project(c, x, c->param[PARAM_QKV], v.s.local.qkv, c->need_output);
+    attn_project(c, x, attn_matrix(c, PARAM_QKV), v.s.local.qkv, c->need_output);
     if (v.s.write)
-        linear_forward(c->pool, r, d_model, v.heads, x, d_model, c->param[PARAM_WRITE_W], c->param[PARAM_WRITE_B],
-                       v.s.sigmoid, v.heads);
+        linear_forward(c->pool, r, d_model, v.heads, x, d_model, attn_matrix(c, PARAM_WRITE_W),
+                       c->param[PARAM_WRITE_B], v.s.sigmoid, v.heads);
     attn_call call = *c;
     pool_run(c->pool, (int)((c->lanes * v.n + ROW_BLOCK - 1) / ROW_BLOCK), forward_rows, &call);
     if (c->need_output) kvcache_forward(c, &v.s.local, (real)model_attention_scale(c->cfg));
     pool_run(c->pool, (int)(c->lanes * v.heads), forward_head, &call);
     kvcache_update(c, &v.s.local);
-    if (c->need_output) attn_output(c, v.s.mixed, c->param[PARAM_O], y);
+    if (c->need_output) attn_output(c, v.s.mixed, attn_matrix(c, PARAM_O), y);
 }
 
 /* ---- backward ---- */

@@ -155,10 +155,10 @@ void kvcache_layer_forward(const attn_call *c, size_t cached, const real *x, rea
 {
     kvcache_saved s;
     kvcache_saved_layout(c->cfg, c->lanes, cached, c->saved, &s);
-    if (c->need_output || cached > 0) attn_project(c, x, c->param[PARAM_QKV], s.qkv, c->need_output);
+    if (c->need_output || cached > 0) attn_project(c, x, attn_matrix(c, PARAM_QKV), s.qkv, c->need_output);
     if (c->need_output) {
         kvcache_forward(c, &s, (real)model_attention_scale(c->cfg));
-        attn_output(c, s.o, c->param[PARAM_O], y);
+        attn_output(c, s.o, attn_matrix(c, PARAM_O), y);
     }
     kvcache_update(c, &s);
 }

@@ -443,12 +443,12 @@ static void forward(const attn_call *c, const real *x, real *y)
     saved_area s;
     saved_layout(c->cfg, c->lanes, c->saved, &s);
     row_job job = {c, &s, NULL};
-    attn_project(c, x, c->param[PARAM_QKV], s.local.qkv, c->need_output);
+    attn_project(c, x, attn_matrix(c, PARAM_QKV), s.local.qkv, c->need_output);
     pool_run(c->pool, (int)row_blocks(c), unit_rows, &job);
     if (c->need_output) {
         kvcache_forward(c, &s.local, 1);
         pool_run(c->pool, (int)(heads * query_blocks(c->cfg)), read_and_mix, &job);
-        attn_output(c, s.mixed, c->param[PARAM_O], y);
+        attn_output(c, s.mixed, attn_matrix(c, PARAM_O), y);
     }
     kvcache_update(c, &s.local);
     pool_run(c->pool, (int)heads, store_head, &job);

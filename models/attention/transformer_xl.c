@@ -270,14 +270,15 @@ static void forward(const attn_call *c, const real *x, real *y)
         saved_layout(c->cfg, c->lanes, c->saved, &s);
         lane_job load = {c, x, s.hidden};
         pool_run(c->pool, (int)c->lanes, load_lane, &load);
-        const real *w = c->param[PARAM_QKV];
-        linear_forward(c->pool, attn_rows(c), m, d, x, m, w, NULL, s.q_u, d);
-        linear_forward(c->pool, (rows){c->lanes, keys}, m, 2 * d, s.hidden, m, w + d * m, NULL, s.kv, 2 * d);
-        linear_forward(c->pool, (rows){1, keys}, m, d, c->table, m, c->param[PARAM_R], NULL, s.rel, d);
+        const matrix w = attn_matrix(c, PARAM_QKV);
+        linear_forward(c->pool, attn_rows(c), m, d, x, m, matrix_rows(w, m, 0, d), NULL, s.q_u, d);
+        linear_forward(c->pool, (rows){c->lanes, keys}, m, 2 * d, s.hidden, m, matrix_rows(w, m, d, 2 * d), NULL,
+                       s.kv, 2 * d);
+        linear_forward(c->pool, (rows){1, keys}, m, d, c->table, m, attn_matrix(c, PARAM_R), NULL, s.rel, d);
         run_rows(c, add_biases, s.q_u, s.q_v);
         const attn_heads heads = heads_of(c, &s);
         attn_heads_forward(c, &heads);
-        attn_output(c, s.o, c->param[PARAM_O], y);
+        attn_output(c, s.o, attn_matrix(c, PARAM_O), y);
     }
     lane_job update = {c, x, NULL};
     pool_run(c->pool, (int)c->lanes, update_lane, &update);

@@ -123,29 +123,53 @@ typedef struct product {
     split row, col;
     const kernels *kernel;
     size_t lane_rows, inner;
-    const real *x, *w, *bias;
+    const real *x, *w, *panels, *bias;
     size_t ldx, ldw;
     int transpose_w, accumulate;
     real *y;
     size_t ldy;
 } product;
 
-/* C[m,n] = A[m,inner] op(W) + beta C, through copies of W's panels that lie as direct products want them. */
-static void product_direct(const product *p, size_t m, size_t n, const real *a, const real *w, real beta, real *c)
+/* A panel: `depth` inner rows of `cols` columns of op(W), from (inner, col) on. Whole matrices are stored column
+ * block after column block, each panel of one on the heels of the panel above it. */
+static size_t panel_offset(size_t inner_total, size_t inner, size_t col, size_t cols)
+{
+    return col * inner_total + inner * cols;
+}
+
+static const real *make_panel(const product *p, size_t inner, size_t depth, size_t col, size_t cols, real *panel)
+{
+    if (p->transpose_w) {
+        p->kernel->transpose(panel, cols, p->w + col * p->ldw + inner, p->ldw, cols, depth);
+    } else {
+        for (size_t i = 0; i < depth; i++)
+            memcpy(panel + i * cols, p->w + (inner + i) * p->ldw + col, cols * sizeof *panel);
+    }
+    return panel;
+}
+
+static void fill_bias(const product *p, size_t m, size_t first, size_t n, real *c)
+{
+    for (size_t i = 0; i < m; i++) memcpy(c + i * p->ldy, p->bias + first, n * sizeof *c);
+}
+
+/* C[m,n] = A[m,inner] op(W) + beta C for the columns of W from `first` on, through panels that lie as direct
+ * products want them. */
+static void product_direct(const product *p, size_t m, size_t first, size_t n, const real *a, real beta, real *c)
 {
     _Alignas(64) real panel[DIRECT_INNER * DIRECT_COLS];
     for (size_t inner = 0; inner < p->inner; inner += DIRECT_INNER) {
         const size_t depth = min_size(DIRECT_INNER, p->inner - inner);
         for (size_t col = 0; col < n; col += DIRECT_COLS) {
             const size_t cols = min_size(DIRECT_COLS, n - col);
-            if (p->transpose_w) {
-                p->kernel->transpose(panel, DIRECT_COLS, w + col * p->ldw + inner, p->ldw, cols, depth);
-            } else {
-                for (size_t i = 0; i < depth; i++)
-                    memcpy(panel + i * DIRECT_COLS, w + (inner + i) * p->ldw + col, cols * sizeof *panel);
+            const real *b = p->panels ? p->panels + panel_offset(p->inner, inner, first + col, cols)
+                                      : make_panel(p, inner, depth, first + col, cols, panel);
+            for (size_t row = 0; row < m; row += DIRECT_ROWS) {
+                const size_t height = min_size(DIRECT_ROWS, m - row);
+                if (p->bias && inner == 0) fill_bias(p, height, first + col, cols, c + row * p->ldy + col);
+                blas(0, 0, height, cols, depth, 1, a + row * p->ldx + inner, p->ldx, b, cols, inner ? 1 : beta,
+                     c + row * p->ldy + col, p->ldy);
             }
-            gemm(0, 0, m, cols, depth, 1, a + inner, p->ldx, panel, DIRECT_COLS, inner ? 1 : beta, c + col,
-                 p->ldy);
         }
     }
 }
@@ -158,16 +182,16 @@ static void product_task(void *arg, int task, int worker)
     const size_t lane = row_block / p->row.count, in_lane = row_block % p->row.count;
     const size_t row = lane * p->lane_rows + in_lane * p->row.size, m = split_length(&p->row, in_lane);
     const size_t col = col_block * p->col.size, n = split_length(&p->col, col_block);
-    const real *x = p->x + row * p->ldx, *w = p->w + (p->transpose_w ? col * p->ldw : col);
+    const real *x = p->x + row * p->ldx;
     const real beta = p->bias || p->accumulate ? 1 : 0;
     real *y = p->y + row * p->ldy + col;
-    if (p->bias) {
-        for (size_t i = 0; i < m; i++) memcpy(y + i * p->ldy, p->bias + col, n * sizeof *y);
+    if (p->inner <= DIRECT_LONGEST && has_direct()) {
+        product_direct(p, m, col, n, x, beta, y);
+        return;
     }
-    if (p->inner <= DIRECT_LONGEST && has_direct())
-        product_direct(p, m, n, x, w, beta, y);
-    else
-        blas(0, p->transpose_w, m, n, p->inner, 1, x, p->ldx, w, p->ldw, beta, y, p->ldy);
+    if (p->bias) fill_bias(p, m, col, n, y);
+    blas(0, p->transpose_w, m, n, p->inner, 1, x, p->ldx, p->w + (p->transpose_w ? col * p->ldw : col), p->ldw,
+         beta, y, p->ldy);
 }
 
 static void product_run(pool *workers, rows r, size_t cols, product *p)
@@ -177,14 +201,40 @@ static void product_run(pool *workers, rows r, size_t cols, product *p)
     p->row = split_make(r.rows, BLOCK_ROWS);
     p->col = split_make(cols, BLOCK_COLS);
     if (p->row.count * p->col.count == 1 && cols >= 2 * HALF_COLS) p->col = split_make(cols, (cols + 1) / 2);
+    if (p->col.size % DIRECT_COLS && p->col.count > 1) p->panels = NULL; /* its column blocks are others */
     pool_run(workers, (int)(r.lanes * p->row.count * p->col.count), product_task, p);
 }
 
-void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, const real *w,
-                    const real *bias, real *y, size_t ldy)
+void matrix_pack(size_t in, size_t out, const real *w, real *panels)
 {
-    product job = {
-        .inner = in, .x = x, .ldx = ldx, .w = w, .ldw = in, .transpose_w = 1, .bias = bias, .y = y, .ldy = ldy};
+    const product job = {.kernel = kernels_get(), .inner = in, .w = w, .ldw = in, .transpose_w = 1};
+    for (size_t col = 0; col < out; col += DIRECT_COLS) {
+        const size_t cols = min_size(DIRECT_COLS, out - col);
+        for (size_t inner = 0; inner < in; inner += DIRECT_INNER)
+            make_panel(&job, inner, min_size(DIRECT_INNER, in - inner), col, cols,
+                       panels + panel_offset(in, inner, col, cols));
+    }
+}
+
+matrix matrix_rows(matrix m, size_t in, size_t first, size_t count)
+{
+    const int whole = first % DIRECT_COLS == 0 && count % DIRECT_COLS == 0;
+    return (matrix){m.w + first * in, m.panels && whole ? m.panels + panel_offset(in, 0, first, 0) : NULL};
+}
+
+void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w, const real *bias,
+                    real *y, size_t ldy)
+{
+    product job = {.inner = in,
+                   .x = x,
+                   .ldx = ldx,
+                   .w = w.w,
+                   .panels = w.panels,
+                   .ldw = in,
+                   .transpose_w = 1,
+                   .bias = bias,
+                   .y = y,
+                   .ldy = ldy};
     product_run(p, r, out, &job);
 }
 

@@ -30,9 +30,20 @@ typedef struct rows {
     size_t lanes, rows;
 } rows;
 
+/* Weights [out, in] and, unless NULL, a copy of them in the order in which linear_forward multiplies, which spares
+ * it making that each time. The bits are the same. */
+typedef struct matrix {
+    const real *w, *panels;
+} matrix;
+
+/* panels[out * in] of w. */
+void matrix_pack(size_t in, size_t out, const real *w, real *panels);
+/* Rows `first` to `first + count` - 1; without panels unless these are whole ones. */
+matrix matrix_rows(matrix m, size_t in, size_t first, size_t count);
+
 /* y[.., 0..out) (ld ldy) = x (ld ldx) w[out, in]^T + bias[out] (NULL: none) */
-void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, const real *w,
-                    const real *bias, real *y, size_t ldy);
+void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w, const real *bias,
+                    real *y, size_t ldy);
 /* dx (ld lddx) = (accumulate ? dx : 0) + dy (ld lddy) w */
 void linear_backward_input(pool *p, rows r, size_t in, size_t out, const real *dy, size_t lddy, const real *w,
                            real *dx, size_t lddx, int accumulate);

@@ -200,6 +200,22 @@ INLINE vec exponential(vec x)
 }
 #endif
 
+INLINE real largest(const real *x, size_t n)
+{
+    partials top;
+    for (int part = 0; part < PARTS; part++) top.part[part] = splat(-INFINITY);
+    FOR_VECTORS(n, top.part[part] = maximum(load(x + i, left, -INFINITY), top.part[part]););
+    return max_partials(top);
+}
+
+static real log_sum_exp(const real *s, size_t n)
+{
+    const real shift = largest(s, n);
+    partials total = {0};
+    FOR_VECTORS(n, total.part[part] += exponential(load(s + i, left, -INFINITY) - shift););
+    return shift + LOG(sum_partials(total));
+}
+
 static real softmax(real *s, size_t lo, size_t hi, size_t cols, real scale)
 {
     memset(s, 0, (lo < cols ? lo : cols) * sizeof *s);
@@ -207,10 +223,7 @@ static real softmax(real *s, size_t lo, size_t hi, size_t cols, real scale)
     if (lo >= hi) return -INFINITY;
     real *x = s + lo;
     const size_t n = hi - lo;
-    partials top;
-    for (int part = 0; part < PARTS; part++) top.part[part] = splat(-INFINITY);
-    FOR_VECTORS(n, top.part[part] = maximum(load(x + i, left, -INFINITY), top.part[part]););
-    const real shift = scale * max_partials(top);
+    const real shift = scale * largest(x, n);
     partials total = {0};
     FOR_VECTORS(n, {
         const vec e = exponential(load(x + i, left, -INFINITY) * scale - shift);
@@ -245,6 +258,18 @@ static size_t first_above(const real *a, real bar, size_t n)
     }
     while (i < n && !(a[i] > bar)) i++;
     return i;
+}
+
+static size_t argmax(const real *a, size_t n)
+{
+    const real most = largest(a, n);
+    size_t i = 0;
+    for (int there = 0; i + 64 <= n; i += 64) {
+        for (size_t j = 0; j < 64; j++) there |= a[i + j] == most;
+        if (there) break;
+    }
+    while (i < n && a[i] != most) i++;
+    return i < n ? i : 0;
 }
 
 static real dot(const real *a, const real *b, size_t n)
@@ -466,10 +491,12 @@ static void adamw(real *w, real *m, real *v, const real *g, size_t n, real grad_
 const kernels PASTE(kernels_, KERNELS_ISA) = {
     .isa = TEXT(KERNELS_ISA),
     .softmax = softmax,
+    .log_sum_exp = log_sum_exp,
     .softmax_again = softmax_again,
     .softmax_backward = softmax_backward,
     .dot = dot,
     .first_above = first_above,
+    .argmax = argmax,
     .sum = sum,
     .axpy = axpy,
     .blend = blend,

@@ -11,6 +11,8 @@ typedef struct kernels {
     /* Softmax of scale*s over columns [lo, hi) of a row of `cols`; the other columns become 0. Returns the
      * log-sum-exp of the scaled scores. */
     real (*softmax)(real *s, size_t lo, size_t hi, size_t cols, real scale);
+    /* What softmax returns, with scale 1 over all n, and nothing written. */
+    real (*log_sum_exp)(const real *s, size_t n);
     /* The same probabilities again, from raw scores and the row's log-sum-exp. */
     void (*softmax_again)(real *s, size_t lo, size_t hi, size_t cols, real scale, real lse);
     /* ds = scale * p * (dp - dot), in place over dp. */
@@ -19,6 +21,8 @@ typedef struct kernels {
     real (*sum)(const real *a, size_t n);
     /* The first i with a[i] > bar, or n. */
     size_t (*first_above)(const real *a, real bar, size_t n);
+    /* The first of the largest; NaNs are passed over. 0 when there is nothing else. */
+    size_t (*argmax)(const real *a, size_t n);
     /* y += alpha x */
     void (*axpy)(real *y, real alpha, const real *x, size_t n);
     /* y = alpha x + beta z (z may alias y) */
