@@ -10,8 +10,6 @@
 
 /* Tokens read at once from each sample: small enough for a lively progress line. */
 enum { CHUNK = 1024 };
-/* Lanes whose sample has ended are dropped when at least so many tokens are still to come. */
-enum { WORTH_DROPPING = 16 * CHUNK };
 /* Checkpoints may take one part in so many of the time. */
 enum { SAVING_PART = 20 };
 
@@ -360,7 +358,8 @@ static int drop_finished(batch *b, pal_error *err)
 {
     size_t alive = 0;
     for (size_t i = 0; i < b->lanes; i++) alive += !b->lane[i]->finished;
-    if (alive == 0 || alive == b->lanes || end_of(b) - stream_position(b->stream) < WORTH_DROPPING) return PAL_OK;
+    if (alive == 0 || alive == b->lanes || end_of(b) - stream_position(b->stream) < BATCH_WORTH_DROPPING)
+        return PAL_OK;
     char *states = malloc(alive * b->snapshot);
     if (!states) return PAL_OK; /* padding is as good, only slower */
     size_t kept = 0;

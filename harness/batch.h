@@ -8,6 +8,8 @@
 #include "tasks/task.h"
 
 enum { BATCH_RECORD = 4096 };
+/* Lanes whose sample has ended are dropped when at least so many tokens are still to come. */
+enum { BATCH_WORTH_DROPPING = 16384 };
 
 /* One sample, and what batch_measure finds out about it. */
 typedef struct batch_item {

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 /* How long the speed of a model is measured, seconds. */
-static const double probe_seconds = 1;
+static const double probe_seconds = 0.5;
 
 static void ignore(void *arg, size_t lane, uint64_t position, double nll, int32_t argmax)
 {
@@ -51,7 +51,7 @@ static int probe(const decoder *d, pool *threads, size_t lanes, int scored, doub
 }
 
 /* Feed the beginning of a sample until its stream comes round, and then some more; *round stays 0 where it does
- * not. *seconds_each: of a token that is passed over from there on. */
+ * not. *seconds_each: of a token that is passed over from there on, its text included. */
 static int read_round(const eval_request *r, const batch_item *item, stream *s, uint64_t most, uint64_t *round,
                       double *seconds_each, pal_error *err)
 {
@@ -94,25 +94,69 @@ static int find_round(const eval_request *r, plan_part *p, pool *threads, double
     return code;
 }
 
+/* Seconds that the task takes for a token of this part's texts, whoever reads it then. */
+static int time_text(const eval_request *r, const plan_part *p, double *seconds_each, pal_error *err)
+{
+    enum { CHUNK = 1024, MOST = 256 * CHUNK };
+    int32_t tokens[CHUNK];
+    task_sample *sample = NULL;
+    size_t sum = 0, got = 1;
+    *seconds_each = 0;
+    if (p->count == 0) return PAL_OK;
+    PAL_TRY(r->task->open(r->run, p->item[0].cell, p->item[0].index, &sample, err));
+    const double began = os()->now();
+    int code = PAL_OK;
+    for (; code == PAL_OK && got > 0 && sum < MOST; sum += got)
+        code = r->task->read(sample, tokens, CHUNK, &got, err);
+    if (sum) *seconds_each = (os()->now() - began) / (double)sum;
+    r->task->close(sample);
+    return code;
+}
+
+/* The expected seconds of FLOPs done in `lanes` lanes. */
+static int time_flops(const decoder *d, pool *threads, size_t lanes, plan_flops work, double *seconds,
+                      pal_error *err)
+{
+    double speed;
+    if (work.read > 0) {
+        PAL_TRY(probe(d, threads, lanes, 0, &speed, err));
+        *seconds += work.read / speed;
+    }
+    if (work.scored > 0) {
+        PAL_TRY(probe(d, threads, lanes, 1, &speed, err));
+        *seconds += work.scored / speed;
+    }
+    return PAL_OK;
+}
+
+/* Below a minute with the tenths. */
+static char *format_time(double seconds, char out[32])
+{
+    if (seconds >= 59.95) return progress_format_time(seconds, out);
+    snprintf(out, 32, "%.1f s", seconds);
+    return out;
+}
+
 /* One row: a model at one length. Adds the expected seconds to *total. */
 static int plan_row(const eval_request *r, plan_part *p, pool *threads, double *total, pal_error *err)
 {
     const decoder *d = p->model->decoder;
-    char text[24], time[32];
-    printf("%-28s %-12s ", p->model->file.name, p->length ? kv_format_size(p->length, text) : p->cell[0]->name);
+    char length[24], time[32];
+    printf("%-28s %-12s ", p->model->file.name, p->length ? kv_format_size(p->length, length) : p->cell[0]->name);
     if (p->skip[0]) {
         printf("skipped: %s\n", p->skip);
         return PAL_OK;
     }
-    double reading = 1, scoring = 1, passing = 0;
+    double passing = 0, text = 0;
     PAL_TRY(find_round(r, p, threads, &passing, err));
-    PAL_TRY(probe(d, threads, p->lanes, 0, &reading, err));
-    PAL_TRY(probe(d, threads, p->lanes, 1, &scoring, err));
-    const double seconds =
-        (p->flops - p->scored_flops) / reading + p->scored_flops / scoring + (p->all_tokens - p->work) * passing;
+    PAL_TRY(time_text(r, p, &text, err));
+    double seconds = p->all_tokens * text;
+    if (passing > text) seconds += (p->all_tokens - p->work) * (passing - text);
+    PAL_TRY(time_flops(d, threads, p->lanes, p->many, &seconds, err));
+    PAL_TRY(time_flops(d, threads, 1, p->alone, &seconds, err));
     printf("%8zu %14.0f %14.0f %10.3g %12zu %12zu %6zu %12s%s\n", p->count, p->all_tokens, p->work, p->flops,
            decoder_memory_bytes(d), batch_bytes(d, (size_t)r->threads, p->lanes, p->scored, r->options.share != 0),
-           p->lanes, progress_format_time(seconds, time), p->zeroed ? "  (memory zeroed)" : "");
+           p->lanes, format_time(seconds, time), p->zeroed ? "  (memory zeroed)" : "");
     fflush(stdout);
     *total += seconds;
     return PAL_OK;
@@ -137,7 +181,7 @@ int cmd_plan(int argc, char **argv, pal_error *err)
     char time[32];
     if (code == PAL_OK)
         printf("about %s in all (samples that the journal holds already cost nothing)\n",
-               progress_format_time(total, time));
+               format_time(total, time));
     plan_free(&all);
     pool_destroy(threads);
     eval_request_free(&r);

@@ -28,35 +28,83 @@ static uint64_t computed(const plan_part *p, uint64_t tokens)
     return p->round && tokens > p->round ? p->round : tokens;
 }
 
-static void add_sample(plan_part *p, const batch_item *item, uint64_t start)
+/* What each lane of a group computes before `first`: lanes come round together, anew after every needle. */
+static uint64_t lane_reads(const plan_part *p, const batch_group *g, uint64_t first)
 {
-    const decoder *d = p->model->decoder;
+    uint64_t at = g->start, sum = 0;
+    if (first <= at) return 0;
+    if (!p->round) return first - at;
+    for (size_t i = g->first; i < g->first + g->count; i++) {
+        const uint64_t needle = p->item[i].passed + p->item[i].shared;
+        if (needle <= at || needle >= first) continue;
+        sum += computed(p, needle - at);
+        at = needle;
+    }
+    return sum + computed(p, first - at);
+}
+
+/* From here on the group's longest sample goes on alone. */
+static uint64_t alone_from(const plan_part *p, const batch_group *g)
+{
+    uint64_t longest = 0, second = 0;
+    if (g->count == 1) return g->start;
+    for (size_t i = g->first; i < g->first + g->count; i++) {
+        const uint64_t end = p->item[i].tokens;
+        if (end > longest) {
+            second = longest;
+            longest = end;
+        } else if (end > second) {
+            second = end;
+        }
+    }
+    return longest - second >= BATCH_WORTH_DROPPING ? second : UINT64_MAX;
+}
+
+/* Tokens of [from, to) that lie at `border` or behind it. */
+static double behind(uint64_t border, uint64_t from, uint64_t to)
+{
+    if (border < from) border = from;
+    return border < to ? (double)(to - border) : 0;
+}
+
+static void add(plan_part *p, plan_flops *to, double context, double read, double scored)
+{
+    to->read += read * decoder_flops(p->model->decoder, context, 0);
+    to->scored += scored * decoder_flops(p->model->decoder, context, 1);
+}
+
+static void add_sample(plan_part *p, const batch_group *g, const batch_item *item, uint64_t alone)
+{
     const double context = (double)item->tokens / 2;
-    const uint64_t first = item->first > start ? item->first : start;
-    const double read = (double)computed(p, first - start), scored = (double)(item->tokens - first);
+    const uint64_t first = item->first > g->start ? item->first : g->start;
+    const double read = (double)lane_reads(p, g, first), scored = (double)(item->tokens - first);
+    const double read_alone = g->count == 1 ? read : behind(alone, g->start, first);
+    const double scored_alone = behind(alone, first, item->tokens);
     p->all_tokens += (double)item->tokens;
     p->work += read + scored;
     /* A continuation that ends by itself is likely to be as long as the true answer; each of its tokens is made
      * from its whole segment. */
     const uint64_t answer = item->tokens - item->prompt, most = item->decoding.max_tokens;
-    const double made = (double)(answer < most ? answer : most) * (double)decoder_config(d)->segment;
-    const double scored_flops = (scored + made) * decoder_flops(d, context, 1);
-    p->flops += read * decoder_flops(d, context, 0) + scored_flops;
-    p->scored_flops += scored_flops;
+    const double made =
+        (double)(answer < most ? answer : most) * (double)decoder_config(p->model->decoder)->segment;
+    add(p, &p->alone, context, read_alone, scored_alone);
+    add(p, &p->many, context, read - read_alone, scored - scored_alone + made);
 }
 
 static void add_up(plan_part *p)
 {
-    const decoder *d = p->model->decoder;
-    p->all_tokens = p->work = p->flops = p->scored_flops = 0;
+    p->all_tokens = p->work = 0;
+    p->many = p->alone = (plan_flops){0};
     for (size_t g = 0; g < p->group_count; g++) {
         const batch_group *group = &p->group[g];
         const double once = (double)computed(p, group->once);
+        const uint64_t alone = alone_from(p, group);
         p->work += once;
-        p->flops += once * decoder_flops(d, (double)group->start / 2, 0);
+        add(p, &p->alone, (double)group->start / 2, once, 0);
         for (size_t i = group->first; i < group->first + group->count; i++)
-            add_sample(p, &p->item[i], group->start);
+            add_sample(p, group, &p->item[i], alone);
     }
+    p->flops = p->many.read + p->many.scored + p->alone.read + p->alone.scored;
 }
 
 void plan_part_round(plan_part *p, uint64_t tokens)

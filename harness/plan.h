@@ -6,6 +6,11 @@
 #include "harness/request.h"
 #include "harness/results.h"
 
+/* FLOPs of tokens that are only read, and of those that are scored or made. */
+typedef struct plan_flops {
+    double read, scored;
+} plan_flops;
+
 typedef struct plan_part {
     const eval_model *model;
     int zeroed;     /* the control memory=zeroed */
@@ -23,8 +28,9 @@ typedef struct plan_part {
     int64_t samples;         /* of all cells, done or not */
     double all_tokens;       /* of the samples to do */
     double work;             /* tokens that pass through the model for them: a shared start counts once */
-    double flops;            /* of that work, and of continuations as long as the true answers */
-    double scored_flops;     /* of these, of tokens that are scored */
+    double flops;            /* of that work, and of continuations as long as the true answers: the sum of */
+    plan_flops many;         /* what is done in several lanes, */
+    plan_flops alone;        /* and in one: a shared start, or a sample that outlasts those beside it */
     uint64_t round;          /* tokens that are read before a stream comes back to a state it had (models/cycle.h),
                                 from its start and again after a needle; 0: it does not, as far as is known */
     char skip[160];          /* why the model cannot take this part; "" if it can */

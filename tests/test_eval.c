@@ -11,6 +11,7 @@
 #include "harness/base/rng.h"
 #include "harness/plan.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,6 +223,42 @@ static void test_plan_round(void **state)
     assert_true(part->work < work && part->flops < flops);
     plan_part_round(part, 0);
     assert_true(part->work == work);
+
+    /* Beside another lane it comes round anew behind the needles of both. */
+    part->item[0].shared = 3;
+    part->item[1] = part->item[0];
+    part->item[1].shared = 6;
+    part->group[0].count = 2;
+    plan_part_round(part, 2);
+    assert_true(part->work == 2 * (2 + 2 + 2 + 1));
+    plan_free(&p);
+    eval_request_free(&r);
+}
+
+/* What one lane does by itself is told apart: all of a group of one, and the end of a sample that outlasts the
+ * others by so much that their lanes are dropped. */
+static void test_plan_alone(void **state)
+{
+    (void)state;
+    eval_request r;
+    plan p;
+    assert_int_equal(read_request(&r, ""), PAL_OK);
+    assert_int_equal(plan_make(&p, &r, NULL, NULL, &err), PAL_OK);
+    plan_part *part = &p.part[0];
+    assert_true(part->alone.scored > 0 && part->many.scored == 0 && part->many.read == 0);
+    part->item[1] = part->item[0];
+    part->group[0].count = 2;
+    plan_part_round(part, 0);
+    assert_true(part->many.scored > 0 && part->alone.scored == 0 && part->alone.read == 0);
+    const uint64_t tokens = part->item[0].tokens;
+    part->item[1].tokens = tokens + 30000;
+    part->item[1].first = tokens + 29990; /* 30,000 alone, of which ten are scored */
+    plan_part_round(part, 0);
+    const decoder *d = part->model->decoder;
+    const double context = (double)part->item[1].tokens / 2;
+    assert_true(fabs(part->alone.read / decoder_flops(d, context, 0) - 29990) < 1e-6);
+    assert_true(fabs(part->alone.scored / decoder_flops(d, context, 1) - 10) < 1e-6);
+    assert_true(part->work == (double)(2 * tokens + 30000));
     plan_free(&p);
     eval_request_free(&r);
 }
@@ -230,7 +267,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_all),        cmocka_unit_test(test_words),
-        cmocka_unit_test(test_plan),       cmocka_unit_test(test_plan_round),
+        cmocka_unit_test(test_plan),       cmocka_unit_test(test_plan_round), cmocka_unit_test(test_plan_alone),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
