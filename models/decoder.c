@@ -190,7 +190,7 @@ void decoder_pack(const decoder *d, real *panels)
 {
     for (size_t i = 0; i < d->param_count; i++) {
         const decoder_param *p = &d->param[i];
-        if (p->rows > 1) matrix_pack(p->cols, p->rows, d->weight + p->offset, panels + p->offset);
+        matrix_pack(p->cols, p->rows, d->weight + p->offset, panels + p->offset);
     }
 }
 

@@ -32,7 +32,7 @@ const decoder_param *decoder_param_at(const decoder *d, size_t index);
 size_t decoder_param_elements(const decoder_param *p);
 size_t decoder_weight_reals(const decoder *d); /* length of the block, padding between tensors included */
 real *decoder_weights(decoder *d);
-/* panels[decoder_weight_reals]: every matrix in the order of products (gemm.h), at its place among the weights. */
+/* panels[decoder_weight_reals]: every tensor in the order of products (gemm.h), at its place among the weights. */
 void decoder_pack(const decoder *d, real *panels);
 size_t decoder_parameters(const decoder *d); /* trainable numbers, padding not counted */
 
@@ -96,8 +96,8 @@ void pass_follow(pass *p, const pass *before);
 const real *pass_residual(const pass *p, size_t slot, size_t layer);
 /* Logits [lanes, N, vocab] of the segment in `slot`; valid until the next call on this pass. */
 real *pass_logits(pass *p, size_t slot);
-/* nll[lanes, N] in nats for targets[lanes, N], from pass_logits, and the largest logit's token (either may be
- * NULL). */
+/* nll[lanes, N] in nats for targets[lanes, N] after the segment of a pass without slots, and the largest logit's
+ * token (either may be NULL). */
 void pass_score(pass *p, const int32_t *targets, double *nll, int32_t *argmax);
 /* The training head: nll as pass_score, then the gradient of sum(weight * nll) for the segment in `slot` down to
  * the embedding; grad is accumulated into. dstate[lanes]: gradient blocks of decoder_state_grad_reals each.

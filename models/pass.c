@@ -28,7 +28,7 @@ static void carve_layer(pass *p, layer_saved *s, size_t attention)
     s->rstd2 = arena_reals(a, p->all);
     s->normed2 = arena_reals(a, width);
     s->hidden = arena_reals(a, ff);
-    s->active = arena_reals(a, ff);
+    s->active = p->slots > 0 ? arena_reals(a, ff) : s->hidden;
 }
 
 /* Run twice: to measure, then to carve. */
@@ -302,32 +302,42 @@ const real *pass_residual(const pass *p, size_t index, size_t layer)
     return layer < (size_t)p->d->cfg.n_layers ? s->layer[layer].input : s->output;
 }
 
+static void make_logits(const pass *p, pool *workers, rows r, const real *x, real *logits)
+{
+    const decoder *d = p->d;
+    const size_t width = (size_t)d->cfg.d_model, vocab = (size_t)d->cfg.vocab;
+    linear_forward(workers, r, width, vocab, x, width, matrix_of(p, d->output),
+                   d->cfg.output_bias ? weight_of(p, d->output_bias) : NULL, logits, vocab);
+}
+
 real *pass_logits(pass *p, size_t index)
 {
-    const size_t width = (size_t)p->d->cfg.d_model, vocab = (size_t)p->d->cfg.vocab;
-    linear_forward(p->head, rows_of(p), width, vocab, head_input(p, &p->slot[index]), width,
-                   matrix_of(p, p->d->output), p->d->cfg.output_bias ? weight_of(p, p->d->output_bias) : NULL,
-                   p->logits, vocab);
+    make_logits(p, p->head, rows_of(p), head_input(p, &p->slot[index]), p->logits);
     return p->logits;
+}
+
+/* The loss of row `row` from its logits, which become the gradient where there is a weight. */
+static void row_loss(const loss_job *j, size_t row, real *logits)
+{
+    const size_t vocab = (size_t)j->p->d->cfg.vocab;
+    const kernels *k = kernels_get();
+    if (j->argmax) j->argmax[row] = (int32_t)k->argmax(logits, vocab);
+    const real wanted = logits[j->targets[row]];
+    const real lse = j->weight ? k->softmax(logits, 0, vocab, vocab, 1) : k->log_sum_exp(logits, vocab);
+    if (j->nll) j->nll[row] = (double)lse - (double)wanted;
+    if (j->weight) {
+        k->scale(logits, (real)j->weight[row], vocab);
+        logits[j->targets[row]] -= (real)j->weight[row];
+    }
 }
 
 static void loss_block(void *arg, int task, int worker)
 {
     (void)worker;
     const loss_job *j = arg;
-    const size_t vocab = (size_t)j->p->d->cfg.vocab, begin = (size_t)task * ROW_BLOCK;
-    const kernels *k = kernels_get();
-    for (size_t i = begin; i < begin + ROW_BLOCK && i < j->p->all; i++) {
-        real *row = j->p->logits + i * vocab;
-        if (j->argmax) j->argmax[i] = (int32_t)k->argmax(row, vocab);
-        const real wanted = row[j->targets[i]];
-        const real lse = j->weight ? k->softmax(row, 0, vocab, vocab, 1) : k->log_sum_exp(row, vocab);
-        if (j->nll) j->nll[i] = (double)lse - (double)wanted;
-        if (j->weight) {
-            k->scale(row, (real)j->weight[i], vocab);
-            row[j->targets[i]] -= (real)j->weight[i];
-        }
-    }
+    const size_t begin = (size_t)task * ROW_BLOCK;
+    for (size_t i = begin; i < begin + ROW_BLOCK && i < j->p->all; i++)
+        row_loss(j, i, j->p->logits + i * (size_t)j->p->d->cfg.vocab);
 }
 
 void pass_run_loss(pass *p, loss_job *job)
@@ -335,8 +345,30 @@ void pass_run_loss(pass *p, loss_job *job)
     pool_run(p->head, (int)((p->all + ROW_BLOCK - 1) / ROW_BLOCK), loss_block, job);
 }
 
+/* Rows whose logits stay in the second-level cache until their losses are made; as many as a product takes at once
+ * (gemm.c), so that the logits have the bits of pass_logits. */
+enum { SCORE_ROWS = 64 };
+
+static void score_strip(void *arg, int task, int worker)
+{
+    (void)worker;
+    const loss_job *j = arg;
+    pass *p = j->p;
+    const size_t n = (size_t)p->d->cfg.segment, width = (size_t)p->d->cfg.d_model, vocab = (size_t)p->d->cfg.vocab;
+    real *logits = p->logits + (size_t)task * SCORE_ROWS * vocab;
+    const size_t in_lane = (n + SCORE_ROWS - 1) / SCORE_ROWS;
+    for (size_t tile = (size_t)task; tile < p->lanes * in_lane; tile += j->strips) {
+        const size_t at = tile % in_lane * SCORE_ROWS, row = tile / in_lane * n + at;
+        const size_t count = n - at < SCORE_ROWS ? n - at : SCORE_ROWS;
+        make_logits(p, NULL, (rows){1, count}, head_input(p, &p->slot[0]) + row * width, logits);
+        for (size_t i = 0; i < count; i++) row_loss(j, row + i, logits + i * vocab);
+    }
+}
+
 void pass_score(pass *p, const int32_t *targets, double *nll, int32_t *argmax)
 {
+    const size_t room = p->all / SCORE_ROWS, threads = (size_t)pool_threads(p->head);
     loss_job job = {.p = p, .targets = targets, .nll = nll, .argmax = argmax};
-    pass_run_loss(p, &job);
+    job.strips = room == 0 ? 1 : room < threads ? room : threads;
+    pool_run(p->head, (int)job.strips, score_strip, &job);
 }

@@ -19,7 +19,7 @@ typedef struct layer_saved {
     real *middle;          /* [R, d_model] after the attention's residual */
     real *mean2, *rstd2;   /* [R] */
     real *normed2;         /* [R, d_model] */
-    real *hidden, *active; /* [R, d_ff] before and after the activation */
+    real *hidden, *active; /* [R, d_ff] before and after the activation; the same without slots */
 } layer_saved;
 
 typedef struct slot {
@@ -64,6 +64,7 @@ typedef struct loss_job {
     const float *weight; /* NULL: no gradient */
     double *nll;
     int32_t *argmax;
+    size_t strips; /* of pass_score: task i has tiles i, i + strips, ... */
 } loss_job;
 
 void pass_run_loss(pass *p, loss_job *job);

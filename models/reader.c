@@ -146,8 +146,7 @@ typedef struct order {
 static void deliver(const order *o, pass *p, size_t lane, size_t count, size_t first)
 {
     reader *r = o->r;
-    if (!o->targets && !o->predict) return;
-    const real *logits = pass_logits(p, 0);
+    const real *logits = o->predict ? pass_logits(p, 0) : NULL;
     for (size_t i = 0; o->predict && i < count; i++)
         memcpy(r->logits + (lane + i) * r->vocab, logits + (i * r->n + o->row) * r->vocab,
                r->vocab * sizeof *logits);

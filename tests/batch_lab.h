@@ -188,11 +188,12 @@ static inline task_run ragged_run(void)
 
 static inline decoder *make_model_with(const char *attention, const char *more)
 {
-    char text[400];
+    char text[400], segment[32] = "";
+    if (!strstr(more, "segment")) snprintf(segment, sizeof segment, "segment = %d\n", SEGMENT);
     snprintf(text, sizeof text,
              "attention = %s\nvocab = %d\nd_model = 32\nn_layers = 2\nn_heads = 2\nd_head = 16\nd_ff = 48\n"
-             "segment = %d\ninit_std = 0.3\n%s",
-             attention, VOCAB, SEGMENT, more);
+             "init_std = 0.3\n%s%s",
+             attention, VOCAB, segment, more);
     kv_pairs pairs = {0};
     model_config cfg;
     decoder *d = NULL;

@@ -100,11 +100,12 @@ static void two_workers_give_the_same_bits(void **state)
     }
 }
 
-/* More workers than lanes, and than layers. */
+/* More workers than lanes, and than layers; segments that are not whole tiles of scores. */
 static void any_shape_gives_the_same_bits(void **state)
 {
     (void)state;
-    static const char *const shape[] = {"n_layers = 1\n", "n_layers = 2\n", "n_layers = 5\n"};
+    static const char *const shape[] = {"n_layers = 1\n", "n_layers = 2\n", "n_layers = 5\n", "segment = 80\n",
+                                        "segment = 208\n"};
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
         decoder *d = make_model_with("infini-delta", shape[i]);
         compare_all(d, 3);

@@ -121,7 +121,7 @@ int pool_threads(const pool *p)
 
 void pool_run(pool *p, int tasks, pool_task *fn, void *arg)
 {
-    if (p->threads == 1 || tasks == 1) {
+    if (!p || p->threads == 1 || tasks == 1) {
         for (int task = 0; task < tasks; task++) fn(arg, task, 0);
         return;
     }
