@@ -66,7 +66,7 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # ---- Targets ----
 
-.PHONY: all deps datasets eval train weights plan report compare tables audit verify regress regress-update test bench peer plots format check-format asan ubsan tsan valgrind double clean \
+.PHONY: all deps datasets eval train weights plan imprint report compare tables audit verify regress regress-update test bench peer plots format check-format asan ubsan tsan valgrind double clean \
     help suites run-suites FORCE
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
@@ -112,8 +112,8 @@ datasets: WITH = build $(if $(filter books,$(DATASETS)),datasets)
 datasets: deps
 	@sh datasets/fetch.sh $(DATASETS)
 
-train plan bench compare tables audit verify regress: WITH = build
-train plan bench compare tables audit verify regress: deps
+train plan imprint bench compare tables audit verify regress: WITH = build
+train plan imprint bench compare tables audit verify regress: deps
 	@$(MAKE) $(JOBS) $(BINARY)
 	@$(BINARY) $@ $(WORDS)
 
@@ -137,7 +137,7 @@ MODELS = $(addprefix text-,local transformer-xl memorizing memorizing-xl infini-
         local-to-infini-linear infini-linear-2k infini-linear-32k infini-delta-2k infini-delta-32k \
         300k-local 300k-transformer-xl 300k-infini-linear 300k-infini-delta \
         4m-local 4m-local-more 4m-transformer-xl 4m-infini-delta 4m-transformer-xl-seed2 4m-infini-delta-seed2) \
-    $(addprefix passkey-,transformer-xl infini-linear infini-delta infini-next infini-next-overlap) \
+    $(addprefix passkey-,local transformer-xl memorizing infini-linear infini-delta infini-next infini-next-overlap) \
     $(addprefix booksum-,transformer-xl memorizing-xl infini-linear infini-delta infini-next) \
     $(addprefix booksum-real-,transformer-xl infini-linear infini-delta infini-next)
 W = models/weights

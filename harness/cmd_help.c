@@ -73,7 +73,8 @@ int cmd_help(int argc, char **argv, pal_error *err)
     printf("palimpsest %s key=value...: %s\n", found->name, found->summary);
     printf("Sizes take K and M: 1K = 1024 tokens. Keys may be in upper or lower case.\n");
     if (found->run == cmd_train) help_train();
-    if (found->run == cmd_eval || found->run == cmd_plan || found->run == cmd_report) help_eval();
+    if (found->run == cmd_eval || found->run == cmd_plan || found->run == cmd_report || found->run == cmd_imprint)
+        help_eval();
     if (found->note) printf("\n%s\n", found->note);
     if (found->keys) {
         size_t count;

@@ -18,6 +18,8 @@ const command command_table[] = {
      "(harness/baseline.h)."},
     {"verify", "compute samples of a journal again, to the bit; exit code 1 if one differs", cmd_verify,
      verify_options_table, NULL},
+    {"imprint", "what a needle leaves in a model's state, by the length of what follows it", cmd_imprint, NULL,
+     NULL},
     {"tables", "the paper's tables from the journals: Markdown, LaTeX and CSV", cmd_tables, tables_options_table,
      NULL},
     {"audit", "hold the papers' claims against the journals; exit code 1 if a verdict changed", cmd_audit,

@@ -11,6 +11,7 @@ int cmd_plan(int argc, char **argv, pal_error *err);
 int cmd_report(int argc, char **argv, pal_error *err);
 int cmd_compare(int argc, char **argv, pal_error *err);
 int cmd_regress(int argc, char **argv, pal_error *err);
+int cmd_imprint(int argc, char **argv, pal_error *err);
 int cmd_verify(int argc, char **argv, pal_error *err);
 int cmd_tables(int argc, char **argv, pal_error *err);
 int cmd_audit(int argc, char **argv, pal_error *err);

@@ -257,6 +257,20 @@ void decoder_state_reset(const decoder *d, void *state)
         d->cfg.attention->state_reset(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), written);
 }
 
+const real *decoder_layer_state(const decoder *d, const void *state, size_t layer)
+{
+    return (const real *)((const char *)state + d->layer[layer].state_offset);
+}
+
+size_t decoder_state_parts(const decoder *d, size_t layer, state_part *part)
+{
+    const attn_module *attn = d->cfg.attention;
+    if (attn->state_parts) return attn->state_parts(&d->cfg, layer, part);
+    const size_t all = attn->state_reals(&d->cfg, layer);
+    part[0] = (state_part){"state", 0, 1, all, all};
+    return all > 0;
+}
+
 uint64_t decoder_reach(const decoder *d)
 {
     const uint64_t segment = (uint64_t)d->cfg.segment;

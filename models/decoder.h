@@ -63,6 +63,10 @@ uint64_t decoder_settles(const decoder *d);
 /* An empty state that counts `seen` tokens as read. After decoder_reach tokens it is that of a stream which did
  * read them. */
 void decoder_state_skip(const decoder *d, void *state, uint64_t seen);
+/* The state of one layer in a block. */
+const real *decoder_layer_state(const decoder *d, const void *state, size_t layer);
+/* Its parts; returns how many, at most ATTN_MAX_PARTS. */
+size_t decoder_state_parts(const decoder *d, size_t layer, state_part *part);
 /* attn_module.state_repeat of every layer. */
 void decoder_state_repeat(const decoder *d, void *state, double times);
 /* PAL_DATA when `state` is not a block of this model. */

@@ -255,6 +255,12 @@ static size_t snapshot_head(const stream *s)
     return 2 * sizeof(uint64_t) + (s->n + 1) * sizeof *s->buffer;
 }
 
+const void *stream_state(stream *s, size_t lane)
+{
+    settle(s);
+    return s->state[lane];
+}
+
 size_t stream_snapshot_bytes(const stream *s)
 {
     return snapshot_head(s) + decoder_state_bytes(s->d);

@@ -43,6 +43,8 @@ void stream_read_all(stream *s);
 size_t stream_snapshot_bytes(const stream *s);
 void stream_save(stream *s, size_t lane, void *out);
 int stream_restore(stream *s, size_t lane, const void *in, pal_error *err);
+/* A lane's state (decoder.h) at the last segment border, valid until the next call. */
+const void *stream_state(stream *s, size_t lane);
 /* Control: forget all memory, as if the stream began at the next segment border (buffered tokens stay). */
 void stream_zero_memory(stream *s);
 void stream_zero_lane(stream *s, size_t lane);

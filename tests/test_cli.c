@@ -519,6 +519,46 @@ static void test_damaged_journal(void **state)
     free(data);
 }
 
+/* Norm and difference of a part of layer 0 in an imprint's CSV. */
+static void imprint_of(const char *csv, const char *model, int length, const char *part, double out[2])
+{
+    for (const char *line = csv; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        char name[40], of[40];
+        int tokens, layer;
+        if (sscanf(line, "%39[^,],%*[^,],%d,%*d,%*d,%d,%39[^,],%*d,%lf,%lf", name, &tokens, &layer, of, &out[0],
+                   &out[1]) == 6 &&
+            strcmp(name, model) == 0 && tokens == length && layer == 0 && strcmp(of, part) == 0)
+            return;
+    }
+    fail_msg("no row of %s at %d for %s in:\n%s", model, length, part, csv);
+}
+
+/* In layer 0 the linear rule adds the same for a token wherever it stands: z grows with the text, and the needle's
+ * part of M falls as M grows. Of what Transformer-XL's cache has lost nothing is left. */
+static void test_imprint(void **state)
+{
+    (void)state;
+    const char *const len = "len=1K,4K";
+    check_success(RUN("imprint", weights_word, results_word("i1"), len, "n=2", "depths=0", "threads=1"));
+    check_success(RUN("imprint", weights_word, results_word("i2"), len, "n=2", "depths=0", "threads=2"));
+    check_same_file("i1/passkey-imprint.csv", "i2/passkey-imprint.csv");
+    char *csv = slurp(path_of("i1/passkey-imprint.csv"));
+    double z[2][2], m[2][2], cache[2];
+    for (int i = 0; i < 2; i++) {
+        imprint_of(csv, "infini-linear", i ? 4096 : 1024, "z", z[i]);
+        imprint_of(csv, "infini-linear", i ? 4096 : 1024, "M", m[i]);
+    }
+    imprint_of(csv, "transformer-xl", 1024, "state", cache);
+    assert_true(z[1][0] > 3.5 * z[0][0] && z[1][0] < 5.5 * z[0][0]);
+    assert_true(m[0][1] > 0 && m[1][1] > 0);
+    const double left = m[1][1] * m[1][0] / (m[0][1] * m[0][0]); /* the difference itself stays */
+    assert_true(left > 0.7 && left < 1.4);
+    assert_true(m[1][0] > 2 * m[0][0]);
+    assert_true(cache[0] > 0 && cache[1] == 0);
+    free(csv);
+    check_refusal(PAL_USAGE, RUN("imprint", weights_word, results_word("i3"), "task=perplexity"), "control");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -535,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_core),
         cmocka_unit_test(test_two_runs),
         cmocka_unit_test(test_damaged_journal),
+        cmocka_unit_test(test_imprint),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -13,7 +13,13 @@
 #include "models/engine/pool.h"
 #include "models/engine/real.h"
 
-enum { ATTN_MAX_PARAMS = 12 };
+enum { ATTN_MAX_PARAMS = 12, ATTN_MAX_PARTS = 4 };
+
+/* A part of a layer's state, for who wants to look at it: `groups` runs of `count` reals, `stride` apart. */
+typedef struct state_part {
+    const char *name; /* as in the paper */
+    size_t first, groups, count, stride;
+} state_part;
 
 typedef enum attn_init { INIT_NORMAL, INIT_CONSTANT } attn_init;
 
@@ -91,6 +97,8 @@ typedef struct attn_module {
     /* The state before the first token. `written`: tokens the state has taken since it was last reset, so that a
      * large one need not be cleared where it is clean; UINT64_MAX: it holds anything. */
     void (*state_reset)(const model_config *cfg, size_t layer, real *state, uint64_t written);
+    /* Fill part[ATTN_MAX_PARTS]; returns how many. NULL: the state is one. */
+    size_t (*state_parts)(const model_config *cfg, size_t layer, state_part *part);
     /* Turn the state into that of a stream that was read `times` times over, for training against memories fuller
      * than a step's sequences can make them; NULL: it stays as it is. */
     void (*state_repeat)(const model_config *cfg, size_t layer, real *state, double times);

@@ -228,6 +228,15 @@ static void state_reset(const model_config *cfg, size_t layer, real *state, uint
         for (size_t i = 0; i < d; i++) state[h * stride + d * d + i] = (real)cfg->option[Z_INIT].r;
 }
 
+static size_t state_parts(const model_config *cfg, size_t layer, state_part *part)
+{
+    const size_t d = (size_t)cfg->d_head, heads = (size_t)cfg->n_heads, stride = head_state(cfg);
+    if (has_no_memory(cfg, layer)) return 0;
+    part[0] = (state_part){"M", 0, heads, d * d, stride};
+    part[1] = (state_part){"z", d * d, heads, d, stride};
+    return 2;
+}
+
 /* A second reading of the same adds the same sums again; under the delta rule M already returns what would be
  * written, and under the gamma rule z already holds the keys. */
 static void state_repeat(const model_config *cfg, size_t layer, real *state, double times)
@@ -503,8 +512,8 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
         .state_reals = state_reals, .state_grad_reals = memory_reals, .saved_reals = saved_reals,                 \
         .scratch_reals = scratch_reals, .work_reals = work_reals, .reach = attn_endless_reach,                    \
         .settles = settles, .max_tokens = attn_any_length, .table_reals = table_reals, .table_fill = table_fill,  \
-        .state_reset = state_reset, .state_repeat = state_repeat, .forward = forward, .backward = backward,       \
-        .flops = flops                                                                                            \
+        .state_reset = state_reset, .state_parts = state_parts, .state_repeat = state_repeat, .forward = forward, \
+        .backward = backward, .flops = flops                                                                      \
     }
 
 const attn_module attn_infini_linear =
