@@ -345,30 +345,33 @@ void pass_run_loss(pass *p, loss_job *job)
     pool_run(p->head, (int)((p->all + ROW_BLOCK - 1) / ROW_BLOCK), loss_block, job);
 }
 
-/* Rows whose logits stay in the second-level cache until their losses are made; as many as a product takes at once
- * (gemm.c), so that the logits have the bits of pass_logits. */
-enum { SCORE_ROWS = 64 };
-
+/* Logits and losses, a tile after the other in one place that the worker's cache keeps. */
 static void score_strip(void *arg, int task, int worker)
 {
     (void)worker;
     const loss_job *j = arg;
     pass *p = j->p;
     const size_t n = (size_t)p->d->cfg.segment, width = (size_t)p->d->cfg.d_model, vocab = (size_t)p->d->cfg.vocab;
-    real *logits = p->logits + (size_t)task * SCORE_ROWS * vocab;
-    const size_t in_lane = (n + SCORE_ROWS - 1) / SCORE_ROWS;
-    for (size_t tile = (size_t)task; tile < p->lanes * in_lane; tile += j->strips) {
-        const size_t at = tile % in_lane * SCORE_ROWS, row = tile / in_lane * n + at;
-        const size_t count = n - at < SCORE_ROWS ? n - at : SCORE_ROWS;
+    const size_t in_lane = (n + j->tile - 1) / j->tile;
+    real *logits = p->logits + (size_t)task * j->tile * vocab;
+    for (size_t i = (size_t)task; i < p->lanes * in_lane; i += j->strips) {
+        const size_t at = i % in_lane * j->tile, row = i / in_lane * n + at;
+        const size_t count = n - at < j->tile ? n - at : j->tile;
         make_logits(p, NULL, (rows){1, count}, head_input(p, &p->slot[0]) + row * width, logits);
-        for (size_t i = 0; i < count; i++) row_loss(j, row + i, logits + i * vocab);
+        for (size_t k = 0; k < count; k++) row_loss(j, row + k, logits + k * vocab);
     }
 }
 
 void pass_score(pass *p, const int32_t *targets, double *nll, int32_t *argmax)
 {
-    const size_t room = p->all / SCORE_ROWS, threads = (size_t)pool_threads(p->head);
     loss_job job = {.p = p, .targets = targets, .nll = nll, .argmax = argmax};
-    job.strips = room == 0 ? 1 : room < threads ? room : threads;
+    job.tile = linear_tile((size_t)p->d->cfg.segment, (size_t)p->d->cfg.d_model);
+    if (job.tile == 0 || p->all < job.tile) {
+        pass_logits(p, 0);
+        pass_run_loss(p, &job);
+        return;
+    }
+    const size_t room = p->all / job.tile, threads = (size_t)pool_threads(p->head);
+    job.strips = room < threads ? room : threads;
     pool_run(p->head, (int)job.strips, score_strip, &job);
 }

@@ -64,7 +64,7 @@ typedef struct loss_job {
     const float *weight; /* NULL: no gradient */
     double *nll;
     int32_t *argmax;
-    size_t strips; /* of pass_score: task i has tiles i, i + strips, ... */
+    size_t tile, strips; /* of pass_score: task i has tiles i, i + strips, ... */
 } loss_job;
 
 void pass_run_loss(pass *p, loss_job *job);

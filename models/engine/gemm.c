@@ -238,6 +238,13 @@ void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_
     product_run(p, r, out, &job);
 }
 
+size_t linear_tile(size_t rows_of_lane, size_t in)
+{
+    const split row = split_make(rows_of_lane, BLOCK_ROWS);
+    const int whole = row.count == 1 || row.size % DIRECT_ROWS == 0;
+    return whole && in <= DIRECT_LONGEST && has_direct() ? DIRECT_ROWS : 0;
+}
+
 void linear_backward_input(pool *p, rows r, size_t in, size_t out, const real *dy, size_t lddy, const real *w,
                            real *dx, size_t lddx, int accumulate)
 {

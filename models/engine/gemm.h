@@ -44,6 +44,11 @@ matrix matrix_rows(matrix m, size_t in, size_t first, size_t count);
 /* y[.., 0..out) (ld ldy) = x (ld ldx) w[out, in]^T + bias[out] (NULL: none) */
 void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w, const real *bias,
                     real *y, size_t ldy);
+/* Rows of x that may be given by themselves, from every multiple of it on, without another bit in their y: where
+ * so few stay in the cache, what is done with y next need not fetch it. 0: only all rows together give these bits.
+ */
+size_t linear_tile(size_t rows_of_lane, size_t in);
+
 /* dx (ld lddx) = (accumulate ? dx : 0) + dy (ld lddy) w */
 void linear_backward_input(pool *p, rows r, size_t in, size_t out, const real *dy, size_t lddy, const real *w,
                            real *dx, size_t lddx, int accumulate);

@@ -15,8 +15,8 @@ void pool_destroy(pool *p);
 int pool_threads(const pool *p);
 
 typedef void pool_task(void *arg, int task, int worker);
-/* Run fn(arg, 0..tasks-1, worker in 0..threads-1) and return when all are done. Not reentrant; NULL: on the calling
- * thread, which may be a worker. */
+/* Run fn(arg, 0..tasks-1, worker in 0..threads-1) and return when all are done. Not reentrant; NULL: on the
+ * calling thread, which may be a worker. */
 void pool_run(pool *p, int tasks, pool_task *fn, void *arg);
 
 #endif
