@@ -255,6 +255,17 @@ static void check_panels(pool *p, rows r, size_t in, size_t out, size_t first, s
     linear_forward(p, r, in, out, l.x, l.ldx, packed, l.bias, y, l.ldy);
     assert_memory_equal(y, l.y, count * sizeof *y);
 
+    /* Tile by tile, on the calling thread. */
+    memcpy(y, again, count * sizeof *y);
+    const size_t tile = linear_tile(r.rows, in);
+    for (size_t row = 0; tile && row < r.lanes * r.rows;) {
+        const size_t left = r.rows - row % r.rows, take = left < tile ? left : tile;
+        linear_forward(NULL, (rows){1, take}, in, out, l.x + row * l.ldx, l.ldx, packed, l.bias, y + row * l.ldy,
+                       l.ldy);
+        row += take;
+    }
+    if (tile) assert_memory_equal(y, l.y, count * sizeof *y);
+
     assert_true(rest.w == l.w + first * in && (rest.panels != NULL) == (first % 64 == 0 && some % 64 == 0));
     memcpy(y, again, count * sizeof *y);
     linear_forward(p, r, in, some, l.x, l.ldx, (matrix){rest.w, NULL}, NULL, y, l.ldy);
@@ -273,6 +284,8 @@ static void test_panels(void **state)
     check_panels(p, (rows){1, 256}, 128, 384, 128, 256);
     check_panels(p, (rows){1, 64}, 32, 96, 0, 32);
     check_panels(p, (rows){2, 70}, 300, 200, 64, 64);
+    check_panels(p, (rows){1, 512}, 64, 64, 0, 64);
+    check_panels(p, (rows){1, 300}, 64, 64, 0, 64); /* blocks of 160 rows: no tiles */
     check_panels(p, (rows){1, 33}, 24, 70, 5, 64);
     check_panels(p, (rows){1, 40}, 20, 1100, 0, 1088);
     check_panels(p, (rows){1, 100}, 130, 400, 192, 200); /* halved at 208 */
