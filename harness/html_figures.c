@@ -71,6 +71,11 @@ static const struct {
      "Passkey: percent of digits found against what stands between the needle and the question, "
      "in tokens and in writes to the memory. Bars: 95 % intervals.",
      1},
+    {"passkey-imprint",
+     "Left: how much of the memory's M is another one without the needle. Right: the norm of z, by which "
+     "every read is divided. Needles at the start, means over the layers with a memory, against the segments "
+     "read.",
+     1},
     {"passkey-cost",
      "Wall time of a token and peak memory of the process against the length of the input. "
      "Tokens that nothing hangs on are passed over and not counted.",

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Speed peer: the Infini-attention byte model (linear update) in plain eager PyTorch.
+"""Speed peer: the Infini-attention model (linear update) in plain eager PyTorch.
 
 The window goes through the stack whole and is cut into segments inside attention. The linear update makes
 the state before segment s a prefix sum of per-segment products, so no loop over segments is needed.
@@ -29,6 +29,7 @@ def parse_args():
     p.add_argument("--layers", type=int, default=4)
     p.add_argument("--heads", type=int, default=4)
     p.add_argument("--segment", type=int, default=512)
+    p.add_argument("--vocab", type=int, default=256)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--seconds", type=float, default=15.0)
     return p.parse_args()
@@ -71,7 +72,6 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-VOCAB = 256
 EPS = 1e-6  # keeps the read of an empty memory at 0 rather than 0/0
 
 
@@ -127,7 +127,7 @@ class Block(nn.Module):
 class Model(nn.Module):
     def __init__(self, d_model, layers, heads, segment):
         super().__init__()
-        self.embedding = nn.Embedding(VOCAB, d_model)
+        self.embedding = nn.Embedding(args.vocab, d_model)
         nn.init.normal_(self.embedding.weight, std=0.02)
         self.blocks = nn.ModuleList(Block(d_model, heads, segment) for _ in range(layers))
         self.norm = nn.LayerNorm(d_model)
@@ -154,13 +154,13 @@ def flops_per_token(a):
     """Multiply and add count as two; elementwise work is not counted.
 
     forward = 2*params_matmul + layers*(local + memory)
-      params_matmul = layers*12*d^2 + 256*d   qkv 3d^2, out d^2, MLP 8d^2; tied output layer
+      params_matmul = layers*12*d^2 + vocab*d qkv 3d^2, out d^2, MLP 8d^2; tied output layer
       local         = 2 * 2*d*(segment+1)/2   QK^T and PV over the (segment+1)/2 keys seen on average
       memory        = 2 * 2*d*d_head          read sigma(Q)M and write sigma(K)^T V
     training = 3 * forward
     """
     d = a.d_model
-    params = a.layers * 12 * d * d + VOCAB * d
+    params = a.layers * 12 * d * d + args.vocab * d
     attention = 2 * d * (a.segment + 1) + 4 * d * (d // a.heads)
     return (2 * params + a.layers * attention) * (3 if a.mode == "train" else 1)
 
@@ -177,7 +177,7 @@ def sgemm_peak(seconds=1.0, n=1024):
 
 
 def train_step(model, optimizer, a):
-    tokens = torch.randint(VOCAB, (a.batch, a.window * a.segment + 1))
+    tokens = torch.randint(args.vocab, (a.batch, a.window * a.segment + 1))
 
     def step():
         logits, _ = model(tokens[:, :-1], model.empty_state(a.batch))
@@ -190,7 +190,7 @@ def train_step(model, optimizer, a):
 
 
 def eval_step(model, a):
-    tokens = torch.randint(VOCAB, (a.batch, a.segment + 1))
+    tokens = torch.randint(args.vocab, (a.batch, a.segment + 1))
     states = model.empty_state(a.batch)
 
     @torch.no_grad()
