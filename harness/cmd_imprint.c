@@ -59,6 +59,7 @@ static int read_sample(imprint *m, stream *s, size_t cell, int64_t index, uint64
     int code = PAL_OK;
     for (int i = 0; code == PAL_OK && i < 2; i++) {
         const eval_request *r = &m->request[i];
+        if (!r->task->forget_at) return pal_fail(err, PAL_USAGE, "task %s has no needle", r->task->name);
         code = r->task->open(r->run, &r->cell[cell], index, &sample[i], err);
         if (code == PAL_OK) end[i] = r->task->forget_at(sample[i]);
     }
@@ -73,8 +74,11 @@ static int read_sample(imprint *m, stream *s, size_t cell, int64_t index, uint64
         const uint64_t left = *border + 1 - stream_position(s);
         const size_t want = left < CHUNK ? (size_t)left : CHUNK;
         for (int i = 0; code == PAL_OK && i < 2; i++)
-            for (size_t got = 0, more; code == PAL_OK && got < want; got += more)
+            for (size_t got = 0, more = 0; code == PAL_OK && got < want; got += more) {
                 code = m->request[i].task->read(sample[i], tokens + i * CHUNK + got, want - got, &more, err);
+                if (code == PAL_OK && more == 0)
+                    code = pal_fail(err, PAL_INTERNAL, "a sample ends before its question");
+            }
         if (code != PAL_OK) break;
         stream_feed(s, tokens, CHUNK, want, UINT64_MAX, NULL, NULL);
         m->tokens += 2 * (double)want;

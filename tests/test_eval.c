@@ -207,15 +207,21 @@ static void test_plan(void **state)
     eval_request_free(&r);
 }
 
+/* The plan of one text through one model: a group of one sample, with room for a second. */
+static plan_part *plan_one(eval_request *r, plan *p)
+{
+    assert_int_equal(read_request(r, ""), PAL_OK);
+    assert_int_equal(plan_make(p, r, NULL, NULL, &err), PAL_OK);
+    return &p->part[0];
+}
+
 /* A stream that comes round computes so many tokens at its start and no more, beside what is scored. */
 static void test_plan_round(void **state)
 {
     (void)state;
     eval_request r;
     plan p;
-    assert_int_equal(read_request(&r, ""), PAL_OK);
-    assert_int_equal(plan_make(&p, &r, NULL, NULL, &err), PAL_OK);
-    plan_part *part = &p.part[0];
+    plan_part *part = plan_one(&r, &p);
     const double work = part->work, flops = part->flops;
     part->item[0].first = part->item[0].tokens - 1; /* as if the rest were only read */
     plan_part_round(part, 2);
@@ -242,9 +248,7 @@ static void test_plan_alone(void **state)
     (void)state;
     eval_request r;
     plan p;
-    assert_int_equal(read_request(&r, ""), PAL_OK);
-    assert_int_equal(plan_make(&p, &r, NULL, NULL, &err), PAL_OK);
-    plan_part *part = &p.part[0];
+    plan_part *part = plan_one(&r, &p);
     assert_true(part->alone.scored > 0 && part->many.scored == 0 && part->many.read == 0);
     part->item[1] = part->item[0];
     part->group[0].count = 2;

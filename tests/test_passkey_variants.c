@@ -12,12 +12,24 @@ static sample_text got, other; /* too large for the stack */
 static parsed found;
 static char folder[] = "/tmp/passkey-XXXXXX", prose_word[64], book[BOOKS][4096];
 
-static uint64_t shared_of(const planned *p, size_t cell, int64_t index, uint64_t *id)
+typedef uint64_t sharing(const task_sample *s, uint64_t *id);
+
+static uint64_t place_of(sharing *of, const planned *p, size_t cell, int64_t index, uint64_t *id)
 {
     task_sample *s = open_sample(p, cell, index);
-    const uint64_t shared = task()->shared_prefix(s, id);
+    const uint64_t place = of(s, id);
     task()->close(s);
-    return shared;
+    return place;
+}
+
+static uint64_t shared_of(const planned *p, size_t cell, int64_t index, uint64_t *id)
+{
+    return place_of(task()->shared_prefix, p, cell, index, id);
+}
+
+static uint64_t tail_of(const planned *p, size_t cell, int64_t index, uint64_t *id)
+{
+    return place_of(task()->shared_tail, p, cell, index, id);
 }
 
 /* ---- What prompts share ---- */
@@ -48,14 +60,6 @@ static void prompts_agree_up_to_their_needle(void **state)
     check_sharing(bytes, "haystack=prose", prose_word);
     check_sharing(pieces, "control=none", "keys=1");
     check_sharing(pieces, "haystack=prose", prose_word);
-}
-
-static uint64_t tail_of(const planned *p, size_t cell, int64_t index, uint64_t *id)
-{
-    task_sample *s = open_sample(p, cell, index);
-    const uint64_t tail = task()->shared_tail(s, id);
-    task()->close(s);
-    return tail;
 }
 
 /* Returns how many pairs of samples shared a tail. */
