@@ -45,8 +45,8 @@ BINARY = $(B)/palimpsest
 # Suites: every tests/test_*.c. Those named here are also built with doubles for gradient checks; the fast ones
 # also run under the sanitizers and valgrind.
 SUITES := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
-DOUBLE_SUITES = attention attention_modules memorizing decoder engine kernels
-FAST_SUITES = $(filter-out attention attention_modules memorizing engine transformer_xl,$(SUITES))
+DOUBLE_SUITES = attention attention_modules causal memorizing decoder engine kernels
+FAST_SUITES = $(filter-out attention attention_modules causal memorizing engine transformer_xl,$(SUITES))
 # Too slow there, or (cli) all its work is in processes that valgrind would not follow.
 NOT_VALGRIND = batch cli cycle decoder kernels partial reader train
 DOUBLE_NOW := $(filter $(DOUBLE_SUITES),$(SUITES))
@@ -85,7 +85,7 @@ help:
 	@echo 'make deps          install what is missing and nothing else'
 	@echo 'make train CONFIG=...  train a model; make plan, make bench: see `build/palimpsest help`'
 	@echo 'make weights       train all shipped weights by their recipes (hours); what is there is left alone'
-	@echo 'make peer          the model of `make bench` in PyTorch, to compare with'
+	@echo 'make peer          `make bench` and the same model in PyTorch, in turns; ROUNDS=4'
 	@echo 'make plots         draw the plots again from results/*.csv (RESULTS=DIR: from DIR)'
 	@echo 'make asan | ubsan | tsan | valgrind   the fast suites under a checker'
 	@echo 'make double        the gradient suites in a double-precision build'
@@ -195,11 +195,13 @@ $(W)/booksum-real-%.safetensors: $(W)/text-%.safetensors
 .PRECIOUS: $(B)/passkey-%.safetensors $(B)/booksum-%.safetensors
 
 PEER_PYTHON = /usr/bin/python3
-peer:
+peer: WITH = build
+peer: deps
 	@$(PEER_PYTHON) -c 'import torch' 2>/dev/null || { echo 'PyTorch is missing; type: sudo apt-get install -y \
 	python3-torch libopenblas0-openmp libtcmalloc-minimal4'; exit 1; }
-	@for run in 'train --batch 8' 'eval --batch 1' 'eval --batch 8'; do \
-	    $(PEER_PYTHON) tests/peer/infini_torch.py --mode $$run --seconds 15 || exit 1; done
+	@$(MAKE) $(JOBS) $(BINARY)
+	@for shape in bench shipped; do \
+	    $(PEER_PYTHON) tests/peer/turns.py --binary $(BINARY) --shape $$shape --rounds $(or $(ROUNDS),4) || exit 1; done
 
 test: WITH = build test
 test: deps

@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tokens read at once from each sample: small enough for a lively progress line. */
-enum { CHUNK = 1024 };
+/* Tokens read at once from each sample; more, up to MOST_READ of all samples together, where that takes less than
+ * LIVELY seconds: a pipeline likes long feeds, a progress line short ones. */
+enum { CHUNK = 1024, MOST_READ = 16 * CHUNK };
+static const double LIVELY = 0.25;
 /* Checkpoints may take one part in so many of the time. */
 enum { SAVING_PART = 20 };
 
@@ -41,18 +43,24 @@ typedef struct batch {
     slot **lane; /* which slot each lane of the stream runs */
     size_t lanes;
     stream *stream;
-    size_t snapshot; /* bytes */
-    int32_t *tokens; /* [lanes, CHUNK] */
+    size_t snapshot;    /* bytes */
+    int32_t *tokens;    /* [lanes, chunk] */
+    size_t chunk, room; /* tokens of a lane, and of all lanes, that are read at once */
     double clock, saved, save_cost;
     double passed; /* stream_passed when it was last looked at */
 } batch;
 
+static size_t token_room(size_t lanes)
+{
+    return lanes * CHUNK > MOST_READ ? lanes * CHUNK : MOST_READ;
+}
+
 size_t batch_bytes(const decoder *d, size_t workers, size_t lanes, uint64_t scored, int shared)
 {
     const size_t segment = (size_t)decoder_config(d)->segment;
-    const size_t lane = decoder_state_bytes(d) + (segment + CHUNK) * sizeof(int32_t) +
-                        (size_t)scored * (sizeof(double) + sizeof(int32_t));
-    return stream_bytes(d, workers, lanes) + lanes * lane +
+    const size_t lane =
+        decoder_state_bytes(d) + segment * sizeof(int32_t) + (size_t)scored * (sizeof(double) + sizeof(int32_t));
+    return stream_bytes(d, workers, lanes) + lanes * lane + token_room(lanes) * sizeof(int32_t) +
            (shared ? stream_bytes(d, workers, 1) + decoder_state_bytes(d) : 0);
 }
 
@@ -116,7 +124,7 @@ static int skip_tokens(batch *b, task_sample *s, const batch_item *item, uint64_
 static int read_lane(batch *b, size_t lane, size_t want, pal_error *err)
 {
     const slot *s = b->lane[lane];
-    int32_t *tokens = b->tokens + lane * CHUNK;
+    int32_t *tokens = b->tokens + lane * b->chunk;
     const uint64_t at = stream_position(b->stream), left = at < s->item->tokens ? s->item->tokens - at : 0;
     const size_t take = left < want ? (size_t)left : want;
     memset(tokens + take, 0, (want - take) * sizeof *tokens);
@@ -448,7 +456,7 @@ static int act(batch *b, pal_error *err)
 static uint64_t next_stop(const batch *b, uint64_t end)
 {
     const uint64_t at = stream_position(b->stream);
-    uint64_t stop = end - at < CHUNK ? end : at + CHUNK;
+    uint64_t stop = end - at < b->chunk ? end : at + b->chunk;
     for (size_t i = 0; i < b->lanes; i++) {
         const slot *s = b->lane[i];
         if (s->finished) continue;
@@ -463,6 +471,7 @@ static uint64_t next_stop(const batch *b, uint64_t end)
 static void account(batch *b)
 {
     const double now = os()->now();
+    if (now - b->clock < LIVELY && 2 * b->chunk * b->lanes <= b->room) b->chunk *= 2;
     size_t alive = 0;
     for (size_t i = 0; i < b->lanes; i++) alive += !b->lane[i]->finished;
     for (size_t i = 0; i < b->lanes; i++)
@@ -476,7 +485,7 @@ static void feed(batch *b, uint64_t at, size_t count, uint64_t *read)
     uint64_t first = UINT64_MAX;
     for (size_t i = 0; i < b->lanes; i++)
         if (!b->lane[i]->finished && b->lane[i]->next < first) first = b->lane[i]->next;
-    stream_feed(b->stream, b->tokens, CHUNK, count, first, keep_score, b);
+    stream_feed(b->stream, b->tokens, b->chunk, count, first, keep_score, b);
     const double passed = (double)stream_passed(b->stream) - b->passed;
     b->passed += passed;
     *read = 0;
@@ -517,9 +526,11 @@ int batch_run(batch_runner *r, const batch_item *item, const batch_group *group,
     const size_t count = group->count;
     batch b = {.r = r, .setup = &r->setup, .count = count, .clock = os()->now()};
     b.saved = b.clock;
+    b.chunk = CHUNK;
+    b.room = token_room(count);
     b.slot = calloc(count, sizeof *b.slot);
     b.lane = calloc(count, sizeof *b.lane);
-    b.tokens = calloc(count * CHUNK, sizeof *b.tokens);
+    b.tokens = calloc(b.room, sizeof *b.tokens);
     int code =
         b.slot && b.lane && b.tokens ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the samples");
     for (size_t i = 0; code == PAL_OK && i < count; i++) b.lane[i] = &b.slot[i];

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_RUNS = 256, PEAK_SIDE = 1024, EVAL_SEGMENTS = 16 };
+enum { MOST_RUNS = 256, PEAK_SIDE = 1024, EVAL_SEGMENTS = 64 /* of all lanes together */ };
 
 typedef struct bench_config {
     kv_list batch;
@@ -201,12 +201,13 @@ static void ignore_score(void *arg, size_t lane, uint64_t position, double nll, 
     (void)arg, (void)lane, (void)position, (void)nll, (void)argmax;
 }
 
-/* Every token is scored, as in perplexity, so many segments at a time as may be read in a pipeline. */
+/* Every token is scored, as in perplexity, so many segments at a time as a stream reads in a pipeline. */
 static int bench_eval(bench *b, size_t lanes, pal_error *err)
 {
     const int64_t most = b->model_cfg.attention->max_tokens(&b->model_cfg);
     const size_t segment = (size_t)b->model_cfg.segment, fit = most ? (size_t)most / segment : EVAL_SEGMENTS;
-    const size_t count = segment * (fit < 1 ? 1 : fit < EVAL_SEGMENTS ? fit : EVAL_SEGMENTS);
+    const size_t wanted = lanes < EVAL_SEGMENTS ? EVAL_SEGMENTS / lanes : 1;
+    const size_t count = segment * (fit < 1 ? 1 : fit < wanted ? fit : wanted);
     stream *s;
     PAL_TRY(stream_create(&s, b->model, b->pool, lanes, err));
     stream_read_all(s);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Segments of a pipeline's run: the workers idle for one segment less than there are groups of layers. */
-enum { LINE_SEGMENTS = 16 };
+enum { LINE_SEGMENTS = 64 };
 
 typedef enum plan { TOGETHER, APART, LINE } plan;
 

@@ -53,4 +53,13 @@ static inline void expect_close(double got, double want, double magnitude, doubl
         fail_msg("%s[%zu] is %.9g, expected %.9g within %g of %g", what, i, got, want, limit, size);
 }
 
+/* A column of x or y beyond the matrix must stay as it was. */
+static inline void expect_padding(const real *x, size_t n, size_t cols, size_t ld, uint64_t seed)
+{
+    real *original = random_reals(n * ld, seed);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = cols; j < ld; j++) assert_true(x[i * ld + j] == original[i * ld + j]);
+    free(original);
+}
+
 #endif
