@@ -5,7 +5,7 @@
 
 #include <malloc.h>
 
-enum { LANES = 4, TEXT = 420, UNSCORED = 100 };
+enum { LANES = 4, TEXT = 1100, UNSCORED = 100 };
 
 typedef struct seen_by {
     double nll[LANES][TEXT];
