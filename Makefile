@@ -136,7 +136,8 @@ MODELS = $(addprefix text-,local transformer-xl memorizing memorizing-xl infini-
     $(addprefix text-,transformer-xl-seed2 infini-delta-seed2 infini-linear-long local-continued \
         local-to-infini-linear infini-linear-2k infini-linear-32k infini-delta-2k infini-delta-32k \
         300k-local 300k-transformer-xl 300k-infini-linear 300k-infini-delta \
-        4m-local 4m-local-more 4m-transformer-xl 4m-infini-delta 4m-transformer-xl-seed2 4m-infini-delta-seed2) \
+        4m-local 4m-local-more 4m-transformer-xl 4m-memorizing-xl 4m-infini-linear 4m-infini-delta 4m-infini-next \
+        4m-transformer-xl-seed2 4m-infini-delta-seed2) \
     $(addprefix passkey-,local transformer-xl memorizing infini-linear infini-delta infini-next infini-next-overlap) \
     $(addprefix booksum-,transformer-xl memorizing-xl infini-linear infini-delta infini-next) \
     $(addprefix booksum-real-,transformer-xl infini-linear infini-delta infini-next)
