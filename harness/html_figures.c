@@ -59,9 +59,9 @@ static const struct {
     int whole; /* it takes the page's whole width */
 } pictures[] = {
     {"passkey-accuracy",
-     "Passkey: digits found against the length of the input, one panel for each depth of the "
-     "needle. Bars: 95 % intervals; models stand a little apart so that bars do not hide "
-     "each other.",
+     "Passkey: digits found against the length of the input, one column for each depth of the "
+     "needle, one row for each line of models. Bars: 95 % intervals; models stand a little apart "
+     "so that bars do not hide each other.",
      1},
     {"passkey-heatmap-",
      "Passkey: percent of digits found, by depth of the needle and length of the input, with "
@@ -82,17 +82,18 @@ static const struct {
      1},
     {"training-gates", "The gate of every head after training: 0 reads the segment alone, 1 the memory alone.", 1},
     {"training-",
-     "Loss against tokens trained on, each point the mean of five rows of the log; of "
+     "Loss against tokens trained on, a row for each size of model, each point the mean of five rows of the log; "
+     "of "
      "passkey and booksum the answers' loss in the last stage.",
      1},
     {"perplexity-position-",
-     "Perplexity against the position in the document, in ranges that double. Bars: 95 % "
-     "intervals over documents; thin and dotted: the same weights, memory zeroed.",
-     0},
+     "Perplexity against the position in the document, in ranges that double, one row for each "
+     "size of model. Thin and dotted: the same weights, memory zeroed.",
+     1},
     {"perplexity-state-",
-     "Bits per byte against the bytes that a stream keeps: down and left is better. Bars: "
-     "95 % intervals over documents; no state stands at 1 byte.",
-     0},
+     "Bits per byte against the bytes that a stream keeps, one row for each size of model: down "
+     "and left is better. No state stands at 1 byte.",
+     1},
     {"booksum-overall-",
      "Summaries: overall ROUGE against the length of the input. Bars: 95 % intervals over "
      "books; grey: rows that take no model.",

@@ -319,7 +319,7 @@ static void test_page(void **state)
         "<figure id=\"figure-1\">",
         "<code>a.svg</code></figcaption>",
         "<figure id=\"figure-2\" class=\"plot whole\">",
-        "<figure id=\"figure-3\" class=\"plot\">",
+        "<figure id=\"figure-3\" class=\"plot whole\">",
         "<b>Figure 3.</b> <b>x&lt;y.</b> Bits per byte",
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) lab_check_has(text, words[i]);
