@@ -27,8 +27,10 @@ check_pkg = $(if $(filter MISSING,$(1)),$(error a library is missing; run `make 
 
 # ---- Sources ----
 
-LIB_DIRS = harness/base models models/engine models/attention
-DIRS = $(LIB_DIRS) datasets tasks harness
+LIB_DIRS = harness/base $(patsubst %,models/%,engine attention decoder files stream training)
+DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,tokenizer corpus story) tasks $(patsubst %,tasks/%,rouge passkey perplexity booksum) \
+    harness $(patsubst %,harness/%,journal stats eval train report gate page command)
+TEST_DIRS = $(patsubst %,tests/%,base engine attention models datasets tasks harness)
 KERNELS = models/engine/kernels.c
 ISAS = base $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
 ISA_FLAGS_base =
@@ -42,16 +44,17 @@ OBJECTS := $(call objects,$(DIRS))
 MAIN = $(B)/harness/main.o
 BINARY = $(B)/palimpsest
 
-# Suites: every tests/test_*.c. Those named here are also built with doubles for gradient checks; the fast ones
+# Suites: every tests/*/test_*.c, named without its folder. Those named here are also built with doubles for gradient checks; the fast ones
 # also run under the sanitizers and valgrind.
-SUITES := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
+SUITE_SOURCES := $(wildcard $(addsuffix /test_*.c,$(TEST_DIRS)))
+SUITES := $(patsubst test_%.c,%,$(notdir $(SUITE_SOURCES)))
 DOUBLE_SUITES = attention attention_modules causal memorizing decoder engine kernels
 FAST_SUITES = $(filter-out attention attention_modules causal memorizing engine transformer_xl,$(SUITES))
 # Too slow there, or (cli) all its work is in processes that valgrind would not follow.
 NOT_VALGRIND = batch cli cycle decoder kernels partial reader train
 DOUBLE_NOW := $(filter $(DOUBLE_SUITES),$(SUITES))
 FAST_NOW := $(filter $(FAST_SUITES),$(SUITES))
-TEST_HELPERS := $(patsubst %.c,$(B)/%.o,$(filter-out tests/test_%.c,$(wildcard tests/*.c)))
+TEST_HELPERS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/lib/*.c))
 SUITE_LIMIT = 300
 
 # ---- Words for the binary: every variable given on make's command line, as key=value ----
@@ -93,7 +96,7 @@ help:
 	@echo 'Build variables: CC=clang, NATIVE=1 (this processor only; golden results are made without it), WERROR='
 
 deps:
-	@CC='$(CC)' sh harness/deps.sh $(or $(WITH),build test plots)
+	@CC='$(CC)' sh .ci/deps.sh $(or $(WITH),build test plots)
 
 empty =
 comma = ,
@@ -110,7 +113,7 @@ eval: deps
 DATASETS = books math code
 datasets: WITH = build $(if $(filter books,$(DATASETS)),datasets)
 datasets: deps
-	@sh datasets/fetch.sh $(DATASETS)
+	@sh datasets/packages/fetch.sh $(DATASETS)
 
 train plan imprint bench compare tables audit verify regress: WITH = build
 train plan imprint bench compare tables audit verify regress: deps
@@ -242,7 +245,7 @@ plots:
 	    of=$$(basename $$script .gp); of=$${of%%_*}; \
 	    if [ -e $$dir/$$of-cells.csv ] || [ -d $$dir/$$of ]; then gnuplot -c $$script $$dir; fi; done
 
-C_FILES = $(wildcard $(foreach d,$(DIRS) tests,$(d)/*.c $(d)/*.h))
+C_FILES = $(wildcard $(foreach d,$(DIRS) $(TEST_DIRS) tests/lib,$(d)/*.c $(d)/*.h))
 format:
 	clang-format -i $(C_FILES)
 check-format:
@@ -259,9 +262,12 @@ $(BINARY): $(OBJECTS)
 
 # A double build holds the models library alone.
 TEST_OBJECTS = $(if $(findstring PAL_DOUBLE,$(VARIANT)),$(LIB_OBJECTS),$(filter-out $(MAIN),$(OBJECTS)))
-$(B)/tests/test_%: $(B)/tests/test_%.o $(TEST_HELPERS) $(TEST_OBJECTS)
-	@echo '  LINK  $@'
-	$(Q)$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(PKG_LIBS) -lm
+define suite_rule
+$(B)/tests/$(basename $(notdir $(1))): $(B)/$(1:.c=.o) $(TEST_HELPERS) $(TEST_OBJECTS)
+	@echo '  LINK  $$@'
+	$$(Q)$$(CC) $$(VARIANT) -pthread $$(LDFLAGS) -o $$@ $$^ $$(CMOCKA_LIBS) $$(PKG_LIBS) -lm
+endef
+$(foreach source,$(SUITE_SOURCES),$(eval $(call suite_rule,$(source))))
 
 # Objects are made again when the command that makes them changes.
 $(B)/flags: FORCE
@@ -289,4 +295,4 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 # Keep test objects: make would take them for intermediate files.
 .SECONDARY:
 
--include $(wildcard $(addsuffix /*.d,$(addprefix $(B)/,$(DIRS) tests)))
+-include $(wildcard $(addsuffix /*.d,$(addprefix $(B)/,$(DIRS) $(TEST_DIRS) tests/lib)))

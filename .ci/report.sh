@@ -1,11 +1,11 @@
 #!/bin/bash
 # The report page of the reference results, as a browser sees it: it must load by itself, ask for nothing else, and come
-# out whole, in a light and in a dark window. Left out where there is no Chromium: tests/test_html.c checks its structure.
+# out whole, in a light and in a dark window. Left out where there is no Chromium: tests/harness/test_html.c checks its structure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
-[ -n "$browser" ] || { echo 'report: no Chromium here; left to tests/test_html.c'; exit 0; }
+[ -n "$browser" ] || { echo 'report: no Chromium here; left to tests/harness/test_html.c'; exit 0; }
 
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -19,7 +19,7 @@ look() { # PAGE FLAGS...
 fail() { echo "report: $1" >&2; exit 1; }
 count() { grep -o "$1" "$2" | wc -l; }
 
-look about:blank --dump-dom >"$dir/blank" || { echo 'report: Chromium does not start here; left to tests/test_html.c'; exit 0; }
+look about:blank --dump-dom >"$dir/blank" || { echo 'report: Chromium does not start here; left to tests/harness/test_html.c'; exit 0; }
 look "$page" --dump-dom >"$dir/dom.html"
 for tag in '<h1' '<h2' '<table' '<svg' '</html>'; do
     there=$(count "$tag" "$dir/report.html") seen=$(count "$tag" "$dir/dom.html")

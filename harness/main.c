@@ -1,5 +1,5 @@
 /* palimpsest COMMAND key=value... */
-#include "harness/commands.h"
+#include "harness/command/commands.h"
 
 #include "models/engine/gemm.h"
 

@@ -4,7 +4,7 @@
 #ifndef PAL_TASK_H
 #define PAL_TASK_H
 
-#include "datasets/tokenizer.h"
+#include "datasets/tokenizer/tokenizer.h"
 #include "harness/base/hash.h"
 #include "harness/base/keyval.h"
 

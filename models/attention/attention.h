@@ -9,7 +9,7 @@
 #ifndef PAL_ATTENTION_H
 #define PAL_ATTENTION_H
 
-#include "models/config.h"
+#include "models/decoder/config.h"
 #include "models/engine/pool.h"
 #include "models/engine/real.h"
 

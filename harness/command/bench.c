@@ -1,0 +1,285 @@
+/* Throughput of training and streaming evaluation, as tokens a second and as a share of what SGEMM reaches on this
+ * machine at this moment. */
+#include "harness/command/commands.h"
+
+#include "harness/base/os.h"
+#include "harness/base/rng.h"
+#include "models/attention/attention.h"
+#include "models/engine/gemm.h"
+#include "models/engine/kernels.h"
+#include "models/stream/stream.h"
+#include "models/training/optimiser.h"
+#include "models/training/window.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_RUNS = 256, PEAK_SIDE = 1024, EVAL_SEGMENTS = 64 /* of all lanes together */ };
+
+typedef struct bench_config {
+    kv_list batch;
+    int64_t window, threads, mode;
+    double seconds;
+} bench_config;
+
+#define AT(field) offsetof(bench_config, field)
+static const kv_spec bench_table[] = {
+    {.key = "batch",
+     .type = KV_SIZES,
+     .offset = AT(batch),
+     .fallback = "1,8",
+     .min = 1,
+     .max = 4096,
+     .help = "lanes of the evaluation; training uses the last"},
+    {.key = "window",
+     .type = KV_INT,
+     .offset = AT(window),
+     .fallback = "4",
+     .min = 1,
+     .max = 1024,
+     .help = "segments of a training window"},
+    {.key = "mode",
+     .type = KV_CHOICE,
+     .offset = AT(mode),
+     .fallback = "all",
+     .choices = "all|train|eval",
+     .help = "what to measure"},
+    {.key = "threads",
+     .type = KV_INT,
+     .offset = AT(threads),
+     .fallback = "0",
+     .min = 0,
+     .max = POOL_MAX_THREADS,
+     .help = "0: all processors"},
+    {.key = "seconds",
+     .type = KV_REAL,
+     .offset = AT(seconds),
+     .fallback = "8",
+     .min = 0.1,
+     .max = 3600,
+     .help = "measured time of each row"},
+};
+enum { BENCH_ROWS = sizeof bench_table / sizeof bench_table[0] };
+
+/* The model stated in the README, unless the words say otherwise. */
+static const char *const bench_model[][2] = {{"attention", "infini-linear"},
+                                             {"d_model", "256"},
+                                             {"n_layers", "4"},
+                                             {"n_heads", "4"},
+                                             {"d_head", "64"},
+                                             {"d_ff", "1024"},
+                                             {"segment", "512"}};
+
+const kv_spec *bench_config_table(size_t *count)
+{
+    *count = BENCH_ROWS;
+    return bench_table;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *value, size_t count)
+{
+    qsort(value, count, sizeof *value, by_value);
+    return value[count / 2];
+}
+
+/* ---- the yardstick ---- */
+
+typedef struct peak_job {
+    real *a, *b, *c; /* [threads] squares each */
+} peak_job;
+
+static void peak_task(void *arg, int task, int worker)
+{
+    (void)worker;
+    const peak_job *j = arg;
+    const size_t side = PEAK_SIDE, at = (size_t)task * side * side;
+    gemm_yardstick(side, j->a + at, j->b + at, j->c + at);
+}
+
+/* FLOP/s of one product of 1024-squares on every thread at once: the median of a second of runs. */
+static int measure_peak(pool *p, double *flops, pal_error *err)
+{
+    const size_t threads = (size_t)pool_threads(p), side = PEAK_SIDE, count = 3 * threads * side * side;
+    real *block = malloc(count * sizeof *block);
+    if (!block) return pal_fail(err, PAL_INTERNAL, "out of memory for the SGEMM yardstick");
+    for (size_t i = 0; i < count; i++) block[i] = (real)(i % 7) / 8;
+    peak_job job = {block, block + threads * side * side, block + 2 * threads * side * side};
+    double run[MOST_RUNS];
+    size_t runs = 0;
+    const double start = os()->now();
+    while (runs < 3 || (os()->now() - start < 1 && runs < MOST_RUNS)) {
+        const double before = os()->now();
+        pool_run(p, (int)threads, peak_task, &job);
+        run[runs++] = 2.0 * (double)threads * side * side * side / (os()->now() - before);
+    }
+    *flops = median(run, runs);
+    free(block);
+    return PAL_OK;
+}
+
+/* ---- the rows ---- */
+
+typedef struct bench {
+    bench_config cfg;
+    model_config model_cfg;
+    decoder *model;
+    pool *pool;
+    double peak;
+} bench;
+
+static void print_row(const bench *b, const char *mode, size_t batch, double tokens_per_s, double flops_per_token)
+{
+    printf("| %-5s | %5zu | %12.0f | %10.1f | %5.1f %% | %8.0f |\n", mode, batch, tokens_per_s,
+           tokens_per_s * flops_per_token / 1e9, 100 * tokens_per_s * flops_per_token / b->peak,
+           (double)os_peak_rss() / 1048576);
+    fflush(stdout);
+}
+
+static int32_t *random_tokens(const bench *b, size_t count)
+{
+    int32_t *tokens = malloc(count * sizeof *tokens);
+    rng r = rng_make(1, "bench", 0, 0);
+    for (size_t i = 0; tokens && i < count; i++) tokens[i] = (int32_t)rng_below(&r, (uint64_t)b->model_cfg.vocab);
+    return tokens;
+}
+
+static int bench_train(bench *b, size_t lanes, pal_error *err)
+{
+    const size_t segments = (size_t)b->cfg.window, count = lanes * segments * (size_t)b->model_cfg.segment;
+    const size_t state_bytes = decoder_state_bytes(b->model), weights = decoder_weight_reals(b->model);
+    const optimiser_config adamw = {.beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8, .clip = 1, .gate_lr_scale = 10};
+    optimiser o = {0};
+    window *w = NULL;
+    int code = optimiser_create(&o, &adamw, b->model, err);
+    if (code == PAL_OK) code = window_create(&w, b->model, b->pool, lanes, segments, 0, err);
+    int32_t *tokens = random_tokens(b, count);
+    float *weight = malloc(count * sizeof *weight);
+    char *states = aligned_alloc(ARENA_ALIGN, lanes * state_bytes);
+    void **state = malloc(lanes * sizeof *state);
+    real *grad = aligned_alloc(ARENA_ALIGN, weights * sizeof *grad);
+    if (code == PAL_OK && (!tokens || !weight || !states || !state || !grad))
+        code = pal_fail(err, PAL_INTERNAL, "out of memory for a batch of %zu tokens", count);
+    if (code == PAL_OK) {
+        for (size_t i = 0; i < count; i++) weight[i] = 1;
+        memset(states, 0, lanes * state_bytes);
+        for (size_t lane = 0; lane < lanes; lane++) state[lane] = states + lane * state_bytes;
+        double run[MOST_RUNS], total = 0;
+        size_t runs = 0;
+        for (int warm = 1; runs < MOST_RUNS && (total < b->cfg.seconds || runs < 3); warm = 0) {
+            const double before = os()->now();
+            for (size_t lane = 0; lane < lanes; lane++) decoder_state_reset(b->model, state[lane]);
+            memset(grad, 0, weights * sizeof *grad);
+            window_step(w, segments, tokens, tokens, weight, state, grad, (attn_penalty){0}, NULL);
+            optimiser_step(&o, b->model, b->pool, grad, 1e-4);
+            const double seconds = os()->now() - before;
+            if (warm) continue;
+            run[runs++] = seconds;
+            total += seconds;
+        }
+        const double context = 0.5 * (double)(segments * (size_t)b->model_cfg.segment);
+        print_row(b, "train", lanes, (double)count / median(run, runs), 3 * decoder_flops(b->model, context, 1));
+    }
+    free(tokens);
+    free(weight);
+    free(states);
+    free(state);
+    free(grad);
+    window_destroy(w);
+    optimiser_destroy(&o);
+    return code;
+}
+
+static void ignore_score(void *arg, size_t lane, uint64_t position, double nll, int32_t argmax)
+{
+    (void)arg, (void)lane, (void)position, (void)nll, (void)argmax;
+}
+
+/* Every token is scored, as in perplexity, so many segments at a time as a stream reads in a pipeline. */
+static int bench_eval(bench *b, size_t lanes, pal_error *err)
+{
+    const int64_t most = b->model_cfg.attention->max_tokens(&b->model_cfg);
+    const size_t segment = (size_t)b->model_cfg.segment, fit = most ? (size_t)most / segment : EVAL_SEGMENTS;
+    const size_t wanted = lanes < EVAL_SEGMENTS ? EVAL_SEGMENTS / lanes : 1;
+    const size_t count = segment * (fit < 1 ? 1 : fit < wanted ? fit : wanted);
+    stream *s;
+    PAL_TRY(stream_create(&s, b->model, b->pool, lanes, err));
+    stream_read_all(s);
+    int32_t *tokens = random_tokens(b, lanes * count);
+    if (!tokens) {
+        stream_destroy(s);
+        return pal_fail(err, PAL_INTERNAL, "out of memory for a batch of %zu tokens", lanes * count);
+    }
+    double run[MOST_RUNS], total = 0;
+    size_t runs = 0;
+    for (int warm = 2; runs < MOST_RUNS && (total < b->cfg.seconds || runs < 3); warm -= warm > 0) {
+        if (most && stream_position(s) + count > (uint64_t)most) stream_reset(s);
+        const double before = os()->now();
+        stream_feed(s, tokens, count, count, 1, ignore_score, NULL);
+        const double seconds = os()->now() - before;
+        if (warm) continue; /* a feed that begins a stream leaves its last segment in the buffer */
+        run[runs++] = seconds;
+        total += seconds;
+    }
+    print_row(b, "eval", lanes, (double)(lanes * count) / median(run, runs),
+              decoder_flops(b->model, (double)stream_position(s) / 2, 1));
+    free(tokens);
+    stream_destroy(s);
+    return PAL_OK;
+}
+
+static int run_bench(bench *b, const kv_pairs *words, pal_error *err)
+{
+    kv_pairs model = {0};
+    int code = kv_defaults(bench_table, BENCH_ROWS, &b->cfg, err);
+    for (size_t i = 0; code == PAL_OK && i < sizeof bench_model / sizeof bench_model[0]; i++)
+        code = kv_pairs_add(&model, bench_model[i][0], bench_model[i][1], "bench", err);
+    for (size_t i = 0; code == PAL_OK && i < words->count; i++) {
+        const kv_pair *p = &words->pair[i];
+        const kv_spec *spec = kv_find(bench_table, BENCH_ROWS, p->key);
+        code = spec ? kv_set(spec, &b->cfg, p->value, err) : kv_pairs_add(&model, p->key, p->value, p->where, err);
+    }
+    if (code == PAL_OK) code = model_config_read(&b->model_cfg, &model, err);
+    for (size_t i = 0; code == PAL_OK && i < model.count; i++)
+        if (!model_config_knows(b->model_cfg.attention, model.pair[i].key))
+            code = pal_fail(err, PAL_USAGE, "%s: unknown key `%s`; `palimpsest help bench` lists all",
+                            model.pair[i].where, model.pair[i].key);
+    kv_pairs_free(&model);
+    PAL_TRY(code);
+
+    gemm_setup();
+    PAL_TRY(pool_create(&b->pool, b->cfg.threads ? (int)b->cfg.threads : os_processors(), err));
+    PAL_TRY(decoder_create(&b->model, &b->model_cfg, err));
+    decoder_init(b->model, 1);
+    PAL_TRY(measure_peak(b->pool, &b->peak, err));
+    printf("%s, d_model %lld, %lld layers, %lld heads x %lld, segment %lld: %.2fM parameters\n",
+           b->model_cfg.attention->name, (long long)b->model_cfg.d_model, (long long)b->model_cfg.n_layers,
+           (long long)b->model_cfg.n_heads, (long long)b->model_cfg.d_head, (long long)b->model_cfg.segment,
+           (double)decoder_parameters(b->model) / 1e6);
+    printf("%d threads, BLAS %s, kernels %s, SGEMM peak %.0f GFLOP/s (1024-squares, one on each thread)\n\n",
+           pool_threads(b->pool), gemm_core(), kernels_get()->isa, b->peak / 1e9);
+    printf("| mode  | batch |     tokens/s |    GFLOP/s | of peak | peak MiB |\n");
+    printf("|-------|------:|-------------:|-----------:|--------:|---------:|\n");
+    for (int64_t i = 0; b->cfg.mode != 1 && i < b->cfg.batch.count; i++)
+        PAL_TRY(bench_eval(b, (size_t)b->cfg.batch.value[i], err));
+    if (b->cfg.mode != 2) PAL_TRY(bench_train(b, (size_t)b->cfg.batch.value[b->cfg.batch.count - 1], err));
+    return PAL_OK;
+}
+
+int cmd_bench(int argc, char **argv, pal_error *err)
+{
+    kv_pairs words = {0};
+    bench b = {0};
+    int code = kv_pairs_args(&words, argc, argv, err);
+    if (code == PAL_OK) code = run_bench(&b, &words, err);
+    kv_pairs_free(&words);
+    decoder_destroy(b.model);
+    pool_destroy(b.pool);
+    return code;
+}

@@ -1,0 +1,28 @@
+#include "harness/eval/eval.h"
+#include "harness/command/commands.h"
+#include "harness/report/report.h"
+
+int cmd_eval(int argc, char **argv, pal_error *err)
+{
+    eval_request request;
+    PAL_TRY(eval_request_read(&request, argc, argv, 1, err));
+    const int code = eval_run(&request, stdout, stderr, err);
+    eval_request_free(&request);
+    return code;
+}
+
+int cmd_report(int argc, char **argv, pal_error *err)
+{
+    eval_request request;
+    PAL_TRY(eval_request_read(&request, argc, argv, 0, err));
+    char path[2 * KV_TEXT_MAX];
+    eval_journal_path(&request.options, request.task, path, sizeof path);
+    results held;
+    results_init(&held, request.task, path);
+    int code = journal_read(path, results_visit, &held, err);
+    if (code == PAL_OK)
+        code = report_write(&held, request.options.results, request.options.plots != 0, stdout, err);
+    results_free(&held);
+    eval_request_free(&request);
+    return code;
+}

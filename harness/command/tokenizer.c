@@ -1,0 +1,269 @@
+/* `palimpsest tokenizer train ...` makes a tokenizer.json, `stats` measures one, `encode` shows the tokens. */
+#include "datasets/corpus/corpus.h"
+#include "datasets/tokenizer/bpe_train.h"
+#include "datasets/tokenizer/token_reader.h"
+#include "harness/base/os.h"
+#include "harness/command/commands.h"
+#include "harness/eval/progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct tokenizer_options {
+    char data[KV_TEXT_MAX], split[KV_TEXT_MAX], tokenizer[KV_TEXT_MAX], out[KV_TEXT_MAX];
+    int64_t vocab;
+} tokenizer_options;
+
+#define AT(field) offsetof(tokenizer_options, field)
+static const kv_spec tokenizer_table[] = {
+    {.key = "data", .type = KV_TEXT, .offset = AT(data), .fallback = "", .help = "corpora, comma-separated"},
+    {.key = "split",
+     .type = KV_TEXT,
+     .offset = AT(split),
+     .fallback = "train",
+     .help = "of every corpus: train, validation or test; all where it has no splits"},
+    {.key = "vocab",
+     .type = KV_SIZE,
+     .offset = AT(vocab),
+     .fallback = "2048",
+     .min = BPE_VOCAB_MIN,
+     .max = BPE_VOCAB_MAX,
+     .help = "train: tokens, the 256 bytes and <|endoftext|> among them"},
+    {.key = "out",
+     .type = KV_TEXT,
+     .offset = AT(out),
+     .fallback = "",
+     .help = "train: the tokenizer.json to write"},
+    {.key = "tokenizer",
+     .type = KV_TEXT,
+     .offset = AT(tokenizer),
+     .fallback = "bytes",
+     .help = "stats, encode: bytes, or a tokenizer.json"},
+};
+enum { TOKENIZER_ROWS = sizeof tokenizer_table / sizeof tokenizer_table[0], MOST_CORPORA = 64 };
+
+const kv_spec *tokenizer_options_table(size_t *count)
+{
+    *count = TOKENIZER_ROWS;
+    return tokenizer_table;
+}
+
+/* ---- The corpora of data=. ---- */
+
+typedef struct corpora {
+    corpus *corpus[MOST_CORPORA];
+    char path[MOST_CORPORA][KV_TEXT_MAX];
+    size_t count, documents;
+} corpora;
+
+static int take_corpus(void *arg, corpus *taken, const char *path, pal_error *err)
+{
+    corpora *c = arg;
+    if (c->count == MOST_CORPORA) {
+        corpus_close(taken);
+        return pal_fail(err, PAL_USAGE, "data= names more than %d corpora", MOST_CORPORA);
+    }
+    snprintf(c->path[c->count], sizeof c->path[0], "%s", path);
+    c->documents += corpus_count(taken);
+    c->corpus[c->count++] = taken;
+    return PAL_OK;
+}
+
+static void corpora_close(corpora *c)
+{
+    for (size_t i = 0; i < c->count; i++) corpus_close(c->corpus[i]);
+}
+
+/* ---- train ---- */
+
+static int count_words(const corpora *c, bpe_words *words, pal_error *err)
+{
+    progress p;
+    size_t done = 0;
+    int code = PAL_OK;
+    progress_start(&p, stderr, "reading", (double)c->documents, 0, "documents");
+    for (size_t i = 0; code == PAL_OK && i < c->count; i++)
+        for (size_t k = 0; code == PAL_OK && k < corpus_count(c->corpus[i]); k++) {
+            document *d;
+            code = document_open(c->corpus[i], k, &d, err);
+            if (code != PAL_OK) break;
+            code = bpe_words_add_document(words, d, BPE_SINGLE_DIGITS, err);
+            document_close(d);
+            progress_update(&p, (double)++done, NULL);
+        }
+    progress_clear(&p);
+    return code;
+}
+
+static void show_training(void *arg, size_t vocab)
+{
+    progress_update(arg, (double)vocab, NULL);
+}
+
+static int train_on(const corpora *c, const tokenizer_options *o, bpe_words *words, pal_error *err)
+{
+    const double start = os()->now();
+    PAL_TRY(count_words(c, words, err));
+    const double counted = os()->now();
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < words->count; i++) bytes += (uint64_t)words->word[i].times * words->word[i].size;
+    progress p;
+    progress_start(&p, stderr, "merging", (double)o->vocab, BPE_BYTES, "tokens");
+    bpe *model;
+    const int code = bpe_train(&model, words, (size_t)o->vocab, show_training, &p, err);
+    progress_clear(&p);
+    PAL_TRY(code);
+    tokenizer *t;
+    PAL_TRY(bpe_tokenizer(&t, model, err));
+    const int saved = tokenizer_save(t, o->out, err);
+    if (saved == PAL_OK)
+        printf("%s: %zu tokens from %zu documents, %llu bytes, %zu different words; read in %.1f s, merged in "
+               "%.1f s\n"
+               "digest %s\n",
+               o->out, tokenizer_vocab(t), c->documents, (unsigned long long)bytes, words->count, counted - start,
+               os()->now() - counted, tokenizer_digest(t));
+    tokenizer_destroy(t);
+    return saved;
+}
+
+static int run_train(const corpora *c, const tokenizer_options *o, pal_error *err)
+{
+    if (!o->out[0]) return pal_fail(err, PAL_USAGE, "out= is missing; name the file to write: out=FILE.json");
+    bpe_words words = {0};
+    const int code = train_on(c, o, &words, err);
+    bpe_words_free(&words);
+    return code;
+}
+
+/* ---- stats ---- */
+
+typedef struct tally {
+    uint64_t bytes, words, tokens;
+    double seconds;
+} tally;
+
+static int tally_document(tally *sum, const corpus *c, size_t index, const tokenizer *t, pal_error *err)
+{
+    int32_t tokens[1024];
+    const double start = os()->now();
+    token_reader *r;
+    PAL_TRY(token_reader_open(&r, c, index, t, err));
+    size_t got;
+    int code;
+    while ((code = token_reader_read(r, tokens, sizeof tokens / sizeof tokens[0], &got, err)) == PAL_OK && got)
+        sum->tokens += got;
+    sum->tokens--; /* the begin token */
+    sum->bytes += token_reader_bytes(r);
+    sum->words += token_reader_words(r);
+    sum->seconds += os()->now() - start;
+    token_reader_close(r);
+    return code;
+}
+
+static void print_tally(const char *path, const tally *s)
+{
+    printf("| %-28s | %11llu | %9llu | %10llu | %11.4f | %10.4f | %6.1f |\n", path, (unsigned long long)s->bytes,
+           (unsigned long long)s->words, (unsigned long long)s->tokens,
+           (double)s->bytes / (double)(s->tokens ? s->tokens : 1),
+           (double)s->tokens / (double)(s->words ? s->words : 1), (double)s->bytes / s->seconds / 1e6);
+}
+
+static int run_stats(const corpora *c, const tokenizer_options *o, pal_error *err)
+{
+    tokenizer *t;
+    PAL_TRY(tokenizer_load(&t, o->tokenizer, err));
+    printf("%s: vocabulary %zu, digest %s\n\n", o->tokenizer, tokenizer_vocab(t), tokenizer_digest(t));
+    printf("| %-28s |       bytes |     words |     tokens | bytes/token | token/word |   MB/s |\n"
+           "|------------------------------|------------:|----------:|-----------:|------------:|-----------:|----"
+           "---:|\n",
+           o->split);
+    tally total = {0};
+    int code = PAL_OK;
+    progress p;
+    size_t done = 0;
+    progress_start(&p, stderr, "reading", (double)c->documents, 0, "documents");
+    for (size_t i = 0; code == PAL_OK && i < c->count; i++) {
+        tally one = {0};
+        for (size_t k = 0; code == PAL_OK && k < corpus_count(c->corpus[i]); k++) {
+            code = tally_document(&one, c->corpus[i], k, t, err);
+            progress_update(&p, (double)++done, NULL);
+        }
+        if (code != PAL_OK) break;
+        progress_clear(&p);
+        print_tally(c->path[i], &one);
+        total = (tally){total.bytes + one.bytes, total.words + one.words, total.tokens + one.tokens,
+                        total.seconds + one.seconds};
+    }
+    progress_clear(&p);
+    if (code == PAL_OK && c->count > 1) print_tally("all", &total);
+    tokenizer_destroy(t);
+    return code;
+}
+
+/* ---- encode ---- */
+
+/* One line of token ids. */
+static int print_document(const corpus *c, size_t index, const tokenizer *t, pal_error *err)
+{
+    int32_t tokens[1024];
+    token_reader *r;
+    PAL_TRY(token_reader_open(&r, c, index, t, err));
+    size_t got;
+    int code = token_reader_read(r, tokens, 1, &got, err); /* the begin token is not of the text */
+    const char *between = "";
+    while (code == PAL_OK) {
+        code = token_reader_read(r, tokens, sizeof tokens / sizeof tokens[0], &got, err);
+        if (code != PAL_OK || got == 0) break;
+        for (size_t i = 0; i < got; i++, between = " ") printf("%s%d", between, (int)tokens[i]);
+    }
+    putchar('\n');
+    token_reader_close(r);
+    return code;
+}
+
+static int run_encode(const corpora *c, const tokenizer_options *o, pal_error *err)
+{
+    tokenizer *t;
+    PAL_TRY(tokenizer_load(&t, o->tokenizer, err));
+    int code = PAL_OK;
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t k = 0; code == PAL_OK && k < corpus_count(c->corpus[i]); k++)
+            code = print_document(c->corpus[i], k, t, err);
+    tokenizer_destroy(t);
+    return code;
+}
+
+/* ---- The command. ---- */
+
+typedef struct verb {
+    const char *name;
+    int (*run)(const corpora *c, const tokenizer_options *o, pal_error *err);
+} verb;
+static const verb verbs[] = {{"train", run_train}, {"stats", run_stats}, {"encode", run_encode}};
+
+int cmd_tokenizer(int argc, char **argv, pal_error *err)
+{
+    const verb *v = NULL;
+    for (size_t i = 0; argc > 0 && i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(argv[0], verbs[i].name) == 0) v = &verbs[i];
+    if (!v)
+        return pal_fail(
+            err, PAL_USAGE,
+            "say `tokenizer train`, `tokenizer stats` or `tokenizer encode`; see `palimpsest help tokenizer`");
+    tokenizer_options o;
+    kv_pairs words = {0};
+    corpora c = {0};
+    int code = kv_pairs_args(&words, argc - 1, argv + 1, err);
+    if (code == PAL_OK) code = kv_defaults(tokenizer_table, TOKENIZER_ROWS, &o, err);
+    if (code == PAL_OK) code = kv_apply(tokenizer_table, TOKENIZER_ROWS, &o, &words, err);
+    for (size_t i = 0; code == PAL_OK && i < words.count; i++)
+        if (!kv_find(tokenizer_table, TOKENIZER_ROWS, words.pair[i].key))
+            code = pal_fail(err, PAL_USAGE, "%s: unknown key `%s`; `palimpsest help tokenizer` lists all",
+                            words.pair[i].where, words.pair[i].key);
+    kv_pairs_free(&words);
+    if (code == PAL_OK) code = corpus_open_list(o.data, o.split, take_corpus, &c, err);
+    if (code == PAL_OK) code = v->run(&c, &o, err);
+    corpora_close(&c);
+    return code;
+}

@@ -1,0 +1,91 @@
+#include "harness/eval/decode.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int by_probability(const void *a, const void *b)
+{
+    const continuation_choice *x = a, *y = b;
+    if (x->probability != y->probability) return x->probability < y->probability ? 1 : -1;
+    return (x->token > y->token) - (x->token < y->token);
+}
+
+int32_t continuation_draw(const real *logits, size_t vocab, double temperature, double top_p, rng *draws,
+                          continuation_choice *choice)
+{
+    const double largest = (double)logits[stream_argmax(logits, vocab)];
+    double sum = 0, kept = 0;
+    for (size_t i = 0; i < vocab; i++) {
+        const double p = exp(((double)logits[i] - largest) / temperature);
+        choice[i] = (continuation_choice){p, (int32_t)i};
+        sum += p;
+    }
+    for (size_t i = 0; i < vocab; i++) choice[i].probability /= sum;
+    qsort(choice, vocab, sizeof *choice, by_probability);
+    size_t count = 0;
+    while (count < vocab && (count == 0 || kept < top_p)) kept += choice[count++].probability;
+    const double drawn = rng_uniform(draws) * kept;
+    double below = 0;
+    for (size_t i = 0; i + 1 < count; i++) {
+        below += choice[i].probability;
+        if (drawn < below) return choice[i].token;
+    }
+    return choice[count - 1].token;
+}
+
+/* A lane at work. */
+typedef struct writer {
+    rng draws;
+    int done;
+} writer;
+
+/* The lane's next token, and whether it still goes on. A lane that is done repeats its last token: the others do
+ * not see it. */
+static int32_t next_token(continuation *c, writer *w, const real *logits, size_t vocab,
+                          continuation_choice *choice)
+{
+    if (!w->done && c->count < c->how->max_tokens) {
+        const int32_t token = c->how->temperature > 0 ? continuation_draw(logits, vocab, c->how->temperature,
+                                                                          c->how->top_p, &w->draws, choice)
+                                                      : stream_argmax(logits, vocab);
+        w->done = token == c->how->stop;
+        if (!w->done) c->token[c->count++] = token;
+    }
+    w->done |= c->count == c->how->max_tokens;
+    return c->count ? c->token[c->count - 1] : 0;
+}
+
+static void write_all(stream *s, size_t vocab, continuation *lane, writer *w, size_t lanes, int32_t *fed,
+                      continuation_choice *choice)
+{
+    for (;;) {
+        size_t stride, open = 0;
+        const real *logits = stream_predict(s, &stride);
+        if (!logits) return;
+        for (size_t i = 0; i < lanes; i++) {
+            fed[i] = next_token(&lane[i], &w[i], logits + i * stride, vocab, choice);
+            open += !w[i].done;
+        }
+        if (open == 0) return;
+        stream_feed(s, fed, 1, 1, UINT64_MAX, NULL, NULL);
+    }
+}
+
+int continuation_run(stream *s, continuation *lane, size_t lanes, pal_error *err)
+{
+    const size_t vocab = stream_vocab(s);
+    writer *w = calloc(lanes, sizeof *w);
+    int32_t *fed = calloc(lanes, sizeof *fed);
+    continuation_choice *choice = calloc(vocab, sizeof *choice);
+    const int there = w && fed && choice;
+    for (size_t i = 0; there && i < lanes; i++) {
+        lane[i].count = 0;
+        w[i].draws = rng_make(lane[i].how->seed, "decoding", (uint64_t)lane[i].index, 0);
+    }
+    if (there) write_all(s, vocab, lane, w, lanes, fed, choice);
+    free(w);
+    free(fed);
+    free(choice);
+    return there ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the continuations");
+}

@@ -1,0 +1,219 @@
+#include "harness/eval/plan.h"
+
+#include "harness/base/os.h"
+
+#include <stdlib.h>
+
+/* Lanes that fit: the largest number up to `wanted` whose bytes do not exceed the memory available. */
+static size_t lanes_that_fit(const decoder *d, const eval_request *r, size_t wanted, uint64_t scored)
+{
+    const uint64_t available = os_available_memory();
+    while (wanted > 0 && batch_bytes(d, (size_t)r->threads, wanted, scored, r->options.share != 0) > available)
+        wanted--;
+    return wanted;
+}
+
+static int no_room(const plan_part *p, const eval_request *r, pal_error *err)
+{
+    const size_t bytes = batch_bytes(p->model->decoder, (size_t)r->threads, 1, p->scored, r->options.share != 0);
+    return pal_fail(err, PAL_USAGE,
+                    "%s needs %zu MiB to run one sample, but %llu MiB are free; free memory, or leave it out with "
+                    "model=",
+                    p->model->file.name, bytes >> 20, (unsigned long long)(os_available_memory() >> 20));
+}
+
+/* Of `tokens` that are only read, those that are really computed. */
+static uint64_t computed(const plan_part *p, uint64_t tokens)
+{
+    return p->round && tokens > p->round ? p->round : tokens;
+}
+
+/* What each lane of a group computes before `first`: lanes come round together, anew after every needle. */
+static uint64_t lane_reads(const plan_part *p, const batch_group *g, uint64_t first)
+{
+    uint64_t at = g->start, sum = 0;
+    if (first <= at) return 0;
+    if (!p->round) return first - at;
+    for (size_t i = g->first; i < g->first + g->count; i++) {
+        const uint64_t needle = p->item[i].passed + p->item[i].shared;
+        if (needle <= at || needle >= first) continue;
+        sum += computed(p, needle - at);
+        at = needle;
+    }
+    return sum + computed(p, first - at);
+}
+
+/* From here on the group's longest sample goes on alone. */
+static uint64_t alone_from(const plan_part *p, const batch_group *g)
+{
+    uint64_t longest = 0, second = 0;
+    if (g->count == 1) return g->start;
+    for (size_t i = g->first; i < g->first + g->count; i++) {
+        const uint64_t end = p->item[i].tokens;
+        if (end > longest) {
+            second = longest;
+            longest = end;
+        } else if (end > second) {
+            second = end;
+        }
+    }
+    return longest - second >= BATCH_WORTH_DROPPING ? second : UINT64_MAX;
+}
+
+/* Tokens of [from, to) that lie at `border` or behind it. */
+static double behind(uint64_t border, uint64_t from, uint64_t to)
+{
+    if (border < from) border = from;
+    return border < to ? (double)(to - border) : 0;
+}
+
+static void add(plan_part *p, plan_flops *to, double context, double read, double scored)
+{
+    to->read += read * decoder_flops(p->model->decoder, context, 0);
+    to->scored += scored * decoder_flops(p->model->decoder, context, 1);
+}
+
+static void add_sample(plan_part *p, const batch_group *g, const batch_item *item, uint64_t alone)
+{
+    const double context = (double)item->tokens / 2;
+    const uint64_t first = item->first > g->start ? item->first : g->start;
+    const double read = (double)lane_reads(p, g, first), scored = (double)(item->tokens - first);
+    const double read_alone = g->count == 1 ? read : behind(alone, g->start, first);
+    const double scored_alone = behind(alone, first, item->tokens);
+    p->all_tokens += (double)item->tokens;
+    p->work += read + scored;
+    /* A continuation that ends by itself is likely to be as long as the true answer; each of its tokens is made
+     * from its whole segment. */
+    const uint64_t answer = item->tokens - item->prompt, most = item->decoding.max_tokens;
+    const double made =
+        (double)(answer < most ? answer : most) * (double)decoder_config(p->model->decoder)->segment;
+    add(p, &p->alone, context, read_alone, scored_alone);
+    add(p, &p->many, context, read - read_alone, scored - scored_alone + made);
+}
+
+static void add_up(plan_part *p)
+{
+    p->all_tokens = p->work = 0;
+    p->many = p->alone = (plan_flops){0};
+    for (size_t g = 0; g < p->group_count; g++) {
+        const batch_group *group = &p->group[g];
+        const double once = (double)computed(p, group->once);
+        const uint64_t alone = alone_from(p, group);
+        p->work += once;
+        add(p, &p->alone, (double)group->start / 2, once, 0);
+        for (size_t i = group->first; i < group->first + group->count; i++)
+            add_sample(p, group, &p->item[i], alone);
+    }
+    p->flops = p->many.read + p->many.scored + p->alone.read + p->alone.scored;
+}
+
+void plan_part_round(plan_part *p, uint64_t tokens)
+{
+    p->round = tokens;
+    add_up(p);
+}
+
+static int list_samples(plan_part *p, eval_request *r, const size_t *place, plan_wanted *wanted, void *arg,
+                        pal_error *err)
+{
+    uint64_t reach = 0;
+    for (size_t c = 0; c < p->cell_count; c++) p->samples += p->cell[c]->samples;
+    p->item = calloc((size_t)p->samples + 1, sizeof *p->item);
+    p->group = calloc((size_t)p->samples + 1, sizeof *p->group);
+    if (!p->item || !p->group) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    for (size_t c = 0; c < p->cell_count; c++) {
+        const batch_item *measured;
+        PAL_TRY(eval_request_samples(r, place[c], &measured, err));
+        for (int64_t i = 0; i < p->cell[c]->samples; i++) {
+            batch_item item = measured[i];
+            const uint64_t end = item.prompt + item.decoding.max_tokens;
+            if (item.tokens > p->tokens) p->tokens = item.tokens;
+            if (item.tokens - item.first > p->scored) p->scored = item.tokens - item.first;
+            if (item.tokens > reach) reach = item.tokens;
+            if (end > reach) reach = end;
+            int take = 1;
+            if (wanted) PAL_TRY(wanted(arg, p, c, &item, &take, err));
+            if (take) p->item[p->count++] = item;
+        }
+    }
+    if (eval_model_too_short(p->model, reach, p->skip, sizeof p->skip)) p->count = 0;
+    return PAL_OK;
+}
+
+/* The cells of the part, and where they stand in the request. */
+static int fill_part(plan_part *p, eval_request *r, size_t first, size_t *place, plan_wanted *wanted, void *arg,
+                     pal_error *err)
+{
+    p->length = r->cell[first].length;
+    p->cell = calloc(r->cell_count, sizeof *p->cell);
+    p->key = calloc(r->cell_count, sizeof *p->key);
+    p->printed = calloc(r->cell_count, sizeof *p->printed);
+    if (!p->cell || !p->key || !p->printed) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    for (size_t c = first; c < r->cell_count; c++) {
+        if (c > first && (p->length == 0 || r->cell[c].length != p->length)) continue;
+        place[p->cell_count] = c;
+        p->cell[p->cell_count++] = &r->cell[c];
+    }
+    PAL_TRY(list_samples(p, r, place, wanted, arg, err));
+    if (p->count == 0) return PAL_OK;
+    const size_t most = p->count < (size_t)r->options.batch ? p->count : (size_t)r->options.batch;
+    p->lanes = lanes_that_fit(p->model->decoder, r, most, p->scored);
+    if (p->lanes == 0) return no_room(p, r, err);
+    p->group_count =
+        batch_cut(p->model->decoder, p->item, p->count, p->lanes, r->options.share != 0, p->zeroed, p->group);
+    add_up(p);
+    return PAL_OK;
+}
+
+/* The first cell of the next part after `length` (in cells of whole documents: after cell `done`). */
+static size_t next_cell(const eval_request *r, int64_t length, size_t done)
+{
+    size_t best = r->cell_count;
+    for (size_t c = 0; c < r->cell_count; c++) {
+        const int64_t mine = r->cell[c].length;
+        if (mine < length || (mine == length && (mine > 0 || (done < r->cell_count && c <= done)))) continue;
+        if (best == r->cell_count || mine < r->cell[best].length) best = c;
+    }
+    return best;
+}
+
+static int fill_plan(plan *out, eval_request *r, size_t *place, plan_wanted *wanted, void *arg, pal_error *err)
+{
+    const int64_t memory = r->options.memory;
+    size_t c = r->cell_count; /* none yet */
+    for (int64_t length = 0; (c = next_cell(r, length, c)) < r->cell_count; length = r->cell[c].length) {
+        for (size_t m = 0; m < r->model_count; m++) {
+            for (int zeroed = 0; zeroed <= 1; zeroed++) {
+                if (memory != MEMORY_BOTH && zeroed != (memory == MEMORY_ZEROED)) continue;
+                plan_part *p = &out->part[out->count++];
+                *p = (plan_part){.model = &r->model[m], .zeroed = zeroed};
+                PAL_TRY(fill_part(p, r, c, place, wanted, arg, err));
+            }
+        }
+    }
+    return PAL_OK;
+}
+
+int plan_make(plan *out, eval_request *r, plan_wanted *wanted, void *arg, pal_error *err)
+{
+    *out = (plan){.part = calloc(2 * r->cell_count * r->model_count + 1, sizeof *out->part)};
+    size_t *place = calloc(r->cell_count + 1, sizeof *place);
+    const int code = out->part && place ? fill_plan(out, r, place, wanted, arg, err)
+                                        : pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    free(place);
+    if (code != PAL_OK) plan_free(out);
+    return code;
+}
+
+void plan_free(plan *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        free(p->part[i].cell);
+        free(p->part[i].key);
+        free(p->part[i].printed);
+        free(p->part[i].item);
+        free(p->part[i].group);
+    }
+    free(p->part);
+    *p = (plan){0};
+}

@@ -1,0 +1,53 @@
+/* What an evaluation consists of: parts, each one model at one length (or on one cell of whole documents), whose
+ * samples run side by side in groups. */
+#ifndef PAL_PLAN_H
+#define PAL_PLAN_H
+
+#include "harness/eval/request.h"
+#include "harness/journal/cells.h"
+
+/* FLOPs of tokens that are only read, and of those that are scored or made. */
+typedef struct plan_flops {
+    double read, scored;
+} plan_flops;
+
+typedef struct plan_part {
+    const eval_model *model;
+    int zeroed;     /* the control memory=zeroed */
+    int64_t length; /* 0: whole documents */
+    const task_cell **cell;
+    size_t cell_count;
+    char (*key)[RESULT_KEY]; /* of each cell, and whether it was printed: the caller's */
+    int *printed;
+    batch_item *item; /* samples to do, in the order of batch_cut */
+    size_t count;
+    batch_group *group;
+    size_t group_count;
+    size_t lanes;
+    uint64_t tokens, scored; /* of the longest sample of the cells, done or not */
+    int64_t samples;         /* of all cells, done or not */
+    double all_tokens;       /* of the samples to do */
+    double work;             /* tokens that pass through the model for them: a shared start counts once */
+    double flops;            /* of that work, and of continuations as long as the true answers: the sum of */
+    plan_flops many;         /* what is done in several lanes, */
+    plan_flops alone;        /* and in one: a shared start, or a sample that outlasts those beside it */
+    uint64_t round; /* tokens that are read before a stream comes back to a state it had (models/stream/cycle.h),
+                       from its start and again after a needle; 0: it does not, as far as is known */
+    char skip[160]; /* why the model cannot take this part; "" if it can */
+} plan_part;
+
+typedef struct plan {
+    plan_part *part; /* short lengths first; all models at one length before the next */
+    size_t count;
+} plan;
+
+/* Set *take when a sample of the part's cell is to be done, and then item->key and item->resume. NULL: all are. */
+typedef int plan_wanted(void *arg, plan_part *p, size_t cell, batch_item *item, int *take, pal_error *err);
+
+/* PAL_USAGE: one lane of a model needs more memory than there is. */
+int plan_make(plan *out, eval_request *r, plan_wanted *wanted, void *arg, pal_error *err);
+void plan_free(plan *p);
+/* Set `round`, and the work that is then left. */
+void plan_part_round(plan_part *p, uint64_t tokens);
+
+#endif

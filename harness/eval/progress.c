@@ -1,0 +1,55 @@
+#include "harness/eval/progress.h"
+
+#include "harness/base/os.h"
+
+#include <unistd.h>
+
+static const double terminal_pause = 0.2, log_pause = 30; /* seconds between two lines */
+
+void progress_start(progress *p, FILE *out, const char *name, double total, double done, const char *unit)
+{
+    *p = (progress){.out = out,
+                    .name = name,
+                    .unit = unit,
+                    .total = total,
+                    .start = done,
+                    .done = done,
+                    .terminal = isatty(fileno(out))};
+    p->began = p->shown = os()->now();
+}
+
+char *progress_format_time(double seconds, char out[32])
+{
+    const long long s = (long long)(seconds + 0.5);
+    if (s < 60)
+        snprintf(out, 32, "%lld s", s);
+    else if (s < 3600)
+        snprintf(out, 32, "%lld min %02lld s", s / 60, s % 60);
+    else
+        snprintf(out, 32, "%lld h %02lld min", s / 3600, s % 3600 / 60);
+    return out;
+}
+
+void progress_update(progress *p, double done, const char *note)
+{
+    p->done = done;
+    const double now = os()->now();
+    if (now - p->shown < (p->terminal ? terminal_pause : log_pause)) return;
+    p->shown = now;
+    const double rate = (done - p->start) / (now - p->began);
+    char left[32] = "?";
+    if (rate > 0) progress_format_time((p->total - done) / rate, left);
+    if (p->terminal) fputs("\r\033[K", p->out);
+    fprintf(p->out, "%5.1f %%  ", p->total > 0 ? 100 * done / p->total : 100);
+    if (p->name) fprintf(p->out, "%s  ", p->name);
+    if (p->unit) fprintf(p->out, "%.0f %s/s  ", rate, p->unit);
+    fprintf(p->out, "%s left  %s%s", left, note ? note : "", p->terminal ? "" : "\n");
+    fflush(p->out);
+    p->line_open = p->terminal;
+}
+
+void progress_clear(progress *p)
+{
+    if (p->line_open) fputs("\r\033[K", p->out);
+    p->line_open = 0;
+}

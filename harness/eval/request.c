@@ -1,0 +1,224 @@
+#include "harness/eval/request.h"
+
+#include "harness/base/os.h"
+#include "models/attention/attention.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define AT(field) offsetof(eval_options, field)
+
+static const kv_spec options_table[] = {
+    {"task", KV_TEXT, AT(task), "passkey", 0, 0, NULL, "what to evaluate on; see `palimpsest list`"},
+    {"model", KV_TEXT, AT(model), "all", 0, 0, NULL,
+     "all, or a comma-separated list of shipped models and of paths of weights"},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the shipped models"},
+    {"results", KV_TEXT, AT(results), "results", 0, 0, NULL, "directory of the journal, the tables and the plots"},
+    {"batch", KV_INT, AT(batch), "10", 1, 1024, NULL,
+     "samples run side by side; lowered to fit memory; the results do not depend on it"},
+    {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL,
+     "0: all processors; the results do not depend on it"},
+    {"tokenizer", KV_TEXT, AT(tokenizer), "", 0, 0, NULL,
+     "\"bytes\" or the path of a tokenizer.json; empty: the one that the models were trained with"},
+    {"memory", KV_CHOICE, AT(memory), "kept", 0, 0, "kept|zeroed|both",
+     "zeroed: the control that forgets, once before the question or else at every segment"},
+    {"share", KV_CHOICE, AT(share), "1", 0, 0, "0|1",
+     "read the start that samples share only once, and nothing that no result hangs on; the results are the same"},
+    {"checkpoint", KV_REAL, AT(checkpoint), "10", 0, 86400, NULL,
+     "seconds between checkpoints inside long samples; 0: none"},
+    {"references", KV_CHOICE, AT(references), "1", 0, 0, "0|1",
+     "also measure what takes no model: compressors on perplexity, extracts and copied summaries on booksum"},
+    {"plots", KV_CHOICE, AT(plots), "1", 0, 0, "0|1", "draw the plots, if gnuplot is there"},
+};
+
+const kv_spec *eval_options_table(size_t *count)
+{
+    *count = sizeof options_table / sizeof *options_table;
+    return options_table;
+}
+
+static int find_task(eval_request *r, pal_error *err)
+{
+    r->task = task_find(r->options.task);
+    if (r->task) return PAL_OK;
+    char names[300] = "";
+    size_t used = 0;
+    for (size_t i = 0; task_table[i] && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", task_table[i]->name);
+    return pal_fail(err, PAL_USAGE, "task=%s: no such task; use one of: %s", r->options.task, names);
+}
+
+/* Every word must be somebody's key: a misspelt one must not be silently ignored. */
+static int check_keys(const eval_request *r, const kv_pairs *words, pal_error *err)
+{
+    size_t count;
+    const kv_spec *table = eval_options_table(&count);
+    for (size_t i = 0; i < words->count; i++) {
+        const char *key = words->pair[i].key;
+        if (kv_find(table, count, key) || kv_find(r->task->request_table, r->task->request_count, key)) continue;
+        return pal_fail(err, PAL_USAGE, "%s: task %s has no such key; `palimpsest help eval` lists them", key,
+                        r->task->name);
+    }
+    return PAL_OK;
+}
+
+static int load_model(eval_model *m, const weights_file *file, pal_error *err)
+{
+    m->file = *file;
+    PAL_TRY(checkpoint_load(m->file.path, &m->decoder, &m->info, err));
+    char *config = model_config_text(decoder_config(m->decoder));
+    if (!config) return pal_fail(err, PAL_INTERNAL, "out of memory for a config");
+    hash_hex(config, strlen(config), m->config);
+    free(config);
+    return PAL_OK;
+}
+
+static int trained_on(const eval_model *m, const char *task)
+{
+    const char *theirs = kv_pairs_value(&m->info.metadata, "task");
+    return theirs && strcasecmp(theirs, task) == 0;
+}
+
+static void free_model(eval_model *m)
+{
+    decoder_destroy(m->decoder);
+    checkpoint_info_free(&m->info);
+}
+
+/* "all" means those trained on the task, where there are any: others may not even read its tokens. */
+static void keep_trained(eval_request *r)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < r->model_count; i++) kept += (size_t)trained_on(&r->model[i], r->task->name);
+    if (kept == 0) return;
+    kept = 0;
+    for (size_t i = 0; i < r->model_count; i++) {
+        if (trained_on(&r->model[i], r->task->name))
+            r->model[kept++] = r->model[i];
+        else
+            free_model(&r->model[i]);
+    }
+    r->model_count = kept;
+}
+
+static int load_models(eval_request *r, pal_error *err)
+{
+    weights_file *files;
+    size_t count;
+    PAL_TRY(weights_resolve(r->options.model, r->options.weights, &files, &count, err));
+    r->model = calloc(count, sizeof *r->model);
+    int code = r->model ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the models");
+    for (size_t i = 0; code == PAL_OK && i < count; i++) {
+        r->model_count = i + 1;
+        code = load_model(&r->model[i], &files[i], err);
+    }
+    free(files);
+    if (code == PAL_OK && strcmp(r->options.model, "all") == 0) keep_trained(r);
+    return code;
+}
+
+/* All that can fail before work begins. */
+static int load_all(eval_request *r, pal_error *err)
+{
+    PAL_TRY(load_models(r, err));
+    PAL_TRY(eval_request_tokenizer(r, err));
+    PAL_TRY(r->task->begin(r->task_request, r->tokenizer, &r->run, err));
+    r->cell_count = r->task->cells(r->run, &r->cell);
+    r->sample = calloc(r->cell_count + 1, sizeof *r->sample);
+    return r->sample ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the cells");
+}
+
+int eval_request_read(eval_request *r, int argc, char *const *argv, int load, pal_error *err)
+{
+    *r = (eval_request){0};
+    size_t count;
+    const kv_spec *table = eval_options_table(&count);
+    kv_pairs words = {0};
+    int code = kv_pairs_args(&words, argc, argv, err);
+    if (code == PAL_OK) code = kv_defaults(table, count, &r->options, err);
+    if (code == PAL_OK) code = kv_apply(table, count, &r->options, &words, err);
+    if (code == PAL_OK) code = find_task(r, err);
+    if (code == PAL_OK) code = check_keys(r, &words, err);
+    if (code == PAL_OK) {
+        r->task_request = calloc(1, r->task->request_bytes);
+        if (!r->task_request) code = pal_fail(err, PAL_INTERNAL, "out of memory for the request");
+    }
+    if (code == PAL_OK) code = kv_defaults(r->task->request_table, r->task->request_count, r->task_request, err);
+    if (code == PAL_OK)
+        code = kv_apply(r->task->request_table, r->task->request_count, r->task_request, &words, err);
+    kv_pairs_free(&words);
+    if (code == PAL_OK) {
+        const int processors = os_processors();
+        r->threads = r->options.threads ? (int)r->options.threads : processors;
+        if (r->threads > POOL_MAX_THREADS) r->threads = POOL_MAX_THREADS;
+    }
+    if (code == PAL_OK && load) code = load_all(r, err);
+    if (code != PAL_OK) eval_request_free(r);
+    return code;
+}
+
+void eval_request_free(eval_request *r)
+{
+    for (size_t i = 0; r->sample && i < r->cell_count; i++) free(r->sample[i]);
+    free(r->sample);
+    if (r->run) r->task->end(r->run);
+    tokenizer_destroy(r->tokenizer);
+    for (size_t i = 0; i < r->model_count; i++) free_model(&r->model[i]);
+    free(r->model);
+    free(r->task_request);
+    *r = (eval_request){0};
+}
+
+/* Whether a key says which samples are asked for, and not what is in them. */
+static int selects(const kv_spec *spec)
+{
+    static const char *const keys[] = {"n", "docs", "data"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcasecmp(spec->key, keys[i]) == 0) return 1;
+    return spec->type == KV_SIZES || spec->type == KV_REALS;
+}
+
+int eval_request_words(const eval_request *r, int shaping_only, int zeroed, char *out, size_t size, pal_error *err)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i <= r->task->request_count; i++) {
+        const kv_spec *spec = i < r->task->request_count ? &r->task->request_table[i] : NULL;
+        char value[KV_OUT_MAX] = "zeroed";
+        if (spec ? shaping_only && selects(spec) : !zeroed) continue;
+        if (spec) kv_get(spec, r->task_request, value, sizeof value);
+        used += (size_t)snprintf(out + used, size - used, "%s%s=%s", used ? " " : "", spec ? spec->key : "memory",
+                                 value);
+        if (used >= size) return pal_fail(err, PAL_USAGE, "the request is too long; ask for fewer values at once");
+    }
+    return PAL_OK;
+}
+
+int eval_request_samples(eval_request *r, size_t cell, const batch_item **out, pal_error *err)
+{
+    const int64_t count = r->cell[cell].samples;
+    if (!r->sample[cell]) {
+        batch_item *item = calloc((size_t)count + 1, sizeof *item);
+        if (!item) return pal_fail(err, PAL_INTERNAL, "out of memory for the samples");
+        r->sample[cell] = item;
+        for (int64_t i = 0; i < count; i++) {
+            item[i] = (batch_item){.cell = &r->cell[cell], .index = i};
+            PAL_TRY(batch_measure(r->task, r->run, &item[i], err));
+        }
+    }
+    *out = r->sample[cell];
+    return PAL_OK;
+}
+
+int eval_model_too_short(const eval_model *model, uint64_t tokens, char *why, size_t size)
+{
+    const model_config *cfg = decoder_config(model->decoder);
+    const int64_t limit = cfg->attention->max_tokens(cfg);
+    if (limit == 0 || tokens <= (uint64_t)limit) return 0;
+    char text[24];
+    snprintf(why, size, "%s holds at most %s tokens (a sample here takes %llu)", model->file.name,
+             kv_format_size(limit, text), (unsigned long long)tokens);
+    return 1;
+}

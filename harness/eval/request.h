@@ -1,0 +1,63 @@
+/* An evaluation as it was asked for: the harness's own keys, and the task's. `eval` and `plan` share it. */
+#ifndef PAL_REQUEST_H
+#define PAL_REQUEST_H
+
+#include "harness/eval/batch.h"
+#include "harness/eval/model_files.h"
+#include "models/files/checkpoint.h"
+#include "tasks/task.h"
+
+enum { MEMORY_KEPT, MEMORY_ZEROED, MEMORY_BOTH };
+
+typedef struct eval_options {
+    char task[KV_TEXT_MAX], model[KV_TEXT_MAX], weights[KV_TEXT_MAX], results[KV_TEXT_MAX], tokenizer[KV_TEXT_MAX];
+    int64_t memory; /* MEMORY_* */
+    int64_t batch, threads, share, references, plots;
+    double checkpoint;
+} eval_options;
+
+const kv_spec *eval_options_table(size_t *count);
+
+typedef struct eval_model {
+    weights_file file;
+    decoder *decoder;
+    checkpoint_info info;
+    char config[HASH_HEX]; /* SHA-256 of the model's config text */
+} eval_model;
+
+typedef struct eval_request {
+    eval_options options;
+    const task_module *task;
+    void *task_request; /* the task's own struct */
+    tokenizer *tokenizer;
+    task_run *run;
+    const task_cell *cell;
+    size_t cell_count;
+    batch_item **sample; /* of each cell, once eval_request_samples has measured them */
+    eval_model *model;
+    size_t model_count;
+    int threads;
+} eval_request;
+
+/* Read the words of a command line. PAL_USAGE: a key nobody knows, a bad value, an unknown task. With `load`, also
+ * load every model and the tokenizer and let the task begin, so that what is wrong with any of them shows before
+ * work begins. */
+int eval_request_read(eval_request *r, int argc, char *const *argv, int load, pal_error *err);
+void eval_request_free(eval_request *r);
+
+/* The task's part as words: all keys, or only those that shape a sample. Keys that hold lists (which cells),
+ * "data", and how many samples ("n", "docs") do not: sample i of a cell is the same in every request that holds
+ * the cell. zeroed adds the control. */
+int eval_request_words(const eval_request *r, int shaping_only, int zeroed, char *out, size_t size,
+                       pal_error *err);
+
+/* The samples of a cell, measured once; owned by the request. */
+int eval_request_samples(eval_request *r, size_t cell, const batch_item **out, pal_error *err);
+/* The longest stream a model can hold is shorter than `tokens`: fill why[size] and return 1. */
+int eval_model_too_short(const eval_model *model, uint64_t tokens, char *why, size_t size);
+
+/* request_tokenizer.c: find and load the tokenizer that the models were trained with. PAL_USAGE: they differ, or
+ * theirs is not the one asked for; PAL_DATA: the file is no longer the one a model was trained with. */
+int eval_request_tokenizer(eval_request *r, pal_error *err);
+
+#endif

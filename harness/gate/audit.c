@@ -1,0 +1,161 @@
+#include "harness/gate/audit.h"
+
+#include "harness/base/os.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const audit_verdict_name[] = {"reproduced", "not reproduced", "not comparable"};
+enum { VERDICTS = sizeof audit_verdict_name / sizeof *audit_verdict_name };
+
+int audit_judge(audit *a, const evidence *e, const char *weights, pal_error *err)
+{
+    a->finding = calloc(a->count + 1, sizeof *a->finding);
+    if (!a->finding) return pal_fail(err, PAL_INTERNAL, "out of memory for the audit");
+    for (size_t i = 0; i < a->count; i++) PAL_TRY(audit_apply(&a->claim[i], e, weights, &a->finding[i], err));
+    return PAL_OK;
+}
+
+/* ---- Printing ---- */
+
+static void put_indented(FILE *out, const char *text)
+{
+    for (; *text; text += strcspn(text, "\n"), text += *text == '\n')
+        fprintf(out, "      %.*s\n", (int)strcspn(text, "\n"), text);
+}
+
+void audit_print(const audit *a, FILE *out)
+{
+    size_t count[VERDICTS] = {0};
+    for (size_t i = 0; i < a->count; i++) {
+        const audit_claim *c = &a->claim[i];
+        const audit_finding *f = &a->finding[i];
+        count[f->verdict]++;
+        fprintf(out, "%s: %s (%s)\n    %s\n    %s; rule %s", c->id, audit_verdict_name[f->verdict], f->summary,
+                c->claim, c->source, audit_rule_name(c));
+        if (c->metric[0]) fprintf(out, " of %s", c->metric);
+        if (c->value != 0 || c->tolerance != 0) fprintf(out, ", value %g, tolerance %g", c->value, c->tolerance);
+        fputc('\n', out);
+        put_indented(out, f->evidence);
+        fprintf(out, "    ours differs: %s\n\n", c->differs);
+    }
+    fprintf(out, "%zu claims: %zu reproduced, %zu not reproduced, %zu not comparable\n", a->count, count[0],
+            count[1], count[2]);
+}
+
+/* ---- Committed verdicts ---- */
+
+static const char header[] = "claim,verdict,summary\n";
+
+int audit_write(const audit *a, const char *path, pal_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
+    fputs(header, out);
+    for (size_t i = 0; i < a->count; i++) {
+        fprintf(out, "%s,%s,", a->claim[i].id, audit_verdict_name[a->finding[i].verdict]);
+        report_put_text(out, a->finding[i].summary);
+        fputc('\n', out);
+    }
+    return report_finish(out, &text, &size, path, err);
+}
+
+/* The claim that a row is about: its index, count for one that is gone; and its verdict. */
+static int read_row(const audit *a, const char *row, const char *path, int line, size_t *claim, int *verdict,
+                    pal_error *err)
+{
+    const size_t id = strcspn(row, ",\n"), word = row[id] == ',' ? strcspn(row + id + 1, ",\n") : 0;
+    *verdict = 0;
+    while (*verdict < VERDICTS && (strlen(audit_verdict_name[*verdict]) != word ||
+                                   strncmp(audit_verdict_name[*verdict], row + id + 1, word) != 0))
+        ++*verdict;
+    if (id == 0 || *verdict == VERDICTS)
+        return pal_fail(err, PAL_DATA, "%s:%d: not a claim and its verdict; update=1 writes the file anew", path,
+                        line);
+    *claim = 0;
+    while (*claim < a->count && (strlen(a->claim[*claim].id) != id || strncmp(a->claim[*claim].id, row, id) != 0))
+        ++*claim;
+    return PAL_OK;
+}
+
+static int compare_rows(const audit *a, const char *text, const char *path, int *seen, FILE *out, size_t *changed,
+                        pal_error *err)
+{
+    int line = 1, verdict;
+    size_t claim = 0;
+    if (strncmp(text, header, sizeof header - 1) != 0)
+        return pal_fail(err, PAL_DATA, "%s:1: not a list of verdicts; update=1 writes the file anew", path);
+    for (const char *row = text + sizeof header - 1; *row; row += strcspn(row, "\n"), row += *row == '\n') {
+        PAL_TRY(read_row(a, row, path, ++line, &claim, &verdict, err));
+        if (claim == a->count) {
+            fprintf(out, "changed: %.*s was %s, and is no claim any more\n", (int)strcspn(row, ","), row,
+                    audit_verdict_name[verdict]);
+            ++*changed;
+            continue;
+        }
+        seen[claim] = 1;
+        if ((int)a->finding[claim].verdict == verdict) continue;
+        fprintf(out, "changed: %s was %s, is %s\n", a->claim[claim].id, audit_verdict_name[verdict],
+                audit_verdict_name[a->finding[claim].verdict]);
+        ++*changed;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        if (seen[i]) continue;
+        fprintf(out, "changed: %s is new and %s\n", a->claim[i].id, audit_verdict_name[a->finding[i].verdict]);
+        ++*changed;
+    }
+    return PAL_OK;
+}
+
+int audit_compare(const audit *a, const char *path, FILE *out, size_t *changed, pal_error *err)
+{
+    char *text;
+    size_t size;
+    *changed = 0;
+    if (!os_file_exists(path))
+        return pal_fail(err, PAL_DATA, "%s: no committed verdicts; update=1 writes them", path);
+    PAL_TRY(os_read_file(path, &text, &size, err));
+    int *seen = calloc(a->count + 1, sizeof *seen);
+    const int code = seen ? compare_rows(a, text, path, seen, out, changed, err)
+                          : pal_fail(err, PAL_INTERNAL, "out of memory for the audit");
+    free(seen);
+    free(text);
+    return code;
+}
+
+/* ---- The command ---- */
+
+static int finish(const audit *a, const audit_options *o, FILE *out, pal_error *err)
+{
+    size_t changed;
+    audit_print(a, out);
+    if (o->update) {
+        PAL_TRY(audit_write(a, o->verdicts, err));
+        fprintf(out, "wrote %s\n", o->verdicts);
+        return PAL_OK;
+    }
+    PAL_TRY(audit_compare(a, o->verdicts, out, &changed, err));
+    if (changed)
+        return pal_fail(err, PAL_GATE, "%zu verdicts are not those of %s; update=1 accepts them", changed,
+                        o->verdicts);
+    fprintf(out, "all as in %s\n", o->verdicts);
+    return PAL_OK;
+}
+
+int audit_run(const audit_options *o, const task_module *const *tasks, FILE *out, pal_error *err)
+{
+    audit a;
+    PAL_TRY(audit_read(&a, o->claims, err));
+    evidence *e = malloc(sizeof *e);
+    int code = e ? evidence_read(e, tasks, o->results, err) : pal_fail(err, PAL_INTERNAL, "out of memory");
+    if (code == PAL_OK) {
+        code = audit_judge(&a, e, o->weights, err);
+        if (code == PAL_OK) code = finish(&a, o, out, err);
+        evidence_free(e);
+    }
+    free(e);
+    audit_free(&a);
+    return code;
+}

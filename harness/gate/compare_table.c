@@ -1,0 +1,138 @@
+#include "harness/gate/compare.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CELL_TEXT = 64 };
+
+/* ---- Values as they are shown ---- */
+
+/* A ratio in the metric's unit. */
+static double shown(const task_metric *m, double value)
+{
+    switch (m->kind) {
+    case METRIC_SHARE:
+        return 100 * value;
+    case METRIC_PERPLEXITY:
+        return exp(value);
+    case METRIC_BITS:
+        return value / M_LN2;
+    default:
+        return value;
+    }
+}
+
+/* A difference of ratios: a factor for perplexity, else in the metric's unit. */
+static char *format_change(const task_metric *m, double change, char out[CELL_TEXT])
+{
+    if (!isfinite(change))
+        snprintf(out, CELL_TEXT, "-");
+    else if (m->kind == METRIC_PERPLEXITY)
+        snprintf(out, CELL_TEXT, "x%.4f", exp(change));
+    else
+        snprintf(out, CELL_TEXT, m->kind == METRIC_SHARE ? "%+.1f" : "%+.4f", shown(m, change));
+    return out;
+}
+
+static char *format_value(const task_metric *m, double value, char out[CELL_TEXT])
+{
+    if (!isfinite(value))
+        snprintf(out, CELL_TEXT, "-");
+    else
+        snprintf(out, CELL_TEXT, m->kind == METRIC_SHARE ? "%.1f" : "%.4f", shown(m, value));
+    return out;
+}
+
+static char *format_difference(const compare_row *row, char out[4 * CELL_TEXT])
+{
+    char middle[CELL_TEXT], lo[CELL_TEXT], hi[CELL_TEXT];
+    format_change(row->metric, row->difference, middle);
+    if (isfinite(row->ci.lo))
+        snprintf(out, 4 * CELL_TEXT, "%s [%s, %s]", middle, format_change(row->metric, row->ci.lo, lo),
+                 format_change(row->metric, row->ci.hi, hi));
+    else
+        snprintf(out, 4 * CELL_TEXT, "%s", middle);
+    return out;
+}
+
+static char *format_p(double p, char out[CELL_TEXT])
+{
+    snprintf(out, CELL_TEXT, isnan(p) ? "-" : p < 0.0001 ? "%.1e" : "%.4f", p);
+    return out;
+}
+
+/* ---- The table ---- */
+
+enum { COLUMNS = 11 };
+
+static const char *const heads[COLUMNS] = {"model", "cell", "metric", "n",          "A",      "B",
+                                           "B - A", "p",    "Holm p", "detectable", "verdict"};
+
+typedef struct line {
+    char column[COLUMNS][2 * KV_TEXT_MAX + 8];
+} line;
+
+static void fill_line(const compare_row *row, line *out)
+{
+    char text[4 * CELL_TEXT];
+    const int same = strcmp(row->model_a, row->model_b) == 0;
+    const double worse = row->metric->higher_is_better ? -row->detectable : row->detectable;
+    const size_t size = sizeof out->column[0];
+    snprintf(out->column[0], size, same ? "%s" : "%s > %s", row->model_a, row->model_b);
+    snprintf(out->column[1], size, "%s", row->cell);
+    snprintf(out->column[2], size, "%s", row->metric->name);
+    snprintf(out->column[3], size, "%lld", (long long)row->n);
+    snprintf(out->column[4], size, "%s", format_value(row->metric, row->a, text));
+    snprintf(out->column[5], size, "%s", format_value(row->metric, row->b, text));
+    snprintf(out->column[6], size, "%s", format_difference(row, text));
+    snprintf(out->column[7], size, "%s", format_p(row->p, text));
+    snprintf(out->column[8], size, "%s", format_p(row->corrected, text));
+    snprintf(out->column[9], size, "%s", format_change(row->metric, worse, text));
+    snprintf(out->column[10], size, "%s", row->verdict < 0 ? "worse" : row->verdict > 0 ? "better" : "");
+}
+
+static void print_line(const line *l, const int width[COLUMNS], FILE *out)
+{
+    for (int k = 0; k < COLUMNS; k++) {
+        const int right = k >= 3 && k <= 9;
+        if (k + 1 == COLUMNS)
+            fprintf(out, "%s\n", l->column[k]);
+        else
+            fprintf(out, right ? "%*s  " : "%-*s  ", width[k], l->column[k]);
+    }
+}
+
+void compare_print(const comparison *c, FILE *out)
+{
+    int width[COLUMNS];
+    size_t tests = 0, blind = 0;
+    line l;
+    for (int k = 0; k < COLUMNS; k++) width[k] = (int)strlen(heads[k]);
+    for (size_t i = 0; i < c->count; i++) {
+        fill_line(&c->row[i], &l);
+        for (int k = 0; k < COLUMNS; k++)
+            if (width[k] < (int)strlen(l.column[k])) width[k] = (int)strlen(l.column[k]);
+        tests += !isnan(c->row[i].p);
+        blind += isnan(c->row[i].detectable);
+    }
+    for (int k = 0; k < COLUMNS; k++) snprintf(l.column[k], sizeof l.column[k], "%s", heads[k]);
+    print_line(&l, width, out);
+    for (size_t i = 0; i < c->count; i++) {
+        fill_line(&c->row[i], &l);
+        print_line(&l, width, out);
+    }
+    fprintf(
+        out,
+        "\nShares in percent, their differences in points; a perplexity's difference is the factor B / A, its\n"
+        "interval that of the factor. Intervals at %g %%: bootstrap over samples, chapters of one book together.\n"
+        "p: McNemar's exact test for hits, else sign flips up to %d samples and the bootstrap beyond. detectable: "
+        "the\n"
+        "smallest change for the worse that these samples show with probability %g at %g %% divided by the number "
+        "of tests.\n",
+        100 * (1 - c->alpha), STATS_EXACT_DOCUMENTS, COMPARE_POWER, 100 * c->alpha);
+    fprintf(out, "%zu comparisons, significant at %g %% after Holm's correction: %zu worse, %zu better.\n", tests,
+            100 * c->alpha, c->worse, c->better);
+    if (blind) fprintf(out, "%zu rows have no detectable effect: too few samples, or none that differ.\n", blind);
+    if (c->only_a || c->only_b)
+        fprintf(out, "Cells without a partner: %zu only in A, %zu only in B.\n", c->only_a, c->only_b);
+}

@@ -1,0 +1,302 @@
+#include "harness/gate/regress.h"
+
+#include "harness/base/os.h"
+#include "harness/eval/plan.h"
+#include "harness/eval/progress.h"
+#include "harness/gate/baseline.h"
+#include "harness/train/train.h"
+#include "models/engine/gemm.h"
+
+#include <dirent.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+static const char task_name[] = "perplexity";
+enum { PATH_TEXT = 2 * KV_TEXT_MAX };
+
+typedef struct gate {
+    const regress_options *o;
+    pool *pool;
+    baseline now;
+    progress progress;
+    size_t models, done; /* the one trained here included */
+} gate;
+
+/* ---- One model on the slice ---- */
+
+typedef struct evaluation {
+    gate *gate;
+    const task_module *task;
+    baseline_row row; /* name, core and weights of all rows */
+    double nll, bytes;
+    double read, tokens; /* so far, in all */
+} evaluation;
+
+static double value_of(const task_module *task, const double *value, const char *name)
+{
+    for (size_t v = 0; v < task->value_count; v++)
+        if (strcmp(task->value[v], name) == 0) return value[v];
+    return NAN;
+}
+
+static int add_row(gate *g, const baseline_row *like, const char *metric, double value, pal_error *err)
+{
+    baseline_row row = *like;
+    row.value = value;
+    if ((size_t)snprintf(row.metric, sizeof row.metric, "%s", metric) >= sizeof row.metric)
+        return pal_fail(err, PAL_USAGE, "%s: the name is too long for a baseline; shorten it", metric);
+    return baseline_add(&g->now, &row, err);
+}
+
+/* A batch_setup.done: a row for each document. */
+static int on_document(void *arg, const batch_item *item, const batch_result *result, pal_error *err)
+{
+    (void)item;
+    evaluation *e = arg;
+    json_t *record = json_loads(result->record, 0, NULL);
+    const char *name = json_string_value(json_object_get(record, "document"));
+    char metric[KV_TEXT_MAX];
+    snprintf(metric, sizeof metric, "nll/%s", name ? name : "?");
+    json_decref(record);
+    const double nll = value_of(e->task, result->value, "nll");
+    e->nll += nll;
+    e->bytes += value_of(e->task, result->value, "bytes");
+    return add_row(e->gate, &e->row, metric, nll, err);
+}
+
+static void on_progress(void *arg, uint64_t tokens)
+{
+    evaluation *e = arg;
+    e->read += (double)tokens;
+    progress_update(&e->gate->progress, (double)e->gate->done + e->read / e->tokens, e->row.name);
+}
+
+static int run_plan(evaluation *e, const eval_request *r, const plan *p, pal_error *err)
+{
+    const plan_part *part = &p->part[0];
+    if (part->skip[0]) return pal_fail(err, PAL_USAGE, "%s; leave it out with model=", part->skip);
+    e->tokens = part->work;
+    const batch_setup setup = {.d = part->model->decoder,
+                               .threads = e->gate->pool,
+                               .task = r->task,
+                               .run = r->run,
+                               .done = on_document,
+                               .progress = on_progress,
+                               .arg = e};
+    batch_runner *runner;
+    PAL_TRY(batch_open(&runner, &setup, err));
+    int code = PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < part->group_count; i++)
+        code = batch_run(runner, part->item, &part->group[i], err);
+    batch_close(runner);
+    return code;
+}
+
+/* Add the rows of the weights at `path`. `given` 0: they were trained here, so their digest is a result. */
+static int evaluate(gate *g, const char *name, const char *path, int given, pal_error *err)
+{
+    char model[PATH_TEXT + 8], data[KV_TEXT_MAX + 8];
+    snprintf(model, sizeof model, "model=%s", path);
+    snprintf(data, sizeof data, "data=%s", g->o->data);
+    char *const words[] = {"task=perplexity", "split=test", model, data};
+    eval_request r;
+    PAL_TRY(eval_request_read(&r, sizeof words / sizeof *words, words, 1, err));
+    r.threads = pool_threads(g->pool);
+    evaluation e = {.gate = g, .task = r.task};
+    snprintf(e.row.name, sizeof e.row.name, "%s", name);
+    snprintf(e.row.blas_core, sizeof e.row.blas_core, "%s", gemm_core());
+    if (given) memcpy(e.row.weights, r.model[0].info.digest, sizeof e.row.weights);
+    plan p = {0};
+    int code = plan_make(&p, &r, NULL, NULL, err);
+    if (code == PAL_OK) code = run_plan(&e, &r, &p, err);
+    if (code == PAL_OK) code = add_row(g, &e.row, "bits_per_byte", e.nll / e.bytes / log(2), err);
+    plan_free(&p);
+    eval_request_free(&r);
+    g->done++;
+    return code;
+}
+
+/* ---- The model trained here ---- */
+
+static int read_recipe(const regress_options *o, const char *dir, kv_pairs *recipe, pal_error *err)
+{
+    char *text, path[PATH_TEXT], threads[24];
+    size_t size;
+    PAL_TRY(os_read_file(o->recipe, &text, &size, err));
+    int code = kv_pairs_parse(recipe, text, o->recipe, err);
+    free(text);
+    snprintf(threads, sizeof threads, "%lld", (long long)o->threads);
+    if (code == PAL_OK) code = kv_pairs_add(recipe, "threads", threads, "regress", err);
+    if (code == PAL_OK) code = kv_pairs_add(recipe, "data", o->data, "regress", err);
+    snprintf(path, sizeof path, "%s/tiny.safetensors", dir);
+    if (code == PAL_OK) code = kv_pairs_add(recipe, "out", path, "regress", err);
+    snprintf(path, sizeof path, "%s/tiny.csv", dir);
+    if (code == PAL_OK) code = kv_pairs_add(recipe, "log", path, "regress", err);
+    const char *task = kv_pairs_value(recipe, "task");
+    if (code == PAL_OK && (!task || strcasecmp(task, task_name) != 0))
+        code = pal_fail(err, PAL_USAGE, "%s: the recipe should have task = %s", o->recipe, task_name);
+    return code;
+}
+
+/* A row for each row of the training log: step,length,tokens,loss,... */
+static int add_losses(gate *g, const char *path, pal_error *err)
+{
+    char *text, metric[48];
+    size_t size;
+    PAL_TRY(os_read_file(path, &text, &size, err));
+    baseline_row row = {.name = REGRESS_TRAINED};
+    snprintf(row.blas_core, sizeof row.blas_core, "%s", gemm_core());
+    char *rest = text;
+    strsep(&rest, "\n"); /* the head */
+    int code = PAL_OK;
+    for (char *line; code == PAL_OK && (line = strsep(&rest, "\n")) && *line;) {
+        long long step;
+        double loss;
+        if (sscanf(line, "%lld,%*[^,],%*[^,],%lf", &step, &loss) != 2)
+            code = pal_fail(err, PAL_INTERNAL, "%s: a row of the training log cannot be read: %s", path, line);
+        snprintf(metric, sizeof metric, "loss@%lld", step);
+        if (code == PAL_OK) code = add_row(g, &row, metric, loss, err);
+    }
+    free(text);
+    return code;
+}
+
+static void remove_folder(const char *dir)
+{
+    DIR *handle = opendir(dir);
+    for (struct dirent *item; handle && (item = readdir(handle));)
+        if (item->d_name[0] != '.') unlinkat(dirfd(handle), item->d_name, 0);
+    if (handle) closedir(handle);
+    rmdir(dir);
+}
+
+static int train_in(gate *g, const char *dir, pal_error *err)
+{
+    kv_pairs recipe = {0};
+    char path[PATH_TEXT];
+    FILE *quiet = fopen("/dev/null", "w");
+    int code = quiet ? PAL_OK : pal_fail(err, PAL_INTERNAL, "cannot open /dev/null");
+    if (code == PAL_OK) code = read_recipe(g->o, dir, &recipe, err);
+    if (code == PAL_OK) code = train_run(&recipe, quiet, err);
+    if (quiet) fclose(quiet);
+    kv_pairs_free(&recipe);
+    snprintf(path, sizeof path, "%s/tiny.csv", dir);
+    if (code == PAL_OK) code = add_losses(g, path, err);
+    snprintf(path, sizeof path, "%s/tiny.safetensors", dir);
+    if (code == PAL_OK) code = evaluate(g, REGRESS_TRAINED, path, 0, err);
+    return code;
+}
+
+static int retrain(gate *g, pal_error *err)
+{
+    const char *base = getenv("TMPDIR");
+    char dir[KV_TEXT_MAX];
+    snprintf(dir, sizeof dir, "%s/palimpsest-regress-XXXXXX", base && base[0] ? base : "/tmp");
+    if (!mkdtemp(dir))
+        return pal_fail(err, PAL_INTERNAL, "cannot make %s; let TMPDIR name a folder that can be written to", dir);
+    const int code = train_in(g, dir, err);
+    remove_folder(dir);
+    return code;
+}
+
+/* ---- All of them ---- */
+
+static int trained_on_text(const weights_file *file, int *is, pal_error *err)
+{
+    st_file f;
+    PAL_TRY(st_read(file->path, &f, err));
+    const char *task = kv_pairs_value(&f.metadata, "task");
+    *is = task && strcasecmp(task, task_name) == 0;
+    st_free(&f);
+    return PAL_OK;
+}
+
+/* Keep the files of models that the gate is for: all that are named, or those that were trained on text. */
+static int find_models(const regress_options *o, weights_file **files, size_t *count, pal_error *err)
+{
+    PAL_TRY(weights_resolve(o->model, o->weights, files, count, err));
+    size_t kept = 0;
+    int code = PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < *count; i++) {
+        int is = 1;
+        if (strcmp(o->model, "all") == 0) code = trained_on_text(&(*files)[i], &is, err);
+        if (is) (*files)[kept++] = (*files)[i];
+    }
+    *count = kept;
+    if (code != PAL_OK) free(*files);
+    return code;
+}
+
+static int measure(gate *g, FILE *log, pal_error *err)
+{
+    weights_file *files;
+    size_t count;
+    PAL_TRY(find_models(g->o, &files, &count, err));
+    g->models = count + 1;
+    progress_start(&g->progress, log, "regress", (double)g->models, 0, NULL);
+    int code = PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < count; i++) code = evaluate(g, files[i].name, files[i].path, 1, err);
+    free(files);
+    if (code == PAL_OK) code = retrain(g, err);
+    progress_clear(&g->progress);
+    return code;
+}
+
+/* Which rows this run can speak of. */
+static int asked(const gate *g, const baseline_row *row)
+{
+    if (strcmp(g->o->model, "all") == 0) return 1;
+    for (size_t i = 0; i < g->now.count; i++)
+        if (strcmp(g->now.row[i].name, row->name) == 0) return 1;
+    return 0;
+}
+
+static int read_baseline(const gate *g, int want_asked, baseline *out, pal_error *err)
+{
+    PAL_TRY(baseline_read(out, g->o->baseline, err));
+    size_t kept = 0;
+    for (size_t i = 0; i < out->count; i++)
+        if (asked(g, &out->row[i]) == want_asked) out->row[kept++] = out->row[i];
+    out->count = kept;
+    return PAL_OK;
+}
+
+static int update(const gate *g, FILE *out, pal_error *err)
+{
+    baseline all = {0};
+    int code = os_file_exists(g->o->baseline) ? read_baseline(g, 0, &all, err) : PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < g->now.count; i++) code = baseline_add(&all, &g->now.row[i], err);
+    if (code == PAL_OK) code = baseline_write(&all, g->o->baseline, err);
+    if (code == PAL_OK)
+        fprintf(out, "wrote %s: %zu rows, %zu of them measured now\n", g->o->baseline, all.count, g->now.count);
+    baseline_free(&all);
+    return code;
+}
+
+static int compare(const gate *g, FILE *out, pal_error *err)
+{
+    baseline then;
+    PAL_TRY(read_baseline(g, 1, &then, err));
+    const size_t different = baseline_compare(&then, &g->now, out);
+    baseline_free(&then);
+    if (different == 0) return PAL_OK;
+    return pal_fail(err, PAL_GATE,
+                    "rows that differ from %s: %zu; if that is intended, commit new ones: make regress-update",
+                    g->o->baseline, different);
+}
+
+int regress_run(const regress_options *o, FILE *out, FILE *log, pal_error *err)
+{
+    gate g = {.o = o};
+    gemm_setup();
+    int code = pool_create(&g.pool, o->threads ? (int)o->threads : os_processors(), err);
+    if (code == PAL_OK) code = measure(&g, log, err);
+    if (code == PAL_OK) code = o->update ? update(&g, out, err) : compare(&g, out, err);
+    baseline_free(&g.now);
+    pool_destroy(g.pool);
+    return code;
+}

@@ -1,0 +1,60 @@
+/* One page with all results: tables, claims, plots, runs, configs and how to make each number again; and the same
+ * numbers as JSON in the layout of lm-evaluation-harness. The page loads nothing from elsewhere. */
+#ifndef PAL_HTML_H
+#define PAL_HTML_H
+
+#include "harness/gate/audit.h"
+#include "harness/report/tables.h"
+
+typedef struct html_options {
+    char results[KV_TEXT_MAX], out[KV_TEXT_MAX], json[KV_TEXT_MAX], claims[KV_TEXT_MAX], weights[KV_TEXT_MAX];
+} html_options;
+
+/* Write the page to `out` and results.json to `json`; lists them on `log`. A claims file that is not there is left
+ * out. */
+int html_run(const html_options *o, const task_module *const *tasks, FILE *log, pal_error *err);
+
+/* ---- Parts ---- */
+
+extern const char html_style[];
+
+/* Text with <, >, &, " as entities; control characters as '?'. */
+void html_text(FILE *out, const char *text);
+/* A table's field with a whole number, "1,053,456"; or with what report_format makes, the interval below. */
+void html_count(FILE *out, double value);
+void html_value(FILE *out, const char *text);
+
+void html_table(FILE *out, const table *t);
+/* The claims with verdict and evidence. */
+void html_audit(FILE *out, const audit *a);
+
+/* SHA-256 of the weights whose configs are on the page, each once: at "#weights-<its first 16 digits>". */
+typedef struct html_shipped {
+    char (*digest)[HASH_HEX];
+    size_t count;
+} html_shipped;
+
+int html_shipped_has(const html_shipped *s, const char *digest);
+void html_shipped_free(html_shipped *s);
+/* Configs and recipes of the weights in a directory. PAL_DATA: one of them is damaged. */
+int html_configs(FILE *out, const char *weights, html_shipped *shipped, pal_error *err);
+
+/* Every run, and every cell: on what it was made, and the command that makes it again. */
+void html_runs(FILE *out, const evidence *e, const html_shipped *shipped);
+void html_cells(FILE *out, const evidence *e);
+/* <dir>/ *.svg as figures with a number and a caption. Identifiers get a prefix each, because a page has one name
+ * space for all. A file that is no SVG, or would load or run something, is left out with a word on `log`. *count:
+ * figures. */
+int html_figures(FILE *out, const char *dir, FILE *log, size_t *count, pal_error *err);
+
+/* "make eval TASK=passkey MODEL=infini-delta LEN=32K ..." */
+void html_command(FILE *out, const task_module *task, const result_cell *cell);
+
+/* html_json.c: results -> "<task>/<model>/<cell>" -> "<metric>,none" and "<metric>_stderr,none"; configs,
+ * versions, n-samples, higher_is_better; and, which the layout does not know, intervals. */
+int html_json(const evidence *e, const char *path, pal_error *err);
+/* The standard error of a metric of row->n samples: by the delta method (Cochran 1977, 6.4) for ratios of sums;
+ * NaN for fewer than two. */
+double html_stderr(const task_metric *metric, const report_row *row);
+
+#endif

@@ -1,0 +1,194 @@
+#include "harness/report/report.h"
+
+#include "harness/base/os.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A field as RFC 4180 has it. */
+void report_put_text(FILE *out, const char *text)
+{
+    if (!text[strcspn(text, ",\"\n")]) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"') fputc('"', out);
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+/* Nothing for NaN: the field stays empty. */
+void report_put_number(FILE *out, double value)
+{
+    if (isfinite(value)) fprintf(out, "%.10g", value);
+}
+
+int report_finish(FILE *out, char **text, size_t *size, const char *path, pal_error *err)
+{
+    const int failed = ferror(out);
+    int code = fclose(out) != 0 || failed ? pal_fail(err, PAL_INTERNAL, "out of memory for %s", path) : PAL_OK;
+    if (code == PAL_OK) code = os_write_file(path, *text, *size, err);
+    free(*text);
+    return code;
+}
+
+static void put_cell(FILE *out, const task_module *task, const report_row *row)
+{
+    const result_cell *c = row->cell;
+    task_cell place = {.length = c->length, .depth = c->depth, .samples = row->n};
+    memcpy(place.name, c->name, sizeof place.name);
+    for (size_t m = 0; m < task->metric_count; m++) {
+        const task_metric *metric = &task->metric[m];
+        const summary s = row->metric[m];
+        char memory[32];
+        const char *paper_row = "";
+        const double paper = task->paper ? task->paper(&place, metric->name, c->model, &paper_row) : NAN;
+        char seed[64];
+        fprintf(out, "%s,%d,%d,", task->name, task->version, task->scorer_version);
+        report_put_text(out, row->label);
+        fprintf(out, ",%s,%s,%s,", c->weights, c->config, report_setting(c->settings, "seed", seed, sizeof seed));
+        report_put_text(out, c->settings);
+        fprintf(out, ",%s,", c->blas_core);
+        if (c->length) fprintf(out, "%lld", (long long)c->length);
+        fputc(',', out);
+        report_put_number(out, c->depth);
+        fprintf(out, ",%s,%lld,", metric->name, (long long)row->n);
+        report_put_number(out, s.value);
+        fputc(',', out);
+        report_put_number(out, s.ci.lo);
+        fputc(',', out);
+        report_put_number(out, s.ci.hi);
+        fprintf(out, ",%s,", s.ci.kind);
+        report_put_number(out, paper);
+        fputc(',', out);
+        report_put_text(out, isfinite(paper) ? paper_row : "");
+        report_setting(c->settings, "memory", memory, sizeof memory);
+        fprintf(out, ",%s,%llu,%llu,%s,%s,", memory[0] ? memory : "kept", (unsigned long long)c->parameters,
+                (unsigned long long)c->state_bytes, c->data, c->tokenizer);
+        report_put_text(out, c->name);
+        fputc('\n', out);
+    }
+}
+
+int report_cells_csv(const report *rep, const char *path, pal_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
+    fputs(
+        "task,task_version,scorer_version,model,weights_sha256,config_sha256,seed,settings,blas_core,length,depth,"
+        "metric,n,value,lo,hi,interval,paper_value,paper_row,memory,parameters,state_bytes,data_sha256,"
+        "tokenizer_sha256,cell\n",
+        out);
+    for (size_t i = 0; i < rep->count; i++) put_cell(out, rep->task, &rep->row[i]);
+    return report_finish(out, &text, &size, path, err);
+}
+
+/* ---- Cost ---- */
+
+typedef struct cost {
+    const report_row *row;
+    int64_t threads, batch, samples;
+    double seconds, tokens;
+    double read, read_seconds; /* of the samples of which it is known */
+    uint64_t held, peak_rss;
+} cost;
+
+/* Cells whose samples have one length stand for it; whole documents for themselves. */
+static int same_place(const result_cell *a, const result_cell *b)
+{
+    return a->length == b->length && (a->length || strcmp(a->name, b->name) == 0);
+}
+
+static int same_cost(const cost *a, const report_row *row, const result_sample *s)
+{
+    return a->threads == s->threads && a->batch == s->batch && same_place(a->row->cell, row->cell) &&
+           strcmp(a->row->label, row->label) == 0;
+}
+
+static int by_setup(const void *a, const void *b)
+{
+    const cost *x = a, *y = b;
+    if (!same_place(x->row->cell, y->row->cell) || strcmp(x->row->label, y->row->label) != 0)
+        return (x->row > y->row) - (x->row < y->row); /* rows are sorted already */
+    if (x->threads != y->threads) return x->threads < y->threads ? -1 : 1;
+    return (x->batch > y->batch) - (x->batch < y->batch);
+}
+
+/* Sum the samples of all depths per model, length, threads and batch. *costs is malloc'ed; NULL without memory. */
+static size_t add_up(const report *rep, cost **costs)
+{
+    size_t count = 0, capacity = 0;
+    *costs = NULL;
+    for (size_t r = 0; r < rep->count; r++) {
+        for (int64_t i = 0; i < rep->row[r].n; i++) {
+            const result_sample *s = &rep->row[r].cell->sample[i];
+            size_t at = 0;
+            while (at < count && !same_cost(&(*costs)[at], &rep->row[r], s)) at++;
+            if (at == capacity) {
+                capacity = 2 * capacity + 16;
+                cost *grown = realloc(*costs, capacity * sizeof *grown);
+                if (!grown) {
+                    free(*costs);
+                    *costs = NULL;
+                    return 0;
+                }
+                *costs = grown;
+            }
+            cost *c = &(*costs)[at];
+            if (at == count) {
+                *c = (cost){.row = &rep->row[r], .threads = s->threads, .batch = s->batch};
+                count++;
+            }
+            c->samples++;
+            c->seconds += s->seconds;
+            c->tokens += (double)s->tokens;
+            if (isfinite(s->read)) {
+                c->read += s->read;
+                c->read_seconds += s->seconds;
+            }
+            if (s->held > c->held) c->held = s->held;
+            if (s->peak_rss > c->peak_rss) c->peak_rss = s->peak_rss;
+        }
+    }
+    if (count) qsort(*costs, count, sizeof **costs, by_setup);
+    return count;
+}
+
+int report_cost_csv(const report *rep, const char *path, pal_error *err)
+{
+    cost *costs;
+    const size_t count = add_up(rep, &costs);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = costs ? open_memstream(&text, &size) : NULL;
+    if (!out) {
+        free(costs);
+        return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
+    }
+    fputs("task,model,weights_sha256,parameters,length,threads,batch,samples,seconds,tokens_per_s,state_bytes,"
+          "peak_rss_bytes,tokens,tokens_read,held_bytes,cell\n",
+          out);
+    for (size_t i = 0; i < count; i++) {
+        const cost *c = &costs[i];
+        const result_cell *cell = c->row->cell;
+        fprintf(out, "%s,", rep->task->name);
+        report_put_text(out, c->row->label);
+        fprintf(out, ",%s,%llu,", cell->weights, (unsigned long long)cell->parameters);
+        if (cell->length) fprintf(out, "%lld", (long long)cell->length);
+        fprintf(out, ",%lld,%lld,%lld,%.3f,", (long long)c->threads, (long long)c->batch, (long long)c->samples,
+                c->seconds);
+        report_put_number(out, round(c->read / c->read_seconds));
+        fprintf(out, ",%llu,%llu,%.0f,%.0f,%llu,", (unsigned long long)cell->state_bytes,
+                (unsigned long long)c->peak_rss, c->tokens, c->read, (unsigned long long)c->held);
+        report_put_text(out, cell->length ? "" : cell->name);
+        fputc('\n', out);
+    }
+    free(costs);
+    return report_finish(out, &text, &size, path, err);
+}

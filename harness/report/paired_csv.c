@@ -1,0 +1,162 @@
+#include "harness/eval/references.h"
+#include "harness/report/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The model that the Infini-attention paper measures itself against, with its training seeds. */
+static const char baseline_name[] = "transformer-xl";
+/* Any fixed number: it only makes the bootstrap repeatable. */
+enum { BOOTSTRAP_SEED = 2 };
+
+static int zeroed(const report_row *row)
+{
+    char memory[32];
+    return report_setting(row->cell->settings, "memory", memory, sizeof memory)[0] != '\0';
+}
+
+static int is_baseline(const report_row *row)
+{
+    return strstr(row->cell->model, baseline_name) && !zeroed(row);
+}
+
+/* Whether two rows are about the same documents cut into the same tokens. */
+static int same_texts(const report_row *a, const report_row *b)
+{
+    return a->cell->length == 0 && strcmp(a->cell->name, b->cell->name) == 0 &&
+           strcmp(a->cell->data, b->cell->data) == 0 && strcmp(a->cell->tokenizer, b->cell->tokenizer) == 0;
+}
+
+static int same_weights(const report_row *a, const report_row *b)
+{
+    return strcmp(a->cell->weights, b->cell->weights) == 0 && strcmp(a->cell->blas_core, b->cell->blas_core) == 0;
+}
+
+/* Parameters are equal within 2 %: else a difference of size would pass for one of attention. */
+static int same_size(const report_row *a, const report_row *b)
+{
+    return fabs((double)a->cell->parameters - (double)b->cell->parameters) <= 0.02 * (double)b->cell->parameters;
+}
+
+/* What a name says of the training seed: "-seed2"; "" for the first. */
+static const char *seed_of(const report_row *row)
+{
+    const char *at = strstr(row->cell->model, "-seed");
+    return at ? at : "";
+}
+
+/* Models are compared with the baseline of their size and seed, and with themselves when their memory was zeroed.
+ * Compressors are no models: a comparison with them would only weaken the correction of the others. */
+static int related(const report_row *row, const report_row *baseline)
+{
+    if (row == baseline || !same_texts(row, baseline) || references_made(row->cell)) return 0;
+    if (zeroed(row)) return same_weights(row, baseline) && !zeroed(baseline);
+    return is_baseline(baseline) && same_size(row, baseline) && strcmp(seed_of(row), seed_of(baseline)) == 0;
+}
+
+static int compare_rows(const task_metric *m, report_comparison *c, pal_error *err)
+{
+    const size_t n = (size_t)(c->row->n < c->baseline->n ? c->row->n : c->baseline->n);
+    double *num_a = malloc(4 * n * sizeof *num_a), *den_a = num_a + n, *num_b = den_a + n, *den_b = num_b + n;
+    if (!num_a) return pal_fail(err, PAL_INTERNAL, "out of memory for a comparison");
+    const double unit = m->kind == METRIC_BITS ? log(2) : 1;
+    const size_t rows = result_columns(m, c->row->cell, (int64_t)n, num_a, den_a);
+    result_columns(m, c->baseline->cell, (int64_t)n, num_b, den_b);
+    for (size_t i = 0; i < rows; i++) {
+        num_a[i] /= unit;
+        num_b[i] /= unit;
+    }
+    c->paired = stats_paired_ratio(num_a, den_a, num_b, den_b, rows, REPORT_LEVEL, BOOTSTRAP_SEED);
+    c->clusters = rows;
+    c->detectable = c->paired.deviation > 0 ? stats_detectable_difference(c->paired.deviation, (int64_t)rows,
+                                                                          1 - REPORT_LEVEL, REPORT_POWER)
+                                            : NAN;
+    free(num_a);
+    return PAL_OK;
+}
+
+/* Correct the p values of list[count], which are one family. */
+static int correct(report_comparison *list, size_t count, pal_error *err)
+{
+    double *p = malloc((count + 1) * sizeof *p);
+    if (!p) return pal_fail(err, PAL_INTERNAL, "out of memory for a comparison");
+    for (size_t i = 0; i < count; i++) p[i] = list[i].paired.p;
+    const int code = stats_holm(p, count, err);
+    for (size_t i = 0; i < count; i++) list[i].p_holm = p[i];
+    free(p);
+    return code;
+}
+
+/* Rows against one baseline in one metric: the models, or the controls. */
+static int compare_family(const report *rep, const report_row *baseline, size_t metric, int controls,
+                          report_comparison *list, size_t *count, pal_error *err)
+{
+    const size_t first = *count;
+    for (size_t i = 0; i < rep->count; i++) {
+        const report_row *row = &rep->row[i];
+        if (!related(row, baseline) || zeroed(row) != controls) continue;
+        list[*count] = (report_comparison){.row = row, .baseline = baseline, .metric = metric};
+        PAL_TRY(compare_rows(&rep->task->metric[metric], &list[(*count)++], err));
+    }
+    return correct(list + first, *count - first, err);
+}
+
+int report_compare(const report *rep, report_comparison **out, size_t *count, pal_error *err)
+{
+    *count = 0;
+    *out = calloc(rep->count * rep->count * rep->task->metric_count + 1, sizeof **out);
+    if (!*out) return pal_fail(err, PAL_INTERNAL, "out of memory for the comparisons");
+    int code = PAL_OK;
+    for (size_t i = 0; i < rep->count; i++)
+        for (size_t m = 0; m < rep->task->metric_count; m++)
+            for (int controls = 0; code == PAL_OK && controls <= 1 && !rep->task->metric[m].detail; controls++)
+                code = compare_family(rep, &rep->row[i], m, controls, *out, count, err);
+    if (code != PAL_OK) free(*out);
+    return code;
+}
+
+int report_paired_csv(const report *rep, const char *path, pal_error *err)
+{
+    report_comparison *list;
+    size_t count, size = 0;
+    char *text = NULL;
+    PAL_TRY(report_compare(rep, &list, &count, err));
+    FILE *out = open_memstream(&text, &size);
+    if (!out) {
+        free(list);
+        return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
+    }
+    fputs("task,cell,model,baseline,metric,unit,n,clusters,difference,lo,hi,interval,p,p_holm,test,detectable\n",
+          out);
+    for (size_t i = 0; i < count; i++) {
+        const report_comparison *c = &list[i];
+        const task_metric *m = &rep->task->metric[c->metric];
+        fprintf(out, "%s,", rep->task->name);
+        report_put_text(out, c->row->cell->name);
+        fputc(',', out);
+        report_put_text(out, c->row->label);
+        fputc(',', out);
+        report_put_text(out, c->baseline->label);
+        static const char *const units[] = {[METRIC_SHARE] = "share",
+                                            [METRIC_RATIO] = "ratio",
+                                            [METRIC_PERPLEXITY] = "nats",
+                                            [METRIC_BITS] = "bits"};
+        fprintf(out, ",%s%s,%s,%lld,%zu,", m->kind == METRIC_PERPLEXITY ? "log_" : "", m->name, units[m->kind],
+                (long long)(c->row->n < c->baseline->n ? c->row->n : c->baseline->n), c->clusters);
+        const double numbers[] = {c->paired.difference, c->paired.ci.lo, c->paired.ci.hi};
+        for (int k = 0; k < 3; k++) {
+            report_put_number(out, numbers[k]);
+            fputc(',', out);
+        }
+        fprintf(out, "%s,", c->paired.ci.kind);
+        report_put_number(out, c->paired.p);
+        fputc(',', out);
+        report_put_number(out, c->p_holm);
+        fprintf(out, ",%s,", c->paired.test);
+        report_put_number(out, c->detectable);
+        fputc('\n', out);
+    }
+    free(list);
+    return report_finish(out, &text, &size, path, err);
+}

@@ -1,0 +1,105 @@
+/* From a journal's results to files: long-format CSVs, a Markdown table, plots. Everything is a function of the
+ * journal alone and sorted, so the same journal gives the same bytes. */
+#ifndef PAL_REPORT_H
+#define PAL_REPORT_H
+
+#include "harness/journal/cells.h"
+#include "harness/stats/stats.h"
+
+#include <stdio.h>
+
+#define REPORT_LEVEL 0.95 /* of all intervals */
+#define REPORT_POWER 0.8  /* of what could have been seen */
+
+enum { REPORT_LABEL = KV_TEXT_MAX + 64 };
+
+typedef struct summary {
+    double value;
+    interval ci;
+} summary;
+
+/* One complete cell. The label is the model's name, and ", memory zeroed" for the control; where the journal holds
+ * several runs of that name (other weights, settings, texts' tokens or BLAS core) it goes on with '@' and the
+ * start of a hash that tells them apart. */
+typedef struct report_row {
+    const result_cell *cell;
+    int64_t n; /* samples 0 .. n-1 are reported */
+    char label[REPORT_LABEL];
+    summary *metric; /* in the task's order */
+} report_row;
+
+typedef struct report {
+    const task_module *task;
+    report_row *row; /* by model, label, length, depth, name */
+    size_t count;
+} report;
+
+/* Points into `r`, which must stay as it is while the report lives. */
+int report_create(report *out, const results *r, pal_error *err);
+void report_free(report *rep);
+
+/* The label before any '@'. Returns out. */
+const char *report_name(const result_cell *cell, char out[REPORT_LABEL]);
+
+/* A metric over samples 0 .. n-1 and its interval: exact binomial where samples are hit or miss; else a bootstrap
+ * over whole clusters of samples (result_columns, stats.h), for a share that is the same in all samples the exact
+ * binomial over samples. NaN where a value is missing. */
+summary report_summary(const task_module *task, const result_cell *cell, size_t metric, int64_t n);
+/* "98.0 [93.1, 99.8]" in percent for shares, plain otherwise, "-" without a value. Returns out. */
+char *report_format(const task_metric *metric, const summary *s, char out[64]);
+
+/* The metric that models are compared in first: one of bits, else the task's first. */
+size_t report_main_metric(const task_module *task);
+
+/* "seed=1 jitter=2" and "seed" -> "1", into out[size]; "" when the key is not there. Returns out. */
+char *report_setting(const char *settings, const char *key, char *out, size_t size);
+
+/* One metric a row: the cells with intervals, and the paper's value where it has one. */
+int report_cells_csv(const report *rep, const char *path, pal_error *err);
+/* Tokens per second, seconds, bytes. Measurements: the one file that differs from run to run. */
+int report_cost_csv(const report *rep, const char *path, pal_error *err);
+int report_markdown(const report *rep, const char *path, pal_error *err);
+/* Models against each other on the same documents (report_compare); not written when there is nothing to compare.
+ */
+int report_paired_csv(const report *rep, const char *path, pal_error *err);
+/* Run the gnuplot scripts plots/<task>_*.gp on the CSVs in `dir`. What is in the way goes to note[size], else "".
+ */
+void report_plots(const task_module *task, const char *dir, char *note, size_t size);
+
+/* ---- Shared by the files that write reports ---- */
+
+/* A CSV field as RFC 4180 has it; a number, or nothing for NaN. */
+void report_put_text(FILE *out, const char *text);
+void report_put_number(FILE *out, double value);
+/* Close a memory stream and write what it holds to `path`; frees *text. */
+int report_finish(FILE *out, char **text, size_t *size, const char *path, pal_error *err);
+/* Markdown: text whose special characters stand for themselves; "1.5 MiB". */
+void report_put_plain(FILE *out, const char *text);
+void report_put_bytes(FILE *out, double bytes);
+/* The Markdown tables of cells of whole documents (report_documents.c). */
+int report_documents(FILE *out, const report *rep, pal_error *err);
+
+/* A row against a baseline on the same documents, in one metric: a share or ratio, bits, or nats for a perplexity
+ * (its logarithm). */
+typedef struct report_comparison {
+    const report_row *row, *baseline;
+    size_t metric;
+    size_t clusters; /* of documents, which is what was resampled */
+    paired paired;
+    double p_holm; /* corrected for the models that are compared in the same metric on the same texts */
+    /* The size of a true difference that so many clusters show with REPORT_POWER at 1 - REPORT_LEVEL, before any
+     * correction; NaN where they can show none. */
+    double detectable;
+} report_comparison;
+
+/* All comparisons that the rows of whole documents allow, for each metric that is not a detail: of models with
+ * each Transformer-XL of their size and training seed on the same texts and tokens, and of a model whose memory
+ * was zeroed with itself. *out is malloc'ed.
+ */
+int report_compare(const report *rep, report_comparison **out, size_t *count, pal_error *err);
+
+/* All of them, for what the journal of `r` holds, into `dir`. Lists the files on `out`. Nothing is written when no
+ * cell is complete. */
+int report_write(const results *r, const char *dir, int plots, FILE *out, pal_error *err);
+
+#endif

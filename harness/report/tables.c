@@ -1,0 +1,73 @@
+#include "harness/report/tables.h"
+
+#include "harness/base/os.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char tables_note[] =
+    "In brackets the 95 % interval: exact binomial for metrics that are hit or miss, and for shares that are the "
+    "same in all samples; else a bootstrap over whole samples. Bold: better than every other model of the column, "
+    "each in a paired test on the same samples, p at most 0.05 after Holm's correction over them; without bold no "
+    "model is shown to be the best.";
+
+int tables_build(table_set *out, const evidence *e, const char *weights, pal_error *err)
+{
+    *out = (table_set){0};
+    int code = tables_add_memory(out, e, weights, err);
+    if (code == PAL_OK) code = tables_add_perplexity(out, e, err);
+    if (code == PAL_OK) code = tables_add_passkey(out, e, err);
+    if (code == PAL_OK) code = tables_add_booksum(out, e, err);
+    if (code == PAL_OK) code = table_set_check(out, err);
+    if (code != PAL_OK) table_set_free(out);
+    return code;
+}
+
+static int write_file(const table_set *set, size_t first, const char *dir, const char *suffix,
+                      void (*put)(FILE *, const table_set *, size_t), FILE *log, pal_error *err)
+{
+    char path[2 * KV_TEXT_MAX], *text = NULL;
+    size_t size = 0;
+    snprintf(path, sizeof path, "%s/%s.%s", dir, set->table[first].file, suffix);
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
+    put(out, set, first);
+    PAL_TRY(report_finish(out, &text, &size, path, err));
+    fprintf(log, "wrote %s\n", path);
+    return PAL_OK;
+}
+
+static int write_all(const table_set *set, const char *dir, FILE *log, pal_error *err)
+{
+    static const struct {
+        const char *suffix;
+        void (*put)(FILE *, const table_set *, size_t);
+    } forms[] = {{"md", table_markdown}, {"tex", table_latex}, {"csv", table_csv}};
+    PAL_TRY(os_make_dirs(dir, err));
+    for (size_t i = 0; i < set->count; i++) {
+        if (i > 0 && strcmp(set->table[i].file, set->table[i - 1].file) == 0) continue;
+        for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
+            PAL_TRY(write_file(set, i, dir, forms[f].suffix, forms[f].put, log, err));
+    }
+    return PAL_OK;
+}
+
+int tables_run(const tables_options *o, const task_module *const *tasks, FILE *log, pal_error *err)
+{
+    evidence *e = malloc(sizeof *e);
+    table_set set;
+    if (!e) return pal_fail(err, PAL_INTERNAL, "out of memory for the tables");
+    int code = evidence_read(e, tasks, o->results, err);
+    if (code == PAL_OK) {
+        code = tables_build(&set, e, o->weights, err);
+        if (code == PAL_OK) {
+            code = write_all(&set, o->out, log, err);
+            table_set_free(&set);
+        }
+        for (size_t i = 0; i < e->count; i++)
+            if (e->task[i].rep.count == 0) fprintf(log, "no complete cells in %s: no table\n", e->task[i].path);
+        evidence_free(e);
+    }
+    free(e);
+    return code;
+}

@@ -1,0 +1,114 @@
+#include "models/decoder/pass_parts.h"
+
+#include <string.h>
+
+static void activate_backward_row(const row_job *j, size_t i, size_t block)
+{
+    (void)block;
+    const kernels *k = kernels_get();
+    real *dx = j->y + i * j->cols;
+    (j->p->d->cfg.activation ? k->relu_backward : k->gelu_backward)(dx, dx, j->x + i * j->cols, j->cols);
+}
+
+static void norm_backward_row(const row_job *j, size_t i, size_t block)
+{
+    real *partial = j->dgain + block * 2 * j->cols;
+    kernels_get()->norm_backward(j->y + i * j->cols, partial, partial + j->cols, j->dy + i * j->cols,
+                                 j->x + i * j->cols, j->gain, j->cols, j->mean[i], j->rstd[i]);
+}
+
+/* dx += d(norm) and the gradients of gain and bias, whose partial sums are added in the order of the blocks. */
+static void norm_rows_backward(const pass *p, size_t norm, real *dx, const real *dy, const real *x, real *mean,
+                               real *rstd, real *grad)
+{
+    const size_t cols = (size_t)p->d->cfg.d_model, blocks = (p->all + ROW_BLOCK - 1) / ROW_BLOCK;
+    memset(p->dgain, 0, blocks * 2 * cols * sizeof *p->dgain);
+    row_job job = {.p = p, .y = dx, .dy = dy, .x = x, .mean = mean, .rstd = rstd, .dgain = p->dgain, .cols = cols};
+    job.gain = weight_of(p, norm);
+    job.row = norm_backward_row;
+    pass_run_rows(p, &job);
+    const kernels *k = kernels_get();
+    for (size_t b = 0; b < blocks; b++) {
+        k->axpy(grad + p->d->param[norm].offset, 1, p->dgain + b * 2 * cols, cols);
+        k->axpy(grad + p->d->param[norm + 1].offset, 1, p->dgain + b * 2 * cols + cols, cols);
+    }
+}
+
+static void backward_feed(pass *p, const layer_index *at, const layer_saved *s, real *grad)
+{
+    const decoder *d = p->d;
+    const size_t width = (size_t)d->cfg.d_model, ff = (size_t)d->cfg.d_ff;
+    const rows r = rows_of(p);
+    linear_backward_weight(p->pool, r, ff, width, s->active, ff, p->dx, width, grad + d->param[at->ff2].offset,
+                           grad + d->param[at->ff2 + 1].offset);
+    linear_backward_input(p->pool, r, ff, width, p->dx, width, weight_of(p, at->ff2), p->dhidden, ff, 0);
+    row_job job = {.p = p, .y = p->dhidden, .x = s->hidden, .cols = ff, .row = activate_backward_row};
+    pass_run_rows(p, &job);
+    linear_backward_weight(p->pool, r, width, ff, s->normed2, width, p->dhidden, ff,
+                           grad + d->param[at->ff1].offset, grad + d->param[at->ff1 + 1].offset);
+    linear_backward_input(p->pool, r, width, ff, p->dhidden, ff, weight_of(p, at->ff1), p->dnormed, width, 0);
+    norm_rows_backward(p, at->norm2, p->dx, p->dnormed, s->middle, s->mean2, s->rstd2, grad);
+}
+
+typedef struct embed_job {
+    const pass *p;
+    const int32_t *tokens;
+    real *grad;
+    size_t block;
+} embed_job;
+
+/* Columns are disjoint between tasks and rows are added in order. */
+static void embed_backward_columns(void *arg, int task, int worker)
+{
+    (void)worker;
+    const embed_job *j = arg;
+    const size_t width = (size_t)j->p->d->cfg.d_model, begin = (size_t)task * j->block;
+    const size_t count = begin + j->block < width ? j->block : width - begin;
+    const real scale = (real)embedding_scale(&j->p->d->cfg);
+    const kernels *k = kernels_get();
+    for (size_t i = 0; i < j->p->all; i++)
+        k->axpy(j->grad + (size_t)j->tokens[i] * width + begin, scale, j->p->dx + i * width + begin, count);
+}
+
+static void backward_head(pass *p, slot *s, const int32_t *targets, const float *weight, double *nll, real *grad)
+{
+    const decoder *d = p->d;
+    const size_t width = (size_t)d->cfg.d_model, vocab = (size_t)d->cfg.vocab;
+    const rows r = rows_of(p);
+    pass_logits(p, (size_t)(s - p->slot));
+    loss_job job = {.p = p, .targets = targets, .weight = weight, .nll = nll};
+    pass_run_loss(p, &job);
+    linear_backward_weight(p->pool, r, width, vocab, head_input(p, s), width, p->logits, vocab,
+                           grad + d->param[d->output].offset,
+                           d->cfg.output_bias ? grad + d->param[d->output_bias].offset : NULL);
+    if (!d->cfg.final_norm) {
+        linear_backward_input(p->pool, r, width, vocab, p->logits, vocab, weight_of(p, d->output), p->dx, width,
+                              0);
+        return;
+    }
+    linear_backward_input(p->pool, r, width, vocab, p->logits, vocab, weight_of(p, d->output), p->dnormed, width,
+                          0);
+    memset(p->dx, 0, p->all * width * sizeof *p->dx);
+    norm_rows_backward(p, d->final_norm, p->dx, p->dnormed, s->output, s->mean, s->rstd, grad);
+}
+
+void pass_backward(pass *p, size_t index, const int32_t *tokens, const int32_t *targets, const float *weight,
+                   double *nll, real *const *dstate, real *grad, attn_penalty penalty)
+{
+    const decoder *d = p->d;
+    slot *s = &p->slot[index];
+    backward_head(p, s, targets, weight, nll, grad);
+    for (size_t l = (size_t)d->cfg.n_layers; l-- > 0;) {
+        const layer_index *at = &d->layer[l];
+        const layer_saved *ls = &s->layer[l];
+        backward_feed(p, at, ls, grad);
+        call_params params;
+        for (size_t lane = 0; lane < p->lanes; lane++) p->dstate[lane] = dstate[lane] + at->dstate_offset;
+        attn_call call = pass_call(p, s, l, &params, grad);
+        call.penalty = penalty;
+        d->cfg.attention->backward(&call, ls->normed1, p->dx, p->dnormed);
+        norm_rows_backward(p, at->norm1, p->dx, p->dnormed, ls->input, ls->mean1, ls->rstd1, grad);
+    }
+    embed_job job = {.p = p, .tokens = tokens, .grad = grad + d->param[d->embedding].offset, .block = 64};
+    pool_run(p->pool, (int)(((size_t)d->cfg.d_model + job.block - 1) / job.block), embed_backward_columns, &job);
+}

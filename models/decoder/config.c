@@ -1,0 +1,111 @@
+#include "models/decoder/config.h"
+
+#include "models/attention/attention.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define FIELD(name) offsetof(model_config, name)
+
+/* The upper bounds only keep products of sizes far from overflow. */
+static const kv_spec shared_rows[] = {
+    {"attention", KV_TEXT, FIELD(attention_name), "", 0, 0, NULL, "attention module (required)"},
+    {"vocab", KV_INT, FIELD(vocab), "256", 2, 1 << 24, NULL, "tokens in the vocabulary"},
+    {"d_model", KV_INT, FIELD(d_model), "128", 1, 65536, NULL, "width of the residual stream"},
+    {"n_layers", KV_INT, FIELD(n_layers), "2", 1, 1024, NULL, "blocks of attention and feed-forward"},
+    {"n_heads", KV_INT, FIELD(n_heads), "4", 1, 1024, NULL, "attention heads of a layer"},
+    {"d_head", KV_INT, FIELD(d_head), "32", 2, 4096, NULL, "width of a head (even)"},
+    {"d_ff", KV_INT, FIELD(d_ff), "512", 1, 1 << 20, NULL, "width of the feed-forward layer"},
+    {"segment", KV_SIZE, FIELD(segment), "128", 16, 1 << 20, NULL, "tokens of a segment (a multiple of 16)"},
+    {"activation", KV_CHOICE, FIELD(activation), "gelu", 0, 0, "gelu|relu", "feed-forward activation"},
+    {"embed_scale", KV_CHOICE, FIELD(embed_scale), "none", 0, 0, "none|sqrt_d_model",
+     "factor on token embeddings (Transformer-XL uses sqrt_d_model)"},
+    {"final_norm", KV_CHOICE, FIELD(final_norm), "1", 0, 0, "0|1", "layer norm before the output weights"},
+    {"tied", KV_CHOICE, FIELD(tied), "1", 0, 0, "0|1", "output weights are the embedding's"},
+    {"output_bias", KV_CHOICE, FIELD(output_bias), "0", 0, 0, "0|1", "a bias on the logits"},
+    {"attn_scale", KV_CHOICE, FIELD(attn_scale), "head", 0, 0, "head|model",
+     "scores are divided by sqrt(d_head), or by sqrt(d_model) as Infini-attention's equation 6 prints"},
+    {"init_std", KV_REAL, FIELD(init_std), "0.02", 0, 10, NULL, "standard deviation of initial weights"},
+    {"norm_eps", KV_REAL, FIELD(norm_eps), "1e-5", 1e-12, 0.1, NULL, "layer norm: added to the variance"},
+};
+
+enum { SHARED_ROWS = sizeof shared_rows / sizeof shared_rows[0] };
+
+const kv_spec *model_config_table(size_t *count)
+{
+    *count = SHARED_ROWS;
+    return shared_rows;
+}
+
+int model_config_knows(const struct attn_module *attention, const char *key)
+{
+    if (kv_find(shared_rows, SHARED_ROWS, key)) return 1;
+    return attention && kv_find(attention->options, attention->option_count, key) != NULL;
+}
+
+static int find_attention(model_config *cfg, const kv_pairs *pairs, pal_error *err)
+{
+    PAL_TRY(kv_apply(shared_rows, 1, cfg, pairs, err));
+    cfg->attention = attn_find(cfg->attention_name);
+    if (cfg->attention) {
+        memset(cfg->attention_name, 0, sizeof cfg->attention_name);
+        memcpy(cfg->attention_name, cfg->attention->name, strlen(cfg->attention->name)); /* one spelling */
+        return PAL_OK;
+    }
+    char names[400] = "";
+    size_t used = 0;
+    for (const attn_module *const *row = attn_table; *row && used < sizeof names; row++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", (*row)->name);
+    return pal_fail(err, PAL_USAGE, "attention=%s: %s; choose one of %s", cfg->attention_name,
+                    cfg->attention_name[0] ? "unknown" : "not given", names);
+}
+
+int model_config_read(model_config *cfg, const kv_pairs *pairs, pal_error *err)
+{
+    memset(cfg, 0, sizeof *cfg);
+    PAL_TRY(kv_defaults(shared_rows, SHARED_ROWS, cfg, err));
+    PAL_TRY(find_attention(cfg, pairs, err));
+    PAL_TRY(kv_apply(shared_rows + 1, SHARED_ROWS - 1, cfg, pairs, err));
+    const attn_module *module = cfg->attention;
+    if (module->option_count > MODEL_OPTIONS)
+        return pal_fail(err, PAL_INTERNAL, "attention %s has more than %d options", module->name, MODEL_OPTIONS);
+    PAL_TRY(kv_defaults(module->options, module->option_count, cfg, err));
+    PAL_TRY(kv_apply(module->options, module->option_count, cfg, pairs, err));
+    if (cfg->segment % 16 != 0)
+        return pal_fail(err, PAL_USAGE, "segment=%lld: not a multiple of 16; use %lld", (long long)cfg->segment,
+                        (long long)(cfg->segment / 16 + 1) * 16);
+    if (cfg->d_head % 2 != 0)
+        return pal_fail(err, PAL_USAGE, "d_head=%lld: odd; positions rotate pairs of dimensions, use %lld",
+                        (long long)cfg->d_head, (long long)cfg->d_head + 1);
+    return module->check ? module->check(cfg, err) : PAL_OK;
+}
+
+/* Append the rows as lines at `at`, which has room; returns the new end. */
+static char *put_rows(char *at, const kv_spec *table, size_t count, const model_config *cfg)
+{
+    for (size_t i = 0; i < count; i++) {
+        char value[KV_OUT_MAX];
+        kv_get(&table[i], cfg, value, sizeof value);
+        at += sprintf(at, "%s = %s\n", table[i].key, value);
+    }
+    return at;
+}
+
+char *model_config_text(const model_config *cfg)
+{
+    const size_t rows = SHARED_ROWS + cfg->attention->option_count;
+    const size_t row_max = sizeof((kv_pair *)0)->key + KV_OUT_MAX + sizeof " = \n";
+    char *text = malloc(rows * row_max + 1);
+    if (!text) return NULL;
+    char *end = put_rows(text, shared_rows, SHARED_ROWS, cfg);
+    put_rows(end, cfg->attention->options, cfg->attention->option_count, cfg);
+    return text;
+}
+
+double model_attention_scale(const model_config *cfg)
+{
+    return 1.0 / sqrt((double)(cfg->attn_scale ? cfg->d_model : cfg->d_head));
+}

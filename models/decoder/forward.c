@@ -1,0 +1,377 @@
+/* One segment through the stack and back. Activations live in slots; a training slot keeps every layer's, the
+ * inference slot lets all layers share one set. */
+#include "models/decoder/pass_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static size_t max_over_layers(const decoder *d, size_t (*of)(const model_config *, size_t))
+{
+    size_t most = 0;
+    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
+        const size_t here = of(&d->cfg, l);
+        if (here > most) most = here;
+    }
+    return most;
+}
+
+static void carve_layer(pass *p, layer_saved *s, size_t attention)
+{
+    arena *a = &p->memory;
+    const size_t width = p->all * (size_t)p->d->cfg.d_model, ff = p->all * (size_t)p->d->cfg.d_ff;
+    s->mean1 = arena_reals(a, p->all);
+    s->rstd1 = arena_reals(a, p->all);
+    s->normed1 = arena_reals(a, width);
+    s->attention = arena_reals(a, attention);
+    s->middle = arena_reals(a, width);
+    s->mean2 = arena_reals(a, p->all);
+    s->rstd2 = arena_reals(a, p->all);
+    s->normed2 = arena_reals(a, width);
+    s->hidden = arena_reals(a, ff);
+    s->active = p->slots > 0 ? arena_reals(a, ff) : s->hidden;
+}
+
+/* Run twice: to measure, then to carve. */
+static void carve(pass *p, size_t workers)
+{
+    const decoder *d = p->d;
+    const model_config *cfg = &d->cfg;
+    const attn_module *attn = cfg->attention;
+    arena *a = &p->memory;
+    const size_t layers = (size_t)cfg->n_layers, width = p->all * (size_t)cfg->d_model;
+    const int training = p->slots > 0;
+    const size_t slots = training ? p->slots : 1;
+    size_t attention = 0, work = 0;
+    for (size_t l = 0; l < layers; l++) {
+        const size_t here = attn->saved_reals(cfg, l, p->lanes), shared = attn->work_reals(cfg, l, p->lanes);
+        attention = here > attention ? here : attention;
+        work = shared > work ? shared : work;
+    }
+    slot *slot_array = arena_bytes(a, slots * sizeof *p->slot);
+    for (size_t i = 0; i < slots; i++) {
+        slot local = {0}, *s = slot_array ? &slot_array[i] : &local;
+        s->seen = arena_bytes(a, p->lanes * sizeof *s->seen);
+        s->valid = arena_bytes(a, p->lanes * sizeof *s->valid);
+        layer_saved *array = arena_bytes(a, layers * sizeof *s->layer);
+        real *input = NULL;
+        for (size_t l = 0; l < layers; l++) {
+            layer_saved here = {0};
+            if (training || l == 0) {
+                input = arena_reals(a, width);
+                carve_layer(p, &here, training ? attn->saved_reals(cfg, l, p->lanes) : attention);
+                here.input = input;
+            } else if (array) {
+                here = array[0];
+            }
+            if (array) array[l] = here;
+        }
+        s->layer = array;
+        s->output = training ? arena_reals(a, width) : input;
+        s->mean = arena_reals(a, p->all);
+        s->rstd = arena_reals(a, p->all);
+        s->normed = arena_reals(a, width);
+    }
+    p->slot = slot_array;
+    p->logits = arena_reals(a, p->all * (size_t)cfg->vocab);
+    p->scratch_stride = (max_over_layers(d, attn->scratch_reals) + 15) / 16 * 16;
+    p->scratch = arena_reals(a, p->scratch_stride * workers);
+    p->state = arena_bytes(a, p->lanes * sizeof *p->state);
+    p->dstate = arena_bytes(a, p->lanes * sizeof *p->dstate);
+    if (training) {
+        p->work = arena_reals(a, work);
+        p->dx = arena_reals(a, width);
+        p->dhidden = arena_reals(a, p->all * (size_t)cfg->d_ff);
+        p->dnormed = arena_reals(a, width);
+        p->dgain = arena_reals(a, (p->all + ROW_BLOCK - 1) / ROW_BLOCK * 2 * (size_t)cfg->d_model);
+    }
+}
+
+size_t pass_bytes(const decoder *d, size_t workers, size_t lanes, size_t slots)
+{
+    pass p = {.d = d, .lanes = lanes, .slots = slots, .all = lanes * (size_t)d->cfg.segment};
+    carve(&p, workers);
+    return p.memory.used;
+}
+
+int pass_create(pass **out, const decoder *d, pool *threads, size_t lanes, size_t slots, pal_error *err)
+{
+    pass *p = calloc(1, sizeof *p);
+    if (!p) return pal_fail(err, PAL_INTERNAL, "out of memory for the activations");
+    *p = (pass){.d = d,
+                .pool = threads,
+                .head = threads,
+                .lanes = lanes,
+                .slots = slots,
+                .all = lanes * (size_t)d->cfg.segment};
+    const size_t workers = (size_t)pool_threads(threads);
+    carve(p, workers);
+    const int code = arena_allocate(&p->memory, "the activations", err);
+    if (code != PAL_OK) {
+        free(p);
+        return code;
+    }
+    carve(p, workers);
+    *out = p;
+    return PAL_OK;
+}
+
+void pass_destroy(pass *p)
+{
+    if (!p) return;
+    arena_free(&p->memory);
+    free(p);
+}
+
+void pass_use_panels(pass *p, const real *panels)
+{
+    p->panels = panels;
+}
+
+void pass_share_head(pass *p, pool *workers)
+{
+    p->head = workers;
+}
+
+size_t pass_lanes(const pass *p)
+{
+    return p->lanes;
+}
+
+/* ---- row loops ---- */
+
+static void run_block(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    const size_t begin = (size_t)task * ROW_BLOCK;
+    for (size_t i = begin; i < begin + ROW_BLOCK && i < j->p->all; i++) j->row(j, i, (size_t)task);
+}
+
+void pass_run_rows(const pass *p, row_job *job)
+{
+    pool_run(p->pool, (int)((p->all + ROW_BLOCK - 1) / ROW_BLOCK), run_block, job);
+}
+
+static void embed_row(const row_job *j, size_t i, size_t block)
+{
+    (void)block;
+    const real scale = (real)embedding_scale(&j->p->d->cfg);
+    const real *from = j->x + (size_t)j->tokens[i] * j->cols;
+    for (size_t c = 0; c < j->cols; c++) j->y[i * j->cols + c] = scale * from[c];
+}
+
+/* sum += add (when there is something to add), then y = norm(sum). */
+static void add_norm_row(const row_job *j, size_t i, size_t block)
+{
+    (void)block;
+    const kernels *k = kernels_get();
+    if (j->add) k->axpy(j->sum + i * j->cols, 1, j->add + i * j->cols, j->cols);
+    k->norm(j->y + i * j->cols, j->sum + i * j->cols, j->gain, j->bias, j->cols, (real)j->p->d->cfg.norm_eps,
+            &j->mean[i], &j->rstd[i]);
+}
+
+static void add_row(const row_job *j, size_t i, size_t block)
+{
+    (void)block;
+    kernels_get()->axpy(j->sum + i * j->cols, 1, j->add + i * j->cols, j->cols);
+}
+
+static void activate_row(const row_job *j, size_t i, size_t block)
+{
+    (void)block;
+    const kernels *k = kernels_get();
+    (j->p->d->cfg.activation ? k->relu : k->gelu)(j->y + i * j->cols, j->x + i * j->cols, j->cols);
+}
+
+static void norm_rows(const pass *p, size_t norm, real *y, real *sum, const real *add, real *mean, real *rstd)
+{
+    row_job job = {.p = p, .y = y, .sum = sum, .add = add, .mean = mean, .rstd = rstd};
+    job.cols = (size_t)p->d->cfg.d_model;
+    job.gain = weight_of(p, norm);
+    job.bias = weight_of(p, norm + 1);
+    job.row = add_norm_row;
+    pass_run_rows(p, &job);
+}
+
+/* ---- the stack ---- */
+
+attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real *grad)
+{
+    const decoder *d = p->d;
+    const layer_index *at = &d->layer[layer];
+    for (size_t i = 0; i < at->attn_count; i++) {
+        const matrix m = matrix_of(p, at->attn[i]);
+        of->param[i] = m.w;
+        of->panels[i] = m.panels;
+        of->grad[i] = grad ? grad + d->param[at->attn[i]].offset : NULL;
+    }
+    return (attn_call){.cfg = &d->cfg,
+                       .layer = layer,
+                       .lanes = p->lanes,
+                       .pool = p->pool,
+                       .param = of->param,
+                       .panels = of->panels,
+                       .grad = of->grad,
+                       .state = p->state,
+                       .dstate = p->dstate,
+                       .seen = s->seen,
+                       .valid = s->valid,
+                       .table = d->table,
+                       .saved = s->layer[layer].attention,
+                       .scratch = p->scratch,
+                       .scratch_stride = p->scratch_stride,
+                       .work = p->work};
+}
+
+static void forward_feed(pass *p, const layer_index *at, layer_saved *s, real *next)
+{
+    const size_t width = (size_t)p->d->cfg.d_model, ff = (size_t)p->d->cfg.d_ff;
+    linear_forward(p->pool, rows_of(p), width, ff, s->normed2, width, matrix_of(p, at->ff1),
+                   weight_of(p, at->ff1 + 1), s->hidden, ff);
+    row_job job = {.p = p, .y = s->active, .x = s->hidden, .cols = ff, .row = activate_row};
+    pass_run_rows(p, &job);
+    linear_forward(p->pool, rows_of(p), ff, width, s->active, ff, matrix_of(p, at->ff2), weight_of(p, at->ff2 + 1),
+                   next, width);
+}
+
+void pass_begin(pass *p, size_t index, const int32_t *tokens, const size_t *valid, void *const *state)
+{
+    const decoder *d = p->d;
+    slot *s = &p->slot[index];
+    for (size_t lane = 0; lane < p->lanes; lane++) {
+        state_header *header = state[lane];
+        s->seen[lane] = header->seen;
+        s->valid[lane] = valid[lane];
+        header->seen += valid[lane];
+    }
+    row_job embed = {.p = p,
+                     .tokens = tokens,
+                     .x = weight_of(p, d->embedding),
+                     .y = s->layer[0].input,
+                     .cols = (size_t)d->cfg.d_model,
+                     .row = embed_row};
+    pass_run_rows(p, &embed);
+}
+
+void pass_layers(pass *p, size_t index, void *const *state, size_t from, size_t to, int need_output)
+{
+    const decoder *d = p->d;
+    const size_t layers = (size_t)d->cfg.n_layers, width = (size_t)d->cfg.d_model;
+    slot *s = &p->slot[index];
+    for (size_t l = from; l < to; l++) {
+        const layer_index *at = &d->layer[l];
+        layer_saved *ls = &s->layer[l];
+        const int last = l + 1 == layers, output = need_output || !last;
+        call_params params;
+        for (size_t lane = 0; lane < p->lanes; lane++)
+            p->state[lane] = (real *)((char *)state[lane] + at->state_offset);
+        attn_call call = pass_call(p, s, l, &params, NULL);
+        call.need_output = output;
+        norm_rows(p, at->norm1, ls->normed1, ls->input, NULL, ls->mean1, ls->rstd1);
+        d->cfg.attention->forward(&call, ls->normed1, ls->middle);
+        if (!output) return;
+        norm_rows(p, at->norm2, ls->normed2, ls->middle, ls->input, ls->mean2, ls->rstd2);
+        real *next = last ? s->output : s->layer[l + 1].input;
+        forward_feed(p, at, ls, next);
+        row_job residual = {.p = p, .sum = next, .add = ls->middle, .cols = width, .row = add_row};
+        pass_run_rows(p, &residual);
+    }
+    if (to == layers && d->cfg.final_norm)
+        norm_rows(p, d->final_norm, s->normed, s->output, NULL, s->mean, s->rstd);
+}
+
+void pass_forward(pass *p, size_t index, const int32_t *tokens, const size_t *valid, void *const *state,
+                  int need_output)
+{
+    pass_begin(p, index, tokens, valid, state);
+    pass_layers(p, index, state, 0, (size_t)p->d->cfg.n_layers, need_output);
+}
+
+void pass_follow(pass *p, const pass *before)
+{
+    const slot *from = &before->slot[0];
+    slot *to = &p->slot[0];
+    memcpy(to->layer[0].input, from->layer[0].input, p->all * (size_t)p->d->cfg.d_model * sizeof(real));
+    memcpy(to->seen, from->seen, p->lanes * sizeof *to->seen);
+    memcpy(to->valid, from->valid, p->lanes * sizeof *to->valid);
+}
+
+const real *pass_residual(const pass *p, size_t index, size_t layer)
+{
+    const slot *s = &p->slot[index];
+    return layer < (size_t)p->d->cfg.n_layers ? s->layer[layer].input : s->output;
+}
+
+static void make_logits(const pass *p, pool *workers, rows r, const real *x, real *logits)
+{
+    const decoder *d = p->d;
+    const size_t width = (size_t)d->cfg.d_model, vocab = (size_t)d->cfg.vocab;
+    linear_forward(workers, r, width, vocab, x, width, matrix_of(p, d->output),
+                   d->cfg.output_bias ? weight_of(p, d->output_bias) : NULL, logits, vocab);
+}
+
+real *pass_logits(pass *p, size_t index)
+{
+    make_logits(p, p->head, rows_of(p), head_input(p, &p->slot[index]), p->logits);
+    return p->logits;
+}
+
+/* The loss of row `row` from its logits, which become the gradient where there is a weight. */
+static void row_loss(const loss_job *j, size_t row, real *logits)
+{
+    const size_t vocab = (size_t)j->p->d->cfg.vocab;
+    const kernels *k = kernels_get();
+    if (j->argmax) j->argmax[row] = (int32_t)k->argmax(logits, vocab);
+    const real wanted = logits[j->targets[row]];
+    const real lse = j->weight ? k->softmax(logits, 0, vocab, vocab, 1) : k->log_sum_exp(logits, vocab);
+    if (j->nll) j->nll[row] = (double)lse - (double)wanted;
+    if (j->weight) {
+        k->scale(logits, (real)j->weight[row], vocab);
+        logits[j->targets[row]] -= (real)j->weight[row];
+    }
+}
+
+static void loss_block(void *arg, int task, int worker)
+{
+    (void)worker;
+    const loss_job *j = arg;
+    const size_t begin = (size_t)task * ROW_BLOCK;
+    for (size_t i = begin; i < begin + ROW_BLOCK && i < j->p->all; i++)
+        row_loss(j, i, j->p->logits + i * (size_t)j->p->d->cfg.vocab);
+}
+
+void pass_run_loss(pass *p, loss_job *job)
+{
+    pool_run(p->head, (int)((p->all + ROW_BLOCK - 1) / ROW_BLOCK), loss_block, job);
+}
+
+/* Logits and losses, a tile after the other in one place that the worker's cache keeps. */
+static void score_strip(void *arg, int task, int worker)
+{
+    (void)worker;
+    const loss_job *j = arg;
+    pass *p = j->p;
+    const size_t n = (size_t)p->d->cfg.segment, width = (size_t)p->d->cfg.d_model, vocab = (size_t)p->d->cfg.vocab;
+    const size_t in_lane = (n + j->tile - 1) / j->tile;
+    real *logits = p->logits + (size_t)task * j->tile * vocab;
+    for (size_t i = (size_t)task; i < p->lanes * in_lane; i += j->strips) {
+        const size_t at = i % in_lane * j->tile, row = i / in_lane * n + at;
+        const size_t count = n - at < j->tile ? n - at : j->tile;
+        make_logits(p, NULL, (rows){1, count}, head_input(p, &p->slot[0]) + row * width, logits);
+        for (size_t k = 0; k < count; k++) row_loss(j, row + k, logits + k * vocab);
+    }
+}
+
+void pass_score(pass *p, const int32_t *targets, double *nll, int32_t *argmax)
+{
+    loss_job job = {.p = p, .targets = targets, .nll = nll, .argmax = argmax};
+    job.tile = linear_tile((size_t)p->d->cfg.segment, (size_t)p->d->cfg.d_model);
+    if (job.tile == 0 || p->all < job.tile) {
+        pass_logits(p, 0);
+        pass_run_loss(p, &job);
+        return;
+    }
+    const size_t room = p->all / job.tile, threads = (size_t)pool_threads(p->head);
+    job.strips = room < threads ? room : threads;
+    pool_run(p->head, (int)job.strips, score_strip, &job);
+}

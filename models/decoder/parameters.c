@@ -1,0 +1,312 @@
+#include "models/decoder/decoder.h"
+
+#include "harness/base/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/decoder/layout.h"
+#include "models/engine/gemm.h"
+
+/* ---- parameters ---- */
+
+static const char state_magic[8] = "PALSTATE";
+
+static size_t add_param(decoder *d, const char *name, size_t count_rows, size_t cols, attn_init init, double value,
+                        unsigned flags)
+{
+    decoder_param *p = &d->param[d->param_count];
+    snprintf(p->name, sizeof p->name, "%s", name);
+    p->rows = count_rows;
+    p->cols = cols;
+    p->init = init;
+    p->value = value;
+    p->flags = flags;
+    p->offset = d->weight_reals;
+    const size_t step = ARENA_ALIGN / sizeof(real);
+    d->weight_reals += (count_rows * cols + step - 1) / step * step;
+    return d->param_count++;
+}
+
+static size_t add_layer_param(decoder *d, size_t layer, const char *name, size_t count_rows, size_t cols,
+                              attn_init init, double value, unsigned flags)
+{
+    char full[96];
+    snprintf(full, sizeof full, "layers.%zu.%s", layer, name);
+    return add_param(d, full, count_rows, cols, init, value, flags);
+}
+
+static void add_attention(decoder *d, size_t layer)
+{
+    layer_index *at = &d->layer[layer];
+    param_spec spec[ATTN_MAX_PARAMS];
+    at->attn_count = d->cfg.attention->params(&d->cfg, layer, spec);
+    for (size_t i = 0; i < at->attn_count; i++) {
+        const param_spec *s = &spec[i];
+        if ((s->flags & PARAM_SHARED) && layer > 0) {
+            at->attn[i] = d->layer[0].attn[i];
+            continue;
+        }
+        char name[96];
+        if (s->flags & PARAM_SHARED)
+            snprintf(name, sizeof name, "%s", s->name);
+        else
+            snprintf(name, sizeof name, "layers.%zu.dec_attn.%s", layer, s->name);
+        at->attn[i] = add_param(d, name, s->rows, s->cols, s->init, s->value, s->flags);
+    }
+}
+
+static void lay_out(decoder *d)
+{
+    const model_config *cfg = &d->cfg;
+    const size_t width = (size_t)cfg->d_model, ff = (size_t)cfg->d_ff, vocab = (size_t)cfg->vocab;
+    d->embedding = add_param(d, "word_emb.emb_layers.0.weight", vocab, width, INIT_NORMAL, 0, 0);
+    for (size_t l = 0; l < (size_t)cfg->n_layers; l++) {
+        layer_index *at = &d->layer[l];
+        add_attention(d, l);
+        at->norm1 =
+            add_layer_param(d, l, "dec_attn.layer_norm.weight", 1, width, INIT_CONSTANT, 1, PARAM_NO_DECAY);
+        add_layer_param(d, l, "dec_attn.layer_norm.bias", 1, width, INIT_CONSTANT, 0, PARAM_NO_DECAY);
+        at->ff1 = add_layer_param(d, l, "pos_ff.CoreNet.0.weight", ff, width, INIT_NORMAL, 0, 0);
+        add_layer_param(d, l, "pos_ff.CoreNet.0.bias", 1, ff, INIT_CONSTANT, 0, PARAM_NO_DECAY);
+        at->ff2 = add_layer_param(d, l, "pos_ff.CoreNet.3.weight", width, ff, INIT_NORMAL, 0, 0);
+        add_layer_param(d, l, "pos_ff.CoreNet.3.bias", 1, width, INIT_CONSTANT, 0, PARAM_NO_DECAY);
+        at->norm2 = add_layer_param(d, l, "pos_ff.layer_norm.weight", 1, width, INIT_CONSTANT, 1, PARAM_NO_DECAY);
+        add_layer_param(d, l, "pos_ff.layer_norm.bias", 1, width, INIT_CONSTANT, 0, PARAM_NO_DECAY);
+    }
+    if (cfg->final_norm) {
+        d->final_norm = add_param(d, "final_norm.weight", 1, width, INIT_CONSTANT, 1, PARAM_NO_DECAY);
+        add_param(d, "final_norm.bias", 1, width, INIT_CONSTANT, 0, PARAM_NO_DECAY);
+    }
+    d->output =
+        cfg->tied ? d->embedding : add_param(d, "crit.out_layers.0.weight", vocab, width, INIT_NORMAL, 0, 0);
+    if (cfg->output_bias)
+        d->output_bias = add_param(d, "crit.out_layers.0.bias", 1, vocab, INIT_CONSTANT, 0, PARAM_NO_DECAY);
+}
+
+int decoder_create(decoder **out, const model_config *cfg, pal_error *err)
+{
+    decoder *d = calloc(1, sizeof *d);
+    if (!d) return pal_fail(err, PAL_INTERNAL, "out of memory for the decoder");
+    d->cfg = *cfg;
+    const size_t layers = (size_t)cfg->n_layers;
+    d->layer = calloc(layers, sizeof *d->layer);
+    d->param = calloc(layers * (ATTN_MAX_PARAMS + 8) + 8, sizeof *d->param);
+    if (!d->layer || !d->param) {
+        decoder_destroy(d);
+        return pal_fail(err, PAL_INTERNAL, "out of memory for %zu layers", layers);
+    }
+    lay_out(d);
+    arena_reals(&d->memory, d->weight_reals);
+    arena_reals(&d->memory, cfg->attention->table_reals(cfg));
+    const int code = arena_allocate(&d->memory, "the weights", err);
+    if (code != PAL_OK) {
+        decoder_destroy(d);
+        return code;
+    }
+    d->weight = arena_reals(&d->memory, d->weight_reals);
+    d->table = arena_reals(&d->memory, cfg->attention->table_reals(cfg));
+    cfg->attention->table_fill(cfg, d->table);
+
+    char *text = model_config_text(cfg);
+    d->shape_hash = 0xcbf29ce484222325u;
+    for (const char *c = text; c && *c; c++) d->shape_hash = (d->shape_hash ^ (uint8_t)*c) * 0x100000001b3u;
+    free(text);
+
+    const size_t step = ARENA_ALIGN / sizeof(real);
+    d->state_bytes = (sizeof(state_header) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    for (size_t l = 0; l < layers; l++) {
+        d->layer[l].state_offset = d->state_bytes;
+        d->layer[l].dstate_offset = d->dstate_reals;
+        const size_t reals = cfg->attention->state_reals(cfg, l);
+        d->memory_bytes += reals * sizeof(real);
+        d->state_bytes += (reals + step - 1) / step * step * sizeof(real);
+        d->dstate_reals += (cfg->attention->state_grad_reals(cfg, l) + step - 1) / step * step;
+    }
+    *out = d;
+    return PAL_OK;
+}
+
+void decoder_destroy(decoder *d)
+{
+    if (!d) return;
+    arena_free(&d->memory);
+    free(d->layer);
+    free(d->param);
+    free(d);
+}
+
+void decoder_init(decoder *d, uint64_t seed)
+{
+    for (size_t i = 0; i < d->param_count; i++) {
+        const decoder_param *p = &d->param[i];
+        real *w = d->weight + p->offset;
+        const size_t count = decoder_param_elements(p);
+        if (p->init == INIT_CONSTANT) {
+            for (size_t j = 0; j < count; j++) w[j] = (real)p->value;
+            continue;
+        }
+        char domain[128];
+        snprintf(domain, sizeof domain, "init/%s", p->name);
+        rng r = rng_make(seed, domain, 0, 0);
+        const double std = p->value > 0 ? p->value : d->cfg.init_std;
+        for (size_t j = 0; j < count; j++) w[j] = (real)(std * rng_normal(&r));
+    }
+}
+
+const model_config *decoder_config(const decoder *d)
+{
+    return &d->cfg;
+}
+
+size_t decoder_param_count(const decoder *d)
+{
+    return d->param_count;
+}
+
+const decoder_param *decoder_param_at(const decoder *d, size_t index)
+{
+    return &d->param[index];
+}
+
+size_t decoder_param_elements(const decoder_param *p)
+{
+    return p->rows * p->cols;
+}
+
+size_t decoder_weight_reals(const decoder *d)
+{
+    return d->weight_reals;
+}
+
+real *decoder_weights(decoder *d)
+{
+    return d->weight;
+}
+
+void decoder_pack(const decoder *d, real *panels)
+{
+    for (size_t i = 0; i < d->param_count; i++) {
+        const decoder_param *p = &d->param[i];
+        matrix_pack(p->cols, p->rows, d->weight + p->offset, panels + p->offset);
+    }
+}
+
+size_t decoder_parameters(const decoder *d)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < d->param_count; i++) total += decoder_param_elements(&d->param[i]);
+    return total;
+}
+
+double decoder_layer_flops(const decoder *d, size_t layer, double context)
+{
+    const double d_model = (double)d->cfg.d_model;
+    if (layer == (size_t)d->cfg.n_layers) return 2 * (double)d->cfg.vocab * d_model;
+    double total = 4 * d_model * (double)d->cfg.d_ff + d->cfg.attention->flops(&d->cfg, layer, context);
+    for (size_t i = 0; i < d->layer[layer].attn_count; i++) {
+        const decoder_param *p = &d->param[d->layer[layer].attn[i]];
+        if (p->rows > 1 && !(p->flags & PARAM_SHARED)) total += 2 * (double)decoder_param_elements(p);
+    }
+    return total;
+}
+
+double decoder_flops(const decoder *d, double context, int scored)
+{
+    const size_t layers = (size_t)d->cfg.n_layers;
+    double total = 0;
+    for (size_t l = 0; l + 1 < layers; l++) total += decoder_layer_flops(d, l, context);
+    if (scored)
+        return total + decoder_layer_flops(d, layers - 1, context) + decoder_layer_flops(d, layers, context);
+    return total + 4 * (double)(d->cfg.n_heads * d->cfg.d_head * d->cfg.d_model); /* k and v */
+}
+
+/* ---- streaming state ---- */
+
+size_t decoder_state_bytes(const decoder *d)
+{
+    return d->state_bytes;
+}
+
+size_t decoder_memory_bytes(const decoder *d)
+{
+    return d->memory_bytes;
+}
+
+size_t decoder_state_grad_reals(const decoder *d)
+{
+    return d->dstate_reals;
+}
+
+void decoder_state_reset(const decoder *d, void *state)
+{
+    state_header *h = state;
+    pal_error ignored;
+    uint64_t written = UINT64_MAX;
+    if (decoder_state_check(d, state, &ignored) == PAL_OK)
+        written = h->seen;
+    else
+        memset(state, 0, d->state_bytes); /* padding too: blocks are compared and hashed */
+    memcpy(h->magic, state_magic, sizeof h->magic);
+    h->bytes = d->state_bytes;
+    h->seen = 0;
+    h->shape = d->shape_hash;
+    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++)
+        d->cfg.attention->state_reset(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), written);
+}
+
+const real *decoder_layer_state(const decoder *d, const void *state, size_t layer)
+{
+    return (const real *)((const char *)state + d->layer[layer].state_offset);
+}
+
+size_t decoder_state_parts(const decoder *d, size_t layer, state_part *part)
+{
+    const attn_module *attn = d->cfg.attention;
+    if (attn->state_parts) return attn->state_parts(&d->cfg, layer, part);
+    const size_t all = attn->state_reals(&d->cfg, layer);
+    part[0] = (state_part){"state", 0, 1, all, all};
+    return all > 0;
+}
+
+uint64_t decoder_reach(const decoder *d)
+{
+    const uint64_t segment = (uint64_t)d->cfg.segment;
+    uint64_t segments = 0;
+    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
+        const int64_t reach = d->cfg.attention->reach(&d->cfg, l);
+        if (reach < 0) return UINT64_MAX;
+        segments += ((uint64_t)reach + segment - 1) / segment;
+    }
+    return segments * segment;
+}
+
+uint64_t decoder_settles(const decoder *d)
+{
+    return d->cfg.attention->settles ? (uint64_t)d->cfg.attention->settles(&d->cfg) : UINT64_MAX;
+}
+
+void decoder_state_skip(const decoder *d, void *state, uint64_t seen)
+{
+    decoder_state_reset(d, state);
+    ((state_header *)state)->seen = seen;
+}
+
+void decoder_state_repeat(const decoder *d, void *state, double times)
+{
+    const attn_module *attention = d->cfg.attention;
+    for (size_t l = 0; attention->state_repeat && l < (size_t)d->cfg.n_layers; l++)
+        attention->state_repeat(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), times);
+}
+
+int decoder_state_check(const decoder *d, const void *state, pal_error *err)
+{
+    const state_header *h = state;
+    if (memcmp(h->magic, state_magic, sizeof h->magic) != 0)
+        return pal_fail(err, PAL_DATA, "not a streaming state: the header is damaged; start the sample again");
+    if (h->bytes != d->state_bytes || h->shape != d->shape_hash)
+        return pal_fail(err, PAL_DATA, "the streaming state belongs to another model; start the sample again");
+    return PAL_OK;
+}

@@ -1,0 +1,106 @@
+/* A pass's inside, shared by pass.c (memory, forward) and pass_backward.c alone. */
+#ifndef PAL_PASS_PARTS_H
+#define PAL_PASS_PARTS_H
+
+#include "models/decoder/layout.h"
+#include "models/engine/gemm.h"
+#include "models/engine/kernels.h"
+
+#include <math.h>
+
+enum { ROW_BLOCK = 32 };
+
+/* What a layer leaves for backward; R = lanes * N rows. */
+typedef struct layer_saved {
+    real *input;           /* [R, d_model] */
+    real *mean1, *rstd1;   /* [R] */
+    real *normed1;         /* [R, d_model] what the attention reads */
+    real *attention;       /* the module's own */
+    real *middle;          /* [R, d_model] after the attention's residual */
+    real *mean2, *rstd2;   /* [R] */
+    real *normed2;         /* [R, d_model] */
+    real *hidden, *active; /* [R, d_ff] before and after the activation; the same without slots */
+} layer_saved;
+
+typedef struct slot {
+    layer_saved *layer;
+    real *output;      /* [R, d_model] of the last block */
+    real *mean, *rstd; /* [R] */
+    real *normed;      /* [R, d_model] what the output weights read */
+    uint64_t *seen;    /* [lanes] before the segment */
+    size_t *valid;     /* [lanes] */
+} slot;
+
+struct pass {
+    const decoder *d;
+    pool *pool, *head;        /* head: makes logits and losses */
+    const real *panels;       /* of the matrices, where decoder_weights has them; NULL: none */
+    size_t lanes, slots, all; /* all = R */
+    arena memory;
+    slot *slot;
+    real *logits;                 /* [R, vocab] */
+    real *dx, *dhidden, *dnormed; /* backward: [R, d_model], [R, d_ff], [R, d_model] */
+    real *dgain;                  /* [row blocks, 2, d_model] partial sums of the norms' gradients */
+    real *scratch, *work;
+    size_t scratch_stride;
+    real **state, **dstate; /* [lanes] of the layer at work */
+};
+
+/* A loop over blocks of rows: the arguments of whichever row function runs. */
+typedef struct row_job {
+    const pass *p;
+    const int32_t *tokens;
+    real *y, *sum, *mean, *rstd, *dgain;
+    const real *x, *add, *dy, *gain, *bias;
+    size_t cols;
+    void (*row)(const struct row_job *, size_t row, size_t block);
+} row_job;
+
+void pass_run_rows(const pass *p, row_job *job);
+
+typedef struct loss_job {
+    pass *p;
+    const int32_t *targets;
+    const float *weight; /* NULL: no gradient */
+    double *nll;
+    int32_t *argmax;
+    size_t tile, strips; /* of pass_score: task i has tiles i, i + strips, ... */
+} loss_job;
+
+void pass_run_loss(pass *p, loss_job *job);
+
+/* The pointers of an attn_call. */
+typedef struct call_params {
+    const real *param[ATTN_MAX_PARAMS], *panels[ATTN_MAX_PARAMS];
+    real *grad[ATTN_MAX_PARAMS];
+} call_params;
+
+/* What an attention module is told of a layer, through pointers kept in `of`. grad NULL: forward. */
+attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real *grad);
+
+static inline const real *weight_of(const pass *p, size_t index)
+{
+    return p->d->weight + p->d->param[index].offset;
+}
+
+static inline matrix matrix_of(const pass *p, size_t index)
+{
+    return (matrix){weight_of(p, index), p->panels ? p->panels + p->d->param[index].offset : NULL};
+}
+
+static inline rows rows_of(const pass *p)
+{
+    return (rows){p->lanes, (size_t)p->d->cfg.segment};
+}
+
+static inline double embedding_scale(const model_config *cfg)
+{
+    return cfg->embed_scale ? sqrt((double)cfg->d_model) : 1.0;
+}
+
+static inline const real *head_input(const pass *p, const slot *s)
+{
+    return p->d->cfg.final_norm ? s->normed : s->output;
+}
+
+#endif

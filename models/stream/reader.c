@@ -1,0 +1,234 @@
+#include "models/stream/reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Segments of a pipeline's run: the workers idle for one segment less than there are groups of layers. */
+enum { LINE_SEGMENTS = 64 };
+
+typedef enum plan { TOGETHER, APART, LINE } plan;
+
+struct reader {
+    const decoder *d;
+    plan plan;
+    size_t lanes, n, vocab;
+    pool *workers, *alone; /* alone: of one thread, for what one worker does by itself */
+    pass *shared;          /* [lanes] by all workers together; NULL where lanes are read apart */
+    pass **own;            /* [count] one lane each: of a worker, or of a group of layers */
+    size_t count;
+    size_t *border;  /* [count + 1] of a pipeline: group g has layers border[g] to border[g + 1] - 1 */
+    int shared_head; /* of a pipeline: all workers make the logits, not the one of the last group */
+    real *logits;    /* [lanes, vocab] */
+    real *panels;    /* of all weights: decoder_pack */
+};
+
+/* Lanes that do not fill the workers' last round would leave some idle for longer than sharing costs. */
+static plan choose(const decoder *d, size_t workers, size_t lanes)
+{
+    if (lanes % workers == 0 || lanes >= 2 * workers) return APART;
+    return lanes == 1 && decoder_config(d)->n_layers > 1 ? LINE : TOGETHER;
+}
+
+static size_t own_passes(const decoder *d, size_t workers, plan how)
+{
+    const size_t layers = (size_t)decoder_config(d)->n_layers;
+    return how == APART ? workers : how == LINE ? (layers < workers ? layers : workers) : 0;
+}
+
+size_t reader_bytes(const decoder *d, size_t workers, size_t lanes)
+{
+    const plan how = choose(d, workers, lanes);
+    return (how != APART ? pass_bytes(d, workers, lanes, 0) : 0) +
+           own_passes(d, workers, how) * pass_bytes(d, 1, 1, 0) +
+           (lanes * (size_t)decoder_config(d)->vocab + decoder_weight_reals(d)) * sizeof(real);
+}
+
+/* Groups of layers that take about as long; returns FLOPs of a tick, which lasts as long as the slowest group. */
+static double place_borders(reader *r, int shared_head)
+{
+    const size_t layers = (size_t)decoder_config(r->d)->n_layers;
+    const double head = decoder_layer_flops(r->d, layers, (double)r->n);
+    double total = shared_head ? 0 : head, before = 0, slowest = 0, last = 0;
+    for (size_t l = 0; l < layers; l++) total += decoder_layer_flops(r->d, l, (double)r->n);
+    size_t group = 1;
+    for (size_t l = 0; l < layers; l++) {
+        const double here = decoder_layer_flops(r->d, l, (double)r->n);
+        const double wanted = total * (double)group / (double)r->count;
+        const int closer = before + here / 2 >= wanted;
+        /* Every group has a layer: neither an empty one, nor more than what is left for the others. */
+        const int possible = l > r->border[group - 1], needed = layers - l == r->count - group;
+        if (group < r->count && possible && (closer || needed)) {
+            r->border[group++] = l;
+            last = 0;
+        }
+        before += here;
+        last += here;
+        if (last > slowest) slowest = last;
+    }
+    r->border[r->count] = layers;
+    r->shared_head = shared_head;
+    if (shared_head) return slowest + head / (double)r->count;
+    return last + head > slowest ? last + head : slowest;
+}
+
+static void make_line(reader *r)
+{
+    if (place_borders(r, 1) > place_borders(r, 0)) return;
+    place_borders(r, 1);
+    pass_share_head(r->own[r->count - 1], r->workers);
+}
+
+int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, pal_error *err)
+{
+    const model_config *cfg = decoder_config(d);
+    const size_t threads = (size_t)pool_threads(workers);
+    reader *r = calloc(1, sizeof *r);
+    if (!r) return pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
+    *r = (reader){
+        .d = d, .workers = workers, .lanes = lanes, .n = (size_t)cfg->segment, .vocab = (size_t)cfg->vocab};
+    r->plan = choose(d, threads, lanes);
+    r->count = own_passes(d, threads, r->plan);
+    r->own = calloc(r->count + 1, sizeof *r->own);
+    r->border = calloc(r->count + 1, sizeof *r->border);
+    r->logits = malloc(lanes * r->vocab * sizeof *r->logits);
+    r->panels = aligned_alloc(ARENA_ALIGN, decoder_weight_reals(d) * sizeof *r->panels);
+    int code = r->own && r->border && r->logits && r->panels
+                   ? PAL_OK
+                   : pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
+    if (code == PAL_OK) code = pool_create(&r->alone, 1, err);
+    if (code == PAL_OK && r->plan != APART) code = pass_create(&r->shared, d, workers, lanes, 0, err);
+    for (size_t i = 0; code == PAL_OK && i < r->count; i++) code = pass_create(&r->own[i], d, r->alone, 1, 0, err);
+    if (code != PAL_OK) {
+        reader_destroy(r);
+        return code;
+    }
+    decoder_pack(d, r->panels);
+    if (r->shared) pass_use_panels(r->shared, r->panels);
+    for (size_t i = 0; i < r->count; i++) pass_use_panels(r->own[i], r->panels);
+    if (r->plan == LINE) make_line(r);
+    *out = r;
+    return PAL_OK;
+}
+
+void reader_destroy(reader *r)
+{
+    if (!r) return;
+    for (size_t i = 0; r->own && i < r->count; i++) pass_destroy(r->own[i]);
+    pass_destroy(r->shared);
+    pool_destroy(r->alone);
+    free(r->own);
+    free(r->border);
+    free(r->logits);
+    free(r->panels);
+    free(r);
+}
+
+size_t reader_depth(const decoder *d, size_t workers, size_t lanes)
+{
+    return choose(d, workers, lanes) == LINE ? LINE_SEGMENTS : 1;
+}
+
+/* ---- What a call asks for ---- */
+
+typedef struct order {
+    reader *r;
+    const int32_t *tokens, *targets;
+    const size_t *valid;
+    void *const *state;
+    double *nll;
+    int32_t *argmax;
+    int predict;
+    size_t row;
+    size_t segments, tick; /* of a pipeline */
+} order;
+
+/* A pass of `count` lanes from `lane` on has read rows of them from `first` on: what is wanted of it. */
+static void deliver(const order *o, pass *p, size_t lane, size_t count, size_t first)
+{
+    reader *r = o->r;
+    const real *logits = o->predict ? pass_logits(p, 0) : NULL;
+    for (size_t i = 0; o->predict && i < count; i++)
+        memcpy(r->logits + (lane + i) * r->vocab, logits + (i * r->n + o->row) * r->vocab,
+               r->vocab * sizeof *logits);
+    if (o->targets) pass_score(p, o->targets + first, o->nll + first, o->argmax + first);
+}
+
+static void read_lane(void *arg, int task, int worker)
+{
+    const order *o = arg;
+    const size_t lane = (size_t)task, first = lane * o->r->n;
+    pass *p = o->r->own[worker];
+    pass_forward(p, 0, o->tokens + first, o->valid + lane, o->state + lane, o->targets || o->predict);
+    deliver(o, p, lane, 1, first);
+}
+
+static void read_one(order *o)
+{
+    reader *r = o->r;
+    if (r->plan == APART) {
+        pool_run(r->workers, (int)r->lanes, read_lane, o);
+        return;
+    }
+    pass_forward(r->shared, 0, o->tokens, o->valid, o->state, o->targets || o->predict);
+    deliver(o, r->shared, 0, r->lanes, 0);
+}
+
+/* Group g is at the segment that group 0 had g ticks ago. */
+static void read_group(void *arg, int task, int worker)
+{
+    (void)worker;
+    const order *o = arg;
+    reader *r = o->r;
+    const size_t group = (size_t)task, segment = o->tick - group, first = segment * r->n;
+    if (group > o->tick || segment >= o->segments) return;
+    pass *p = r->own[group];
+    if (group == 0) pass_begin(p, 0, o->tokens + first, o->valid, o->state);
+    pass_layers(p, 0, o->state, r->border[group], r->border[group + 1], 1);
+    if (group + 1 == r->count && !r->shared_head) deliver(o, p, 0, 1, first);
+}
+
+static void read_line(order *o)
+{
+    reader *r = o->r;
+    for (o->tick = 0; o->tick < o->segments + r->count - 1; o->tick++) {
+        for (size_t group = r->count - 1; group > 0; group--)
+            if (group <= o->tick && o->tick - group < o->segments) pass_follow(r->own[group], r->own[group - 1]);
+        pool_run(r->workers, (int)r->count, read_group, o);
+        if (r->shared_head && o->tick + 1 >= r->count)
+            deliver(o, r->own[r->count - 1], 0, 1, (o->tick + 1 - r->count) * r->n);
+    }
+}
+
+void reader_read(reader *r, size_t segments, const int32_t *tokens, const size_t *valid, void *const *state,
+                 const int32_t *targets, double *nll, int32_t *argmax)
+{
+    order o = {.r = r,
+               .tokens = tokens,
+               .targets = targets,
+               .valid = valid,
+               .state = state,
+               .nll = nll,
+               .argmax = argmax,
+               .segments = segments};
+    if (r->plan == LINE && targets && segments > 1) {
+        read_line(&o);
+        return;
+    }
+    for (size_t i = 0; i < segments; i++) {
+        const size_t first = i * r->lanes * r->n;
+        o.tokens = tokens + first;
+        if (targets) {
+            o.targets = targets + first;
+            o.nll = nll + first;
+            o.argmax = argmax + first;
+        }
+        read_one(&o);
+    }
+}
+
+const real *reader_predict(reader *r, const int32_t *tokens, const size_t *valid, void *const *state, size_t row)
+{
+    order o = {.r = r, .tokens = tokens, .valid = valid, .state = state, .predict = 1, .row = row};
+    read_one(&o);
+    return r->logits;
+}

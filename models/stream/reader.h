@@ -1,0 +1,26 @@
+/* Reads segments for a stream on all workers, without a worker waiting for another at every operator: lanes apart,
+ * each whole lane on one worker; or one lane's layers in a pipeline, each group of layers on a worker, a segment
+ * behind the one before. Only where neither fits do workers share every operator. The bits are the same: a lane's
+ * do not depend on the lanes beside it, nor on who computes them. */
+#ifndef PAL_READER_H
+#define PAL_READER_H
+
+#include "models/decoder/decoder.h"
+
+typedef struct reader reader;
+
+size_t reader_bytes(const decoder *d, size_t workers, size_t lanes);
+int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, pal_error *err);
+void reader_destroy(reader *r);
+
+/* How many segments it likes to score in one call. */
+size_t reader_depth(const decoder *d, size_t workers, size_t lanes);
+
+/* Segments that follow each other: tokens[segments, lanes, N], valid[lanes] in each, state[lanes] updated in
+ * place. targets, nll, argmax [segments, lanes, N] as in pass_score; targets NULL: nothing is scored. */
+void reader_read(reader *r, size_t segments, const int32_t *tokens, const size_t *valid, void *const *state,
+                 const int32_t *targets, double *nll, int32_t *argmax);
+/* Read one segment; the logits [lanes, vocab] after each lane's token in `row`, valid until the next call. */
+const real *reader_predict(reader *r, const int32_t *tokens, const size_t *valid, void *const *state, size_t row);
+
+#endif

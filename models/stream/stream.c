@@ -1,0 +1,315 @@
+#include "models/stream/stream.h"
+
+#include "models/engine/kernels.h"
+#include "models/stream/cycle.h"
+#include "models/stream/reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct stream {
+    const decoder *d;
+    reader *reader;
+    size_t lanes, n, depth; /* depth: segments that may be scored at once */
+    arena memory;
+    size_t room;       /* tokens that a lane's buffer holds: depth N + 1, the last may be a target only */
+    size_t fill;       /* of them; at most N between feeds */
+    uint64_t position; /* tokens fed */
+    int32_t *buffer;   /* [lanes, room] */
+    int32_t *tokens, *targets, *argmax; /* [depth, lanes, N] of the segments at work */
+    double *nll;
+    size_t *valid;
+    void **state, **trial; /* [lanes] states; copies for a look ahead */
+    char *blocks;
+    cycle cycle;
+    int all;         /* no cycles */
+    uint64_t passed; /* tokens of each lane whose states were known */
+};
+
+static void carve(stream *s)
+{
+    arena *a = &s->memory;
+    const size_t rows = s->depth * s->lanes * s->n, bytes = decoder_state_bytes(s->d);
+    s->room = s->depth * s->n + 1;
+    s->buffer = arena_bytes(a, s->lanes * s->room * sizeof *s->buffer);
+    s->tokens = arena_bytes(a, rows * sizeof *s->tokens);
+    s->targets = arena_bytes(a, rows * sizeof *s->targets);
+    s->argmax = arena_bytes(a, rows * sizeof *s->argmax);
+    s->nll = arena_bytes(a, rows * sizeof *s->nll);
+    s->valid = arena_bytes(a, s->lanes * sizeof *s->valid);
+    s->state = arena_bytes(a, s->lanes * sizeof *s->state);
+    s->trial = arena_bytes(a, s->lanes * sizeof *s->trial);
+    s->blocks = arena_bytes(a, 2 * s->lanes * bytes);
+    cycle_carve(&s->cycle, s->d, s->lanes, a);
+    for (size_t lane = 0; s->blocks && lane < s->lanes; lane++) {
+        s->state[lane] = s->blocks + lane * bytes;
+        s->trial[lane] = s->blocks + (s->lanes + lane) * bytes;
+    }
+}
+
+size_t stream_bytes(const decoder *d, size_t workers, size_t lanes)
+{
+    stream s = {.d = d, .lanes = lanes, .n = (size_t)decoder_config(d)->segment};
+    s.depth = reader_depth(d, workers, lanes);
+    carve(&s);
+    return s.memory.used + reader_bytes(d, workers, lanes);
+}
+
+int stream_create(stream **out, const decoder *d, pool *threads, size_t lanes, pal_error *err)
+{
+    stream *s = calloc(1, sizeof *s);
+    if (!s) return pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
+    *s = (stream){.d = d, .lanes = lanes, .n = (size_t)decoder_config(d)->segment};
+    s->depth = reader_depth(d, (size_t)pool_threads(threads), lanes);
+    carve(s);
+    int code = arena_allocate(&s->memory, "the streaming states", err);
+    if (code == PAL_OK) code = reader_create(&s->reader, d, threads, lanes, err);
+    if (code != PAL_OK) {
+        stream_destroy(s);
+        return code;
+    }
+    carve(s);
+    stream_reset(s);
+    *out = s;
+    return PAL_OK;
+}
+
+void stream_destroy(stream *s)
+{
+    if (!s) return;
+    reader_destroy(s->reader);
+    arena_free(&s->memory);
+    free(s);
+}
+
+void stream_reset(stream *s)
+{
+    s->fill = 0;
+    s->position = 0;
+    s->passed = 0;
+    cycle_forget(&s->cycle);
+    for (size_t lane = 0; lane < s->lanes; lane++) decoder_state_reset(s->d, s->state[lane]);
+}
+
+/* Lay the first `count` buffered tokens out as `segments`, the last one padded. A padded row's target is token 0:
+ * its loss is never delivered. */
+static void lay_out(stream *s, size_t segments, size_t count)
+{
+    for (size_t row = 0; row < segments * s->lanes; row++) {
+        const size_t lane = row % s->lanes, first = row / s->lanes * s->n;
+        const int32_t *from = s->buffer + lane * s->room;
+        int32_t *tokens = s->tokens + row * s->n, *targets = s->targets + row * s->n;
+        for (size_t i = 0; i < s->n; i++) {
+            tokens[i] = first + i < count ? from[first + i] : 0;
+            targets[i] = first + i + 1 < s->fill ? from[first + i + 1] : 0;
+        }
+        s->valid[lane] = count - first < s->n ? count - first : s->n;
+    }
+}
+
+static void drop_buffered(stream *s, size_t count)
+{
+    s->fill -= count;
+    for (size_t lane = 0; lane < s->lanes; lane++) {
+        int32_t *from = s->buffer + lane * s->room;
+        memmove(from, from + count, s->fill * sizeof *from);
+    }
+}
+
+/* Bring the states up to date. */
+static void settle(stream *s)
+{
+    const int32_t *tokens = NULL;
+    const size_t segments = cycle_open(&s->cycle, s->state, &tokens);
+    for (size_t lane = 0; lane < s->lanes; lane++) s->valid[lane] = s->n;
+    reader_read(s->reader, segments, tokens, s->valid, s->state, NULL, NULL, NULL);
+    s->passed -= segments * s->n;
+}
+
+/* Read the first `count` buffered tokens, which are of one segment, and need no scores. */
+static void skim(stream *s, size_t count)
+{
+    if (count == s->n && cycle_passes(&s->cycle, s->buffer, s->room)) {
+        s->passed += s->n;
+        drop_buffered(s, count);
+        return;
+    }
+    settle(s);
+    lay_out(s, 1, count);
+    reader_read(s->reader, 1, s->tokens, s->valid, s->state, NULL, NULL, NULL);
+    if (count == s->n && !s->all)
+        cycle_computed(&s->cycle, s->tokens, s->state);
+    else
+        cycle_forget(&s->cycle);
+    drop_buffered(s, count);
+}
+
+/* Targets of the first `count` buffered tokens that are known. */
+static size_t known_of(const stream *s, size_t count)
+{
+    return s->fill - 1 < count ? s->fill - 1 : count;
+}
+
+/* Read the first `count` buffered tokens; deliver their scores. */
+static void score(stream *s, size_t count, uint64_t score_from, stream_sink *sink, void *arg)
+{
+    const uint64_t first = s->position - s->fill; /* of the buffer */
+    const size_t known = known_of(s, count), segments = (count + s->n - 1) / s->n;
+    settle(s);
+    cycle_forget(&s->cycle);
+    lay_out(s, segments, count);
+    reader_read(s->reader, segments, s->tokens, s->valid, s->state, s->targets, s->nll, s->argmax);
+    for (size_t row = 0; row < segments * s->lanes; row++) {
+        const size_t before = row / s->lanes * s->n, at = row * s->n;
+        for (size_t i = 0; i < s->n && before + i < known; i++)
+            if (first + before + i + 1 >= score_from)
+                sink(arg, row % s->lanes, first + before + i + 1, s->nll[at + i], s->argmax[at + i]);
+    }
+    drop_buffered(s, count);
+}
+
+/* Read a segment of the buffered tokens, or what there is of it; or all whole ones that are to be scored and whose
+ * targets are known. */
+static void advance(stream *s, uint64_t score_from, stream_sink *sink, void *arg)
+{
+    const size_t one = s->fill < s->n ? s->fill : s->n, whole = (s->fill - 1) / s->n * s->n;
+    const uint64_t first = s->position - s->fill;
+    if (!sink || known_of(s, one) == 0 || first + known_of(s, one) < score_from)
+        skim(s, one);
+    else
+        score(s, whole > one ? whole : one, score_from, sink, arg);
+}
+
+void stream_feed(stream *s, const int32_t *tokens, size_t stride, size_t count, uint64_t score_from,
+                 stream_sink *sink, void *arg)
+{
+    for (size_t done = 0; done < count;) {
+        const size_t room = s->room - s->fill, take = count - done < room ? count - done : room;
+        for (size_t lane = 0; lane < s->lanes; lane++)
+            memcpy(s->buffer + lane * s->room + s->fill, tokens + lane * stride + done, take * sizeof *tokens);
+        s->fill += take;
+        s->position += take;
+        done += take;
+        /* A full segment waits for one more token: the target of its last position. */
+        while (s->fill > s->n && (s->fill == s->room || done == count)) advance(s, score_from, sink, arg);
+    }
+}
+
+void stream_flush(stream *s, uint64_t score_from, stream_sink *sink, void *arg)
+{
+    if (s->fill > 0) advance(s, score_from, sink, arg);
+}
+
+const real *stream_predict(stream *s, size_t *stride)
+{
+    if (s->fill == 0) return NULL; /* nothing read yet: there is no distribution to continue from */
+    settle(s);
+    lay_out(s, 1, s->fill);
+    memcpy(s->trial[0], s->state[0], s->lanes * decoder_state_bytes(s->d));
+    *stride = stream_vocab(s);
+    return reader_predict(s->reader, s->tokens, s->valid, s->trial, s->fill - 1);
+}
+
+size_t stream_vocab(const stream *s)
+{
+    return (size_t)decoder_config(s->d)->vocab;
+}
+
+int32_t stream_argmax(const real *logits, size_t vocab)
+{
+    return (int32_t)kernels_get()->argmax(logits, vocab);
+}
+
+void stream_generate(stream *s, size_t count, int32_t *out)
+{
+    const size_t vocab = stream_vocab(s);
+    for (size_t i = 0; i < count; i++) {
+        size_t stride;
+        const real *logits = stream_predict(s, &stride);
+        if (!logits) return;
+        for (size_t lane = 0; lane < s->lanes; lane++)
+            out[lane * count + i] = stream_argmax(logits + lane * stride, vocab);
+        stream_feed(s, out + i, count, 1, 0, NULL, NULL);
+    }
+}
+
+uint64_t stream_position(const stream *s)
+{
+    return s->position;
+}
+
+uint64_t stream_passed(const stream *s)
+{
+    return s->passed;
+}
+
+void stream_read_all(stream *s)
+{
+    settle(s);
+    s->all = 1;
+}
+
+/* A snapshot: position, fill, buffered tokens, state. */
+static size_t snapshot_head(const stream *s)
+{
+    return 2 * sizeof(uint64_t) + (s->n + 1) * sizeof *s->buffer;
+}
+
+const void *stream_state(stream *s, size_t lane)
+{
+    settle(s);
+    return s->state[lane];
+}
+
+size_t stream_snapshot_bytes(const stream *s)
+{
+    return snapshot_head(s) + decoder_state_bytes(s->d);
+}
+
+void stream_save(stream *s, size_t lane, void *out)
+{
+    settle(s);
+    const uint64_t head[2] = {s->position, s->fill};
+    memcpy(out, head, sizeof head);
+    memset((char *)out + sizeof head, 0, (s->n + 1) * sizeof *s->buffer);
+    memcpy((char *)out + sizeof head, s->buffer + lane * s->room, s->fill * sizeof *s->buffer);
+    memcpy((char *)out + snapshot_head(s), s->state[lane], decoder_state_bytes(s->d));
+}
+
+int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
+{
+    uint64_t head[2];
+    memcpy(head, in, sizeof head);
+    const char *state = (const char *)in + snapshot_head(s);
+    state_header check; /* a snapshot need not be aligned */
+    memcpy(&check, state, sizeof check);
+    PAL_TRY(decoder_state_check(s->d, &check, err));
+    if (head[1] > s->n + 1)
+        return pal_fail(err, PAL_DATA, "the snapshot's buffer is damaged; start the sample again");
+    settle(s); /* the other lanes */
+    cycle_forget(&s->cycle);
+    s->position = head[0];
+    s->fill = (size_t)head[1];
+    memcpy(s->buffer + lane * s->room, (const char *)in + sizeof head, (s->n + 1) * sizeof *s->buffer);
+    memcpy(s->state[lane], state, decoder_state_bytes(s->d));
+    return PAL_OK;
+}
+
+void stream_zero_lane(stream *s, size_t lane)
+{
+    settle(s);
+    cycle_forget(&s->cycle);
+    decoder_state_reset(s->d, s->state[lane]);
+}
+
+void stream_zero_memory(stream *s)
+{
+    for (size_t lane = 0; lane < s->lanes; lane++) stream_zero_lane(s, lane);
+}
+
+void stream_skip(stream *s, uint64_t tokens, int seen)
+{
+    stream_reset(s);
+    s->position = tokens;
+    for (size_t lane = 0; seen && lane < s->lanes; lane++) decoder_state_skip(s->d, s->state[lane], tokens);
+}

@@ -1,0 +1,233 @@
+#include "models/training/optimiser.h"
+
+#include "models/engine/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A fixed piece of one tensor: the unit of parallel work, independent of the number of threads. */
+struct optimiser_block {
+    size_t param, begin, count;
+};
+
+/* Matrices have factored second moments in Adafactor, vectors full ones. */
+static int is_matrix(const decoder_param *p)
+{
+    return p->rows > 1 && p->cols > 1;
+}
+
+static size_t adafactor_reals(const decoder_param *p)
+{
+    return is_matrix(p) ? p->rows + p->cols : decoder_param_elements(p);
+}
+
+static void carve(optimiser *o)
+{
+    o->first = o->first_reals ? arena_reals(&o->memory, o->first_reals) : NULL;
+    o->second = arena_reals(&o->memory, o->second_reals);
+    o->block = arena_bytes(&o->memory, o->blocks * sizeof *o->block);
+    o->partial = arena_bytes(&o->memory, o->blocks * sizeof *o->partial);
+}
+
+int optimiser_create(optimiser *o, const optimiser_config *cfg, const decoder *d, pal_error *err)
+{
+    *o = (optimiser){.cfg = *cfg};
+    const size_t params = decoder_param_count(d);
+    for (size_t i = 0; i < params; i++) {
+        const decoder_param *p = decoder_param_at(d, i);
+        o->blocks += (decoder_param_elements(p) + KERNEL_BLOCK - 1) / KERNEL_BLOCK;
+        o->second_reals += adafactor_reals(p);
+    }
+    if (cfg->kind == 0) o->first_reals = o->second_reals = decoder_weight_reals(d);
+    carve(o);
+    PAL_TRY(arena_allocate(&o->memory, "the optimiser", err));
+    carve(o);
+    size_t next = 0;
+    for (size_t i = 0; i < params; i++) {
+        const size_t elements = decoder_param_elements(decoder_param_at(d, i));
+        for (size_t begin = 0; begin < elements; begin += KERNEL_BLOCK) {
+            const size_t left = elements - begin;
+            o->block[next++] = (struct optimiser_block){i, begin, left < KERNEL_BLOCK ? left : KERNEL_BLOCK};
+        }
+    }
+    return PAL_OK;
+}
+
+void optimiser_destroy(optimiser *o)
+{
+    arena_free(&o->memory);
+    *o = (optimiser){0};
+}
+
+/* One update, shared by all tasks. */
+typedef struct update {
+    optimiser *o;
+    const decoder *d;
+    real *weights;
+    const real *grad;
+    double grad_scale; /* brings the global norm down to cfg.clip */
+    double lr;
+    double step; /* of this update, from 1 */
+} update;
+
+static double param_lr(const update *u, const decoder_param *p)
+{
+    return p->flags & PARAM_GATE ? u->lr * u->o->cfg.gate_lr_scale : u->lr;
+}
+
+/* What a weight loses per update, as a fraction. */
+static double param_decay(const update *u, const decoder_param *p)
+{
+    return p->flags & (PARAM_GATE | PARAM_NO_DECAY) ? 0 : u->lr * u->o->cfg.weight_decay;
+}
+
+/* ---- The global gradient norm. ---- */
+
+/* Eight interleaved sums, so that compilers may vectorise without changing the order of additions. */
+static double sum_squares(const real *x, size_t n)
+{
+    double lane[8] = {0};
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t j = 0; j < 8; j++) lane[j] += (double)x[i + j] * (double)x[i + j];
+    for (size_t j = 0; i < n; i++, j++) lane[j] += (double)x[i] * (double)x[i];
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+static void norm_task(void *arg, int task, int worker)
+{
+    (void)worker;
+    const update *u = arg;
+    const struct optimiser_block *b = &u->o->block[task];
+    u->o->partial[task] = sum_squares(u->grad + decoder_param_at(u->d, b->param)->offset + b->begin, b->count);
+}
+
+static double global_norm(update *u, pool *p)
+{
+    pool_run(p, (int)u->o->blocks, norm_task, u);
+    double sum = 0;
+    for (size_t i = 0; i < u->o->blocks; i++) sum += u->o->partial[i];
+    return sqrt(sum);
+}
+
+/* ---- AdamW. ---- */
+
+static void adamw_task(void *arg, int task, int worker)
+{
+    (void)worker;
+    const update *u = arg;
+    const optimiser_config *cfg = &u->o->cfg;
+    const struct optimiser_block *b = &u->o->block[task];
+    const decoder_param *p = decoder_param_at(u->d, b->param);
+    const size_t at = p->offset + b->begin;
+    const double step_size = param_lr(u, p) / (1 - pow(cfg->beta1, u->step));
+    const double correct2 = 1 / sqrt(1 - pow(cfg->beta2, u->step));
+    kernels_get()->adamw(u->weights + at, u->o->first + at, u->o->second + at, u->grad + at, b->count,
+                         (real)u->grad_scale, (real)cfg->beta1, (real)cfg->beta2, (real)step_size, (real)correct2,
+                         (real)cfg->eps, (real)param_decay(u, p));
+}
+
+/* ---- Adafactor: algorithms 4 (matrices) and 5 (vectors) of Shazeer & Stern 2018. ---- */
+
+static const double adafactor_eps = 1e-30; /* epsilon_1 */
+static const double adafactor_clip = 1.0;  /* d: the largest root mean square of an update */
+
+/* row[i] and col[j] follow the means of the squared gradient over a row and over a column. */
+static void factored_moments(const update *u, const decoder_param *p, real *row, real *col, double beta2)
+{
+    enum { COLUMNS = 64 }; /* column sums are kept in registers and L1 for this many columns at a time */
+    const real *g = u->grad + p->offset;
+    const double square_scale = u->grad_scale * u->grad_scale;
+    for (size_t i = 0; i < p->rows; i++) {
+        const double mean = square_scale * sum_squares(g + i * p->cols, p->cols) / (double)p->cols;
+        row[i] = (real)(beta2 * (double)row[i] + (1 - beta2) * (mean + adafactor_eps));
+    }
+    for (size_t begin = 0; begin < p->cols; begin += COLUMNS) {
+        const size_t count = p->cols - begin < COLUMNS ? p->cols - begin : COLUMNS;
+        double sum[COLUMNS] = {0};
+        for (size_t i = 0; i < p->rows; i++) {
+            const real *x = g + i * p->cols + begin;
+            for (size_t j = 0; j < count; j++) sum[j] += (double)x[j] * (double)x[j];
+        }
+        for (size_t j = 0; j < count; j++) {
+            const double mean = square_scale * sum[j] / (double)p->rows;
+            col[begin + j] = (real)(beta2 * (double)col[begin + j] + (1 - beta2) * (mean + adafactor_eps));
+        }
+    }
+}
+
+/* w = w (1 - decay) - lr * g / sqrt(v) / max(1, RMS(g / sqrt(v)) / d), where v[i, j] = row[i] col[j] / mean(row)
+ * of a matrix, and v = col of a vector (row NULL). */
+static void adafactor_apply(const update *u, const decoder_param *p, const real *row, const real *col)
+{
+    const size_t rows = row ? p->rows : 1, cols = row ? p->cols : decoder_param_elements(p);
+    const real *g = u->grad + p->offset;
+    real *w = u->weights + p->offset;
+    double row_mean = 0;
+    for (size_t i = 0; row && i < rows; i++) row_mean += (double)row[i] / (double)rows;
+
+    double squares = 0;
+    for (size_t i = 0; i < rows; i++) {
+        const double inverse = row ? row_mean / (double)row[i] : 1; /* 1/v = inverse / col */
+        double sum = 0;
+        for (size_t j = 0; j < cols; j++) {
+            const double x = (double)g[i * cols + j] * u->grad_scale;
+            sum += x * x * inverse / (double)col[j];
+        }
+        squares += sum;
+    }
+    const double rms = sqrt(squares / (double)(rows * cols));
+    const double lr = param_lr(u, p) * u->grad_scale / fmax(1, rms / adafactor_clip);
+    const double keep = 1 - param_decay(u, p);
+    for (size_t i = 0; i < rows; i++) {
+        const double inverse = row ? row_mean / (double)row[i] : 1;
+        for (size_t j = 0; j < cols; j++) {
+            const size_t at = i * cols + j;
+            w[at] = (real)((double)w[at] * keep - lr * (double)g[at] * sqrt(inverse / (double)col[j]));
+        }
+    }
+}
+
+static void adafactor_task(void *arg, int task, int worker)
+{
+    (void)worker;
+    const update *u = arg;
+    const decoder_param *p = decoder_param_at(u->d, (size_t)task);
+    real *moments = u->o->second;
+    for (size_t i = 0; i < (size_t)task; i++) moments += adafactor_reals(decoder_param_at(u->d, i));
+    const double beta2 = 1 - pow(u->step, -0.8);
+    if (is_matrix(p)) {
+        factored_moments(u, p, moments, moments + p->rows, beta2);
+        adafactor_apply(u, p, moments, moments + p->rows);
+        return;
+    }
+    const real *g = u->grad + p->offset;
+    for (size_t i = 0; i < decoder_param_elements(p); i++) {
+        const double x = (double)g[i] * u->grad_scale;
+        moments[i] = (real)(beta2 * (double)moments[i] + (1 - beta2) * (x * x + adafactor_eps));
+    }
+    adafactor_apply(u, p, NULL, moments);
+}
+
+double optimiser_step(optimiser *o, decoder *d, pool *p, const real *grad, double lr)
+{
+    update u = {.o = o, .d = d, .weights = decoder_weights(d), .grad = grad, .lr = lr};
+    const double norm = global_norm(&u, p);
+    if (!isfinite(norm)) return norm;
+    o->step++;
+    u.step = (double)o->step;
+    u.grad_scale = o->cfg.clip > 0 && norm > o->cfg.clip ? o->cfg.clip / norm : 1;
+    if (o->cfg.kind == 0)
+        pool_run(p, (int)o->blocks, adamw_task, &u);
+    else
+        pool_run(p, (int)decoder_param_count(d), adafactor_task, &u);
+    return norm;
+}
+
+double schedule_lr(int64_t step, int64_t warmup, int64_t total, double peak, double floor)
+{
+    if (step < warmup) return peak * (double)(step + 1) / (double)warmup;
+    if (step >= total) return floor;
+    const double progress = (double)(step - warmup) / (double)(total - warmup);
+    return floor + (peak - floor) * 0.5 * (1 + cos(3.14159265358979323846 * progress));
+}

@@ -1,0 +1,38 @@
+/* AdamW (Loshchilov & Hutter 2019) and Adafactor (Shazeer & Stern 2018), with global-norm clipping. */
+#ifndef PAL_OPTIMISER_H
+#define PAL_OPTIMISER_H
+
+#include "models/decoder/decoder.h"
+
+typedef struct optimiser_config {
+    int64_t kind;         /* 0 adamw, 1 adafactor */
+    double beta1, beta2;  /* adamw */
+    double eps;           /* adamw: added to sqrt(v) */
+    double weight_decay;  /* decoupled; PARAM_NO_DECAY and PARAM_GATE tensors are exempt */
+    double clip;          /* global gradient norm; 0: none */
+    double gate_lr_scale; /* PARAM_GATE tensors learn this many times faster */
+} optimiser_config;
+
+typedef struct optimiser {
+    optimiser_config cfg;
+    int64_t step; /* updates done */
+    arena memory;
+    real *first;  /* adamw: m, laid out as the weights; adafactor: NULL */
+    real *second; /* adamw: v, laid out as the weights; adafactor: row then column statistics per tensor */
+    size_t first_reals, second_reals;
+    struct optimiser_block *block; /* the tensors in fixed pieces */
+    size_t blocks;
+    double *partial; /* a sum of squares per piece */
+} optimiser;
+
+int optimiser_create(optimiser *o, const optimiser_config *cfg, const decoder *d, pal_error *err);
+void optimiser_destroy(optimiser *o);
+/* One update from grad (laid out as the weights). Returns the gradient norm before clipping. If it is not finite,
+ * nothing is changed and the step is not counted. */
+double optimiser_step(optimiser *o, decoder *d, pool *p, const real *grad, double lr);
+
+/* Linear warm-up, reaching `peak` at step warmup - 1, then a half cosine to `floor` at step `total`. step counts
+ * from 0. */
+double schedule_lr(int64_t step, int64_t warmup, int64_t total, double peak, double floor);
+
+#endif

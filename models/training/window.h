@@ -1,0 +1,22 @@
+/* Back-propagation through time over a window of segments. */
+#ifndef PAL_WINDOW_H
+#define PAL_WINDOW_H
+
+#include "models/decoder/decoder.h"
+
+typedef struct window window;
+
+/* recompute != 0: keep one segment's activations and the states at segment borders, and run each segment's forward
+ * again before its backward; memory then grows with the window only by the states. The bits are the same. */
+int window_create(window **out, const decoder *d, pool *threads, size_t lanes, size_t max_segments, int recompute,
+                  pal_error *err);
+void window_destroy(window *w);
+size_t window_bytes(const decoder *d, size_t workers, size_t lanes, size_t max_segments, int recompute);
+
+/* tokens, targets: [lanes, segments * N]; weight: same shape, 0 where a position is not scored.
+ * state[lanes]: in: before the window; out: after it. grad is accumulated into with d(loss)/d(weights), where
+ * loss = sum(weight * nll) / sum(weight). Returns the loss; nll (may be NULL) has the shape of tokens. */
+double window_step(window *w, size_t segments, const int32_t *tokens, const int32_t *targets, const float *weight,
+                   void *const *state, real *grad, attn_penalty penalty, double *nll);
+
+#endif

@@ -1,0 +1,313 @@
+#include "tasks/booksum/run.h"
+
+#include "tasks/booksum/train.h"
+#include "tasks/paper.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    STORIES = 20,         /* by default */
+    STORY_LENGTH = 16384, /* by default */
+    BOOK_ANSWER = 1024    /* tokens of a continuation, as in the Infini-attention paper */
+};
+
+#define FIELD(name) offsetof(booksum_request, name)
+
+static const kv_spec request_table[] = {
+    {"data", KV_TEXT, FIELD(data), BOOKSUM_STORIES, 0, 0, NULL,
+     BOOKSUM_STORIES
+     ": generated ones; or books with summaries, chapter or book level: a .jsonl[.gz] file, or what "
+     "comes before -SPLIT.jsonl[.gz] or /SPLIT.jsonl[.gz]"},
+    {"split", KV_TEXT, FIELD(split), "test", 0, 0, NULL,
+     "train, validation or test; not looked at when data= is a file"},
+    {"n", KV_INT, FIELD(samples), "0", 0, 1000000, NULL, "the first so many books; 0: all, or 20 stories"},
+    {"len", KV_SIZES, FIELD(length), "0", 0, 1099511627776, NULL,
+     "tokens of the book that are read, its first ones; shorter books are left out and counted in the cell's "
+     "name; "
+     "0: whole books, or stories of 16K"},
+    {"policy", KV_CHOICE, FIELD(policy), "max", 0, 0, ROUGE_POLICIES,
+     "ROUGE where a book has several summaries: of the best, the mean over them, or of the first"},
+    {"decoding", KV_CHOICE, FIELD(decoding), "greedy", 0, 0, "greedy|sample",
+     "sample: from temperature and top_p"},
+    {"temperature", KV_REAL, FIELD(temperature), "0.5", 0.01, 100, NULL, "of decoding=sample"},
+    {"top_p", KV_REAL, FIELD(top_p), "0.95", 0.0001, 1, NULL,
+     "of decoding=sample: drawn from the likeliest tokens that have so much of the probability"},
+    {"max_tokens", KV_SIZE, FIELD(max_tokens), "0", 0, 65536, NULL,
+     "of a continuation; 0: 1024, for stories twice what their summary takes"},
+    {"seed", KV_INT, FIELD(seed), "1", 0, 9007199254740992, NULL, "of the stories and of decoding=sample"},
+};
+
+/* ---- Opening texts ---- */
+
+/* Tokens of every book. */
+static int count_tokens(task_run *run, pal_error *err)
+{
+    const size_t count = booksum_file_count(run->file);
+    run->book_tokens = calloc(count, sizeof *run->book_tokens);
+    if (!run->book_tokens) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for %zu books", count);
+    for (size_t i = 0; i < count; i++) {
+        booksum_book book;
+        booksum_tokens tokens = {0};
+        PAL_TRY(booksum_file_read(run->file, i, &book, err));
+        const int code = booksum_encode(run->tokenizer, book.text.text, book.text.size, &tokens, err);
+        run->book_tokens[i] = tokens.count;
+        booksum_tokens_free(&tokens);
+        booksum_book_free(&book);
+        PAL_TRY(code);
+    }
+    return PAL_OK;
+}
+
+/* Opens the texts; name[size]: what they are called in the names of cells. */
+static int open_texts(task_run *run, char *name, size_t size, pal_error *err)
+{
+    const booksum_request *r = &run->request;
+    char path[BOOKSUM_PATH];
+    int whole;
+    if (booksum_is_stories(r->data)) {
+        snprintf(name, size, BOOKSUM_STORIES "/%s", r->split);
+        return booksum_story_split(r->split, &run->split, err);
+    }
+    PAL_TRY(booksum_find(r->data, r->split, path, &whole, err));
+    size_t end = strlen(r->data), from;
+    if (whole) end -= end > 3 && strcmp(r->data + end - 3, ".gz") == 0 ? 3 : 0;
+    if (whole) end -= end > 6 && strncmp(r->data + end - 6, ".jsonl", 6) == 0 ? 6 : 0;
+    while (end > 1 && r->data[end - 1] == '/') end--;
+    for (from = end; from > 0 && r->data[from - 1] != '/';) from--;
+    snprintf(name, size, "%.*s%s%s", (int)(end - from), r->data + from, whole ? "" : "/", whole ? "" : r->split);
+    PAL_TRY(booksum_file_open(&run->file, path, err));
+    return count_tokens(run, err);
+}
+
+/* ---- Cells ---- */
+
+/* The books that have at least `input` tokens. */
+static int choose_books(task_run *run, booksum_choice *choice, int64_t *chosen, size_t *skipped, pal_error *err)
+{
+    const size_t count = booksum_file_count(run->file);
+    size_t longest = 0;
+    choice->book = calloc(count, sizeof *choice->book);
+    if (!choice->book) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for %zu books", count);
+    *chosen = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (run->book_tokens[i] > longest) longest = run->book_tokens[i];
+        if (run->book_tokens[i] >= choice->input) choice->book[(*chosen)++] = i;
+    }
+    *skipped = count - (size_t)*chosen;
+    if (run->request.samples && *chosen > run->request.samples) *chosen = run->request.samples;
+    if (*chosen > 0) return PAL_OK;
+    return pal_fail(err, PAL_DATA,
+                    "booksum: data=%s: none of the %zu books has %llu tokens, the longest has %zu; "
+                    "ask for a shorter len=",
+                    run->request.data, count, (unsigned long long)choice->input, longest);
+}
+
+static int choose_stories(const task_run *run, const booksum_choice *choice, int64_t *chosen, pal_error *err)
+{
+    const uint64_t least = (uint64_t)story_least(run->tokenizer);
+    *chosen = run->request.samples ? run->request.samples : STORIES;
+    if (choice->input >= least) return PAL_OK;
+    return pal_fail(err, PAL_USAGE, "booksum: len=%llu is too short for a story, whose facts can take %llu tokens",
+                    (unsigned long long)choice->input, (unsigned long long)least);
+}
+
+static int add_cell(task_run *run, const char *name, int64_t length, pal_error *err)
+{
+    task_cell *cell = &run->cell[run->cell_count];
+    booksum_choice *choice = &run->choice[run->cell_count];
+    char number[24], how[64] = "whole", left_out[32] = "";
+    size_t skipped = 0;
+    if (length == 0 && !run->file) length = STORY_LENGTH;
+    *cell = (task_cell){.depth = NAN};
+    *choice = (booksum_choice){.input = (uint64_t)length};
+    run->cell_count++;
+    PAL_TRY(run->file ? choose_books(run, choice, &cell->samples, &skipped, err)
+                      : choose_stories(run, choice, &cell->samples, err));
+    if (length) snprintf(how, sizeof how, "len=%s", kv_format_size(length, number));
+    if (skipped) snprintf(left_out, sizeof left_out, ",skipped=%zu", skipped);
+    const int size = snprintf(cell->name, sizeof cell->name, "%s:%s%s", name, how, left_out);
+    if ((size_t)size >= sizeof cell->name)
+        return pal_fail(err, PAL_USAGE, "booksum: data=%s: the name is too long; give the file a shorter one",
+                        name);
+    if (run->file) memcpy(cell->data, booksum_file_digest(run->file), HASH_HEX);
+    for (size_t i = 0; i + 1 < run->cell_count; i++)
+        if (strcmp(run->cell[i].name, cell->name) == 0)
+            return pal_fail(err, PAL_USAGE, "booksum: %s is asked for twice; give every length once", cell->name);
+    return PAL_OK;
+}
+
+/* ---- Beginning ---- */
+
+/* Stories have summaries of one form, which differ by a few tokens at most. */
+static int limit_continuation(task_run *run, pal_error *err)
+{
+    run->max_tokens = run->request.max_tokens ? (size_t)run->request.max_tokens : BOOK_ANSWER;
+    if (run->file || run->request.max_tokens) return PAL_OK;
+    const int value[STORY_SLOTS] = {0};
+    char text[STORY_SUMMARY];
+    booksum_tokens summary = {0};
+    PAL_TRY(booksum_encode_summary(run->tokenizer, text, story_summary(value, text), &summary, err));
+    run->max_tokens = 2 * summary.count;
+    booksum_tokens_free(&summary);
+    return PAL_OK;
+}
+
+static int fill_run(task_run *run, pal_error *err)
+{
+    const kv_list *length = &run->request.length;
+    char name[BOOKSUM_PATH];
+    if (length->count == 0) return pal_fail(err, PAL_USAGE, "booksum: len is empty; give at least one value");
+    run->cell = calloc((size_t)length->count, sizeof *run->cell);
+    run->choice = calloc((size_t)length->count, sizeof *run->choice);
+    if (!run->cell || !run->choice) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for the cells");
+    PAL_TRY(booksum_encode(run->tokenizer, BOOKSUM_SEPARATOR, strlen(BOOKSUM_SEPARATOR), &run->separator, err));
+    PAL_TRY(open_texts(run, name, sizeof name, err));
+    PAL_TRY(limit_continuation(run, err));
+    for (int64_t i = 0; i < length->count; i++) PAL_TRY(add_cell(run, name, (int64_t)length->value[i], err));
+    return PAL_OK;
+}
+
+static void booksum_end(task_run *run)
+{
+    for (size_t i = 0; i < run->cell_count; i++) free(run->choice[i].book);
+    free(run->choice);
+    free(run->cell);
+    free(run->book_tokens);
+    booksum_tokens_free(&run->separator);
+    booksum_file_close(run->file);
+    free(run);
+}
+
+static int booksum_begin(const void *request, const tokenizer *t, task_run **out, pal_error *err)
+{
+    task_run *run = calloc(1, sizeof *run);
+    if (!run) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory");
+    run->request = *(const booksum_request *)request;
+    run->tokenizer = t;
+    const int code = fill_run(run, err);
+    if (code == PAL_OK)
+        *out = run;
+    else
+        booksum_end(run);
+    return code;
+}
+
+static size_t booksum_cells(const task_run *run, const task_cell **cells)
+{
+    *cells = run->cell;
+    return run->cell_count;
+}
+
+/* ---- Summaries of the training split ---- */
+
+static int training_stories(const task_run *run, booksum_string *list, size_t most, size_t *count, pal_error *err)
+{
+    for (; *count < most; ++*count) {
+        const story_key key = {(uint64_t)run->request.seed, STORY_TRAIN, *count, 0};
+        int value[STORY_SLOTS];
+        char text[STORY_SUMMARY];
+        story_facts(&key, value);
+        list[*count].size = story_summary(value, text);
+        list[*count].text = strdup(text);
+        if (!list[*count].text) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for the summaries");
+    }
+    return PAL_OK;
+}
+
+static int training_books(const booksum_file *f, booksum_string *list, size_t most, size_t *count, pal_error *err)
+{
+    for (size_t i = 0; i < booksum_file_count(f) && *count < most; i++) {
+        booksum_book book;
+        PAL_TRY(booksum_file_read(f, i, &book, err));
+        list[(*count)++] = book.summary[0];
+        book.summary[0].text = NULL;
+        booksum_book_free(&book);
+    }
+    return PAL_OK;
+}
+
+int booksum_training_summaries(const task_run *run, size_t most, booksum_string **list, size_t *count,
+                               pal_error *err)
+{
+    char path[BOOKSUM_PATH];
+    int whole;
+    pal_error absent;
+    booksum_file *file = NULL;
+    *count = 0;
+    *list = calloc(most, sizeof **list);
+    if (!*list) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for the summaries");
+    if (!run->file) return training_stories(run, *list, most, count, err);
+    if (booksum_find(run->request.data, "train", path, &whole, &absent) != PAL_OK || whole) return PAL_OK;
+    int code = booksum_file_open(&file, path, err);
+    if (code == PAL_OK) code = training_books(file, *list, most, count, err);
+    booksum_file_close(file);
+    return code;
+}
+
+/* ---- The paper ---- */
+
+/* Table 4 of the Infini-attention paper (arXiv 2404.07143), for texts that are called booksum. */
+static double booksum_paper(const task_cell *cell, const char *metric, const char *model, const char **row)
+{
+    static const char *const column[] = {"rouge1", "rouge2", "rougeL", "overall"};
+    const paper_rouge *found = paper_rouge_find(model);
+    if (!found || strncasecmp(cell->name, "booksum", 7) != 0) return NAN;
+    for (int c = 0; c < 4; c++) {
+        if (strcmp(metric, column[c]) != 0) continue;
+        *row = found->name;
+        return found->value[c] / 100;
+    }
+    return NAN;
+}
+
+static const task_metric metrics[] = {
+    {"overall", METRIC_SHARE, BOOKSUM_OVERALL, -1, 1, 0, 0},
+    {"rouge1", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_1, -1, 1, 0, 0},
+    {"rouge2", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_2, -1, 1, 0, 0},
+    {"rougeL", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_L, -1, 1, 0, 0},
+    {"rougeLsum", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_LSUM, -1, 1, 0, 0},
+    {"facts", METRIC_SHARE, BOOKSUM_RIGHT, BOOKSUM_FACTS, 1, 0, 0},
+    {"summary_ppl", METRIC_PERPLEXITY, BOOKSUM_NLL, BOOKSUM_TOKENS, 0, 0, 0},
+};
+
+const task_module booksum_task = {
+    .name = "booksum",
+    .cluster = "bid",
+    .version = 1,
+    .scorer_version = 1,
+    .summary = "summary of a book after it was read as a stream, by ROUGE (F, stemmed)",
+    .value = booksum_value,
+    .value_count = BOOKSUM_VALUES,
+    .metric = metrics,
+    .metric_count = sizeof metrics / sizeof *metrics,
+    .request_table = request_table,
+    .request_count = sizeof request_table / sizeof *request_table,
+    .request_bytes = sizeof(booksum_request),
+    .begin = booksum_begin,
+    .cells = booksum_cells,
+    .end = booksum_end,
+    .open = booksum_open,
+    .tokens = booksum_tokens_of,
+    .read = booksum_read,
+    .prompt_tokens = booksum_prompt_tokens,
+    .score_from = booksum_prompt_tokens, /* the whole summary and its end */
+    .forget_at = booksum_forget_at,
+    .decoding = booksum_decoding,
+    .score = booksum_score,
+    .close = booksum_close,
+    .paper = booksum_paper,
+    .train_table = booksum_train_table,
+    .train_count = BOOKSUM_TRAIN_KEYS,
+    .train_bytes = sizeof(booksum_train),
+    .source_open = booksum_source_open,
+    .source_phase = booksum_source_phase,
+    .source_fill = booksum_source_fill,
+    .source_lead = booksum_source_lead,
+    .source_save = booksum_source_save,
+    .source_restore = booksum_source_restore,
+    .source_close = booksum_source_close,
+};

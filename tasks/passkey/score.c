@@ -1,0 +1,119 @@
+#include "tasks/passkey/run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *const passkey_value[PASSKEY_VALUES] = {
+    [TOKEN_ACCURACY] = "token_accuracy",    /* share of the 5 digits, given the true ones before */
+    [EXACT_MATCH] = "exact_match",          /* all 5 of them */
+    [FIRST_INTEGER] = "first_integer",      /* the first integer generated is the key, as a number */
+    [ANSWER_NLL] = "answer_nll",            /* mean nats per digit */
+    [SWAPPED_ACCURACY] = "swapped_accuracy" /* share of the 5 digits of the told key that were generated */
+};
+
+const task_metric passkey_metric[PASSKEY_VALUES] = {
+    {"token_accuracy", METRIC_SHARE, TOKEN_ACCURACY, -1, 1, 0, 0},
+    {"exact_match", METRIC_SHARE, EXACT_MATCH, -1, 1, 1, 0},
+    {"first_integer", METRIC_SHARE, FIRST_INTEGER, -1, 1, 1, 0},
+    {"answer_nll", METRIC_RATIO, ANSWER_NLL, -1, 0, 0, 0},
+    {"swapped_accuracy", METRIC_SHARE, SWAPPED_ACCURACY, -1, 1, 0, 1},
+};
+
+enum { ARGMAX_MAX = 64, GENERATED_MAX = 128 }; /* bytes of text, NUL included */
+
+static int is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Whether the first run of digits in `text` is the number `key` (a string of digits). */
+static int first_integer_is(const char *text, size_t size, const char *key)
+{
+    size_t from = 0;
+    while (from < size && !is_digit(text[from])) from++;
+    size_t to = from;
+    while (to < size && is_digit(text[to])) to++;
+    if (from == to) return 0;
+    while (from + 1 < to && text[from] == '0') from++;
+    while (key[0] == '0' && key[1]) key++;
+    return to - from == strlen(key) && memcmp(text + from, key, to - from) == 0;
+}
+
+/* How many of token[count] are the digits of `key` in their places. */
+static int digits_right(const passkey_text *text, const int32_t *token, size_t count, int key)
+{
+    char digits[PASSKEY_DIGITS + 1];
+    passkey_digits(key, digits);
+    int right = 0;
+    for (size_t i = 0; i < PASSKEY_DIGITS && i < count; i++) right += token[i] == text->digit[digits[i] - '0'];
+    return right;
+}
+
+/* As many of the tokens as have room, as text that may hold NUL bytes; returns its size. */
+static size_t decode(const passkey_text *text, const int32_t *token, size_t count, char *out, size_t room)
+{
+    size_t size;
+    while ((size = tokenizer_decode(text->tokenizer, token, count, out, room)) >= room) count--;
+    return size;
+}
+
+/* Any bytes as the inside of a JSON string. Bytes that are not printable ASCII become \u0000 to \u00ff, so the
+ * record is valid whatever the model made and still tells every byte. `out` holds 6 * size + 1 bytes. */
+static void json_escape(const char *text, size_t size, char *out)
+{
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\')
+            out += sprintf(out, "\\%c", c);
+        else if (c < 0x20 || c >= 0x7f)
+            out += sprintf(out, "\\u%04x", c);
+        else
+            *out++ = (char)c;
+    }
+    *out = '\0';
+}
+
+static void write_record(const passkey_facts *facts, const char *argmax, const char *generated, char *record,
+                         size_t record_size)
+{
+    char key[PASSKEY_DIGITS + 1], told[PASSKEY_DIGITS + 1] = "", name[64] = "";
+    passkey_digits(facts->key, key);
+    if (facts->told >= 0) passkey_digits(facts->told, told);
+    if (facts->name) snprintf(name, sizeof name, "\"name\":\"%s\",", facts->name);
+    const int size =
+        snprintf(record, record_size,
+                 "{\"key\":\"%s\",\"told\":\"%s\",%s\"needle_offset\":%lld,\"depth\":%.10g,"
+                 "\"depth_actual\":%.10g,\"argmax\":\"%s\",\"generated\":\"%s\"}",
+                 key, told, name, (long long)facts->offset, facts->depth, facts->depth_actual, argmax, generated);
+    /* Half an object would break the journal that holds it. */
+    if ((size_t)size >= record_size) snprintf(record, record_size, "%s", record_size > 2 ? "{}" : "");
+}
+
+void passkey_score(const task_sample *s, const task_output *out, double *value, char *record, size_t record_size)
+{
+    const passkey_facts facts = passkey_sample_facts(s);
+    const size_t from = (size_t)(passkey_score_from(s) - out->first);
+    const int hits = digits_right(facts.text, out->argmax + from, PASSKEY_DIGITS, facts.key);
+    double nll = 0;
+    for (size_t i = 0; i < PASSKEY_DIGITS; i++) nll += out->nll[from + i];
+
+    char key[PASSKEY_DIGITS + 1], argmax[ARGMAX_MAX], generated[GENERATED_MAX];
+    char argmax_json[6 * ARGMAX_MAX], generated_json[6 * GENERATED_MAX];
+    passkey_digits(facts.key, key);
+    size_t size = decode(facts.text, out->argmax + from, PASSKEY_DIGITS, argmax, sizeof argmax);
+    json_escape(argmax, size, argmax_json);
+    size = decode(facts.text, out->generated, out->generated_count, generated, sizeof generated);
+    json_escape(generated, size, generated_json);
+
+    /* The answers that are read are wrong in control=swapped, so only what was generated can tell the told key. */
+    const size_t lead = (size_t)facts.text->answer.mention[0];
+    const int made = facts.told >= 0 && out->generated_count > lead
+                         ? digits_right(facts.text, out->generated + lead, out->generated_count - lead, facts.told)
+                         : 0;
+    value[TOKEN_ACCURACY] = (double)hits / PASSKEY_DIGITS;
+    value[EXACT_MATCH] = hits == PASSKEY_DIGITS;
+    value[FIRST_INTEGER] = first_integer_is(generated, size, key);
+    value[ANSWER_NLL] = nll / PASSKEY_DIGITS;
+    value[SWAPPED_ACCURACY] = (double)made / PASSKEY_DIGITS;
+    write_record(&facts, argmax_json, generated_json, record, record_size);
+}

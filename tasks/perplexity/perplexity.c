@@ -1,0 +1,344 @@
+/* Perplexity of whole documents, each streamed from an empty state. A document's stream is the tokenizer's begin
+ * token and then the document's own tokens, every one of which is scored. Token, word and byte counts come from
+ * the tokens that are scored, so that they also fit a document cut short by max_tokens. Words are maximal runs
+ * without ASCII white space, as in the PG19 protocol (Rae et al. 2020). */
+#include "tasks/perplexity/perplexity.h"
+
+#include "datasets/tokenizer/token_reader.h"
+#include "harness/base/os.h"
+#include "tasks/paper.h"
+#include "tasks/perplexity/train.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+typedef struct perplexity_request {
+    char data[KV_TEXT_MAX], split[KV_TEXT_MAX];
+    int64_t docs, max_tokens;
+} perplexity_request;
+
+#define FIELD(name) offsetof(perplexity_request, name)
+
+static const kv_spec request_table[] = {
+    {"data", KV_TEXT, FIELD(data), "books", 0, 0, NULL,
+     "comma-separated list of corpora: names under " CORPUS_TEXTS ", or paths"},
+    {"split", KV_TEXT, FIELD(split), "test", 0, 0, NULL,
+     "train, validation or test; all, where a corpus has no splits"},
+    {"docs", KV_INT, FIELD(docs), "0", 0, 10000000, NULL, "only the first so many documents of each; 0: all"},
+    {"max_tokens", KV_SIZE, FIELD(max_tokens), "0", 0, 1099511627776, NULL,
+     "only the first so many tokens of each document; 0: all"},
+};
+
+enum { NLL, TOKENS, WORDS, BYTES, RANGE_NLL, RANGE_TOKENS = RANGE_NLL + PERPLEXITY_RANGES };
+enum { VALUES = RANGE_TOKENS + PERPLEXITY_RANGES };
+
+/* The name of a range is where it begins. */
+#define RANGES(X)                                                                                                 \
+    X(0, "0")                                                                                                     \
+    X(1, "256")                                                                                                   \
+    X(2, "512")                                                                                                   \
+    X(3, "1K")                                                                                                    \
+    X(4, "2K")                                                                                                    \
+    X(5, "4K")                                                                                                    \
+    X(6, "8K")                                                                                                    \
+    X(7, "16K")                                                                                                   \
+    X(8, "32K")                                                                                                   \
+    X(9, "64K")                                                                                                   \
+    X(10, "128K")                                                                                                 \
+    X(11, "256K")                                                                                                 \
+    X(12, "512K")
+
+#define NLL_NAME(i, from) [RANGE_NLL + (i)] = "nll@" from,
+#define TOKENS_NAME(i, from) [RANGE_TOKENS + (i)] = "tokens@" from,
+static const char *const values[VALUES] = {[NLL] = "nll",
+                                           [TOKENS] = "tokens",
+                                           [WORDS] = "words",
+                                           [BYTES] = "bytes",
+                                           RANGES(NLL_NAME) RANGES(TOKENS_NAME)};
+
+#define RANGE_METRIC(i, from) {"token_ppl@" from, METRIC_PERPLEXITY, RANGE_NLL + (i), RANGE_TOKENS + (i), 0, 0, 1},
+static const task_metric metrics[] = {{"bits_per_byte", METRIC_BITS, NLL, BYTES, 0, 0, 0},
+                                      {"token_ppl", METRIC_PERPLEXITY, NLL, TOKENS, 0, 0, 0},
+                                      {"word_ppl", METRIC_PERPLEXITY, NLL, WORDS, 0, 0, 0},
+                                      RANGES(RANGE_METRIC)};
+
+int perplexity_range(uint64_t position)
+{
+    int range = 0;
+    for (uint64_t from = PERPLEXITY_FIRST_RANGE; range + 1 < PERPLEXITY_RANGES && position >= from; from *= 2)
+        range++;
+    return range;
+}
+
+/* ---- A run: corpora, and what their documents hold ---- */
+
+typedef struct counts {
+    uint64_t tokens, words, bytes; /* that are scored */
+} counts;
+
+typedef struct text {
+    corpus *corpus;
+    counts *document;
+} text;
+
+struct task_run {
+    const tokenizer *tokenizer;
+    uint64_t max_tokens;
+    text *text; /* one a cell */
+    task_cell *cell;
+    size_t count;
+};
+
+struct task_sample {
+    const task_run *run;
+    token_reader *reader;
+    const char *name;
+    counts counts;
+    uint64_t at; /* tokens handed out, the begin token included */
+};
+
+enum { CHUNK = 4096, TOKEN_ROOM = 4096 };
+
+/* Count words as bytes come in. */
+static void count_bytes(counts *c, const char *bytes, size_t size, int *in_word)
+{
+    for (size_t i = 0; i < size; i++) {
+        const int space = bytes[i] == ' ' || (bytes[i] >= '\t' && bytes[i] <= '\r');
+        if (!space && !*in_word) c->words++;
+        *in_word = !space;
+    }
+    c->bytes += size;
+}
+
+static int count_document(const task_run *run, const corpus *c, size_t index, counts *out, pal_error *err)
+{
+    token_reader *reader;
+    int32_t tokens[CHUNK];
+    char bytes[TOKEN_ROOM];
+    size_t got;
+    int in_word = 0;
+    PAL_TRY(token_reader_open(&reader, c, index, run->tokenizer, err));
+    int code = token_reader_read(reader, tokens, 1, &got, err); /* the begin token */
+    while (code == PAL_OK && got > 0 && (run->max_tokens == 0 || out->tokens < run->max_tokens)) {
+        const uint64_t left = run->max_tokens ? run->max_tokens - out->tokens : CHUNK;
+        code = token_reader_read(reader, tokens, left < CHUNK ? (size_t)left : CHUNK, &got, err);
+        for (size_t i = 0; code == PAL_OK && i < got; i++) {
+            const size_t size = tokenizer_token_text(run->tokenizer, tokens[i], bytes, sizeof bytes);
+            if (size > sizeof bytes)
+                code = pal_fail(err, PAL_DATA, "the tokenizer has a token of %zu bytes; at most %d are supported",
+                                size, TOKEN_ROOM);
+            else
+                count_bytes(out, bytes, size, &in_word);
+        }
+        if (code == PAL_OK) out->tokens += got;
+    }
+    token_reader_close(reader);
+    return code;
+}
+
+/* "books/test" or "books/test:64K". */
+static int name_cell(const task_run *run, const perplexity_request *r, const char *path, task_cell *cell,
+                     pal_error *err)
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t from = end;
+    while (from > 0 && path[from - 1] != '/') from--;
+    char limit[24] = "", number[24];
+    if (r->max_tokens) snprintf(limit, sizeof limit, ":%s", kv_format_size(r->max_tokens, number));
+    const int size =
+        snprintf(cell->name, sizeof cell->name, "%.*s/%s%s", (int)(end - from), path + from, r->split, limit);
+    if ((size_t)size >= sizeof cell->name)
+        return pal_fail(err, PAL_USAGE, "perplexity: data=%s: the name is too long; give the corpus a shorter one",
+                        path);
+    for (size_t i = 0; i < run->count; i++)
+        if (strcmp(run->cell[i].name, cell->name) == 0)
+            return pal_fail(err, PAL_USAGE,
+                            "perplexity: %s is asked for twice; give every corpus once, by a name of "
+                            "its own",
+                            cell->name);
+    return PAL_OK;
+}
+
+/* A corpus that was opened becomes a cell. */
+typedef struct opening {
+    task_run *run;
+    const perplexity_request *request;
+} opening;
+
+static int add_corpus(void *arg, corpus *c, const char *path, pal_error *err)
+{
+    const opening *o = arg;
+    task_run *run = o->run;
+    const int64_t docs = o->request->docs, held = (int64_t)corpus_count(c);
+    task_cell cell = {.depth = NAN, .samples = docs && docs < held ? docs : held};
+    text t = {c, calloc((size_t)cell.samples + 1, sizeof *t.document)};
+    task_cell *cells = realloc(run->cell, (run->count + 1) * sizeof *cells);
+    if (cells) run->cell = cells;
+    text *texts = realloc(run->text, (run->count + 1) * sizeof *texts);
+    if (texts) run->text = texts;
+    int code = cells && texts && t.document
+                   ? name_cell(run, o->request, path, &cell, err)
+                   : pal_fail(err, PAL_INTERNAL, "perplexity: out of memory for the corpora");
+    if (code == PAL_OK) code = corpus_digest(c, cell.data, err);
+    for (int64_t i = 0; code == PAL_OK && i < cell.samples; i++)
+        code = count_document(run, c, (size_t)i, &t.document[i], err);
+    if (code != PAL_OK) {
+        corpus_close(c);
+        free(t.document);
+        return code;
+    }
+    run->cell[run->count] = cell;
+    run->text[run->count++] = t;
+    return PAL_OK;
+}
+
+static void perplexity_end(task_run *run)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        corpus_close(run->text[i].corpus);
+        free(run->text[i].document);
+    }
+    free(run->text);
+    free(run->cell);
+    free(run);
+}
+
+static int perplexity_begin(const void *request, const tokenizer *t, task_run **out, pal_error *err)
+{
+    const perplexity_request *r = request;
+    task_run *run = calloc(1, sizeof *run);
+    if (!run) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory");
+    *run = (task_run){.tokenizer = t, .max_tokens = (uint64_t)r->max_tokens};
+    opening o = {run, r};
+    const int code = corpus_open_list(r->data, r->split, add_corpus, &o, err);
+    if (code != PAL_OK) {
+        perplexity_end(run);
+        return code;
+    }
+    *out = run;
+    return PAL_OK;
+}
+
+static size_t perplexity_cells(const task_run *run, const task_cell **cells)
+{
+    *cells = run->cell;
+    return run->count;
+}
+
+/* ---- Samples ---- */
+
+static int perplexity_open(const task_run *run, const task_cell *cell, int64_t index, task_sample **out,
+                           pal_error *err)
+{
+    if (index < 0 || index >= cell->samples)
+        return pal_fail(err, PAL_USAGE, "perplexity: %s has documents 0 to %lld, not %lld", cell->name,
+                        (long long)cell->samples - 1, (long long)index);
+    task_sample *s = calloc(1, sizeof *s);
+    if (!s) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory for a document");
+    const text *t = &run->text[cell - run->cell];
+    *s = (task_sample){.run = run, .name = corpus_name(t->corpus, (size_t)index), .counts = t->document[index]};
+    const int code = token_reader_open(&s->reader, t->corpus, (size_t)index, run->tokenizer, err);
+    if (code != PAL_OK) {
+        free(s);
+        return code;
+    }
+    *out = s;
+    return PAL_OK;
+}
+
+static uint64_t perplexity_tokens(const task_sample *s)
+{
+    return s->counts.tokens + 1;
+}
+
+static int perplexity_read(task_sample *s, int32_t *tokens, size_t max, size_t *got, pal_error *err)
+{
+    const uint64_t left = perplexity_tokens(s) - s->at;
+    *got = 0;
+    if (left == 0) return PAL_OK;
+    PAL_TRY(token_reader_read(s->reader, tokens, left < max ? (size_t)left : max, got, err));
+    s->at += *got;
+    return PAL_OK;
+}
+
+static uint64_t perplexity_score_from(const task_sample *s)
+{
+    (void)s;
+    return 1; /* the begin token is given */
+}
+
+static void perplexity_score(const task_sample *s, const task_output *out, double *value, char *record,
+                             size_t record_size)
+{
+    memset(value, 0, VALUES * sizeof *value);
+    for (size_t i = 0; i < out->count; i++) {
+        const int range = perplexity_range(out->first + i - 1);
+        value[NLL] += out->nll[i];
+        value[RANGE_NLL + range] += out->nll[i];
+        value[RANGE_TOKENS + range]++;
+    }
+    value[TOKENS] = (double)s->counts.tokens;
+    value[WORDS] = (double)s->counts.words;
+    value[BYTES] = (double)s->counts.bytes;
+    json_t *object = json_pack("{ss sI sI sI}", "document", s->name, "tokens", (json_int_t)s->counts.tokens,
+                               "words", (json_int_t)s->counts.words, "bytes", (json_int_t)s->counts.bytes);
+    char *line = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    snprintf(record, record_size, "%s", line && strlen(line) < record_size ? line : "{}");
+    free(line);
+    json_decref(object);
+}
+
+static void perplexity_close(task_sample *s)
+{
+    token_reader_close(s->reader);
+    free(s);
+}
+
+/* Table 2 of the Infini-attention paper (arXiv 2404.07143): token-level perplexity. */
+static double perplexity_paper(const task_cell *cell, const char *metric, const char *model, const char **row)
+{
+    const int pg19 = strncasecmp(cell->name, "pg19", 4) == 0, math = strncasecmp(cell->name, "arxiv", 5) == 0;
+    const paper_perplexity *found = paper_perplexity_find(model);
+    if (!found || (!pg19 && !math) || strcmp(metric, "token_ppl") != 0) return NAN;
+    *row = found->name;
+    return pg19 ? found->pg19 : found->math;
+}
+
+const task_module perplexity_task = {
+    .name = "perplexity",
+    .version = 1,
+    .scorer_version = 1,
+    .summary = "loss on every token of whole documents, each read from an empty state",
+    .value = values,
+    .value_count = VALUES,
+    .metric = metrics,
+    .metric_count = sizeof metrics / sizeof *metrics,
+    .request_table = request_table,
+    .request_count = sizeof request_table / sizeof *request_table,
+    .request_bytes = sizeof(perplexity_request),
+    .begin = perplexity_begin,
+    .cells = perplexity_cells,
+    .end = perplexity_end,
+    .open = perplexity_open,
+    .tokens = perplexity_tokens,
+    .read = perplexity_read,
+    .prompt_tokens = perplexity_tokens, /* nothing is generated */
+    .score_from = perplexity_score_from,
+    .score = perplexity_score,
+    .close = perplexity_close,
+    .paper = perplexity_paper,
+    .train_table = perplexity_train_table,
+    .train_count = PERPLEXITY_TRAIN_KEYS,
+    .train_bytes = sizeof(perplexity_train),
+    .source_open = perplexity_source_open,
+    .source_phase = perplexity_source_phase,
+    .source_fill = perplexity_source_fill,
+    .source_save = perplexity_source_save,
+    .source_restore = perplexity_source_restore,
+    .source_close = perplexity_source_close,
+};

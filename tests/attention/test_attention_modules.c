@@ -1,0 +1,398 @@
+/* What the attention modules must compute: double-precision oracles of their equations and known answers.
+ * Memorizing has a suite of its own. */
+#include "tests/lib/attention_oracle.h"
+
+/* ---- local and full ---- */
+
+static void windows(const lab *l, size_t tokens, const double *qkv, double *o, int whole)
+{
+    const size_t h_count = (size_t)l->cfg.n_heads, d = (size_t)l->cfg.d_head, width = h_count * d;
+    for (size_t h = 0; h < h_count; h++)
+        for (size_t t = 0; t < tokens; t++)
+            attend(o + t * width + h * d, qkv + h * d, qkv + width + h * d, qkv + 2 * width + h * d, 3 * width, d,
+                   whole ? 0 : t / l->n * l->n, t, 1 / sqrt((double)d), 1);
+}
+
+static void local_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
+{
+    windows(l, tokens, qkv, o, 0);
+}
+
+static void full_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
+{
+    windows(l, tokens, qkv, o, 1);
+}
+
+static void local_and_full(void **unused)
+{
+    (void)unused;
+    agrees_with(local_oracle, "local", "", 0, 3);
+    agrees_with(local_oracle, "local", "segment = 80\n", 0, 2);
+    agrees_with(full_oracle, "full", "context = 64\n", 0, 4);
+    agrees_with(full_oracle, "full", "context = 500\nsegment = 80\n", 0, 3);
+    agrees_with(local_oracle, "memorizing", "", 0, 3); /* outside the memory layer */
+}
+
+/* ---- Transformer-XL ---- */
+
+/* With a cache as long as the text, cutting it into segments changes nothing. */
+static void cut_equals_whole(const char *module, const char *in_pieces, const char *in_one)
+{
+    enum { SEGMENTS = 4 };
+    lab pieces, whole;
+    model_config cfg = lab_config(module, in_one);
+    lab_open(&whole, &cfg, 0, 1, 1, 1);
+    cfg = lab_config(module, in_pieces);
+    lab_open(&pieces, &cfg, 0, 1, 1, 1);
+    const size_t all = SEGMENTS * lab_segment_reals(&pieces);
+    CHECK(all == lab_segment_reals(&whole), "the test's sizes differ");
+    real *x = lab_inputs(&pieces, SEGMENTS, 22), *y = stream(&pieces, x, SEGMENTS), *y1 = stream(&whole, x, 1);
+    double *want = widened(y1, all);
+    expect_rows(y, want, all);
+    free(want);
+    release(x, all, "x");
+    release(y, all, "y");
+    release(y1, all, "y");
+    lab_close(&pieces);
+    lab_close(&whole);
+}
+
+static void long_memory_is_full_attention(void **unused)
+{
+    (void)unused;
+    cut_equals_whole("transformer-xl", "mem_len = 64\n", "segment = 64\nmem_len = 0\n");
+    cut_equals_whole("transformer-xl", "mem_len = 48\nclamp_len = 9\n",
+                     "segment = 64\nmem_len = 0\nclamp_len = 9\n");
+    cut_equals_whole("transformer-xl", "mem_len = 100\nsame_length = 1\n",
+                     "segment = 64\nmem_len = 100\nsame_length = 1\n");
+    cut_equals_whole("full", "context = 64\n", "segment = 64\ncontext = 64\n");
+}
+
+/* same_length: the output is a function of the newest mem_len tokens alone. */
+static void same_length_sees_mem_len(void **unused)
+{
+    (void)unused;
+    enum { SEGMENTS = 4, SPAN = 10 };
+    const model_config cfg = lab_config("transformer-xl", "mem_len = 10\nsame_length = 1\n");
+    lab l;
+    lab_open(&l, &cfg, 0, 1, 1, 1);
+    const size_t all = SEGMENTS * lab_segment_reals(&l), changed = 37;
+    real *x = lab_inputs(&l, SEGMENTS, 23), *before = stream(&l, x, SEGMENTS);
+    x[changed * l.d_model] += 1;
+    real *after = stream(&l, x, SEGMENTS);
+    for (size_t t = 0; t < SEGMENTS * l.n; t++) {
+        const int same = same_bits(before + t * l.d_model, after + t * l.d_model, l.d_model);
+        const int sees = t >= changed && t < changed + SPAN;
+        CHECK(same == !sees, "token %zu %s token %zu", t, same ? "does not see" : "sees", changed);
+    }
+    release(x, all, "x");
+    release(before, all, "y");
+    release(after, all, "y");
+    lab_close(&l);
+}
+
+static void transformer_xl_refuses(void **unused)
+{
+    (void)unused;
+    pal_error err;
+    model_config cfg = lab_config("transformer-xl", "");
+    cfg.d_model = 21;
+    assert_int_equal(cfg.attention->check(&cfg, &err), PAL_USAGE);
+    cfg = lab_config("transformer-xl", "mem_len = 4\nsame_length = 1\n");
+    cfg.option[0].i = 0;
+    assert_int_equal(cfg.attention->check(&cfg, &err), PAL_USAGE);
+}
+
+/* ---- gates ---- */
+
+/* A closed gate leaves the local attention, whatever the memory holds. */
+static void closed_gate(const char *module, size_t layer, int same_as_local)
+{
+    enum { SEGMENTS = 3 };
+    const model_config cfg = lab_config(module, "");
+    const model_config plain_cfg = lab_config("local", "");
+    lab l, plain;
+    lab_open(&l, &cfg, layer, 1, 1, 1);
+    lab_open(&plain, &plain_cfg, layer, 1, 1, 1);
+    for (size_t h = 0; h < (size_t)cfg.n_heads; h++) l.param[lab_param(&l, "gate")][h] = -1000;
+    const size_t part = lab_segment_reals(&l);
+    real *x = lab_inputs(&l, SEGMENTS, 24), *y = stream(&l, x, SEGMENTS), *alone = guarded(part);
+    real *want = stream(&plain, x, SEGMENTS);
+    for (size_t s = 0; s < SEGMENTS; s++) {
+        lab_reset(&l); /* as if nothing came before */
+        lab_forward(&l, 0, x + s * part, NULL, alone);
+        CHECK(same_bits(alone, y + s * part, part), "%s: memory shows through a closed gate", module);
+    }
+    CHECK(!same_as_local || same_bits(y, want, SEGMENTS * part), "%s: a closed gate is not local attention",
+          module);
+    release(x, SEGMENTS * part, "x");
+    release(y, SEGMENTS * part, "y");
+    release(want, SEGMENTS * part, "y");
+    release(alone, part, "y");
+    lab_close(&l);
+    lab_close(&plain);
+}
+
+static void closed_gates(void **unused)
+{
+    (void)unused;
+    closed_gate("memorizing", 1, 0); /* its local attention has unit q and k */
+    closed_gate("infini-linear", 0, 1);
+    closed_gate("infini-delta", 0, 1);
+    closed_gate("infini-gated", 0, 1);
+}
+
+/* ---- Infini-attention ---- */
+
+static double elu1(double x)
+{
+    return x < 0 ? exp(x) : x + 1;
+}
+
+/* Equations 6 to 10, token by token; the local attention sees `xl` tokens before the segment, and the memory binds
+ * v_t to the key of token t - shift. */
+static void infini_oracle(const lab *l, size_t tokens, const double *qkv, double *o, int delta, size_t xl,
+                          size_t shift)
+{
+    const size_t h_count = (size_t)l->cfg.n_heads, d = (size_t)l->cfg.d_head, width = h_count * d, n = l->n;
+    const double eps = 1e-6;
+    for (size_t h = 0; h < h_count; h++) {
+        const double gate = sigmoid((double)l->param[lab_param(l, "gate")][h]);
+        double *memory = zero_doubles(d * d), *z = zero_doubles(d), *next = zero_doubles(d * d);
+        for (size_t start = 0; start < tokens; start += n) {
+            memcpy(next, memory, d * d * sizeof *next);
+            for (size_t t = start; t < start + n; t++) {
+                const double *q = qkv + t * 3 * width + h * d, *v = q + 2 * width;
+                const double *k = t < shift ? NULL : q + width - shift * 3 * width;
+                double *out = o + t * width + h * d, q_z = eps, k_z = eps;
+                attend(out, qkv + h * d, qkv + width + h * d, qkv + 2 * width + h * d, 3 * width, d,
+                       start < xl ? 0 : start - xl, t, 1 / sqrt((double)d), start ? 1 - gate : 1);
+                for (size_t i = 0; i < d; i++) {
+                    q_z += elu1(q[i]) * z[i];
+                    k_z += k ? elu1(k[i]) * z[i] : 0;
+                }
+                for (size_t j = 0; j < d; j++) {
+                    double read = 0, known = 0;
+                    for (size_t i = 0; i < d; i++) {
+                        read += elu1(q[i]) * memory[i * d + j];
+                        known += k ? elu1(k[i]) * memory[i * d + j] : 0;
+                    }
+                    out[j] += start ? gate * read / q_z : 0;
+                    for (size_t i = 0; k && i < d; i++)
+                        next[i * d + j] += elu1(k[i]) * (v[j] - (delta ? known / k_z : 0));
+                }
+            }
+            memcpy(memory, next, d * d * sizeof *next);
+            for (size_t t = start > shift ? start : shift; t < start + n; t++)
+                for (size_t i = 0; i < d; i++) z[i] += elu1(qkv[(t - shift) * 3 * width + width + h * d + i]);
+        }
+        free(memory);
+        free(next);
+        free(z);
+    }
+}
+
+static void linear_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
+{
+    infini_oracle(l, tokens, qkv, o, 0, 0, 0);
+}
+
+static void delta_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
+{
+    infini_oracle(l, tokens, qkv, o, 1, 0, 0);
+}
+
+static void cached_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
+{
+    infini_oracle(l, tokens, qkv, o, 0, 21, 0);
+}
+
+static void previous_linear_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
+{
+    infini_oracle(l, tokens, qkv, o, 0, 5, 1);
+}
+
+static void previous_delta_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
+{
+    infini_oracle(l, tokens, qkv, o, 1, 0, 1);
+}
+
+static void infini_equations(void **unused)
+{
+    (void)unused;
+    agrees_with(linear_oracle, "infini-linear", "", 0, 4);
+    agrees_with(delta_oracle, "infini-delta", "", 0, 4);
+    agrees_with(linear_oracle, "infini-linear", "segment = 80\n", 0, 3);
+    agrees_with(delta_oracle, "infini-delta", "segment = 80\n", 0, 3);
+    agrees_with(cached_oracle, "infini-linear", "xl_len = 21\n", 0, 4);
+    agrees_with(previous_linear_oracle, "infini-linear", "xl_len = 5\nmemory_key = previous\n", 0, 4);
+    agrees_with(previous_delta_oracle, "infini-delta", "memory_key = previous\n", 0, 4);
+}
+
+/* Write one key with the values 1, 1, 5, 5, a segment each, and read after each write. */
+static void rewrite(const char *module, const char *settings, const double expected[4])
+{
+    char all[256];
+    snprintf(all, sizeof all, "%sd_model = 8\nn_heads = 1\nd_head = 8\n", settings);
+    const model_config cfg = lab_config(module, all);
+    static const real value[5] = {1, 1, 5, 5, 0};
+    const size_t one = 1, d = 8;
+    lab l;
+    lab_open(&l, &cfg, 0, 1, 1, 1);
+    for (size_t i = 0; i < l.params; i++) memset(l.param[i], 0, l.param_count[i] * sizeof(real));
+    real *qkv = l.param[lab_param(&l, "qkv_net.weight")], *o = l.param[lab_param(&l, "o_net.weight")];
+    for (size_t i = 0; i < d; i++) {
+        qkv[i * d] = qkv[(d + i) * d] = i % 2 ? (real)0.5 : (real)-0.25; /* q = k, from x[0] */
+        o[i * d + i] = 1;
+    }
+    qkv[2 * d * d + 1] = 1; /* v[0] = x[1] */
+    l.param[lab_param(&l, "gate")][0] = 1000;
+    if (strcmp(module, "infini-gated") == 0) l.param[lab_param(&l, "write_gate.bias")][0] = 1000;
+    real *x = guarded(lab_segment_reals(&l)), *y = guarded(lab_segment_reals(&l));
+    for (size_t s = 0; s < 5; s++) {
+        x[0] = 1;
+        x[1] = value[s];
+        lab_forward(&l, 0, x, &one, y);
+        if (s == 0) continue; /* an empty memory is not read */
+        CHECK(fabs((double)y[0] - expected[s - 1]) < 1e-4, "read %zu is %g, expected %g", s, (double)y[0],
+              expected[s - 1]);
+    }
+    release(x, lab_segment_reals(&l), "x");
+    release(y, lab_segment_reals(&l), "y");
+    lab_close(&l);
+}
+
+static void rewriting_a_key(void **unused)
+{
+    (void)unused;
+    const double linear[4] = {1, 1, 7.0 / 3, 3}, delta[4] = {1, 0.5, 11.0 / 6, 13.0 / 6}, gamma[4] = {1, 1, 5, 5};
+    rewrite("infini-linear", "", linear);
+    rewrite("infini-delta", "", delta);
+    rewrite("infini-gated", "", linear);
+    /* With a z that does not count a known key again, delta replaces the value (papers: ARMT's gamma). */
+    rewrite("infini-delta", "memory_z_rule = gamma\n", gamma);
+}
+
+/* The memory is linear in V: reads of the sum of two streams' values are the sums of the reads. */
+static void linear_in_values(const char *module)
+{
+    enum { SEGMENTS = 4 };
+    const model_config cfg = lab_config(module, "");
+    lab l;
+    lab_open(&l, &cfg, 0, 1, 1, 1);
+    for (size_t h = 0; h < (size_t)cfg.n_heads; h++) l.param[lab_param(&l, "gate")][h] = 1000;
+    const size_t width = (size_t)(cfg.n_heads * cfg.d_head) * l.d_model, all = SEGMENTS * lab_segment_reals(&l);
+    real *values = l.param[lab_param(&l, "qkv_net.weight")] + 2 * width;
+    real *x = lab_inputs(&l, SEGMENTS, 25), *first = random_reals(width, 26), *second = random_reals(width, 27);
+    memcpy(values, first, width * sizeof *values);
+    real *y1 = stream(&l, x, SEGMENTS);
+    memcpy(values, second, width * sizeof *values);
+    real *y2 = stream(&l, x, SEGMENTS);
+    for (size_t i = 0; i < width; i++) values[i] = first[i] + second[i];
+    real *sum = stream(&l, x, SEGMENTS);
+    double *want = zero_doubles(all);
+    for (size_t i = 0; i < all; i++) want[i] = (double)y1[i] + (double)y2[i];
+    for (size_t i = 0; i < all; i++)
+        CHECK(fabs((double)sum[i] - want[i]) < 1e-4 * fmax(1, fabs(want[i])), "%g is not %g", (double)sum[i],
+              want[i]);
+    free(want);
+    free(first);
+    free(second);
+    release(x, all, "x");
+    release(y1, all, "y");
+    release(y2, all, "y");
+    release(sum, all, "y");
+    lab_close(&l);
+}
+
+static void memory_is_linear_in_values(void **unused)
+{
+    (void)unused;
+    linear_in_values("infini-linear");
+    linear_in_values("infini-delta");
+    linear_in_values("infini-gated");
+}
+
+/* A write gate shut by its bias leaves the memory untouched to the bit; one wide open is the paper's update. */
+static void write_gate(void **unused)
+{
+    (void)unused;
+    enum { SEGMENTS = 3 };
+    const model_config cfg = lab_config("infini-gated", ""), linear_cfg = lab_config("infini-linear", "");
+    lab gated, linear;
+    lab_open(&gated, &cfg, 0, 1, 1, 1);
+    lab_open(&linear, &linear_cfg, 0, 1, 1, 1);
+    const size_t part = lab_segment_reals(&gated);
+    real *bias = gated.param[lab_param(&gated, "write_gate.bias")];
+    real *x = lab_inputs(&gated, SEGMENTS, 28), *empty = guarded(gated.state_reals);
+    memcpy(empty, gated.state[0], gated.state_reals * sizeof *empty);
+    for (size_t h = 0; h < (size_t)cfg.n_heads; h++) bias[h] = -1000;
+    real *shut = stream(&gated, x, SEGMENTS);
+    CHECK(same_bits(empty, gated.state[0], gated.state_reals), "a shut write gate writes");
+    for (size_t h = 0; h < (size_t)cfg.n_heads; h++) bias[h] = 1000;
+    real *open = stream(&gated, x, SEGMENTS), *paper = stream(&linear, x, SEGMENTS);
+    CHECK(same_bits(open, paper, SEGMENTS * part), "an open write gate is not the linear update");
+    release(x, SEGMENTS * part, "x");
+    release(empty, gated.state_reals, "a state");
+    release(shut, SEGMENTS * part, "y");
+    release(open, SEGMENTS * part, "y");
+    release(paper, SEGMENTS * part, "y");
+    lab_close(&gated);
+    lab_close(&linear);
+}
+
+/* d penalty / d bias of a head whose gates all stand at `bias`. */
+static double penalty_slope(int on_logit, double bias)
+{
+    const model_config cfg = lab_config("infini-gated", "");
+    lab l;
+    lab_open(&l, &cfg, 0, 1, 1, 1);
+    const size_t part = lab_segment_reals(&l), which = lab_param(&l, "write_gate.bias");
+    const size_t weight = lab_param(&l, "write_gate.weight");
+    memset(l.param[weight], 0, l.param_count[weight] * sizeof(real));
+    for (size_t h = 0; h < (size_t)cfg.n_heads; h++) l.param[which][h] = (real)bias;
+    real *x = lab_inputs(&l, 1, 29), *y = guarded(part), *dy = guarded(part), *dx = guarded(part);
+    l.penalty = (attn_penalty){(double)cfg.n_heads / (double)l.n, on_logit};
+    lab_forward(&l, 0, x, NULL, y);
+    lab_backward(&l, 0, x, dy, dx);
+    const double slope = (double)l.grad[which][0];
+    release(x, part, "x");
+    release(y, part, "y");
+    release(dy, part, "dy");
+    release(dx, part, "dx");
+    lab_close(&l);
+    return slope;
+}
+
+/* The penalty of openings is the slope of 1.2 sigmoid - 0.1; that of logits is as steep half way and stays so in
+ * a gate that is wide open; neither moves one that is shut. */
+static void write_penalties(void **unused)
+{
+    (void)unused;
+    for (int on_logit = 0; on_logit < 2; on_logit++) {
+        CHECK(fabs(penalty_slope(on_logit, 0) - 0.3) < tolerance, "half way");
+        CHECK(penalty_slope(on_logit, -40) == 0, "shut");
+    }
+    CHECK(fabs(penalty_slope(0, 2) - 1.2 * exp(-2) / pow(1 + exp(-2), 2)) < tolerance, "nearly open");
+    CHECK(fabs(penalty_slope(0, 40)) < tolerance, "wide open");
+    CHECK(fabs(penalty_slope(1, 40) - 0.3) < tolerance, "wide open, of the logit");
+    CHECK(penalty_slope(0, -3) == 0, "just shut");
+    CHECK(fabs(penalty_slope(1, -3) - 0.3) < tolerance, "just shut, of the logit");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(local_and_full),
+        cmocka_unit_test(long_memory_is_full_attention),
+        cmocka_unit_test(same_length_sees_mem_len),
+        cmocka_unit_test(transformer_xl_refuses),
+        cmocka_unit_test(closed_gates),
+        cmocka_unit_test(infini_equations),
+        cmocka_unit_test(rewriting_a_key),
+        cmocka_unit_test(memory_is_linear_in_values),
+        cmocka_unit_test(write_gate),
+        cmocka_unit_test(write_penalties),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,581 @@
+/* The binary itself: exit codes and messages, and evaluations from weights to CSV. PALIMPSEST names the binary. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "harness/base/os.h"
+#include "harness/base/rng.h"
+#include "models/attention/attention.h"
+#include "models/files/checkpoint.h"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char scratch[] = "/tmp/palimpsest-cli-XXXXXX";
+static char out_path[64], err_path[64], weights_word[64];
+static pal_error err;
+
+enum { MOST_WORDS = 16 };
+
+/* ---- Running it ---- */
+
+/* Start it with the words up to NULL, its output going to out_path and err_path. */
+static pid_t start(const char *const *words)
+{
+    const char *binary = getenv("PALIMPSEST") ? getenv("PALIMPSEST") : "build/palimpsest";
+    const char *argv[MOST_WORDS + 2] = {binary};
+    for (int i = 0; words[i]; i++) argv[i + 1] = words[i];
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        dup2(open(out_path, O_WRONLY | O_CREAT | O_TRUNC, 0666), STDOUT_FILENO);
+        dup2(open(err_path, O_WRONLY | O_CREAT | O_TRUNC, 0666), STDERR_FILENO);
+        execv(binary, (char **)argv);
+        _exit(99);
+    }
+    return child;
+}
+
+static int run(const char *const *words)
+{
+    int status;
+    const pid_t child = start(words);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+#define RUN(...) run((const char *const[]){__VA_ARGS__, NULL})
+
+static char *slurp(const char *path)
+{
+    char *data = NULL;
+    size_t size;
+    assert_int_equal(os_read_file(path, &data, &size, &err), PAL_OK);
+    return data;
+}
+
+/* A failed run: this exit code, and exactly one line on standard error that holds `word` and no result. */
+static void check_refusal(int expected, int code, const char *word)
+{
+    char *text = slurp(err_path);
+    if (code != expected || !strstr(text, word) || strchr(text, '\n') != text + strlen(text) - 1)
+        fail_msg("exit code %d (expected %d), standard error without one line naming \"%s\":\n%s", code, expected,
+                 word, text);
+    free(text);
+}
+
+static void check_output_has(const char *word)
+{
+    char *text = slurp(out_path);
+    if (!strstr(text, word)) fail_msg("standard output without \"%s\":\n%s", word, text);
+    free(text);
+}
+
+static void check_success(int code)
+{
+    if (code == PAL_OK) return;
+    char *text = slurp(err_path);
+    fail_msg("exit code %d:\n%s", code, text);
+}
+
+/* ---- The scratch directory: weights of two tiny untrained models ---- */
+
+static const char *path_of(const char *name)
+{
+    static char path[8][128];
+    static int next;
+    next = (next + 1) % 8;
+    snprintf(path[next], sizeof path[0], "%s/%s", scratch, name);
+    return path[next];
+}
+
+static const char *results_word(const char *name)
+{
+    static char word[8][160];
+    static int next;
+    next = (next + 1) % 8;
+    snprintf(word[next], sizeof word[0], "results=%s/%s", scratch, name);
+    return word[next];
+}
+
+static int save_model(const char *name, const char *attention)
+{
+    char text[256];
+    snprintf(text, sizeof text,
+             "attention = %s\nd_model = 32\nn_layers = 2\nn_heads = 2\nd_head = 16\nd_ff = 48\nsegment = 64\n"
+             "init_std = 0.2\n",
+             attention);
+    kv_pairs pairs = {0}, none = {0};
+    model_config cfg;
+    decoder *d = NULL;
+    int code = kv_pairs_parse(&pairs, text, "test", &err);
+    if (code == PAL_OK) code = model_config_read(&cfg, &pairs, &err);
+    if (code == PAL_OK) code = decoder_create(&d, &cfg, &err);
+    if (code == PAL_OK) {
+        decoder_init(d, 3);
+        code = checkpoint_save(path_of(name), d, NULL, ST_F32, &none, &err);
+    }
+    decoder_destroy(d);
+    kv_pairs_free(&pairs);
+    return code;
+}
+
+/* A corpus of PG19's layout whose documents differ in length. */
+static int save_texts(void)
+{
+    static const char words[] = "the whale swam round the ship and the ship sailed on; ";
+    static const size_t sizes[] = {3000, 200, 9000, 40000};
+    int code = os_make_dirs(path_of("sea/test"), &err);
+    for (size_t d = 0; code == PAL_OK && d < sizeof sizes / sizeof *sizes; d++) {
+        char name[64], *text = malloc(sizes[d]);
+        rng draw = rng_make(d, "text", 0, 0);
+        if (!text) return PAL_INTERNAL;
+        for (size_t i = 0; i < sizes[d]; i++) text[i] = words[(i + rng_below(&draw, 3)) % (sizeof words - 1)];
+        snprintf(name, sizeof name, "sea/test/%zu.txt", d);
+        code = os_write_file(path_of(name), text, sizes[d], &err);
+        free(text);
+    }
+    return code;
+}
+
+static int make_scratch(void **unused)
+{
+    (void)unused;
+    if (!mkdtemp(scratch)) return -1;
+    snprintf(out_path, sizeof out_path, "%s/out", scratch);
+    snprintf(err_path, sizeof err_path, "%s/err", scratch);
+    snprintf(weights_word, sizeof weights_word, "weights=%s/w", scratch);
+    if (os_make_dirs(path_of("w"), &err) != PAL_OK) return -1;
+    return save_texts() || save_model("w/infini-linear.safetensors", "infini-linear") ||
+           save_model("w/transformer-xl.safetensors", "transformer-xl") || save_model("full.safetensors", "full");
+}
+
+static int remove_scratch(void **unused)
+{
+    (void)unused;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", scratch);
+    return system(command);
+}
+
+/* ---- Refusals ---- */
+
+static void test_commands(void **state)
+{
+    (void)state;
+    check_refusal(PAL_USAGE, run((const char *const[]){NULL}), "help");
+    check_refusal(PAL_USAGE, RUN("frobnicate"), "help");
+    check_refusal(PAL_USAGE, RUN("help", "frobnicate"), "help");
+    check_success(RUN("help"));
+    check_output_has("1K = 1024 tokens");
+    check_success(RUN("help", "eval"));
+    check_output_has("depths=0,50,100");
+    check_output_has("model=all");
+    check_output_has("memory=kept");
+    check_success(RUN("help", "train"));
+    check_output_has("d_model=");
+    check_success(RUN("list", weights_word));
+    check_output_has("transformer-xl, ");
+    check_output_has("sha256");
+    check_success(RUN("plan", weights_word, "len=1K", "n=2"));
+    check_output_has("infini-linear");
+    check_output_has("in all");
+}
+
+static void test_bad_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *word, *named;
+    } bad[] = {
+        {"len=12Q", "len=12Q"},
+        {"len=", "len="},
+        {"len=10", "len=10"},
+        {"n=0", "n=0"},
+        {"n=ten", "n=ten"},
+        {"model=nope", "infini-linear, transformer-xl"},
+        {"model=no/such.safetensors", "no/such.safetensors"},
+        {"task=nope", "passkey"},
+        {"depths=101", "depths=101"},
+        {"depths=5,5", "twice"},
+        {"deptsh=5", "deptsh"},
+        {"batch=0", "batch=0"},
+        {"threads=99", "threads"},
+        {"nonsense", "key=value"},
+        {"weights=/nowhere", "/nowhere"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        check_refusal(PAL_USAGE, RUN("eval", weights_word, results_word("none"), "len=1K", bad[i].word),
+                      bad[i].named);
+        check_refusal(PAL_USAGE, RUN("plan", weights_word, "len=1K", bad[i].word), bad[i].named);
+    }
+    assert_false(os_file_exists(path_of("none"))); /* refused before anything was made */
+    check_refusal(PAL_INTERNAL, RUN("eval", weights_word, "results=/proc/none", "len=1K", "n=1"), "results=");
+}
+
+/* One flipped byte anywhere in the weights is noticed before any work. */
+static void test_flipped_byte(void **state)
+{
+    (void)state;
+    char *data;
+    size_t size;
+    assert_int_equal(os_read_file(path_of("w/infini-linear.safetensors"), &data, &size, &err), PAL_OK);
+    char word[160];
+    snprintf(word, sizeof word, "model=%s", path_of("flipped.safetensors"));
+    for (size_t at = 0; at < size; at += size / 7) {
+        data[at] ^= 0x10;
+        assert_int_equal(os_write_file(path_of("flipped.safetensors"), data, size, &err), PAL_OK);
+        data[at] ^= 0x10;
+        check_refusal(PAL_DATA, RUN("eval", word, results_word("none"), "len=1K", "n=1"), "flipped.safetensors");
+    }
+    free(data);
+    assert_false(os_file_exists(path_of("none")));
+}
+
+/* A model that cannot hold the stream: alone it is an error, beside others it is left out, and that is said. */
+static void test_too_short(void **state)
+{
+    (void)state;
+    char alone[160], beside[160];
+    snprintf(alone, sizeof alone, "model=%s", path_of("full.safetensors"));
+    snprintf(beside, sizeof beside, "model=infini-linear,%s", path_of("full.safetensors"));
+    check_refusal(PAL_USAGE, RUN("eval", weights_word, alone, results_word("short"), "len=8K", "n=1"),
+                  "4K tokens");
+    check_success(
+        RUN("eval", weights_word, beside, results_word("short"), "len=8K", "depths=0", "n=1", "plots=0"));
+    check_output_has("skipped: full holds at most 4K tokens");
+}
+
+/* ---- Evaluations ---- */
+
+#define CELLS "len=700,1K", "depths=0,50,100", "n=3", "plots=0"
+
+static void check_same_file(const char *a, const char *b)
+{
+    char *x = slurp(path_of(a)), *y = slurp(path_of(b));
+    assert_string_equal(x, y);
+    free(x);
+    free(y);
+}
+
+static void test_same_bytes(void **state)
+{
+    (void)state;
+    check_success(RUN("eval", weights_word, results_word("a"), CELLS, "threads=1", "batch=1"));
+    check_output_has("transformer-xl");
+    check_success(RUN("eval", weights_word, results_word("b"), CELLS, "threads=2", "batch=1"));
+    check_success(RUN("eval", weights_word, results_word("c"), CELLS, "threads=2", "batch=8"));
+    check_success(RUN("eval", weights_word, results_word("d"), CELLS, "threads=1", "batch=4", "share=0"));
+    /* In pieces and in another order; the same cells in the end. */
+    check_success(RUN("eval", weights_word, results_word("e"), "model=transformer-xl", "len=1K", "depths=50,0",
+                      "n=1", "plots=0"));
+    check_success(RUN("eval", weights_word, results_word("e"), CELLS));
+    static const char *const others[] = {"b", "c", "d", "e"};
+    for (size_t i = 0; i < 4; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s/passkey-cells.csv", others[i]);
+        check_same_file("a/passkey-cells.csv", name);
+    }
+}
+
+/* Asked again, it computes nothing: the journal stays as it is, and so does every file made from it. */
+static void test_rerun(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"journal.jsonl", "cells.csv", "cost.csv", "table.md"};
+    char *before[4];
+    char name[64];
+    check_success(RUN("eval", weights_word, results_word("again"), CELLS));
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "again/passkey-%s", files[i]);
+        before[i] = slurp(path_of(name));
+    }
+    check_success(RUN("eval", weights_word, results_word("again"), CELLS));
+    check_output_has("samples to do 0");
+    unlink(path_of("again/passkey-table.md"));
+    check_success(RUN("report", results_word("again"), "plots=0"));
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "again/passkey-%s", files[i]);
+        char *after = slurp(path_of(name));
+        assert_string_equal(before[i], after);
+        free(after);
+        free(before[i]);
+    }
+    /* Fewer samples of the same cells: still nothing to do. More: only what is new. */
+    check_success(RUN("eval", weights_word, results_word("again"), CELLS, "n=2"));
+    check_output_has("samples to do 0");
+    check_success(RUN("eval", weights_word, results_word("again"), CELLS, "n=4", "model=infini-linear"));
+    check_output_has("samples to do 6,");
+    /* Another seed is another run. */
+    check_success(RUN("eval", weights_word, results_word("again"), CELLS, "seed=2", "model=infini-linear"));
+    check_output_has("samples to do 18,");
+}
+
+static int64_t journal_lines(const char *path)
+{
+    if (!os_file_exists(path)) return 0;
+    char *text = slurp(path);
+    int64_t lines = 0;
+    for (const char *c = text; *c; c++) lines += *c == '\n';
+    free(text);
+    return lines;
+}
+
+/* kill -9 at random moments, then run again: the CSV of a run that was left alone. */
+static void test_kill(void **state)
+{
+    (void)state;
+    const char *const words[] = {
+        "eval",      weights_word, results_word("killed"), "len=2K", "depths=0,100", "n=10", "plots=0", "batch=2",
+        "threads=1", NULL};
+    const char *const reference[] = {
+        "eval", weights_word, results_word("whole"), "len=2K", "depths=0,100", "n=10", "plots=0", NULL};
+    check_success(run(reference));
+    const char *journal = "killed/passkey-journal.jsonl";
+    rng draw = rng_make(5, "kill", 0, 0);
+    int64_t lines = 0;
+    int kills = 0;
+    for (int round = 0; round < 6; round++) {
+        const pid_t child = start(words);
+        int status = 0, ended = 0;
+        /* Once it has got a little further, kill it a random moment later. */
+        for (int wait = 0; wait < 20000 && !ended && journal_lines(path_of(journal)) < lines + 4; wait++) {
+            usleep(1000);
+            ended = waitpid(child, &status, WNOHANG) == child;
+        }
+        if (!ended) {
+            usleep(rng_below(&draw, 20000));
+            kill(child, SIGKILL);
+            assert_int_equal(waitpid(child, &status, 0), child);
+        }
+        kills += WIFSIGNALED(status);
+        lines = journal_lines(path_of(journal));
+    }
+    assert_true(kills >= 2);
+    check_success(run(words));
+    check_same_file("whole/passkey-cells.csv", "killed/passkey-cells.csv");
+}
+
+/* ---- Whole documents ---- */
+
+static const char *texts_word(void)
+{
+    static char word[96];
+    snprintf(word, sizeof word, "data=%s/sea", scratch);
+    return word;
+}
+
+static void test_bad_texts(void **state)
+{
+    (void)state;
+    check_refusal(PAL_USAGE, RUN("eval", "task=perplexity", weights_word, results_word("none"), "data=no-such"),
+                  "make datasets");
+    check_refusal(PAL_DATA,
+                  RUN("eval", "task=perplexity", weights_word, results_word("none"), texts_word(), "split=train"),
+                  "train");
+    check_refusal(
+        PAL_DATA,
+        RUN("eval", "task=perplexity", weights_word, results_word("none"), texts_word(), "tokenizer=/no/such"),
+        "/no/such");
+    check_refusal(PAL_USAGE,
+                  RUN("eval", "task=perplexity", weights_word, results_word("none"), texts_word(), "len=1K"),
+                  "len");
+    assert_false(os_file_exists(path_of("none")));
+}
+
+#define TEXTS "eval", "task=perplexity", weights_word, texts_word(), "plots=0", "memory=both"
+
+static void test_texts(void **state)
+{
+    (void)state;
+    check_success(RUN("plan", "task=perplexity", weights_word, texts_word(), "memory=both"));
+    check_output_has("(memory zeroed)");
+    check_success(RUN(TEXTS, results_word("t1"), "threads=1", "batch=1"));
+    check_output_has("infini-linear, memory zeroed");
+    check_output_has("gzip -9");
+    check_success(RUN(TEXTS, results_word("t2"), "threads=2", "batch=3", "share=0"));
+    check_success(RUN(TEXTS, results_word("t3"), "docs=2", "checkpoint=0", "model=transformer-xl"));
+    check_success(RUN(TEXTS, results_word("t3"), "checkpoint=0.001"));
+    check_same_file("t1/perplexity-cells.csv", "t2/perplexity-cells.csv");
+    check_same_file("t1/perplexity-cells.csv", "t3/perplexity-cells.csv");
+    check_same_file("t1/perplexity-paired.csv", "t3/perplexity-paired.csv");
+    check_success(RUN(TEXTS, results_word("t3")));
+    check_output_has("samples to do 0");
+    char *table = slurp(path_of("t1/perplexity-table.md"));
+    assert_non_null(strstr(table, "## sea/test\n\n4 documents, 52200 bytes, 52200 tokens"));
+    free(table);
+    /* Other texts under the same name are another run. */
+    check_success(RUN(TEXTS, results_word("t3"), "max_tokens=100", "references=0"));
+    check_output_has("samples to do 16,");
+}
+
+/* Whether any sample has a checkpoint in the results. */
+static int has_partial(const char *results)
+{
+    char pattern[160];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/.partial/*.state", path_of(results));
+    const int there = glob(pattern, 0, NULL, &found) == 0;
+    globfree(&found);
+    return there;
+}
+
+/* kill -9 inside a long sample, many times over: it goes on where it was, and the bits are those of a run that was
+ * left alone. A checkpoint that is no longer whole costs one line. */
+static void test_kill_inside(void **state)
+{
+    (void)state;
+    static const char *const which = "model=infini-linear";
+    const char *const words[] = {
+        "eval",      "task=perplexity", weights_word,       texts_word(),           "plots=0", which, "batch=2",
+        "threads=1", "references=0",    "checkpoint=0.001", results_word("inside"), NULL};
+    check_success(RUN("eval", "task=perplexity", weights_word, texts_word(), "plots=0", which, "references=0",
+                      results_word("outside")));
+    rng draw = rng_make(6, "kill", 0, 0);
+    int inside = 0;
+    for (int round = 0; round < 8; round++) {
+        const pid_t child = start(words);
+        int status = 0, ended = 0;
+        for (int wait = 0; wait < 20000 && !ended && !has_partial("inside"); wait++) {
+            usleep(500);
+            ended = waitpid(child, &status, WNOHANG) == child;
+        }
+        if (ended) break;
+        if (round % 2) usleep(rng_below(&draw, 30000)); /* at once is where a fast machine is inside for sure */
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        inside += has_partial("inside");
+    }
+    assert_true(inside >= 1);
+    check_success(run(words));
+    check_same_file("outside/perplexity-cells.csv", "inside/perplexity-cells.csv");
+    assert_false(has_partial("inside"));
+}
+
+/* OpenBLAS takes a processor that it does not know for one of 2004; the command then starts over with the kernels
+ * that the processor has. What the environment says is left alone. */
+static void test_core(void **state)
+{
+    (void)state;
+    const char *const words[] = {"eval",    weights_word, results_word("core"), "len=1K", "depths=0", "n=1",
+                                 "plots=0", NULL};
+    const char *was = getenv("OPENBLAS_CORETYPE");
+    char *kept = was ? strdup(was) : NULL;
+    assert_int_equal(setenv("OPENBLAS_CORETYPE", "Prescott", 1), 0);
+    check_success(run(words));
+    check_output_has("BLAS core Prescott");
+    assert_int_equal(unsetenv("OPENBLAS_CORETYPE"), 0);
+    check_success(run(words));
+#ifdef __x86_64__
+    char *text = slurp(out_path);
+    if (__builtin_cpu_supports("avx2") && strstr(text, "BLAS core Prescott"))
+        fail_msg("kernels of 2004 on a processor with AVX2:\n%s", text);
+    free(text);
+#endif
+    if (kept) assert_int_equal(setenv("OPENBLAS_CORETYPE", kept, 1), 0);
+    free(kept);
+}
+
+/* Two runs on one journal: the second is refused, the first is not disturbed. */
+static void test_two_runs(void **state)
+{
+    (void)state;
+    const char *const words[] = {"eval",     weights_word, results_word("two"), "len=8K",
+                                 "depths=0", "n=20",       "plots=0",           NULL};
+    const pid_t child = start(words);
+    for (int wait = 0; wait < 20000 && journal_lines(path_of("two/passkey-journal.jsonl")) < 1; wait++)
+        usleep(1000);
+    check_refusal(PAL_USAGE, run(words), "in use by another run");
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static void test_damaged_journal(void **state)
+{
+    (void)state;
+    const char *journal = path_of("damaged/passkey-journal.jsonl");
+    check_success(RUN("eval", weights_word, results_word("damaged"), "len=700", "n=1", "plots=0"));
+    char *data;
+    size_t size;
+    assert_int_equal(os_read_file(journal, &data, &size, &err), PAL_OK);
+    data[size / 2] ^= 1;
+    assert_int_equal(os_write_file(journal, data, size, &err), PAL_OK);
+    check_refusal(PAL_DATA, RUN("eval", weights_word, results_word("damaged"), "len=700", "n=1"),
+                  "journal.jsonl:");
+    data[size / 2] ^= 1;
+    assert_int_equal(os_write_file(journal, data, size - 9, &err), PAL_OK); /* a torn tail is no reason to stop */
+    check_success(RUN("eval", weights_word, results_word("damaged"), "len=700", "n=1", "plots=0"));
+    check_output_has("samples to do 1,");
+    free(data);
+}
+
+/* Norm and difference of a part of layer 0 in an imprint's CSV. */
+static void imprint_of(const char *csv, const char *model, int length, const char *part, double out[2])
+{
+    for (const char *line = csv; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        char name[40], of[40];
+        int tokens, layer;
+        if (sscanf(line, "%39[^,],%*[^,],%d,%*d,%*d,%d,%39[^,],%*d,%lf,%lf", name, &tokens, &layer, of, &out[0],
+                   &out[1]) == 6 &&
+            strcmp(name, model) == 0 && tokens == length && layer == 0 && strcmp(of, part) == 0)
+            return;
+    }
+    fail_msg("no row of %s at %d for %s in:\n%s", model, length, part, csv);
+}
+
+/* In layer 0 the linear rule adds the same for a token wherever it stands: z grows with the text, and the needle's
+ * part of M falls as M grows. Of what Transformer-XL's cache has lost nothing is left. */
+static void test_imprint(void **state)
+{
+    (void)state;
+    const char *const len = "len=1K,4K";
+    check_success(RUN("imprint", weights_word, results_word("i1"), len, "n=2", "depths=0", "threads=1"));
+    check_success(RUN("imprint", weights_word, results_word("i2"), len, "n=2", "depths=0", "threads=2"));
+    check_same_file("i1/passkey-imprint.csv", "i2/passkey-imprint.csv");
+    char *csv = slurp(path_of("i1/passkey-imprint.csv"));
+    double z[2][2], m[2][2], cache[2];
+    for (int i = 0; i < 2; i++) {
+        imprint_of(csv, "infini-linear", i ? 4096 : 1024, "z", z[i]);
+        imprint_of(csv, "infini-linear", i ? 4096 : 1024, "M", m[i]);
+    }
+    imprint_of(csv, "transformer-xl", 1024, "state", cache);
+    assert_true(z[1][0] > 3.5 * z[0][0] && z[1][0] < 5.5 * z[0][0]);
+    assert_true(m[0][1] > 0 && m[1][1] > 0);
+    const double left = m[1][1] * m[1][0] / (m[0][1] * m[0][0]); /* the difference itself stays */
+    assert_true(left > 0.7 && left < 1.4);
+    assert_true(m[1][0] > 2 * m[0][0]);
+    assert_true(cache[0] > 0 && cache[1] == 0);
+    free(csv);
+    check_refusal(PAL_USAGE, RUN("imprint", weights_word, results_word("i3"), "task=perplexity"), "control");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_flipped_byte),
+        cmocka_unit_test(test_too_short),
+        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_rerun),
+        cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_bad_texts),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_kill_inside),
+        cmocka_unit_test(test_core),
+        cmocka_unit_test(test_two_runs),
+        cmocka_unit_test(test_damaged_journal),
+        cmocka_unit_test(test_imprint),
+    };
+    return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
+}

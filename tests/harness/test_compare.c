@@ -1,0 +1,458 @@
+/* Paired comparison of journals: which cells meet, what is computed of them, and the verdicts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "harness/base/os.h"
+#include "harness/command/commands.h"
+#include "harness/gate/compare.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define assert_near(a, b, tolerance) assert_true(fabs((a) - (b)) <= (tolerance))
+
+static char dir[64];
+static pal_error err;
+
+/* ---- A made-up task and its journals, held in memory ---- */
+
+enum { HIT, NLL, TOKENS, VALUES };
+static const char *const values[] = {"hit", "nll", "tokens"};
+static const task_metric metrics[] = {
+    {"accuracy", METRIC_SHARE, HIT, -1, 1, 1, 0},
+    {"perplexity", METRIC_PERPLEXITY, NLL, TOKENS, 0, 0, 0},
+    {"tokens", METRIC_RATIO, TOKENS, -1, 1, 0, 1},
+};
+enum { ACCURACY, PERPLEXITY, ROWS };
+
+static const task_module toy = {.name = "toy",
+                                .version = 1,
+                                .scorer_version = 1,
+                                .value = values,
+                                .value_count = VALUES,
+                                .metric = metrics,
+                                .metric_count = 3};
+
+static result_cell make_cell(const char *model, const char *weights, const char *name)
+{
+    result_cell cell = {.length = 1024};
+    strcpy(cell.model, model);
+    strcpy(cell.weights, weights);
+    strcpy(cell.name, name);
+    strcpy(cell.config, "c0");
+    strcpy(cell.tokenizer, "bytes");
+    strcpy(cell.blas_core, "Core");
+    strcpy(cell.settings, "seed=1");
+    return cell;
+}
+
+enum { MOST = 40 };
+
+typedef struct side {
+    results r;
+    result_cell cell[8];
+    result_sample sample[8][MOST];
+    int64_t asked[8];
+} side;
+
+/* A cell with n samples: hits of the first `hits`; 100 tokens each with a loss of `nll` give or take what the
+ * index alone decides. */
+static result_cell *put(side *s, result_cell cell, int64_t n, int64_t hits, double nll)
+{
+    const size_t at = s->r.count++;
+    s->r.task = &toy;
+    s->r.path = "made-up.jsonl";
+    s->r.cell = s->cell;
+    for (int64_t i = 0; i < n; i++)
+        s->sample[at][i] = (result_sample){
+            .done = 1, .value = {i < hits, 100 * nll + (double)(i * 7 % 5) - (i % 2 ? nll : 0), 100}};
+    cell.sample = s->sample[at];
+    cell.capacity = (size_t)n;
+    s->asked[at] = n;
+    cell.asked = &s->asked[at];
+    cell.asked_count = 1;
+    s->cell[at] = cell;
+    return &s->cell[at];
+}
+
+static void check_add(comparison *c, const side *a, const side *b, const char *model_a, const char *model_b)
+{
+    *c = (comparison){.alpha = 0.05};
+    if (compare_add(c, &a->r, &b->r, (compare_models){model_a, model_b}, &err) != PAL_OK) fail_msg("%s", err.text);
+    assert_int_equal(compare_judge(c, &err), PAL_OK);
+}
+
+/* ---- Which cells meet ---- */
+
+static void test_places(void **state)
+{
+    (void)state;
+    static side a, b;
+    memset(&a, 0, sizeof a);
+    memset(&b, 0, sizeof b);
+    comparison c;
+    put(&a, make_cell("m", "w1", "x"), 10, 9, 2);
+    put(&b, make_cell("m", "w2", "x"), 8, 8, 2);
+    check_add(&c, &a, &b, "", "");
+    assert_int_equal(c.count, ROWS); /* not the detail */
+    assert_true(c.only_a == 0 && c.only_b == 0);
+    assert_int_equal(c.row[0].n, 8);
+    assert_true(c.row[ACCURACY].metric == &metrics[0] && c.row[PERPLEXITY].metric == &metrics[1]);
+    compare_free(&c);
+
+    char *const fields[] = {b.cell[0].name, b.cell[0].data, b.cell[0].tokenizer, b.cell[0].settings,
+                            b.cell[0].model};
+    for (size_t i = 0; i < 5; i++) {
+        fields[i][0] ^= 1;
+        check_add(&c, &a, &b, "", "");
+        assert_true(c.count == 0 && c.only_a == 1 && c.only_b == 1);
+        compare_free(&c);
+        fields[i][0] ^= 1;
+    }
+    b.asked[0] = 9; /* asked for more than is done: not complete */
+    check_add(&c, &a, &b, "", "");
+    assert_true(c.count == 0 && c.only_a == 1 && c.only_b == 0);
+    compare_free(&c);
+}
+
+static void test_models(void **state)
+{
+    (void)state;
+    static side a, b;
+    memset(&a, 0, sizeof a);
+    memset(&b, 0, sizeof b);
+    comparison c;
+    put(&a, make_cell("one", "aa11", "x"), 10, 9, 2);
+    put(&a, make_cell("two", "bb11", "x"), 10, 9, 2);
+    put(&b, make_cell("one", "cc11", "x"), 10, 9, 2);
+    put(&b, make_cell("one", "cd22", "x"), 10, 5, 2);
+
+    /* Two weights of one name on a side: nobody knows which is meant, until it is said. */
+    c = (comparison){.alpha = 0.05};
+    assert_int_equal(compare_add(&c, &a.r, &b.r, (compare_models){"", ""}, &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, "model_b=one@cc11 or model_b=one@cd22"));
+    compare_free(&c);
+    c = (comparison){.alpha = 0.05};
+    assert_int_equal(compare_add(&c, &b.r, &a.r, (compare_models){"", "two"}, &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, "model_a=one@"));
+    compare_free(&c);
+
+    check_add(&c, &a, &b, "one", "one@cd");
+    assert_int_equal(c.count, ROWS);
+    assert_near(c.row[ACCURACY].b, 0.5, 1e-15);
+    assert_string_equal(c.row[0].model_a, "one");
+    compare_free(&c);
+    check_add(&c, &a, &b, "two@bb11", "one@cc");
+    assert_int_equal(c.count, ROWS);
+    assert_string_equal(c.row[0].model_a, "two");
+    assert_string_equal(c.row[0].model_b, "one");
+    compare_free(&c);
+    check_add(&c, &a, &b, "two", "");
+    assert_true(c.count == 0 && c.only_a == 1);
+    compare_free(&c);
+    /* The models of one journal. */
+    check_add(&c, &a, &a, "one", "two");
+    assert_true(c.count == ROWS && c.only_a == 0 && c.only_b == 0);
+    compare_free(&c);
+}
+
+/* The same run on several cores is one run; the cores that agree are paired. */
+static void test_cores(void **state)
+{
+    (void)state;
+    static side a, b;
+    memset(&a, 0, sizeof a);
+    memset(&b, 0, sizeof b);
+    comparison c;
+    put(&a, make_cell("m", "w1", "x"), 10, 9, 2);
+    put(&a, make_cell("m", "w1", "x"), 10, 9, 2);
+    put(&b, make_cell("m", "w2", "x"), 10, 3, 2);
+    put(&b, make_cell("m", "w2", "x"), 10, 8, 2);
+    put(&b, make_cell("m", "w2", "x"), 10, 2, 2);
+    strcpy(a.cell[1].blas_core, "Other");
+    strcpy(b.cell[0].blas_core, "Third");
+    strcpy(b.cell[2].blas_core, "Fourth");
+    check_add(&c, &a, &b, "", "");
+    assert_int_equal(c.count, ROWS);
+    assert_near(c.row[ACCURACY].b, 0.8, 1e-15);
+    compare_free(&c);
+}
+
+/* ---- What is computed ---- */
+
+static void test_values(void **state)
+{
+    (void)state;
+    static side a, b;
+    memset(&a, 0, sizeof a);
+    memset(&b, 0, sizeof b);
+    comparison c;
+    put(&a, make_cell("m", "w1", "x"), 40, 36, 2);
+    put(&b, make_cell("m", "w2", "x"), 40, 20, 2.5);
+    put(&a, make_cell("m", "w1", "y"), 40, 36, 2);
+    put(&b, make_cell("m", "w2", "y"), 40, 38, 1.5);
+    check_add(&c, &a, &b, "", "");
+    assert_int_equal(c.count, 2 * ROWS);
+    assert_int_equal(c.worse, 2);
+    assert_int_equal(c.better, 1);
+
+    const compare_row *hit = &c.row[ACCURACY], *ppl = &c.row[PERPLEXITY];
+    assert_near(hit->a, 0.9, 1e-15);
+    assert_near(hit->difference, -0.4, 1e-15);
+    assert_string_equal(hit->test, "mcnemar");
+    assert_near(hit->p, ldexp(2, -16), 1e-15); /* 16 lost, none gained */
+    assert_true(hit->gain == 0 && hit->ci.lo < -0.4 && hit->ci.hi > -0.4 && hit->ci.hi < 0);
+    assert_int_equal(hit->verdict, -1);
+    assert_near(hit->corrected, 4 * ldexp(2, -16), 1e-15); /* the smallest of four */
+    assert_true(hit->detectable == stats_detectable_loss(40, 0, 0.05 / 4, COMPARE_POWER));
+
+    double num[2][40], den[40];
+    for (int i = 0; i < 40; i++) {
+        num[0][i] = a.sample[0][i].value[NLL];
+        num[1][i] = b.sample[0][i].value[NLL];
+        den[i] = 100;
+    }
+    const paired expected = stats_paired_ratio(num[1], den, num[0], den, 40, 0.95, 1);
+    assert_true(ppl->difference == expected.difference && ppl->p == expected.p);
+    assert_true(ppl->ci.lo == expected.ci.lo && ppl->ci.hi == expected.ci.hi && ppl->ci.lo > 0);
+    assert_string_equal(ppl->test, "bootstrap");
+    assert_int_equal(ppl->verdict, -1);
+    assert_true(ppl->detectable == stats_detectable_difference(expected.deviation, 40, 0.05 / 4, COMPARE_POWER));
+
+    /* In the second cell two are gained, too few to tell, and the lower perplexity is better. */
+    assert_near(c.row[ROWS + ACCURACY].p, 0.5, 1e-15);
+    assert_near(c.row[ROWS + ACCURACY].gain, 0.05, 1e-15);
+    assert_int_equal(c.row[ROWS + ACCURACY].verdict, 0);
+    assert_int_equal(c.row[ROWS + PERPLEXITY].verdict, 1);
+    compare_free(&c);
+}
+
+/* A difference that alone would be significant is not when it is one of many. */
+static void test_correction(void **state)
+{
+    (void)state;
+    static side a, b;
+    comparison c;
+    for (int cells = 1; cells <= 2; cells++) {
+        memset(&a, 0, sizeof a);
+        memset(&b, 0, sizeof b);
+        for (int k = 0; k < cells; k++) {
+            char name[16];
+            snprintf(name, sizeof name, "x%d", k);
+            put(&a, make_cell("m", "w1", name), 30, 20, 2);
+            put(&b, make_cell("m", "w2", name), 30, k ? 20 : 13, 2);
+        }
+        check_add(&c, &a, &b, "", "");
+        assert_near(c.row[ACCURACY].p, 2.0 / 128, 1e-15);
+        assert_near(c.row[ACCURACY].corrected, fmin(1, 2 * cells * 2.0 / 128), 1e-15);
+        assert_int_equal(c.row[ACCURACY].verdict, cells == 1 ? -1 : 0);
+        assert_int_equal(c.worse, cells == 1);
+        /* Equal perplexities are no evidence, and say nothing of what would be. */
+        assert_true(c.row[PERPLEXITY].p == 1 && isnan(c.row[PERPLEXITY].detectable));
+        compare_free(&c);
+    }
+}
+
+/* 10 samples have p = 1/512 at best: enough alone, not among many. */
+static void test_too_few(void **state)
+{
+    (void)state;
+    static side a, b;
+    comparison c;
+    for (int cells = 1; cells <= 8; cells += 7) {
+        memset(&a, 0, sizeof a);
+        memset(&b, 0, sizeof b);
+        for (int k = 0; k < cells; k++) {
+            char name[16];
+            snprintf(name, sizeof name, "x%d", k);
+            put(&a, make_cell("m", "w1", name), 10, 9, 2);
+            put(&b, make_cell("m", "w2", name), 10, 9, 3);
+        }
+        check_add(&c, &a, &b, "", "");
+        assert_string_equal(c.row[PERPLEXITY].test, "sign-flip");
+        assert_near(c.row[PERPLEXITY].p, 1.0 / 512, 1e-15);
+        assert_true(isfinite(c.row[PERPLEXITY].detectable)); /* up to 16 tests: 0.05 / 16 > 1/512 */
+        compare_free(&c);
+    }
+    /* The same cells once more make it 32 tests. */
+    c = (comparison){.alpha = 0.05};
+    for (int twice = 0; twice < 2; twice++)
+        assert_int_equal(compare_add(&c, &a.r, &b.r, (compare_models){"", ""}, &err), PAL_OK);
+    assert_int_equal(compare_judge(&c, &err), PAL_OK);
+    assert_true(isnan(c.row[PERPLEXITY].detectable));
+    compare_free(&c);
+}
+
+/* A loss that is not a number must not pass for "no significant change". */
+static void test_missing_values(void **state)
+{
+    (void)state;
+    static side a, b;
+    memset(&a, 0, sizeof a);
+    memset(&b, 0, sizeof b);
+    comparison c;
+    put(&a, make_cell("m", "w1", "x"), 10, 9, 2);
+    put(&b, make_cell("m", "w2", "x"), 10, 9, 2);
+    b.sample[0][3].value[NLL] = NAN;
+    check_add(&c, &a, &b, "", "");
+    assert_int_equal(c.count, ROWS);
+    assert_int_equal(c.row[PERPLEXITY].verdict, -1);
+    assert_true(isnan(c.row[PERPLEXITY].p) && isnan(c.row[PERPLEXITY].corrected));
+    assert_int_equal(c.worse, 1);
+    assert_near(c.row[ACCURACY].corrected, 1, 1e-15);
+    compare_free(&c);
+    check_add(&c, &b, &a, "", "");
+    assert_int_equal(c.worse, 0);
+    compare_free(&c);
+    check_add(&c, &b, &b, "", "");
+    assert_int_equal(c.count, 1);
+    compare_free(&c);
+}
+
+static void test_table(void **state)
+{
+    (void)state;
+    static side a, b;
+    memset(&a, 0, sizeof a);
+    memset(&b, 0, sizeof b);
+    comparison c;
+    put(&a, make_cell("m", "w1", "x"), 30, 20, 2);
+    put(&b, make_cell("new", "w2", "x"), 30, 13, 2);
+    put(&b, make_cell("new", "w2", "y"), 30, 13, 2);
+    check_add(&c, &a, &b, "", "new");
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    compare_print(&c, out);
+    fclose(out);
+    assert_non_null(strstr(text, "m > new  x     accuracy    30    66.7    43.3  -23.3 [-"));
+    assert_non_null(strstr(text, "0.0156  0.0312"));
+    assert_non_null(strstr(text, "worse\n"));
+    assert_non_null(strstr(text, "x1.0000"));
+    assert_non_null(
+        strstr(text, "2 comparisons, significant at 5 % after Holm's correction: 1 worse, 0 better.\n"));
+    assert_non_null(strstr(text, "1 rows have no detectable effect"));
+    assert_non_null(strstr(text, "0 only in A, 1 only in B.\n"));
+    free(text);
+    compare_free(&c);
+}
+
+/* ---- From files to exit codes, with a task that exists ---- */
+
+static const char *path_of(const char *name)
+{
+    static char path[4][128];
+    static int next;
+    next = (next + 1) % 4;
+    snprintf(path[next], sizeof path[0], "%s/%s", dir, name);
+    return path[next];
+}
+
+/* <name>/<task>-journal.jsonl with one cell of 30 samples whose values are all `value`. */
+static void write_journal(const char *name, const char *cell_name, double value)
+{
+    const task_module *task = task_table[0];
+    char file[200];
+    snprintf(file, sizeof file, "%s/%s-journal.jsonl", path_of(name), task->name);
+    results r;
+    journal *j;
+    size_t cut;
+    results_init(&r, task, file);
+    assert_int_equal(journal_open(&j, file, results_visit, &r, &cut, &err), PAL_OK);
+    result_cell cell = make_cell("m", name, cell_name);
+    result_cell_identify(task, &cell);
+    assert_int_equal(results_announce(&r, j, &cell, 30, &err), PAL_OK);
+    for (int64_t i = 0; i < 30; i++) {
+        result_sample sample = {.seconds = 1};
+        for (size_t v = 0; v < task->value_count; v++) sample.value[v] = value;
+        assert_int_equal(results_add(&r, j, cell.key, i, &sample, "{}", &err), PAL_OK);
+    }
+    journal_close(j);
+    results_free(&r);
+}
+
+static int make_dir(void **state)
+{
+    (void)state;
+    strcpy(dir, "/tmp/palimpsest-compare-XXXXXX");
+    if (!mkdtemp(dir)) return -1;
+    write_journal("good", "x", 1);
+    write_journal("bad", "x", 0);
+    write_journal("other", "y", 1);
+    return os_make_dirs(path_of("empty"), &err);
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    char line[128];
+    snprintf(line, sizeof line, "rm -rf %s", dir);
+    return system(line);
+}
+
+static int run(const char *a, const char *b, const char *task)
+{
+    compare_options o = {.alpha = 0.05};
+    strcpy(o.a, path_of(a));
+    strcpy(o.b, path_of(b));
+    strcpy(o.task, task);
+    FILE *quiet = fopen("/dev/null", "w");
+    err.text[0] = '\0';
+    const int code = compare_run(&o, quiet, &err);
+    fclose(quiet);
+    return code;
+}
+
+static void test_run(void **state)
+{
+    (void)state;
+    char file[64];
+    snprintf(file, sizeof file, "bad/%s-journal.jsonl", task_table[0]->name);
+    assert_int_equal(run("good", "good", ""), PAL_OK);
+    assert_int_equal(run("good", "bad", ""), PAL_GATE);
+    assert_non_null(strstr(err.text, "significantly worse"));
+    assert_int_equal(run("good", file, task_table[0]->name), PAL_GATE);
+    assert_int_equal(run(file, file, ""), PAL_OK);
+    assert_int_equal(run("good", "other", ""), PAL_USAGE);
+    assert_non_null(strstr(err.text, "1 only in A, 1 only in B"));
+    assert_int_equal(run("good", "empty", ""), PAL_USAGE);
+    assert_non_null(strstr(err.text, "no journal of the same task"));
+    assert_int_equal(run("good", "nowhere", ""), PAL_USAGE);
+    assert_non_null(strstr(err.text, "nowhere"));
+    assert_int_equal(run("good", "bad", "nope"), PAL_USAGE);
+    assert_int_equal(os_write_file(path_of("words"), "words\n", 6, &err), PAL_OK);
+    assert_int_equal(run("good", "words", ""), PAL_DATA);
+    assert_non_null(strstr(err.text, "words"));
+}
+
+static void test_words(void **state)
+{
+    (void)state;
+    char *three[] = {"one", "two", "three"}, *unknown[] = {"one", "two", "modle_a=m"}, *one[] = {"a=/tmp"};
+    char *level[] = {"alpha=0", "/tmp", "/tmp"};
+    assert_int_equal(cmd_compare(3, three, &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, "three"));
+    assert_int_equal(cmd_compare(3, unknown, &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, "modle_a"));
+    assert_int_equal(cmd_compare(1, one, &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, "b is missing"));
+    assert_int_equal(cmd_compare(3, level, &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, "alpha"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_places),         cmocka_unit_test(test_models),     cmocka_unit_test(test_cores),
+        cmocka_unit_test(test_values),         cmocka_unit_test(test_correction), cmocka_unit_test(test_too_few),
+        cmocka_unit_test(test_missing_values), cmocka_unit_test(test_table),      cmocka_unit_test(test_run),
+        cmocka_unit_test(test_words),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}

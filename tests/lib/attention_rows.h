@@ -1,0 +1,79 @@
+/* Every row of attn_table, every layer, in several configurations: what the property suite runs over. */
+#ifndef PAL_TEST_ATTENTION_ROWS_H
+#define PAL_TEST_ATTENTION_ROWS_H
+
+#include "tests/lib/attention_lab.h"
+
+/* Sizes at which a module's memory fills, wraps and drops within a few segments of 16 tokens. */
+typedef struct variant {
+    const char *module, *settings;
+} variant;
+
+/* Several blocks of rows. */
+#define LARGER "segment = 80\nd_model = 68\nd_head = 34\n"
+
+static const variant variants[] = {
+    {"transformer-xl", "mem_len = 0\n"},
+    {"transformer-xl", "mem_len = 5\nclamp_len = 3\n"},
+    {"transformer-xl", "mem_len = 40\nsame_length = 1\n"},
+    {"transformer-xl", "mem_len = 24\nclamp_len = 12\n"},
+    {"memorizing", "segment = 272\nknn_entries = 600\nknn_k = 3\n"},
+    {"memorizing", "knn_entries = 9\nknn_k = 9\nxl_len = 7\n"},
+    {"memorizing", "knn_entries = 21\nknn_k = 5\nxl_len = 20\n"},
+    {"memorizing", "knn_entries = 40\nknn_k = 40\n"},
+    {"infini-linear", "xl_len = 7\n"},
+    {"infini-delta", "memory_key = previous\n"},
+    {"infini-delta", "xl_len = 20\n"},
+    {"infini-gated", "memory_key = previous\nmemory_from = 1\n"},
+    {"infini-linear", "xl_len = 7\nmemory_from = 1\n"},
+    {"infini-gated", "xl_len = 3\nmemory_key = previous\n"},
+    {"infini-gated", "xl_len = 40\n"},
+    {"full", "context = 96\n"},
+    {"full", "context = 400\nsegment = 80\n"},
+};
+
+typedef void property(const model_config *cfg, size_t layer);
+
+static inline void run_layers(property *check, const char *module, const char *settings)
+{
+    const model_config cfg = lab_config(module, settings);
+    const size_t used = strlen(label);
+    for (size_t layer = 0; layer < (size_t)cfg.n_layers; layer++) {
+        snprintf(label + used, sizeof label - used, "(layer %zu)", layer);
+        check(&cfg, layer);
+    }
+}
+
+/* Each choice of each option, on top of `settings`. */
+static inline void run_choices(property *check, const attn_module *m, const char *settings)
+{
+    for (size_t i = 0; i < m->option_count; i++) {
+        const kv_spec *option = &m->options[i];
+        if (option->type != KV_CHOICE) continue;
+        for (const char *c = option->choices; *c;) {
+            char all[300];
+            const size_t length = strcspn(c, "|");
+            snprintf(all, sizeof all, "%s%s = %.*s\n", settings, option->key, (int)length, c);
+            run_layers(check, m->name, all);
+            c += length + (c[length] == '|');
+        }
+    }
+}
+
+/* Defaults, a larger model, the variants above, and the last of these with each choice of each option. */
+static inline void for_every_row(property *check)
+{
+    for (const attn_module *const *m = attn_table; *m; m++) {
+        const char *last = "";
+        run_layers(check, (*m)->name, "");
+        run_layers(check, (*m)->name, LARGER);
+        for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
+            if (strcmp(variants[i].module, (*m)->name) != 0) continue;
+            last = variants[i].settings;
+            run_layers(check, (*m)->name, last);
+        }
+        run_choices(check, *m, last);
+    }
+}
+
+#endif

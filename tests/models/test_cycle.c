@@ -1,0 +1,226 @@
+/* Streams that come back to a state they had: what is passed over leaves every bit as it was, and is found where
+ * it can be. */
+#include "tests/lib/batch_lab.h"
+
+#include "models/stream/stream.h"
+
+enum { LANES = 3, PERIOD = 24, MOST = 200, STEPS = 120 };
+
+/* Ours, with all that a state can hold. */
+static decoder *gated_model(void)
+{
+    return make_model_with("infini-gated", "xl_len = 16\nmemory_key = previous\n");
+}
+
+/* Open (20) or shut (-20) every write gate. */
+static void set_write_gates(decoder *d, double bias)
+{
+    for (size_t i = 0; i < decoder_param_count(d); i++) {
+        const decoder_param *p = decoder_param_at(d, i);
+        if (!strstr(p->name, "write_gate.bias")) continue;
+        for (size_t k = 0; k < decoder_param_elements(p); k++) decoder_weights(d)[p->offset + k] = (real)bias;
+    }
+}
+
+/* Two streams that are treated alike; the second computes everything. */
+typedef struct pair {
+    stream *s[2];
+    size_t lanes, place[LANES]; /* in the filler */
+    double nll[2][LANES][MOST + SEGMENT + 1];
+    size_t scores[2], at;
+} pair;
+
+static void open_pair(pair *p, const decoder *d, pool *threads, size_t lanes)
+{
+    *p = (pair){.lanes = lanes};
+    for (int i = 0; i < 2; i++) assert_int_equal(stream_create(&p->s[i], d, threads, lanes, &err), PAL_OK);
+    stream_read_all(p->s[1]);
+}
+
+static void close_pair(pair *p)
+{
+    stream_destroy(p->s[0]);
+    stream_destroy(p->s[1]);
+}
+
+static void keep(void *arg, size_t lane, uint64_t position, double nll, int32_t argmax)
+{
+    pair *p = arg;
+    (void)lane, (void)position, (void)argmax; /* both streams deliver in one order */
+    assert_true(p->scores[p->at] < sizeof p->nll[0] / sizeof(double));
+    ((double *)p->nll[p->at])[p->scores[p->at]++] = nll;
+}
+
+/* `count` tokens to each lane: filler, each lane's of another phase, or random ones. */
+static void feed_pair(pair *p, rng *draws, size_t count, int filler, int score)
+{
+    static int32_t tokens[LANES * MOST];
+    for (size_t lane = 0; lane < p->lanes; lane++)
+        for (size_t i = 0; i < count; i++)
+            tokens[lane * MOST + i] =
+                (int32_t)(filler ? p->place[lane]++ % PERIOD + lane : rng_below(draws, VOCAB));
+    for (p->at = 0; p->at < 2; p->at++) {
+        p->scores[p->at] = 0;
+        stream_feed(p->s[p->at], tokens, MOST, count, score ? 0 : UINT64_MAX, score ? keep : NULL, p);
+    }
+    assert_int_equal(p->scores[0], p->scores[1]);
+    assert_memory_equal(p->nll[0], p->nll[1], p->scores[0] * sizeof(double));
+}
+
+static void compare_snapshots(pair *p)
+{
+    const size_t bytes = stream_snapshot_bytes(p->s[0]);
+    char *a = malloc(bytes), *b = malloc(bytes);
+    for (size_t lane = 0; lane < p->lanes; lane++) {
+        stream_save(p->s[0], lane, a);
+        stream_save(p->s[1], lane, b);
+        assert_memory_equal(a, b, bytes);
+    }
+    free(a);
+    free(b);
+}
+
+static void compare_predictions(pair *p)
+{
+    size_t stride = 0;
+    const real *a = stream_predict(p->s[0], &stride), *b = stream_predict(p->s[1], &stride);
+    for (size_t lane = 0; a && lane < p->lanes; lane++)
+        assert_memory_equal(a + lane * stride, b + lane * stride, VOCAB * sizeof(real));
+}
+
+/* A lane takes over the state of another one. */
+static void copy_lane(pair *p, size_t from, size_t to)
+{
+    char *snapshot = malloc(stream_snapshot_bytes(p->s[0]));
+    for (int i = 0; i < 2; i++) {
+        stream_save(p->s[i], from, snapshot);
+        assert_int_equal(stream_restore(p->s[i], to, snapshot, &err), PAL_OK);
+    }
+    free(snapshot);
+}
+
+/* Memories that were written and then shut: whatever is done to the streams, and wherever in a cycle. */
+static void test_same_bits(void **state)
+{
+    (void)state;
+    decoder *d = gated_model();
+    pool *threads;
+    assert_int_equal(pool_create(&threads, 2, &err), PAL_OK);
+    for (size_t lanes = 1; lanes <= LANES; lanes += LANES - 1) {
+        pair p;
+        rng draws = rng_make(4, "test/cycle", lanes, 0);
+        uint64_t passed = 0;
+        open_pair(&p, d, threads, lanes);
+        set_write_gates(d, 20);
+        feed_pair(&p, &draws, 5 * SEGMENT, 0, 0);
+        set_write_gates(d, -20);
+        for (int step = 0; step < STEPS; step++) {
+            const uint64_t before = stream_passed(p.s[0]);
+            feed_pair(&p, &draws, 1 + rng_below(&draws, MOST), 1, 0);
+            passed += stream_passed(p.s[0]) > before;
+            switch (rng_below(&draws, 12)) {
+            case 0:
+                feed_pair(&p, &draws, 1 + rng_below(&draws, 5), 0, 0);
+                break;
+            case 1:
+                feed_pair(&p, &draws, 1 + rng_below(&draws, 20), 1, 1);
+                break;
+            case 2:
+                compare_snapshots(&p);
+                break;
+            case 3:
+                compare_predictions(&p);
+                break;
+            case 4:
+                for (int i = 0; i < 2; i++) stream_zero_lane(p.s[i], lanes - 1);
+                break;
+            case 5:
+                copy_lane(&p, 0, lanes - 1);
+                break;
+            default:
+                break;
+            }
+            assert_int_equal(stream_position(p.s[0]), stream_position(p.s[1]));
+        }
+        compare_snapshots(&p);
+        assert_true(passed > STEPS / 10);
+        assert_int_equal(stream_passed(p.s[1]), 0);
+        close_pair(&p);
+    }
+    pool_destroy(threads);
+    decoder_destroy(d);
+}
+
+/* All but the first segments are passed over: the caches of two layers fill in three, the first anchor after them
+ * is dropped at the fourth, and 24 tokens come round with segments of 16 every third one. */
+static void test_counts(void **state)
+{
+    (void)state;
+    enum { SEGMENTS = 200 };
+    decoder *d = gated_model();
+    pool *threads;
+    assert_int_equal(pool_create(&threads, 1, &err), PAL_OK);
+    pair p;
+    rng draws = rng_make(4, "test/cycle", 9, 0);
+    set_write_gates(d, -20);
+    open_pair(&p, d, threads, 2);
+    for (int i = 0; i < SEGMENTS; i++) feed_pair(&p, &draws, SEGMENT, 1, 0);
+    feed_pair(&p, &draws, 1, 1, 0); /* the stream reads a segment when the token after it is there */
+    const uint64_t passed = stream_passed(p.s[0]) / SEGMENT;
+    assert_int_equal(passed, SEGMENTS - 4 - 3);
+    compare_snapshots(&p);
+    assert_in_range(stream_passed(p.s[0]) / SEGMENT, passed - 2, passed); /* the broken cycle is read again */
+    close_pair(&p);
+
+    /* Other tokens, gates that are open, or a state that does not say it all: nothing is passed over. */
+    open_pair(&p, d, threads, 2);
+    for (int i = 0; i < SEGMENTS; i++) feed_pair(&p, &draws, SEGMENT, 0, 0);
+    assert_int_equal(stream_passed(p.s[0]), 0);
+    close_pair(&p);
+    decoder_destroy(d);
+    static const char *const names[] = {"infini-linear", "infini-gated", "transformer-xl", "memorizing"};
+    for (size_t m = 0; m < sizeof names / sizeof *names; m++) {
+        d = make_model(names[m]);
+        open_pair(&p, d, threads, 1);
+        for (int i = 0; i < SEGMENTS; i++) feed_pair(&p, &draws, SEGMENT, 1, 0);
+        assert_int_equal(stream_passed(p.s[0]), 0);
+        compare_snapshots(&p);
+        close_pair(&p);
+        decoder_destroy(d);
+    }
+    pool_destroy(threads);
+}
+
+/* Samples in batches: the scores and continuations of reading everything, and a count of what was really read. */
+static void test_batches(void **state)
+{
+    (void)state;
+    decoder *d = gated_model();
+    set_write_gates(d, -20);
+    task_run run = even_run();
+    seen alone[SAMPLES];
+    for (int i = 0; i < SAMPLES; i++) {
+        run.length[i] = 4000 + 7 * i;
+        run.prompt[i] = 3990;
+        run.first[i] = 3900;
+    }
+    run.period = PERIOD;
+    run_alone(d, &run, 0, alone);
+    for (int i = 0; i < SAMPLES; i++) assert_true(read_of[i] == (double)run.length[i]);
+    for (size_t lanes = 1; lanes <= SAMPLES; lanes += 2) {
+        check_all(d, &run, (how){.share = 1, .lanes = lanes, .threads = 2}, alone);
+        for (int i = 0; i < SAMPLES; i++) assert_in_range(read_of[i], 100, 400);
+        assert_int_equal(progress_tokens, 5 * 4000 + 7 * 10);
+    }
+    decoder_destroy(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_batches),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

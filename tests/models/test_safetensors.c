@@ -1,0 +1,215 @@
+/* The safetensors container: files of other programs, malformed ones, and our own layout. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "models/files/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char directory[64], path[96];
+
+static int make_directory(void **state)
+{
+    (void)state;
+    strcpy(directory, "/tmp/palimpsest-safetensors-XXXXXX");
+    if (!mkdtemp(directory)) return -1;
+    snprintf(path, sizeof path, "%s/x.safetensors", directory);
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    char command[96];
+    snprintf(command, sizeof command, "rm -rf '%s'", directory);
+    return system(command);
+}
+
+#define must(call)                                                                                                \
+    do {                                                                                                          \
+        if ((call) != PAL_OK) fail_msg("%s: %s", #call, err.text);                                                \
+    } while (0)
+
+static void write_bytes(const void *data, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, size, file), size);
+    fclose(file);
+}
+
+/* A file from a header and data as another program would write it, without padding. */
+static void write_foreign(const char *header, const void *data, size_t size)
+{
+    char file[4096] = {0};
+    const size_t length = strlen(header);
+    assert_true(8 + length + size <= sizeof file);
+    for (int i = 0; i < 8; i++) file[i] = (char)(length >> (8 * i));
+    memcpy(file + 8, header, length);
+    if (size) memcpy(file + 8 + length, data, size);
+    write_bytes(file, 8 + length + size);
+}
+
+static void test_foreign_file(void **state)
+{
+    (void)state;
+    pal_error err;
+    st_file f;
+    static const unsigned char data[] = {
+        7,    255,                                /* U8 */
+        0,    0,    0x80, 0x3f, 0, 0, 0x20, 0xc0, /* F32 1, -2.5 */
+        0x80, 0x3f,                               /* BF16 1 */
+        0xfe, 0xff, 0xff, 0xff,                   /* I32 -2 */
+        0,    0,    0,    0,    0, 0, 0xf8, 0x3f, /* F64 1.5 */
+        0,    0,    0,    0,    1, 0, 0,    0,    /* I64 2^32 */
+    };
+    write_foreign("{\"u\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},"
+                  "\"l\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[24,32]},"
+                  "\"empty\":{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[2,2]},"
+                  "\"f\":{\"dtype\":\"F32\",\"shape\":[1,2,1],\"data_offsets\":[2,10]},"
+                  "\"h\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[10,12]},"
+                  "\"i\":{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[12,16]},"
+                  "\"d\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[16,24]},"
+                  "\"__metadata__\":{\"format\":\"pt\",\"who\":\"they\"}}  ",
+                  data, sizeof data);
+    must(st_read(path, &f, &err));
+    assert_int_equal(f.count, 7);
+    assert_true(st_value(st_find(&f, "u"), 1) == 255);
+    assert_true(st_value(st_find(&f, "f"), 0) == 1);
+    assert_true(st_value(st_find(&f, "f"), 1) == -2.5);
+    assert_true(st_value(st_find(&f, "h"), 0) == 1);
+    assert_true(st_value(st_find(&f, "i"), 0) == -2);
+    assert_true(st_value(st_find(&f, "d"), 0) == 1.5);
+    assert_true(st_value(st_find(&f, "l"), 0) == 4294967296.0);
+    assert_int_equal(st_find(&f, "i")->dims, 0);
+    assert_int_equal(st_find(&f, "f")->dims, 3);
+    assert_int_equal(st_find(&f, "empty")->bytes, 0);
+    assert_null(st_find(&f, "missing"));
+    assert_null(f.config);
+    assert_string_equal(kv_pairs_value(&f.metadata, "who"), "they");
+    char hex[HASH_HEX];
+    hash_hex(f.buffer, f.size, hex);
+    assert_string_equal(f.digest, hex);
+    st_free(&f);
+}
+
+#define ONE(dtype, shape, offsets)                                                                                \
+    "{\"t\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
+#define TWO(offsets_a, offsets_b)                                                                                 \
+    "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" offsets_a                                          \
+    "},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" offsets_b "}}"
+
+static void test_malformed_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header, *message;
+    } cases[] = {
+        {"", "the header is not JSON"},
+        {"{\"t\":", "the header is not JSON"},
+        {"[]", "the header is not a JSON object"},
+        {"{}", "8 bytes behind the last tensor belong to none"},
+        {"{\"t\":3}", "tensor \"t\" lacks a dtype, a shape or two data_offsets"},
+        {"{\"__metadata__\":3}", "__metadata__ is not an object"},
+        {"{\"__metadata__\":{\"a\":3}}", "__metadata__ \"a\" is not a string"},
+        {"{\"__metadata__\":{\"format\":\"palimpsest\"}}", "its SHA-256 is missing from the header"},
+        {"{\"__metadata__\":{\"sha256\":\"abc\"}}", "content does not match its SHA-256"},
+        {ONE("F16", "[4]", "[0,8]"), "tensor \"t\" has dtype F16; convert it to F32 or BF16"},
+        {ONE("F32", "[-2]", "[0,8]"), "tensor \"t\" has an impossible shape"},
+        {ONE("F32", "[2.0]", "[0,8]"), "tensor \"t\" has an impossible shape"},
+        {ONE("F32", "[4294967296,4294967296]", "[0,8]"), "tensor \"t\" has an impossible shape"},
+        {ONE("F32", "[1,1,1,1,2]", "[0,8]"), "tensor \"t\" has 5 dimensions; up to 4"},
+        {ONE("F32", "2", "[0,8]"), "tensor \"t\" lacks a dtype, a shape or two data_offsets"},
+        {ONE("F32", "[2]", "[0]"), "tensor \"t\" lacks a dtype, a shape or two data_offsets"},
+        {ONE("F32", "[2]", "[0,8,9]"), "tensor \"t\" lacks a dtype, a shape or two data_offsets"},
+        {ONE("F32", "[2]", "[-8,0]"), "tensor \"t\" lacks a dtype, a shape or two data_offsets"},
+        {ONE("F32", "[2]", "[8,0]"), "the file is cut short"},
+        {ONE("F32", "[4]", "[0,16]"), "tensor \"t\" lies at bytes 0 to 16 of 8: the file is cut short"},
+        {ONE("F32", "[3]", "[0,8]"), "tensor \"t\" has 8 bytes where its shape needs 12"},
+        {ONE("U8", "[4]", "[0,4]"), "4 bytes behind the last tensor belong to none"},
+        {ONE("U8", "[4]", "[4,8]"), "the data of tensor \"t\" follows a gap"},
+        {TWO("[0,4]", "[2,6]"), "the data of tensor \"b\" overlaps another's"},
+        {TWO("[0,4]", "[0,4]"), "overlaps another's"},
+        {"{\"a\":1,\"a\":2}", "duplicate object key"},
+    };
+    pal_error err;
+    st_file f;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_foreign(cases[i].header, "8 bytes.", 8);
+        assert_int_equal(st_read(path, &f, &err), PAL_DATA);
+        if (!strstr(err.text, cases[i].message)) fail_msg("%s\nwas the answer to %s", err.text, cases[i].header);
+        assert_non_null(strstr(err.text, path));
+    }
+    char header[400], name[200];
+    memset(name, 'n', sizeof name);
+    name[sizeof name - 1] = 0;
+    snprintf(header, sizeof header, "{\"%s\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", name);
+    write_foreign(header, "8 bytes.", 8);
+    assert_int_equal(st_read(path, &f, &err), PAL_DATA);
+    assert_non_null(strstr(err.text, "is longer than 127 characters"));
+    write_bytes("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10);
+    assert_int_equal(st_read(path, &f, &err), PAL_DATA);
+    assert_non_null(strstr(err.text, "the file has 10: cut short, or no safetensors file"));
+    assert_int_equal(st_read("/nowhere/x", &f, &err), PAL_DATA);
+}
+
+/* What st_create lays out: aligned data, readable by any reader of the format. */
+static void test_own_layout(void **state)
+{
+    (void)state;
+    pal_error err;
+    st_file f, back;
+    kv_pairs metadata = {0};
+    const st_tensor tensors[] = {{.name = "bytes", .dtype = ST_U8, .dims = 1, .dim = {3}},
+                                 {.name = "scalar", .dtype = ST_F64, .dims = 0},
+                                 {.name = "matrix", .dtype = ST_I32, .dims = 2, .dim = {2, 2}}};
+    must(kv_pairs_add(&metadata, "who", "we", "test", &err));
+    char config[1000];
+    memset(config, 'c', sizeof config);
+    config[sizeof config - 1] = 0;
+    must(st_create(tensors, 3, config, &metadata, &f, &err));
+    memcpy((char *)f.tensor[0].data, "\1\2\3", 3);
+    const double half = 0.5;
+    memcpy((char *)f.tensor[1].data, &half, sizeof half);
+    const int32_t numbers[] = {1, -2, 3, -4};
+    memcpy((char *)f.tensor[2].data, numbers, sizeof numbers);
+    must(st_write(path, &f, &err));
+    assert_int_equal(((const char *)f.tensor[0].data - f.buffer) % 64, 0);
+
+    must(st_read(path, &back, &err));
+    assert_string_equal(back.digest, f.digest);
+    assert_string_equal(back.config, config);
+    assert_string_equal(kv_pairs_value(&back.metadata, "who"), "we");
+    assert_null(kv_pairs_value(&back.metadata, "config"));
+    assert_null(kv_pairs_value(&back.metadata, "sha256"));
+    assert_true(st_value(st_find(&back, "bytes"), 2) == 3);
+    assert_true(st_value(st_find(&back, "scalar"), 0) == 0.5);
+    assert_true(st_value(st_find(&back, "matrix"), 3) == -4);
+    assert_int_equal(back.size, f.size);
+    st_free(&back);
+
+    /* Written a second time after a change, it is sealed again. */
+    ((char *)f.tensor[0].data)[0] = 9;
+    must(st_write(path, &f, &err));
+    must(st_read(path, &back, &err));
+    assert_true(st_value(st_find(&back, "bytes"), 0) == 9);
+    st_free(&back);
+    st_free(&f);
+    kv_pairs_free(&metadata);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_foreign_file),
+        cmocka_unit_test(test_malformed_files),
+        cmocka_unit_test(test_own_layout),
+    };
+    return cmocka_run_group_tests_name("safetensors", tests, make_directory, remove_directory);
+}
