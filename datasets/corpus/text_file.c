@@ -77,14 +77,12 @@ int text_file_open(text_file **out, const char *path, pal_error *err)
         return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
     }
     f->path = name;
-    int code = PAL_OK;
-    const int fd = os()->open(path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        code = pal_fail(err, PAL_DATA, "%s: cannot open: %s", path, strerror(errno));
-    else if (!(f->gz = gzdopen(fd, "rb"))) {
+    int fd;
+    int code = os_open_regular(path, O_RDONLY, &fd, err);
+    if (code == PAL_OK && !(f->gz = gzdopen(fd, "rb"))) {
         close(fd);
         code = pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
-    } else if (gzbuffer(f->gz, 1 << 17), ends_with(path, ".gz") && gzdirect(f->gz))
+    } else if (code == PAL_OK && (gzbuffer(f->gz, 1 << 17), ends_with(path, ".gz") && gzdirect(f->gz)))
         code = pal_fail(err, PAL_DATA, "%s: is not gzip, though named so; rename or pack it", path);
     if (code != PAL_OK)
         text_file_close(f);

@@ -1,3 +1,5 @@
+/* Files, clock, memory and processors of the machine, behind one table that tests replace.
+ * Every file that the program reads or writes is opened here. */
 #include "harness/base/os.h"
 
 #include <errno.h>
@@ -42,6 +44,59 @@ const os_table *os(void)
 
 /* ---- Files. ---- */
 
+/* What a path is when it is no regular file; NULL for one. */
+static const char *kind_of(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+        return NULL;
+    case S_IFDIR:
+        return "a folder";
+    case S_IFIFO:
+        return "a pipe";
+    case S_IFSOCK:
+        return "a socket";
+    default:
+        return "a device";
+    }
+}
+
+int os_check_regular(const char *path, pal_error *err)
+{
+    struct stat info;
+    const char *kind = stat(path, &info) == 0 ? kind_of(info.st_mode) : NULL;
+    return kind ? pal_fail(err, PAL_DATA, "%s: is %s; name a regular file", path, kind) : PAL_OK;
+}
+
+int os_open_regular(const char *path, int flags, int *fd, pal_error *err)
+{
+    const int writes = (flags & O_ACCMODE) != O_RDONLY;
+    /* Opening a pipe without O_NONBLOCK waits for its other end; opening some devices acts on them. */
+    *fd = -1;
+    PAL_TRY(os_check_regular(path, err));
+    *fd = os()->open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+    if (*fd < 0)
+        return pal_fail(err, writes ? PAL_INTERNAL : PAL_DATA, "%s: cannot open%s: %s", path,
+                        writes ? " for writing" : "", strerror(errno));
+    struct stat info;
+    const char *kind = fstat(*fd, &info) == 0 ? kind_of(info.st_mode) : NULL;
+    if (!kind) return PAL_OK;
+    close(*fd);
+    *fd = -1;
+    return pal_fail(err, PAL_DATA, "%s: is %s; name a regular file", path, kind);
+}
+
+int os_open_stream(const char *path, const char *mode, FILE **out, pal_error *err)
+{
+    const int appends = mode[0] == 'a';
+    int fd;
+    PAL_TRY(os_open_regular(path, appends ? O_WRONLY | O_CREAT | O_APPEND : O_RDONLY, &fd, err));
+    *out = fdopen(fd, mode);
+    if (*out) return PAL_OK;
+    close(fd);
+    return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
+}
+
 /* All that is left of `fd`; *data is malloc'ed, NUL-terminated. Returns 0, or an errno. */
 static int read_rest(int fd, size_t expected, char **data, size_t *size)
 {
@@ -74,13 +129,17 @@ static int read_rest(int fd, size_t expected, char **data, size_t *size)
     return 0;
 }
 
+enum { HUGE_FILE = 64 << 20 }; /* from this size on the free memory is looked up before reading */
+
 int os_read_file(const char *path, char **data, size_t *size, pal_error *err)
 {
-    const int fd = os()->open(path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0) return pal_fail(err, PAL_DATA, "%s: cannot open: %s", path, strerror(errno));
+    int fd;
+    PAL_TRY(os_open_regular(path, O_RDONLY, &fd, err));
     struct stat info;
     const size_t expected = fstat(fd, &info) == 0 && info.st_size > 0 ? (size_t)info.st_size : 4095;
-    const int cause = read_rest(fd, expected, data, size);
+    /* Sparse files claim sizes that no memory holds. */
+    const int huge = expected >= HUGE_FILE && expected > os_available_memory();
+    const int cause = huge ? ENOMEM : read_rest(fd, expected, data, size);
     close(fd);
     if (cause == ENOMEM)
         return pal_fail(err, PAL_INTERNAL, "%s: out of memory: the file needs %zu MiB", path, expected >> 20);
@@ -134,6 +193,7 @@ static int write_and_rename(const char *path, const char *temporary, const void 
 int os_write_file(const char *path, const void *data, size_t size, pal_error *err)
 {
     char *temporary = NULL;
+    PAL_TRY(os_check_regular(path, err)); /* never put a file in the place of /dev/null */
     if (asprintf(&temporary, "%s.tmp", path) < 0) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
     const int code = write_and_rename(path, temporary, data, size, err);
     free(temporary);

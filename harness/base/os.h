@@ -1,10 +1,12 @@
-/* Files, clock and memory behind one replaceable table, so that tests can inject faults. */
+/* Files, clock and memory behind one replaceable table, so that tests can inject faults.
+ * The one place that opens files: pipes, sockets, devices and folders are refused before they can hang. */
 #ifndef PAL_OS_H
 #define PAL_OS_H
 
 #include "harness/base/error.h"
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 typedef struct os_table {
@@ -22,7 +24,16 @@ extern const os_table os_system;
 const os_table *os_use(const os_table *table);
 const os_table *os(void);
 
-/* Read a whole file; *data is malloc'ed and has a terminating NUL beyond *size. PAL_DATA names the path and cause.
+/* Open a regular file with the flags of open(2); new files get mode 0666. PAL_DATA: a folder, pipe, socket or
+ * device (never waits for one), or cannot be read; PAL_INTERNAL: cannot be written. *fd is -1 on failure. */
+int os_open_regular(const char *path, int flags, int *fd, pal_error *err);
+/* The same as a stream; mode "r" reads, "a" appends and creates. */
+int os_open_stream(const char *path, const char *mode, FILE **out, pal_error *err);
+/* PAL_DATA when `path` exists and is no regular file. */
+int os_check_regular(const char *path, pal_error *err);
+
+/* Read a whole regular file; *data is malloc'ed and has a terminating NUL beyond *size. PAL_DATA names the path
+ * and cause.
  */
 int os_read_file(const char *path, char **data, size_t *size, pal_error *err);
 /* Replace `path` atomically: write path.tmp, fsync, rename. On failure the old file is intact. */

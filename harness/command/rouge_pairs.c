@@ -26,8 +26,7 @@ struct rouge_pairs {
 
 static int reader_open(reader *r, pal_error *err)
 {
-    r->file = fopen(r->path, "rb");
-    return r->file ? PAL_OK : pal_fail(err, PAL_DATA, "%s: cannot open: %s", r->path, strerror(errno));
+    return os_open_stream(r->path, "r", &r->file, err);
 }
 
 static void reader_close(reader *r)

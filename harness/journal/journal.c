@@ -102,11 +102,9 @@ static int open_file(journal *j, pal_error *err)
         code = pal_fail(err, cause.code, "%s; choose another directory with results=", cause.text);
     if (code == PAL_OK) {
         const int fresh = !os_file_exists(j->path);
-        j->fd = os()->open(j->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-        if (j->fd < 0)
-            code = pal_fail(err, PAL_INTERNAL,
-                            "cannot write %s: %s; make it writable or choose another directory with results=",
-                            j->path, strerror(errno));
+        code = os_open_regular(j->path, O_RDWR | O_CREAT | O_APPEND, &j->fd, &cause);
+        if (code != PAL_OK)
+            pal_fail(err, code, "%s; make it writable or choose another directory with results=", cause.text);
         else if (fresh)
             code = sync_directory(slash ? (dir[0] ? dir : "/") : ".", err);
     }

@@ -149,9 +149,7 @@ static int open_csv(const trainer *t, const char *path, const char *head, FILE *
     const int code = keep ? os_write_file(path, data, keep, err) : os_write_file(path, head, strlen(head), err);
     free(data);
     PAL_TRY(code);
-    *out = fopen(path, "a");
-    if (!*out) return pal_fail(err, PAL_INTERNAL, "%s: cannot be opened for appending", path);
-    return PAL_OK;
+    return os_open_stream(path, "a", out, err);
 }
 
 static int has_gates(const trainer *t)
