@@ -211,6 +211,7 @@ test: WITH = build test
 test: deps
 	@$(MAKE) $(JOBS) $(BINARY) suites
 	@$(if $(DOUBLE_NOW),$(MAKE) double-suites)
+	@sh tests/rooms.sh $(B)
 	@PALIMPSEST=$(BINARY) SUITE_LIMIT=$(SUITE_LIMIT) sh tests/run.sh \
 	    $(SUITES:%=$(B)/tests/test_%) $(DOUBLE_NOW:%=$(B)/double/tests/test_%)
 
