@@ -25,6 +25,11 @@ CMOCKA_CFLAGS = $(eval CMOCKA_CFLAGS := $(call check_pkg,$(call pkg,--cflags cmo
 CMOCKA_LIBS = $(eval CMOCKA_LIBS := $(call check_pkg,$(call pkg,--libs cmocka)))$(CMOCKA_LIBS)
 check_pkg = $(if $(filter MISSING,$(1)),$(error a library is missing; run `make deps`),$(1))
 
+# Tags name releases; before the first one the count of commits stands in.
+RELEASE = v0.1.0
+VERSION := $(or $(shell git describe --tags --dirty 2>/dev/null),$(RELEASE)$(shell \
+    n=$$(git rev-list --count HEAD 2>/dev/null) && git describe --always --dirty 2>/dev/null | sed "s/^/-$$n-g/"))
+
 # ---- Sources ----
 
 LIB_DIRS = harness/base $(patsubst %,models/%,engine attention decoder files stream training)
@@ -279,6 +284,13 @@ $(B)/tests/%.o: tests/%.c $(B)/flags
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	$(Q)$(CC) $(ALL_CFLAGS) $(CMOCKA_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The one object that knows the version is made again when that changes.
+$(B)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+$(B)/harness/base/version.o: private ALL_CFLAGS += -DPAL_VERSION='"$(VERSION)"'
+$(B)/harness/base/version.o: $(B)/version
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)

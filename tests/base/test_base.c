@@ -9,6 +9,7 @@
 #include "harness/base/hash.h"
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
+#include "harness/base/version.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -465,6 +466,15 @@ static void test_machine_figures(void **state)
     assert_true(os_processors() >= 1 && os_processors() <= (int)sysconf(_SC_NPROCESSORS_CONF));
 }
 
+/* The Makefile passes it in: a release tag, and behind it what git knows. */
+static void test_version(void **state)
+{
+    (void)state;
+    int major, minor, patch;
+    assert_int_equal(sscanf(pal_version(), "v%d.%d.%d", &major, &minor, &patch), 3);
+    assert_null(strpbrk(pal_version(), " \t\n\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +496,7 @@ int main(void)
         cmocka_unit_test(test_make_dirs),
         cmocka_unit_test(test_peak_rss),
         cmocka_unit_test(test_machine_figures),
+        cmocka_unit_test(test_version),
     };
     return cmocka_run_group_tests_name("base", tests, make_directory, remove_directory);
 }
