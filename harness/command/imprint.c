@@ -109,13 +109,13 @@ static void put_layer(imprint *m, const eval_model *model, const task_cell *cell
         const double *norm = values_of(v, layer, p, 0), *difference = values_of(v, layer, p, 1);
         const interval ci = stats_bootstrap_mean(difference, v->samples, 0, 0.95, 1);
         const double number[] = {stats_mean(norm, v->samples), stats_mean(difference, v->samples), ci.lo, ci.hi};
-        report_put_text(m->out, model->file.name);
+        text_csv(m->out, model->file.name);
         fprintf(m->out, ",%s,%lld,", model->info.digest, (long long)cell->length);
-        report_put_number(m->out, cell->depth);
+        text_number(m->out, cell->depth);
         fprintf(m->out, ",%llu,%zu,%s,%zu", (unsigned long long)segments, layer, part[p].name, v->samples);
         for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
             fputc(',', m->out);
-            report_put_number(m->out, number[i]);
+            text_number(m->out, number[i]);
         }
         fputc('\n', m->out);
     }
@@ -183,7 +183,7 @@ static int measure_all(imprint *m, pal_error *err)
         free(text);
         return code;
     }
-    PAL_TRY(report_finish(m->out, &text, &size, path, err));
+    PAL_TRY(text_finish(m->out, &text, &size, path, err));
     printf("wrote %s\n", path);
     return PAL_OK;
 }

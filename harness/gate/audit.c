@@ -56,10 +56,10 @@ int audit_write(const audit *a, const char *path, pal_error *err)
     fputs(header, out);
     for (size_t i = 0; i < a->count; i++) {
         fprintf(out, "%s,%s,", a->claim[i].id, audit_verdict_name[a->finding[i].verdict]);
-        report_put_text(out, a->finding[i].summary);
+        text_csv(out, a->finding[i].summary);
         fputc('\n', out);
     }
-    return report_finish(out, &text, &size, path, err);
+    return text_finish(out, &text, &size, path, err);
 }
 
 /* The claim that a row is about: its index, count for one that is gone; and its verdict. */

@@ -42,7 +42,7 @@ static void put_machine(FILE *out, const result_cell *cell, const cost *c)
     if (c->batch > 1) fprintf(out, ", %lld side by side", (long long)c->batch);
     if (c->peak_rss) {
         fputs(", peak ", out);
-        report_put_bytes(out, (double)c->peak_rss);
+        text_bytes(out, (double)c->peak_rss);
     }
 }
 
@@ -73,7 +73,7 @@ static void put_run(FILE *out, const report *rep, size_t first, const html_shipp
             rep->task->scorer_version);
     html_count(out, (double)c->parameters);
     fputs("<td class=\"n\">", out);
-    report_put_bytes(out, (double)c->state_bytes);
+    text_bytes(out, (double)c->state_bytes);
     fputs("</td>", out);
     html_count(out, sum.samples);
     html_count(out, sum.tokens);

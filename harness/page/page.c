@@ -186,7 +186,7 @@ static int write_page(const html_options *o, const evidence *e, const audit *a, 
         free(text);
         return code;
     }
-    PAL_TRY(report_finish(out, &text, &size, o->out, err));
+    PAL_TRY(text_finish(out, &text, &size, o->out, err));
     fprintf(log, "wrote %s\n", o->out);
     PAL_TRY(html_json(e, o->json, err));
     fprintf(log, "wrote %s\n", o->json);

@@ -6,36 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A field as RFC 4180 has it. */
-void report_put_text(FILE *out, const char *text)
-{
-    if (!text[strcspn(text, ",\"\n")]) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"') fputc('"', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
-/* Nothing for NaN: the field stays empty. */
-void report_put_number(FILE *out, double value)
-{
-    if (isfinite(value)) fprintf(out, "%.10g", value);
-}
-
-int report_finish(FILE *out, char **text, size_t *size, const char *path, pal_error *err)
-{
-    const int failed = ferror(out);
-    int code = fclose(out) != 0 || failed ? pal_fail(err, PAL_INTERNAL, "out of memory for %s", path) : PAL_OK;
-    if (code == PAL_OK) code = os_write_file(path, *text, *size, err);
-    free(*text);
-    return code;
-}
-
 static void put_cell(FILE *out, const task_module *task, const report_row *row)
 {
     const result_cell *c = row->cell;
@@ -49,27 +19,27 @@ static void put_cell(FILE *out, const task_module *task, const report_row *row)
         const double paper = task->paper ? task->paper(&place, metric->name, c->model, &paper_row) : NAN;
         char seed[64];
         fprintf(out, "%s,%d,%d,", task->name, task->version, task->scorer_version);
-        report_put_text(out, row->label);
+        text_csv(out, row->label);
         fprintf(out, ",%s,%s,%s,", c->weights, c->config, report_setting(c->settings, "seed", seed, sizeof seed));
-        report_put_text(out, c->settings);
+        text_csv(out, c->settings);
         fprintf(out, ",%s,", c->blas_core);
         if (c->length) fprintf(out, "%lld", (long long)c->length);
         fputc(',', out);
-        report_put_number(out, c->depth);
+        text_number(out, c->depth);
         fprintf(out, ",%s,%lld,", metric->name, (long long)row->n);
-        report_put_number(out, s.value);
+        text_number(out, s.value);
         fputc(',', out);
-        report_put_number(out, s.ci.lo);
+        text_number(out, s.ci.lo);
         fputc(',', out);
-        report_put_number(out, s.ci.hi);
+        text_number(out, s.ci.hi);
         fprintf(out, ",%s,", s.ci.kind);
-        report_put_number(out, paper);
+        text_number(out, paper);
         fputc(',', out);
-        report_put_text(out, isfinite(paper) ? paper_row : "");
+        text_csv(out, isfinite(paper) ? paper_row : "");
         report_setting(c->settings, "memory", memory, sizeof memory);
         fprintf(out, ",%s,%llu,%llu,%s,%s,", memory[0] ? memory : "kept", (unsigned long long)c->parameters,
                 (unsigned long long)c->state_bytes, c->data, c->tokenizer);
-        report_put_text(out, c->name);
+        text_csv(out, c->name);
         fputc('\n', out);
     }
 }
@@ -86,7 +56,7 @@ int report_cells_csv(const report *rep, const char *path, pal_error *err)
         "tokenizer_sha256,cell\n",
         out);
     for (size_t i = 0; i < rep->count; i++) put_cell(out, rep->task, &rep->row[i]);
-    return report_finish(out, &text, &size, path, err);
+    return text_finish(out, &text, &size, path, err);
 }
 
 /* ---- Cost ---- */
@@ -178,17 +148,17 @@ int report_cost_csv(const report *rep, const char *path, pal_error *err)
         const cost *c = &costs[i];
         const result_cell *cell = c->row->cell;
         fprintf(out, "%s,", rep->task->name);
-        report_put_text(out, c->row->label);
+        text_csv(out, c->row->label);
         fprintf(out, ",%s,%llu,", cell->weights, (unsigned long long)cell->parameters);
         if (cell->length) fprintf(out, "%lld", (long long)cell->length);
         fprintf(out, ",%lld,%lld,%lld,%.3f,", (long long)c->threads, (long long)c->batch, (long long)c->samples,
                 c->seconds);
-        report_put_number(out, round(c->read / c->read_seconds));
+        text_number(out, round(c->read / c->read_seconds));
         fprintf(out, ",%llu,%llu,%.0f,%.0f,%llu,", (unsigned long long)cell->state_bytes,
                 (unsigned long long)c->peak_rss, c->tokens, c->read, (unsigned long long)c->held);
-        report_put_text(out, cell->length ? "" : cell->name);
+        text_csv(out, cell->length ? "" : cell->name);
         fputc('\n', out);
     }
     free(costs);
-    return report_finish(out, &text, &size, path, err);
+    return text_finish(out, &text, &size, path, err);
 }

@@ -40,7 +40,7 @@ static void put_head(FILE *out, const report *rep, const report_row *row)
 {
     const task_module *task = rep->task;
     fputs("\n## ", out);
-    report_put_plain(out, row->cell->name);
+    text_markdown(out, row->cell->name);
     const size_t works = result_clusters(row->cell, row->n);
     fprintf(out, "\n\n%lld documents", (long long)row->n);
     if (works < (size_t)row->n) fprintf(out, " of %zu work%s", works, works == 1 ? "" : "s");
@@ -100,9 +100,9 @@ static void put_cost(FILE *out, const report *rep, const report_row *row)
     }
     const uint64_t largest = largest_state(rep, row), state = row->cell->state_bytes;
     fputc(' ', out);
-    report_put_bytes(out, (double)state);
+    text_bytes(out, (double)state);
     fputs(" | ", out);
-    report_put_bytes(out, (double)held);
+    text_bytes(out, (double)held);
     if (largest && state && !references_made(row->cell))
         fprintf(out, " | 1/%.*f |", largest < 10 * state, (double)largest / (double)state);
     else
@@ -114,7 +114,7 @@ static void put_row(FILE *out, const report *rep, const report_row *row, const r
 {
     char text[64];
     fputs("| ", out);
-    report_put_plain(out, row->label);
+    text_markdown(out, row->label);
     if (references_made(row->cell))
         fputs(" (reference) | |", out);
     else

@@ -30,14 +30,6 @@ static void add_place(places *p, double value)
     p->count++;
 }
 
-void report_put_bytes(FILE *out, double bytes)
-{
-    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    int u = 0;
-    for (; bytes >= 1024 && u < 4; u++) bytes /= 1024;
-    fprintf(out, u ? "%.1f %s" : "%.0f %s", bytes, unit[u]);
-}
-
 static void put_depth(FILE *out, double depth)
 {
     if (isnan(depth))
@@ -46,15 +38,6 @@ static void put_depth(FILE *out, double depth)
         fprintf(out, " %s (%g %%) |", depth == 0 ? "start" : depth == 50 ? "middle" : "end", depth);
     else
         fprintf(out, " %g %% |", depth);
-}
-
-/* Model names may hold a '|' or backslashes that Markdown would act on. */
-void report_put_plain(FILE *out, const char *text)
-{
-    for (; *text; text++) {
-        if (strchr("|\\`*_<", *text)) fputc('\\', out);
-        fputc(*text, out);
-    }
 }
 
 static const report_row *find_row(const report *rep, const char *label, double length, double depth)
@@ -70,7 +53,7 @@ static void put_ours(FILE *out, const report *rep, const report_row *first, cons
 {
     char text[64];
     fprintf(out, "| %s | ", kv_format_size(first->cell->length, text));
-    report_put_plain(out, first->label);
+    text_markdown(out, first->label);
     fputs(" |", out);
     for (int d = 0; d < depths->count; d++) {
         const report_row *row = find_row(rep, first->label, (double)first->cell->length, depths->value[d]);
@@ -82,7 +65,7 @@ static void put_ours(FILE *out, const report *rep, const report_row *first, cons
         fprintf(out, " %s n=%lld |", report_format(&rep->task->metric[metric], &s, text), (long long)row->n);
     }
     fputc(' ', out);
-    report_put_bytes(out, (double)first->cell->state_bytes);
+    text_bytes(out, (double)first->cell->state_bytes);
     fputs(" |\n", out);
 }
 
@@ -142,7 +125,7 @@ static void put_runs(FILE *out, const report *rep)
         const result_cell *c = rep->row[i].cell;
         if (i > 0 && strcmp(rep->row[i - 1].label, rep->row[i].label) == 0) continue;
         fputs("| ", out);
-        report_put_plain(out, rep->row[i].label);
+        text_markdown(out, rep->row[i].label);
         if (references_made(c))
             fputs(" | | | reference | | |\n", out);
         else
@@ -194,6 +177,6 @@ int report_markdown(const report *rep, const char *path, pal_error *err)
     put_grids(out, rep);
     const int code = report_documents(out, rep, err);
     put_runs(out, rep);
-    const int written = report_finish(out, &text, &size, path, err);
+    const int written = text_finish(out, &text, &size, path, err);
     return code != PAL_OK ? code : written;
 }

@@ -133,11 +133,11 @@ int report_paired_csv(const report *rep, const char *path, pal_error *err)
         const report_comparison *c = &list[i];
         const task_metric *m = &rep->task->metric[c->metric];
         fprintf(out, "%s,", rep->task->name);
-        report_put_text(out, c->row->cell->name);
+        text_csv(out, c->row->cell->name);
         fputc(',', out);
-        report_put_text(out, c->row->label);
+        text_csv(out, c->row->label);
         fputc(',', out);
-        report_put_text(out, c->baseline->label);
+        text_csv(out, c->baseline->label);
         static const char *const units[] = {[METRIC_SHARE] = "share",
                                             [METRIC_RATIO] = "ratio",
                                             [METRIC_PERPLEXITY] = "nats",
@@ -146,17 +146,17 @@ int report_paired_csv(const report *rep, const char *path, pal_error *err)
                 (long long)(c->row->n < c->baseline->n ? c->row->n : c->baseline->n), c->clusters);
         const double numbers[] = {c->paired.difference, c->paired.ci.lo, c->paired.ci.hi};
         for (int k = 0; k < 3; k++) {
-            report_put_number(out, numbers[k]);
+            text_number(out, numbers[k]);
             fputc(',', out);
         }
         fprintf(out, "%s,", c->paired.ci.kind);
-        report_put_number(out, c->paired.p);
+        text_number(out, c->paired.p);
         fputc(',', out);
-        report_put_number(out, c->p_holm);
+        text_number(out, c->p_holm);
         fprintf(out, ",%s,", c->paired.test);
-        report_put_number(out, c->detectable);
+        text_number(out, c->detectable);
         fputc('\n', out);
     }
     free(list);
-    return report_finish(out, &text, &size, path, err);
+    return text_finish(out, &text, &size, path, err);
 }

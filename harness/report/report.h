@@ -3,6 +3,7 @@
 #ifndef PAL_REPORT_H
 #define PAL_REPORT_H
 
+#include "harness/base/text.h"
 #include "harness/journal/cells.h"
 #include "harness/stats/stats.h"
 
@@ -68,14 +69,6 @@ void report_plots(const task_module *task, const char *dir, char *note, size_t s
 
 /* ---- Shared by the files that write reports ---- */
 
-/* A CSV field as RFC 4180 has it; a number, or nothing for NaN. */
-void report_put_text(FILE *out, const char *text);
-void report_put_number(FILE *out, double value);
-/* Close a memory stream and write what it holds to `path`; frees *text. */
-int report_finish(FILE *out, char **text, size_t *size, const char *path, pal_error *err);
-/* Markdown: text whose special characters stand for themselves; "1.5 MiB". */
-void report_put_plain(FILE *out, const char *text);
-void report_put_bytes(FILE *out, double bytes);
 /* The Markdown tables of cells of whole documents (report_documents.c). */
 int report_documents(FILE *out, const report *rep, pal_error *err);
 

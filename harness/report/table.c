@@ -93,7 +93,7 @@ void table_bytes(table *t, size_t column, double bytes)
         t->failed = 1;
         return;
     }
-    report_put_bytes(out, bytes);
+    text_bytes(out, bytes);
     fclose(out);
 }
 
@@ -178,7 +178,7 @@ static void markdown_cell(FILE *out, const table_cell *c)
     const char *mark = c->bold ? "**" : "";
     if (value[0]) {
         fprintf(out, " %s", mark);
-        report_put_plain(out, value);
+        text_markdown(out, value);
         fputs(mark, out);
     }
     if (range[0]) fprintf(out, " %s", range);
@@ -192,7 +192,7 @@ static void markdown_table(FILE *out, const table *t)
     fprintf(out, "## %s\n\n|", t->title);
     for (size_t c = 0; c < t->columns; c++) {
         fputc(' ', out);
-        report_put_plain(out, t->column[c]);
+        text_markdown(out, t->column[c]);
         fputs(" |", out);
     }
     fputs("\n|", out);
@@ -212,42 +212,6 @@ void table_markdown(FILE *out, const table_set *set, size_t first)
 
 /* ---- LaTeX ---- */
 
-static void latex_plain(FILE *out, const char *text)
-{
-    for (; *text; text++) {
-        switch (*text) {
-        case '\\':
-            fputs("\\textbackslash{}", out);
-            break;
-        case '~':
-            fputs("\\textasciitilde{}", out);
-            break;
-        case '^':
-            fputs("\\textasciicircum{}", out);
-            break;
-        case '<':
-            fputs("\\textless{}", out);
-            break;
-        case '>':
-            fputs("\\textgreater{}", out);
-            break;
-        case '|':
-            fputs("\\textbar{}", out);
-            break;
-        case '&':
-        case '%':
-        case '$':
-        case '#':
-        case '_':
-        case '{':
-        case '}':
-            fputc('\\', out); /* fall through */
-        default:
-            fputc(*text, out);
-        }
-    }
-}
-
 static void latex_cell(FILE *out, const table_cell *c)
 {
     char value[TABLE_TEXT], range[64], paper[64];
@@ -255,7 +219,7 @@ static void latex_cell(FILE *out, const table_cell *c)
     table_interval_text(c, range);
     table_paper_text(c, paper);
     if (c->bold) fputs("\\textbf{", out);
-    latex_plain(out, value);
+    text_latex(out, value);
     if (c->bold) fputc('}', out);
     if (range[0]) fprintf(out, " {\\scriptsize %s}", range);
     if (c->n) fprintf(out, " {\\scriptsize $n$=%lld}", (long long)c->n);
@@ -265,16 +229,16 @@ static void latex_cell(FILE *out, const table_cell *c)
 static void latex_table(FILE *out, const table *t)
 {
     fputs("\\begin{table*}[t]\n\\centering\n\\caption{", out);
-    latex_plain(out, t->title);
+    text_latex(out, t->title);
     fputs(". ", out);
-    latex_plain(out, t->note);
+    text_latex(out, t->note);
     if (has_paper(t)) fputs(" $^\\dagger$: the paper's own number.", out);
     fprintf(out, "}\n\\label{tab:%s}\n\\resizebox{\\textwidth}{!}{%%\n\\begin{tabular}{", t->id);
     for (size_t c = 0; c < t->columns; c++) fputc(c < t->labels ? 'l' : 'r', out);
     fputs("}\n\\toprule\n", out);
     for (size_t c = 0; c < t->columns; c++) {
         if (c) fputs(" & ", out);
-        latex_plain(out, t->column[c]);
+        text_latex(out, t->column[c]);
     }
     fputs(" \\\\\n\\midrule\n", out);
     for (size_t r = 0; r < t->rows; r++) {
@@ -309,20 +273,20 @@ static void csv_row(FILE *out, const table *t, size_t r)
         const table_cell *cell = &t->cell[r * t->columns + c];
         if (!isfinite(cell->value) && !isfinite(cell->paper) && !cell->text[0]) continue;
         fprintf(out, "%s,", t->id);
-        report_put_text(out, label);
+        text_csv(out, label);
         fputc(',', out);
-        report_put_text(out, t->column[c]);
+        text_csv(out, t->column[c]);
         const double numbers[] = {cell->value, cell->lo, cell->hi, cell->p, cell->paper};
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
             fputc(',', out);
-            report_put_number(out, numbers[k]);
+            text_number(out, numbers[k]);
             if (k == 2) {
                 fputc(',', out);
                 if (cell->n) fprintf(out, "%lld", (long long)cell->n);
             }
         }
         fprintf(out, ",%d,", cell->bold);
-        report_put_text(out, cell->text);
+        text_csv(out, cell->text);
         fputc('\n', out);
     }
 }

@@ -32,7 +32,7 @@ static int write_file(const table_set *set, size_t first, const char *dir, const
     FILE *out = open_memstream(&text, &size);
     if (!out) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
     put(out, set, first);
-    PAL_TRY(report_finish(out, &text, &size, path, err));
+    PAL_TRY(text_finish(out, &text, &size, path, err));
     fprintf(log, "wrote %s\n", path);
     return PAL_OK;
 }
