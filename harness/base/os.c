@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -145,6 +146,34 @@ int os_read_file(const char *path, char **data, size_t *size, pal_error *err)
         return pal_fail(err, PAL_INTERNAL, "%s: out of memory: the file needs %zu MiB", path, expected >> 20);
     if (cause) return pal_fail(err, PAL_DATA, "%s: cannot read: %s", path, strerror(cause));
     return PAL_OK;
+}
+
+int os_map_file(const char *path, const void **data, size_t *size, pal_error *err)
+{
+    int fd;
+    struct stat info;
+    *data = NULL;
+    *size = 0;
+    PAL_TRY(os_open_regular(path, O_RDONLY, &fd, err));
+    int code = PAL_OK;
+    if (fstat(fd, &info) != 0)
+        code = pal_fail(err, PAL_DATA, "%s: cannot read: %s", path, strerror(errno));
+    else if (info.st_size > 0) {
+        void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (map == MAP_FAILED)
+            code = pal_fail(err, PAL_INTERNAL, "%s: cannot be mapped: %s", path, strerror(errno));
+        else {
+            *data = map;
+            *size = (size_t)info.st_size;
+        }
+    }
+    close(fd);
+    return code;
+}
+
+void os_unmap(const void *data, size_t size)
+{
+    if (size > 0) munmap((void *)data, size);
 }
 
 int os_write_all(int fd, const void *data, size_t size, const char *path, pal_error *err)
