@@ -251,7 +251,7 @@ plots:
 	    of=$$(basename $$script .gp); of=$${of%%_*}; \
 	    if [ -e $$dir/$$of-cells.csv ] || [ -d $$dir/$$of ]; then gnuplot -c $$script $$dir; fi; done
 
-C_FILES = $(wildcard $(foreach d,$(DIRS) $(TEST_DIRS) tests/lib,$(d)/*.c $(d)/*.h))
+C_FILES = $(wildcard $(foreach d,$(DIRS) $(TEST_DIRS) tests/lib tests/fuzz,$(d)/*.c $(d)/*.h))
 format:
 	clang-format -i $(C_FILES)
 check-format:
@@ -274,6 +274,8 @@ $(B)/tests/$(basename $(notdir $(1))): $(B)/$(1:.c=.o) $(TEST_HELPERS) $(TEST_OB
 	$$(Q)$$(CC) $$(VARIANT) -pthread $$(LDFLAGS) -o $$@ $$^ $$(CMOCKA_LIBS) $$(PKG_LIBS) -lm
 endef
 $(foreach source,$(SUITE_SOURCES),$(eval $(call suite_rule,$(source))))
+
+include tests/fuzz/fuzz.mk
 
 # Objects are made again when the command that makes them changes.
 $(B)/flags: FORCE
