@@ -369,6 +369,17 @@ static int restore_os(void **state)
     return 0;
 }
 
+/* Names and data out of files are quoted in messages: they must not break the line or steer a terminal. */
+static void test_a_message_is_one_line(void **state)
+{
+    (void)state;
+    pal_error err = {0};
+    assert_int_equal(pal_fail(&err, PAL_DATA, "%s: bad", "a\nb\x1b[2Jc\x7f\td"), PAL_DATA);
+    assert_string_equal(err.text, "a?b?[2Jc??d: bad");
+    pal_fail(&err, PAL_DATA, "%s", "\xc3\xa9t\xc3\xa9 stays");
+    assert_string_equal(err.text, "\xc3\xa9t\xc3\xa9 stays");
+}
+
 static void test_write_file_survives_faults(void **state)
 {
     (void)state;
@@ -491,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_only_regular_files_are_opened),
         cmocka_unit_test(test_streams_read_and_append),
         cmocka_unit_test(test_a_sparse_file_is_not_read),
+        cmocka_unit_test(test_a_message_is_one_line),
         cmocka_unit_test_teardown(test_write_file_survives_faults, restore_os),
         cmocka_unit_test_teardown(test_os_table, restore_os),
         cmocka_unit_test(test_make_dirs),

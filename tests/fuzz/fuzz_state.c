@@ -26,7 +26,7 @@ static decoder *model(unsigned which)
         text, sizeof text,
         "attention = %s\nvocab = 16\nd_model = 8\nn_layers = 2\nn_heads = 2\nd_head = 4\nd_ff = 8\nsegment = 16\n"
         "init_std = 0.2\n%s",
-        attention[which], which == 2 ? "knn_entries = 16\n" : "");
+        attention[which], which == 2 ? "knn_k = 4\nknn_entries = 16\n" : "");
     if (kv_pairs_parse(&pairs, text, "fuzz", &err) != PAL_OK || model_config_read(&cfg, &pairs, &err) != PAL_OK ||
         decoder_create(&made[which], &cfg, &err) != PAL_OK) {
         fprintf(stderr, "fuzz: %s\n", err.text);
