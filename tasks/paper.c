@@ -1,25 +1,18 @@
+/* The numbers of the Infini-attention paper's tables 2, 3 and 4, and how a model's row is found. */
 #include "tasks/paper.h"
 
 #include <math.h>
 #include <string.h>
 
-const char *paper_base(const char *model)
+static int is_row(const model_facts *model, const char *attention)
 {
-    static const char *const prefix[] = {"text-", "passkey-", "booksum-"};
-    for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++)
-        if (strncmp(model, prefix[i], strlen(prefix[i])) == 0) return model + strlen(prefix[i]);
-    return model;
-}
-
-static int is_model(const char *name, const char *row)
-{
-    return row && strncmp(paper_base(name), row, strlen(row)) == 0;
+    return attention && strcmp(model->attention, attention) == 0;
 }
 
 /* Both baselines with an XL cache of 2048, as Wu et al. 2022 print them. */
 static const paper_perplexity perplexity_rows[] = {
     {"transformer-xl", "Transformer-XL", 11.88, 2.42, 50e6, 3.7},
-    {"memorizing-xl", "Memorizing Transformers", 11.37, 2.26, 183e6, 1},
+    {"memorizing", "Memorizing Transformers", 11.37, 2.26, 183e6, 1},
     {NULL, "RMT", 13.27, 2.55, 2.5e6, 73},
     {"infini-linear", "Infini-Transformer (Linear)", 9.65, 2.24, 1.6e6, 114},
     {"infini-delta", "Infini-Transformer (Linear + Delta)", 9.67, 2.23, 1.6e6, 114},
@@ -34,15 +27,17 @@ const paper_perplexity *paper_perplexity_rows(size_t *count)
     return perplexity_rows;
 }
 
-const paper_perplexity *paper_perplexity_find(const char *model)
+/* The paper's Memorizing Transformer has the XL cache, so ours without it has no row. */
+const paper_perplexity *paper_perplexity_find(const model_facts *model)
 {
     for (size_t i = 0; i < PERPLEXITY_ROWS; i++)
-        if (is_model(model, perplexity_rows[i].model)) return &perplexity_rows[i];
+        if (is_row(model, perplexity_rows[i].attention))
+            return strcmp(model->attention, "memorizing") == 0 && model->xl_len == 0 ? NULL : &perplexity_rows[i];
     return NULL;
 }
 
 typedef struct paper_passkey_row {
-    const char *model, *name;
+    const char *attention, *name;
     int fine_tuned;
     double percent[5][3];
 } paper_passkey_row;
@@ -66,28 +61,31 @@ static const paper_passkey_row passkey_rows[] = {
      {{100, 100, 100}, {100, 100, 99}, {100, 100, 99}, {100, 100, 100}, {100, 100, 100}}},
 };
 
-static const paper_passkey_row *passkey_row(const char *model, int fine_tuned)
+/* NULL too where nobody knows what the model was trained on. */
+static const paper_passkey_row *passkey_row(const model_facts *model)
 {
+    const int fine_tuned = strcmp(model->trained_on, "passkey") == 0;
     for (size_t m = 0; m < sizeof passkey_rows / sizeof *passkey_rows; m++)
-        if (is_model(model, passkey_rows[m].model) && passkey_rows[m].fine_tuned == fine_tuned)
+        if (model->trained_on[0] && is_row(model, passkey_rows[m].attention) &&
+            passkey_rows[m].fine_tuned == fine_tuned)
             return &passkey_rows[m];
     return NULL;
 }
 
-double paper_passkey(const char *model, int fine_tuned, int64_t length, double depth)
+double paper_passkey(const model_facts *model, int64_t length, double depth)
 {
     static const int64_t lengths[] = {32 << 10, 128 << 10, 256 << 10, 512 << 10, 1024 << 10};
     static const double depths[] = {0, 50, 100};
-    const paper_passkey_row *row = passkey_row(model, fine_tuned);
+    const paper_passkey_row *row = passkey_row(model);
     for (size_t i = 0; row && i < sizeof lengths / sizeof *lengths; i++)
         for (size_t j = 0; j < sizeof depths / sizeof *depths; j++)
             if (length == lengths[i] && depth == depths[j]) return row->percent[i][j];
     return NAN;
 }
 
-const char *paper_passkey_name(const char *model, int fine_tuned)
+const char *paper_passkey_name(const model_facts *model)
 {
-    const paper_passkey_row *row = passkey_row(model, fine_tuned);
+    const paper_passkey_row *row = passkey_row(model);
     return row ? row->name : "";
 }
 
@@ -106,9 +104,9 @@ const paper_rouge *paper_rouge_rows(size_t *count)
     return rouge_rows;
 }
 
-const paper_rouge *paper_rouge_find(const char *model)
+const paper_rouge *paper_rouge_find(const model_facts *model)
 {
     for (size_t i = 0; i < sizeof rouge_rows / sizeof *rouge_rows; i++)
-        if (is_model(model, rouge_rows[i].model)) return &rouge_rows[i];
+        if (is_row(model, rouge_rows[i].attention)) return &rouge_rows[i];
     return NULL;
 }

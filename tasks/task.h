@@ -33,7 +33,19 @@ typedef struct task_cell {
     int64_t samples;
     char name[64];       /* unique within the request, stable across versions of the code: "len=32768,depth=50" */
     char data[HASH_HEX]; /* digest of the texts that the samples come from; "" where there are none */
+    char
+        variant[32]; /* what sets the cell apart from the task's own form: "absent", "keys=4,prose"; "": nothing */
 } task_cell;
+
+/* What a weights file says of its model; "" and MODEL_SEED_UNKNOWN: it does not say. */
+enum { MODEL_SEED_UNKNOWN = -1 };
+typedef struct model_facts {
+    char attention[32];  /* name of the module */
+    char trained_on[32]; /* name of the last task */
+    int64_t train_seed;
+    int64_t xl_len; /* tokens of earlier segments that attention keeps beside its memory */
+    int fine_tuned; /* training began with the weights of another model */
+} model_facts;
 
 typedef struct task_run task_run;       /* a request with what it needs opened; defined by each task */
 typedef struct task_sample task_sample; /* defined by each task */
@@ -97,7 +109,7 @@ typedef struct task_module {
     void (*score)(const task_sample *s, const task_output *out, double *value, char *record, size_t record_size);
     void (*close)(task_sample *s);
     /* The paper's own value for a cell and metric, or NaN; `row` names the paper's row ("zero-shot Linear"). */
-    double (*paper)(const task_cell *cell, const char *metric, const char *model, const char **row);
+    double (*paper)(const task_cell *cell, const char *metric, const model_facts *model, const char **row);
 
     /* ---- training; NULL source_open: the task cannot be trained on ---- */
     const kv_spec *train_table;

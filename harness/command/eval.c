@@ -19,7 +19,7 @@ int cmd_report(int argc, char **argv, pal_error *err)
     eval_journal_path(&request.options, request.task, path, sizeof path);
     results held;
     results_init(&held, request.task, path);
-    int code = journal_read(path, results_visit, &held, err);
+    int code = facts_read_journal(&held, request.options.weights, err);
     if (code == PAL_OK)
         code = report_write(&held, request.options.results, request.options.plots != 0, stdout, err);
     results_free(&held);

@@ -37,7 +37,11 @@ void eval_journal_path(const eval_options *options, const task_module *task, cha
 static int describe_cell(const run *u, const plan_part *p, const task_cell *cell, result_cell *out, pal_error *err)
 {
     const eval_model *m = p->model;
-    *out = (result_cell){.length = cell->length,
+    *out = (result_cell){.kind = RESULT_MODEL,
+                         .memory = p->zeroed ? RESULT_ZEROED : RESULT_KEPT,
+                         .extent = cell->length ? RESULT_LENGTH : RESULT_DOCUMENTS,
+                         .facts = m->facts,
+                         .length = cell->length,
                          .depth = cell->depth,
                          .parameters = decoder_parameters(m->decoder),
                          .state_bytes = decoder_memory_bytes(m->decoder)};
@@ -47,6 +51,7 @@ static int describe_cell(const run *u, const plan_part *p, const task_cell *cell
     snprintf(out->tokenizer, sizeof out->tokenizer, "%s", tokenizer_digest(u->request->tokenizer));
     memcpy(out->data, cell->data, sizeof out->data);
     memcpy(out->name, cell->name, sizeof out->name);
+    memcpy(out->variant, cell->variant, sizeof out->variant);
     snprintf(out->blas_core, sizeof out->blas_core, "%s", gemm_core());
     PAL_TRY(eval_request_words(u->request, 1, p->zeroed, out->settings, sizeof out->settings, err));
     PAL_TRY(eval_request_words(u->request, 0, p->zeroed, out->request, sizeof out->request, err));
@@ -284,6 +289,7 @@ int eval_run(eval_request *r, FILE *out, FILE *log, pal_error *err)
     if (code == PAL_OK) code = journal_open(&u.journal, path, results_visit, &u.results, &cut, err);
     if (code == PAL_OK && cut > 0)
         fprintf(out, "%s: cut %zu bytes of a record that a crash left unfinished\n", path, cut);
+    if (code == PAL_OK) code = facts_complete(&u.results, r->options.weights, err);
     if (code == PAL_OK) code = run_all(&u, log, err);
     if (code == PAL_OK) code = report_write(&u.results, r->options.results, r->options.plots != 0, out, err);
     plan_free(&u.plan);

@@ -1,3 +1,4 @@
+/* Finding weights: a directory's files by name, or files by path. */
 #include "harness/eval/model_files.h"
 
 #include "harness/base/os.h"
@@ -7,24 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int rank(const char *name)
+static int by_name(const void *a, const void *b)
 {
-    static const char *const first[] = {"infini-linear",  "infini-delta", "infini",
-                                        "transformer-xl", "memorizing",   "local"};
-    int i = 0;
-    while (i < (int)(sizeof first / sizeof *first) && !strstr(name, first[i])) i++;
-    return i;
-}
-
-int weights_order(const char *a, const char *b)
-{
-    const int difference = rank(a) - rank(b);
-    return difference ? difference : strcmp(a, b);
-}
-
-static int by_order(const void *a, const void *b)
-{
-    return weights_order(((const weights_file *)a)->name, ((const weights_file *)b)->name);
+    return strcmp(((const weights_file *)a)->name, ((const weights_file *)b)->name);
 }
 
 static int has_suffix(const char *name, size_t length)
@@ -53,7 +39,7 @@ static int add(weights_file **list, size_t *count, const char *dir, const char *
     return PAL_OK;
 }
 
-/* All shipped weights, in order. A directory that does not exist has none. */
+/* All shipped weights, by name. A directory that does not exist has none. */
 static int list_dir(const char *dir, weights_file **out, size_t *count, pal_error *err)
 {
     DIR *handle = opendir(dir);
@@ -62,7 +48,7 @@ static int list_dir(const char *dir, weights_file **out, size_t *count, pal_erro
         if (has_suffix(entry->d_name, strlen(entry->d_name)))
             code = add(out, count, dir, entry->d_name, strlen(entry->d_name), err);
     if (handle) closedir(handle);
-    if (*count) qsort(*out, *count, sizeof **out, by_order);
+    if (*count) qsort(*out, *count, sizeof **out, by_name);
     return code;
 }
 

@@ -17,8 +17,4 @@ typedef struct weights_file {
  * known). */
 int weights_resolve(const char *models, const char *dir, weights_file **out, size_t *count, pal_error *err);
 
-/* The order of models in tables: Infini-attention's variants first, then the baselines, then anything else by
- * name. As strcmp. */
-int weights_order(const char *a, const char *b);
-
 #endif

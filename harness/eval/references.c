@@ -21,8 +21,3 @@ int references_run(eval_request *r, results *held, journal *j, references_comple
         if (strcmp(table[i].task, r->task->name) == 0) return table[i].run(r, held, j, complete, arg, err);
     return PAL_OK;
 }
-
-int references_made(const result_cell *cell)
-{
-    return strcmp(cell->blas_core, REFERENCES_CORE) == 0;
-}

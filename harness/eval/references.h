@@ -15,8 +15,4 @@ typedef void references_complete(void *arg, const result_cell *cell, int64_t n);
 int references_run(eval_request *r, results *held, journal *j, references_complete *complete, void *arg,
                    pal_error *err);
 
-/* What stands for the BLAS core of such rows, by which references_made knows them. */
-#define REFERENCES_CORE "none"
-int references_made(const result_cell *cell);
-
 #endif

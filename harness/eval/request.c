@@ -68,6 +68,7 @@ static int load_model(eval_model *m, const weights_file *file, pal_error *err)
 {
     m->file = *file;
     PAL_TRY(checkpoint_load(m->file.path, &m->decoder, &m->info, err));
+    m->facts = facts_of(decoder_config(m->decoder), &m->info.metadata);
     char *config = model_config_text(decoder_config(m->decoder));
     if (!config) return pal_fail(err, PAL_INTERNAL, "out of memory for a config");
     hash_hex(config, strlen(config), m->config);
@@ -77,8 +78,14 @@ static int load_model(eval_model *m, const weights_file *file, pal_error *err)
 
 static int trained_on(const eval_model *m, const char *task)
 {
-    const char *theirs = kv_pairs_value(&m->info.metadata, "task");
-    return theirs && strcasecmp(theirs, task) == 0;
+    return strcmp(m->facts.trained_on, task) == 0;
+}
+
+static int by_facts(const void *a, const void *b)
+{
+    const eval_model *x = a, *y = b;
+    const int order = facts_order(&x->facts, &y->facts);
+    return order ? order : strcmp(x->file.name, y->file.name);
 }
 
 static void free_model(eval_model *m)
@@ -115,7 +122,10 @@ static int load_models(eval_request *r, pal_error *err)
         code = load_model(&r->model[i], &files[i], err);
     }
     free(files);
-    if (code == PAL_OK && strcmp(r->options.model, "all") == 0) keep_trained(r);
+    if (code == PAL_OK && strcmp(r->options.model, "all") == 0) {
+        keep_trained(r);
+        qsort(r->model, r->model_count, sizeof *r->model, by_facts);
+    }
     return code;
 }
 

@@ -3,6 +3,7 @@
 #define PAL_REQUEST_H
 
 #include "harness/eval/batch.h"
+#include "harness/eval/facts.h"
 #include "harness/eval/model_files.h"
 #include "models/files/checkpoint.h"
 #include "tasks/task.h"
@@ -22,6 +23,7 @@ typedef struct eval_model {
     weights_file file;
     decoder *decoder;
     checkpoint_info info;
+    model_facts facts;
     char config[HASH_HEX]; /* SHA-256 of the model's config text */
 } eval_model;
 

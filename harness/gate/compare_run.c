@@ -1,6 +1,8 @@
 #include "harness/gate/compare.h"
 
 #include "harness/base/os.h"
+#include "harness/eval/facts.h"
+#include "harness/eval/model_files.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -66,8 +68,8 @@ static int add_task(comparison *c, const task_module *task, const char *path_a, 
     results a, b;
     results_init(&a, task, path_a);
     results_init(&b, task, path_b);
-    int code = journal_read(path_a, results_visit, &a, err);
-    if (code == PAL_OK) code = journal_read(path_b, results_visit, &b, err);
+    int code = facts_read_journal(&a, WEIGHTS_DIR, err);
+    if (code == PAL_OK) code = facts_read_journal(&b, WEIGHTS_DIR, err);
     if (code == PAL_OK) code = compare_add(c, &a, &b, models, err);
     *outdated += a.outdated + b.outdated;
     results_free(&a);

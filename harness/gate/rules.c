@@ -90,7 +90,7 @@ static const report_row *find_row(judgement *j, const char *model, const char *c
     for (size_t i = 0; j->rep && i < j->rep->count; i++) {
         const report_row *row = &j->rep->row[i];
         const result_cell *c = row->cell;
-        if (!is_model(c, model) || strcmp(c->name, cell) != 0 || evidence_zeroed(row)) continue;
+        if (!is_model(c, model) || strcmp(c->name, cell) != 0 || c->memory == RESULT_ZEROED) continue;
         if (j->claim->settings[0] && strcmp(c->settings, j->claim->settings) != 0) continue;
         if (found && (strcmp(found->cell->weights, c->weights) != 0 ||
                       strcmp(found->cell->config, c->config) != 0 || !evidence_same_samples(found->cell, c))) {

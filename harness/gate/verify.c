@@ -2,7 +2,7 @@
 
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
-#include "harness/eval/references.h"
+#include "harness/eval/request.h"
 #include "harness/gate/trace.h"
 #include "harness/report/report.h"
 #include "models/engine/gemm.h"
@@ -81,7 +81,7 @@ static int list_samples(const results *r, pick **out, size_t *count, pal_error *
     *out = calloc(room + 1, sizeof **out);
     if (!*out) return pal_fail(err, PAL_INTERNAL, "out of memory for the samples of the journal");
     for (size_t c = 0; c < r->count; c++) {
-        if (references_made(&r->cell[c])) continue;
+        if (r->cell[c].kind == RESULT_REFERENCE) continue;
         for (size_t i = 0; i < r->cell[c].capacity; i++)
             if (r->cell[c].sample[i].done) (*out)[(*count)++] = (pick){.cell = &r->cell[c], .index = (int64_t)i};
     }
@@ -353,7 +353,7 @@ static int verify_task(verifier *v, const task_module *task, const char *path, p
     pick *sample = NULL;
     size_t count = 0;
     results_init(&r, task, path);
-    int code = journal_read(path, results_visit, &r, err);
+    int code = facts_read_journal(&r, v->o->weights, err);
     if (code == PAL_OK) code = list_samples(&r, &sample, &count, err);
     if (code == PAL_OK) code = verify_picks(v, &r, sample, count, err);
     free(sample);

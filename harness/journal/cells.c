@@ -1,3 +1,5 @@
+/* What a task's journal holds: reading records into cells and samples, and writing them. The header says what a
+ * record is. */
 #include "harness/journal/cells.h"
 
 #include <jansson.h>
@@ -30,6 +32,25 @@ void result_cell_identify(const task_module *task, result_cell *cell)
     hash_hex(text, (size_t)size, digest);
     memcpy(cell->key, digest, RESULT_KEY - 1);
     cell->key[RESULT_KEY - 1] = '\0';
+}
+
+int result_described(const result_cell *cell)
+{
+    return cell->kind == RESULT_REFERENCE || cell->facts.attention[0];
+}
+
+task_cell result_place(const result_cell *cell, int64_t n)
+{
+    task_cell place = {.length = cell->length, .depth = cell->depth, .samples = n};
+    memcpy(place.name, cell->name, sizeof place.name);
+    memcpy(place.data, cell->data, sizeof place.data);
+    memcpy(place.variant, cell->variant, sizeof place.variant);
+    return place;
+}
+
+int result_same_size(const result_cell *a, const result_cell *b)
+{
+    return fabs((double)a->parameters - (double)b->parameters) <= 0.02 * (double)b->parameters;
 }
 
 result_cell *results_find(const results *r, const char *key)
@@ -140,6 +161,56 @@ static int grow(void **items, size_t *capacity, size_t needed, size_t size, pal_
     return PAL_OK;
 }
 
+/* ---- Facts ---- */
+
+static const char *const kind_word[] = {[RESULT_MODEL] = "model", [RESULT_REFERENCE] = "reference"};
+static const char *const memory_word[] = {[RESULT_KEPT] = "kept", [RESULT_ZEROED] = "zeroed"};
+static const char *const extent_word[] = {[RESULT_LENGTH] = "length", [RESULT_DOCUMENTS] = "documents"};
+
+/* What is told of every cell by the other members of a record, for those written before facts were journaled. */
+static void derive_facts(result_cell *cell)
+{
+    char place[64];
+    const int size = snprintf(place, sizeof place, "len=%lld,depth=%g,", (long long)cell->length, cell->depth);
+    cell->kind = strcmp(cell->blas_core, REFERENCES_CORE) == 0 ? RESULT_REFERENCE : RESULT_MODEL;
+    cell->memory = strstr(cell->settings, "memory=zeroed") ? RESULT_ZEROED : RESULT_KEPT;
+    cell->extent = cell->length ? RESULT_LENGTH : RESULT_DOCUMENTS;
+    cell->facts.train_seed = MODEL_SEED_UNKNOWN;
+    if (cell->length && strncmp(cell->name, place, (size_t)size) == 0)
+        snprintf(cell->variant, sizeof cell->variant, "%.31s", cell->name + size);
+}
+
+/* The place of a member's word in a list; what it was where the member is not there. -1: a strange word. */
+static int get_word(const json_t *object, const char *key, const char *const word[2], int otherwise)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    if (!value) return otherwise;
+    return strcmp(value, word[0]) == 0 ? 0 : strcmp(value, word[1]) == 0 ? 1 : -1;
+}
+
+/* 0: a member holds a word that this version does not know. */
+static int take_facts(const json_t *object, result_cell *cell)
+{
+    derive_facts(cell);
+    const int kind = get_word(object, "row", kind_word, (int)cell->kind);
+    const int memory = get_word(object, "memory", memory_word, (int)cell->memory);
+    const int extent = get_word(object, "extent", extent_word, (int)cell->extent);
+    if (kind < 0 || memory < 0 || extent < 0) return 0;
+    cell->kind = (result_kind)kind;
+    cell->memory = (result_memory)memory;
+    cell->extent = (result_extent)extent;
+    if (json_object_get(object, "variant")) get_text(object, "variant", cell->variant, sizeof cell->variant);
+    const json_t *facts = json_object_get(object, "facts");
+    if (!json_is_object(facts)) return 1;
+    const json_t *seed = json_object_get(facts, "train_seed");
+    get_text(facts, "attention", cell->facts.attention, sizeof cell->facts.attention);
+    get_text(facts, "trained_on", cell->facts.trained_on, sizeof cell->facts.trained_on);
+    cell->facts.train_seed = json_is_integer(seed) ? json_integer_value(seed) : MODEL_SEED_UNKNOWN;
+    cell->facts.xl_len = get_whole(facts, "xl_len");
+    cell->facts.fine_tuned = json_is_true(json_object_get(facts, "fine_tuned"));
+    return 1;
+}
+
 static int take_cell(results *r, const json_t *object, int *understood, pal_error *err)
 {
     result_cell cell = {0};
@@ -158,6 +229,8 @@ static int take_cell(results *r, const json_t *object, int *understood, pal_erro
     cell.depth = get_number(object, "depth");
     cell.parameters = (uint64_t)get_whole(object, "parameters");
     cell.state_bytes = (uint64_t)get_whole(object, "state_bytes");
+    *understood = take_facts(object, &cell);
+    if (!*understood) return PAL_OK;
 
     result_cell *known = results_find(r, cell.key);
     if (!known) {
@@ -167,6 +240,7 @@ static int take_cell(results *r, const json_t *object, int *understood, pal_erro
         known = &r->cell[r->count++];
         *known = cell;
     }
+    if (!result_described(known)) known->facts = cell.facts;
     int64_t *asked = realloc(known->asked, (known->asked_count + 1) * sizeof *asked);
     if (!asked) return pal_fail(err, PAL_INTERNAL, "out of memory for the results");
     asked[known->asked_count++] = get_whole(object, "asked");
@@ -258,6 +332,19 @@ int results_announce(results *r, journal *j, const result_cell *cell, int64_t as
     json_object_set_new(object, "blas_core", json_string(cell->blas_core));
     json_object_set_new(object, "tokenizer", json_string(cell->tokenizer));
     json_object_set_new(object, "data", json_string(cell->data));
+    json_object_set_new(object, "row", json_string(kind_word[cell->kind]));
+    json_object_set_new(object, "memory", json_string(memory_word[cell->memory]));
+    json_object_set_new(object, "extent", json_string(extent_word[cell->extent]));
+    json_object_set_new(object, "variant", json_string(cell->variant));
+    if (cell->kind == RESULT_MODEL && cell->facts.attention[0])
+        json_object_set_new(object, "facts",
+                            json_pack("{ss ss so sI sb}", "attention", cell->facts.attention, "trained_on",
+                                      cell->facts.trained_on, "train_seed",
+                                      cell->facts.train_seed == MODEL_SEED_UNKNOWN
+                                          ? json_null()
+                                          : json_integer((json_int_t)cell->facts.train_seed),
+                                      "xl_len", (json_int_t)cell->facts.xl_len, "fine_tuned",
+                                      cell->facts.fine_tuned));
     return write_object(r, j, object, err);
 }
 

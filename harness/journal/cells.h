@@ -14,6 +14,9 @@
 #include "harness/journal/journal.h"
 #include "tasks/task.h"
 
+/* What stands for the BLAS core of rows that no model made: part of their keys. */
+#define REFERENCES_CORE "none"
+
 enum { RESULT_KEY = 33, RESULT_TEXT = 512, RESULT_INDEX_MAX = 10000000 };
 
 typedef struct result_sample {
@@ -29,6 +32,13 @@ typedef struct result_sample {
     uint64_t peak_rss;
 } result_sample;
 
+/* Who made a cell: a model, or something that takes none (a compressor, a copied summary). */
+typedef enum result_kind { RESULT_MODEL, RESULT_REFERENCE } result_kind;
+/* Whether the model kept its memory, or lost it (the control). */
+typedef enum result_memory { RESULT_KEPT, RESULT_ZEROED } result_memory;
+/* What one sample is: so many tokens, or a whole document. */
+typedef enum result_extent { RESULT_LENGTH, RESULT_DOCUMENTS } result_extent;
+
 typedef struct result_cell {
     char key[RESULT_KEY];
     char model[KV_TEXT_MAX];
@@ -38,6 +48,11 @@ typedef struct result_cell {
     char settings[RESULT_TEXT]; /* "seed=1 jitter=2": what shapes a sample; with "memory=zeroed", the control */
     char request[RESULT_TEXT];  /* all of them: the words that ask for this cell and its neighbours */
     char name[64];
+    result_kind kind;
+    result_memory memory;
+    result_extent extent;
+    char variant[32];  /* task_cell.variant */
+    model_facts facts; /* of a model's weights */
     int64_t length;
     double depth;
     uint64_t parameters, state_bytes;
@@ -62,6 +77,12 @@ int results_visit(void *results_arg, const char *line, size_t size, int64_t numb
 
 /* Fill cell->key from the other members and the task. */
 void result_cell_identify(const task_module *task, result_cell *cell);
+/* Whether a model's attention is known. It is not in records of before facts were journaled: see eval/facts.h. */
+int result_described(const result_cell *cell);
+/* The cell as its task knows it, with n samples. */
+task_cell result_place(const result_cell *cell, int64_t n);
+/* Parameters are equal within 2 %: a larger difference would pass for one of attention. */
+int result_same_size(const result_cell *a, const result_cell *b);
 /* The cell with this key, or NULL; valid until the next record is taken in. */
 result_cell *results_find(const results *r, const char *key);
 int result_done(const result_cell *cell, int64_t index);

@@ -1,7 +1,5 @@
 #include "harness/page/page.h"
 
-#include "harness/eval/references.h"
-
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -37,7 +35,7 @@ static void add_cost(cost *c, const report_row *row)
 /* "SkylakeX, 2 threads, 10 side by side, peak 41.2 MiB" */
 static void put_machine(FILE *out, const result_cell *cell, const cost *c)
 {
-    html_text(out, references_made(cell) ? "no model" : cell->blas_core);
+    html_text(out, cell->kind == RESULT_REFERENCE ? "no model" : cell->blas_core);
     fprintf(out, ", %lld thread%s", (long long)c->threads, c->threads == 1 ? "" : "s");
     if (c->batch > 1) fprintf(out, ", %lld side by side", (long long)c->batch);
     if (c->peak_rss) {
@@ -83,7 +81,7 @@ static void put_run(FILE *out, const report *rep, size_t first, const html_shipp
     fputs("</code><br/>", out);
     put_machine(out, c, &sum);
     fputs("</td><td>", out);
-    put_digest(out, "weights", references_made(c) ? "" : c->weights, shipped);
+    put_digest(out, "weights", c->kind == RESULT_REFERENCE ? "" : c->weights, shipped);
     put_digest(out, "config", c->config, NULL);
     put_digest(out, "tokenizer", c->tokenizer, NULL);
     fputs("</td></tr>\n", out);
@@ -114,7 +112,7 @@ void html_runs(FILE *out, const evidence *e, const html_shipped *shipped)
 void html_command(FILE *out, const task_module *task, const result_cell *cell)
 {
     fprintf(out, "make eval TASK=%s", task->name);
-    if (references_made(cell))
+    if (cell->kind == RESULT_REFERENCE)
         fputs(" REFERENCES=1", out); /* they come with any model */
     else
         fprintf(out, " MODEL=%s", cell->model);

@@ -1,7 +1,6 @@
 #include "harness/page/page.h"
 
 #include "harness/base/os.h"
-#include "harness/eval/references.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +108,7 @@ static void put_environment(FILE *out, const evidence *e)
             const result_cell *cell = e->task[t].rep.row[i].cell;
             size_t at = 0;
             while (at < cores && strcmp(core[at], cell->blas_core) != 0) at++;
-            if (at == cores && cores < sizeof core / sizeof *core && !references_made(cell))
+            if (at == cores && cores < sizeof core / sizeof *core && cell->kind == RESULT_MODEL)
                 core[cores++] = cell->blas_core;
         }
     fputs("<ul class=\"plain\">\n<li>BLAS cores, the kernels that OpenBLAS chose by processor: <b>", out);

@@ -9,14 +9,12 @@
 static void put_cell(FILE *out, const task_module *task, const report_row *row)
 {
     const result_cell *c = row->cell;
-    task_cell place = {.length = c->length, .depth = c->depth, .samples = row->n};
-    memcpy(place.name, c->name, sizeof place.name);
+    const task_cell place = result_place(c, row->n);
     for (size_t m = 0; m < task->metric_count; m++) {
         const task_metric *metric = &task->metric[m];
         const summary s = row->metric[m];
-        char memory[32];
         const char *paper_row = "";
-        const double paper = task->paper ? task->paper(&place, metric->name, c->model, &paper_row) : NAN;
+        const double paper = task->paper ? task->paper(&place, metric->name, &c->facts, &paper_row) : NAN;
         char seed[64];
         fprintf(out, "%s,%d,%d,", task->name, task->version, task->scorer_version);
         text_csv(out, row->label);
@@ -36,9 +34,8 @@ static void put_cell(FILE *out, const task_module *task, const report_row *row)
         text_number(out, paper);
         fputc(',', out);
         text_csv(out, isfinite(paper) ? paper_row : "");
-        report_setting(c->settings, "memory", memory, sizeof memory);
-        fprintf(out, ",%s,%llu,%llu,%s,%s,", memory[0] ? memory : "kept", (unsigned long long)c->parameters,
-                (unsigned long long)c->state_bytes, c->data, c->tokenizer);
+        fprintf(out, ",%s,%llu,%llu,%s,%s,", c->memory == RESULT_ZEROED ? "zeroed" : "kept",
+                (unsigned long long)c->parameters, (unsigned long long)c->state_bytes, c->data, c->tokenizer);
         text_csv(out, c->name);
         fputc('\n', out);
     }

@@ -1,5 +1,4 @@
 /* Tables 2 and 4: whole documents, a row for each model and a column for each corpus or score. */
-#include "harness/eval/references.h"
 #include "harness/report/tables.h"
 #include "tasks/paper.h"
 
@@ -21,13 +20,13 @@ typedef struct documents {
 
 static int competes(const report_row *row)
 {
-    return !evidence_zeroed(row) && !references_made(row->cell);
+    return row->cell->memory == RESULT_KEPT && row->cell->kind == RESULT_MODEL;
 }
 
 /* Models, then models without their memory, then compressors: all in the report's order. */
 static int section(const report_row *row)
 {
-    return references_made(row->cell) ? 2 : evidence_zeroed(row);
+    return row->cell->kind == RESULT_REFERENCE ? 2 : (int)row->cell->memory;
 }
 
 /* Keep the name, sorted; 0: there is no room. */
@@ -51,7 +50,7 @@ static int documents_create(documents *d, const report *rep, pal_error *err)
         const size_t from = d->models;
         for (size_t i = 0; i < rep->count; i++) {
             const report_row *row = &rep->row[i];
-            if (row->cell->length != 0 || section(row) != part) continue;
+            if (row->cell->extent != RESULT_DOCUMENTS || section(row) != part) continue;
             size_t at = from;
             while (at < d->models && strcmp(d->model[at]->label, row->label) != 0) at++;
             if (at == d->models) d->model[d->models++] = row;
@@ -84,20 +83,6 @@ static uint64_t held(const documents *d, size_t model)
             if (row->cell->sample[i].held > most) most = row->cell->sample[i].held;
     }
     return most;
-}
-
-/* The state that the paper's ratios are of: Memorizing Transformers, with the XL cache if there is such a model.
- */
-static double largest_state(const documents *d)
-{
-    double found = NAN;
-    for (size_t k = 0; k < d->models; k++) {
-        const result_cell *cell = d->model[k]->cell;
-        const char *name = paper_base(cell->model);
-        if (strncmp(name, "memorizing-xl", 13) == 0) return (double)cell->state_bytes;
-        if (strncmp(name, "memorizing", 10) == 0 && !isfinite(found)) found = (double)cell->state_bytes;
-    }
-    return found;
 }
 
 int tables_mark_best(table *t, size_t column, const task_metric *metric, size_t index,
@@ -147,19 +132,20 @@ static int put_corpus(table *t, const documents *d, size_t corpus, size_t column
 
 enum { PPL_MODEL, PPL_PARAMETERS, PPL_STATE, PPL_HELD, PPL_RATIO, PPL_FIRST };
 
-static void put_model(table *t, const documents *d, size_t k, double largest)
+static void put_model(table *t, const documents *d, size_t k)
 {
     const result_cell *cell = d->model[k]->cell;
     table_row(t, k > 0 && section(d->model[k]) != section(d->model[k - 1]));
-    table_text(t, PPL_MODEL, "%s%s", d->model[k]->label, references_made(cell) ? " (reference)" : "");
-    if (references_made(cell)) return;
+    table_text(t, PPL_MODEL, "%s%s", d->model[k]->label, cell->kind == RESULT_REFERENCE ? " (reference)" : "");
+    if (cell->kind == RESULT_REFERENCE) return;
     table_text(t, PPL_PARAMETERS, "%llu", (unsigned long long)cell->parameters);
     table_cell *parameters = table_at(t, PPL_PARAMETERS), *ratio = table_at(t, PPL_RATIO);
     if (parameters) parameters->value = (double)cell->parameters;
     table_bytes(t, PPL_STATE, (double)cell->state_bytes);
     table_bytes(t, PPL_HELD, (double)held(d, k));
-    if (!ratio || !cell->state_bytes) return;
-    ratio->value = largest / (double)cell->state_bytes;
+    const uint64_t largest = report_memorizing_state(d->rep, cell);
+    if (!ratio || !cell->state_bytes || !largest) return;
+    ratio->value = (double)largest / (double)cell->state_bytes;
     ratio->digits = ratio->value < 10;
 }
 
@@ -169,14 +155,14 @@ static void put_paper(table *t, const documents *d, size_t column)
     const paper_perplexity *rows = paper_perplexity_rows(&count);
     for (size_t k = 0; t && !t->failed && k < d->models; k++) {
         const paper_perplexity *row =
-            competes(d->model[k]) ? paper_perplexity_find(d->model[k]->cell->model) : NULL;
+            competes(d->model[k]) ? paper_perplexity_find(&d->model[k]->cell->facts) : NULL;
         if (!row) continue;
         t->cell[k * t->columns + PPL_RATIO].paper = row->ratio;
         t->cell[k * t->columns + column].paper = row->pg19;
         t->cell[k * t->columns + column + 1].paper = row->math;
     }
     for (size_t i = 0, first = 1; i < count; i++) {
-        if (rows[i].model) continue;
+        if (rows[i].attention) continue;
         table_row(t, (int)first);
         first = 0;
         table_text(t, PPL_MODEL, "%s (the paper's alone)", rows[i].name);
@@ -195,8 +181,7 @@ static int add_perplexity(table_set *set, const documents *d, size_t metric, con
     for (size_t c = 0; c < d->corpora; c++) table_column(t, d->corpus[c]);
     if (paper) table_column(t, "PG19 (paper)");
     if (paper) table_column(t, "Arxiv-math (paper)");
-    const double largest = largest_state(d);
-    for (size_t k = 0; k < d->models; k++) put_model(t, d, k, largest);
+    for (size_t k = 0; k < d->models; k++) put_model(t, d, k);
     for (size_t c = 0; c < d->corpora; c++) PAL_TRY(put_corpus(t, d, c, PPL_FIRST + c, metric, err));
     if (paper) put_paper(t, d, PPL_FIRST + d->corpora);
     if (t)
@@ -237,7 +222,7 @@ static void put_paper_rouge(table *t, const documents *d, const int *metric)
     for (size_t i = 0; t && i < count; i++) {
         int ours = 0;
         for (size_t k = 0; k < d->models; k++) {
-            if (!competes(d->model[k]) || paper_rouge_find(d->model[k]->cell->model) != &rows[i]) continue;
+            if (!competes(d->model[k]) || paper_rouge_find(&d->model[k]->cell->facts) != &rows[i]) continue;
             ours = 1;
             for (size_t c = 0; c < 4 && !t->failed; c++)
                 if (metric[c] >= 0) t->cell[k * t->columns + 1 + c].paper = rows[i].value[c];

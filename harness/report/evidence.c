@@ -1,6 +1,8 @@
 #include "harness/report/evidence.h"
 
 #include "harness/base/os.h"
+#include "harness/eval/facts.h"
+#include "harness/eval/model_files.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,7 +22,7 @@ int evidence_read(evidence *out, const task_module *const *tasks, const char *di
             out->count++;
             snprintf(t->path, sizeof t->path, "%s/%s-journal.jsonl", dir, tasks[i]->name);
             results_init(&t->held, tasks[i], t->path);
-            code = journal_read(t->path, results_visit, &t->held, err);
+            code = facts_read_journal(&t->held, WEIGHTS_DIR, err);
         }
         if (code == PAL_OK) code = report_create(&t->rep, &t->held, err);
     }
@@ -42,12 +44,6 @@ const report *evidence_report(const evidence *e, const char *task)
     for (size_t i = 0; i < e->count; i++)
         if (e->task[i].rep.count && strcmp(e->task[i].rep.task->name, task) == 0) return &e->task[i].rep;
     return NULL;
-}
-
-int evidence_zeroed(const report_row *row)
-{
-    char memory[32];
-    return report_setting(row->cell->settings, "memory", memory, sizeof memory)[0] != '\0';
 }
 
 /* ---- Paired comparisons ---- */

@@ -27,9 +27,6 @@ void evidence_free(evidence *e);
 /* The report of a task, or NULL when the list does not hold it or no cell is complete. */
 const report *evidence_report(const evidence *e, const char *task);
 
-/* Whether the control memory=zeroed made this row. */
-int evidence_zeroed(const report_row *row);
-
 /* Whether sample i is the same text on both sides: the same cell, texts, tokenizer and settings, the control of
  * the memory aside. */
 int evidence_same_samples(const result_cell *a, const result_cell *b);

@@ -1,5 +1,5 @@
-/* Table 3: passkey retrieval. A language model ("text-NAME") is the paper's zero-shot row, the same weights after
- * fine-tuning ("passkey-NAME") its fine-tuned one. */
+/* Table 3: passkey retrieval. Models trained on another task stand beside the paper's zero-shot rows, models
+ * trained on this one beside its fine-tuned rows. */
 #include "harness/report/tables.h"
 #include "tasks/paper.h"
 
@@ -12,25 +12,19 @@ static const double depth_of[DEPTHS] = {0, 50, 100};
 static const char *const depth_name[DEPTHS] = {"start", "middle", "end"};
 
 /* Controls and variants last: they are no rivals of the others. */
-enum { ZERO_SHOT, FINE_TUNED, OTHER, CONTROL, SECTIONS };
-static const char *const section_name[SECTIONS] = {"zero-shot", "fine-tuned", "passkey only", "control"};
+enum { ZERO_SHOT, FINE_TUNED, PASSKEY_ONLY, UNKNOWN, CONTROL, SECTIONS };
+static const char *const section_name[SECTIONS] = {"zero-shot", "fine-tuned", "passkey only", "unknown",
+                                                   "control"};
 
 enum { COLUMN_SECTION, COLUMN_MODEL, COLUMN_NEEDLE, COLUMN_FIRST };
 
-/* What follows the place in a cell's name: "" for the paper's own task, "absent", "keys=4,prose", ... */
-static const char *variant(const result_cell *cell)
-{
-    char place[64];
-    const int size = snprintf(place, sizeof place, "len=%lld,depth=%g", (long long)cell->length, cell->depth);
-    if (strncmp(cell->name, place, (size_t)size) != 0) return cell->name;
-    return cell->name[size] == ',' ? cell->name + size + 1 : "";
-}
-
 static int section(const report_row *row)
 {
-    if (evidence_zeroed(row) || variant(row->cell)[0]) return CONTROL;
-    if (strncmp(row->cell->model, "text-", 5) == 0) return ZERO_SHOT;
-    return strncmp(row->cell->model, "passkey-", 8) == 0 ? FINE_TUNED : OTHER;
+    const result_cell *c = row->cell;
+    if (c->memory == RESULT_ZEROED || c->variant[0]) return CONTROL;
+    if (!c->facts.trained_on[0]) return UNKNOWN;
+    if (strcmp(c->facts.trained_on, "passkey") != 0) return ZERO_SHOT;
+    return c->facts.fine_tuned ? FINE_TUNED : PASSKEY_ONLY;
 }
 
 static int depth_index(const report_row *row)
@@ -43,7 +37,7 @@ static int depth_index(const report_row *row)
 /* Rows of one model and variant. */
 static int same_line(const report_row *a, const report_row *b)
 {
-    return strcmp(a->label, b->label) == 0 && strcmp(variant(a->cell), variant(b->cell)) == 0;
+    return strcmp(a->label, b->label) == 0 && strcmp(a->cell->variant, b->cell->variant) == 0;
 }
 
 static const report_row *find_row(const report *rep, const report_row *like, int64_t length, int depth)
@@ -88,7 +82,7 @@ static void put_line(table *t, grid *g, const report_row *like, int depth, int r
     const int part = section(like);
     table_row(t, rule);
     if (part == CONTROL)
-        table_text(t, COLUMN_SECTION, "%s", variant(like->cell)[0] ? variant(like->cell) : "memory zeroed");
+        table_text(t, COLUMN_SECTION, "%s", like->cell->variant[0] ? like->cell->variant : "memory zeroed");
     else
         table_text(t, COLUMN_SECTION, "%s", section_name[part]);
     table_text(t, COLUMN_MODEL, "%s", like->label);
@@ -98,8 +92,8 @@ static void put_line(table *t, grid *g, const report_row *like, int depth, int r
         table_cell *at = table_at(t, COLUMN_FIRST + l);
         if (!at) continue;
         if (row) *at = table_cell_of(m, &row->metric[g->metric], row->n);
-        if (g->paper && (part == ZERO_SHOT || part == FINE_TUNED))
-            at->paper = paper_passkey(like->cell->model, part == FINE_TUNED, g->length[l], depth_of[depth]);
+        if (g->paper && part != CONTROL)
+            at->paper = paper_passkey(&like->cell->facts, g->length[l], depth_of[depth]);
     }
     g->row[g->rows++] = like;
 }

@@ -1,4 +1,3 @@
-#include "harness/eval/references.h"
 #include "harness/report/report.h"
 
 #include <math.h>
@@ -23,17 +22,6 @@ static const report_comparison *find_comparison(const report *rep, const report_
     for (size_t i = 0; i < count; i++)
         if (list[i].row == row && list[i].metric == report_main_metric(rep->task)) return &list[i];
     return NULL;
-}
-
-/* The state of the Memorizing Transformer on the same texts, which the paper's ratios are of; 0: it is not there.
- */
-static uint64_t largest_state(const report *rep, const report_row *row)
-{
-    static const char name[] = "memorizing";
-    for (size_t i = 0; i < rep->count; i++)
-        if (same_cell(&rep->row[i], row) && strstr(rep->row[i].cell->model, name))
-            return rep->row[i].cell->state_bytes;
-    return 0;
 }
 
 static void put_head(FILE *out, const report *rep, const report_row *row)
@@ -98,12 +86,12 @@ static void put_cost(FILE *out, const report *rep, const report_row *row)
         read += s->read;
         if (s->held > held) held = s->held;
     }
-    const uint64_t largest = largest_state(rep, row), state = row->cell->state_bytes;
+    const uint64_t largest = report_memorizing_state(rep, row->cell), state = row->cell->state_bytes;
     fputc(' ', out);
     text_bytes(out, (double)state);
     fputs(" | ", out);
     text_bytes(out, (double)held);
-    if (largest && state && !references_made(row->cell))
+    if (largest && state && row->cell->kind == RESULT_MODEL)
         fprintf(out, " | 1/%.*f |", largest < 10 * state, (double)largest / (double)state);
     else
         fputs(" | |", out);
@@ -115,7 +103,7 @@ static void put_row(FILE *out, const report *rep, const report_row *row, const r
     char text[64];
     fputs("| ", out);
     text_markdown(out, row->label);
-    if (references_made(row->cell))
+    if (row->cell->kind == RESULT_REFERENCE)
         fputs(" (reference) | |", out);
     else
         fprintf(out, " | %llu |", (unsigned long long)row->cell->parameters);
@@ -129,12 +117,11 @@ static void put_row(FILE *out, const report *rep, const report_row *row, const r
 static void put_paper(FILE *out, const report *rep, const report_row *row)
 {
     const task_module *task = rep->task;
-    task_cell place = {.depth = row->cell->depth, .samples = row->n};
-    memcpy(place.name, row->cell->name, sizeof place.name);
+    const task_cell place = result_place(row->cell, row->n);
     const char *name = NULL;
     double value[TASK_METRICS];
     for (size_t m = 0; m < task->metric_count; m++) {
-        value[m] = task->paper ? task->paper(&place, task->metric[m].name, row->cell->model, &name) : NAN;
+        value[m] = task->paper ? task->paper(&place, task->metric[m].name, &row->cell->facts, &name) : NAN;
     }
     if (!name) return;
     fprintf(out, "| *paper: %s* | |", name);
@@ -174,7 +161,7 @@ int report_documents(FILE *out, const report *rep, pal_error *err)
     for (size_t i = 0; i < rep->count; i++) {
         size_t earlier = 0;
         while (!same_cell(&rep->row[earlier], &rep->row[i])) earlier++;
-        if (rep->row[i].cell->length != 0 || earlier < i) continue;
+        if (rep->row[i].cell->extent != RESULT_DOCUMENTS || earlier < i) continue;
         if (!explained++) put_explanation(out);
         put_head(out, rep, &rep->row[i]);
         for (size_t k = i; k < rep->count; k++) {

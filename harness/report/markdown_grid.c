@@ -1,7 +1,5 @@
 #include "harness/report/report.h"
 
-#include "harness/eval/references.h"
-
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -75,10 +73,10 @@ static void put_paper(FILE *out, const report *rep, const report_row *first, con
     double value[PLACES_MAX];
     const char *name = NULL;
     for (int d = 0; d < depths->count; d++) {
-        task_cell place = {.length = first->cell->length, .depth = depths->value[d]};
-        memcpy(place.name, first->cell->name, sizeof place.name);
+        task_cell place = result_place(first->cell, first->n);
+        place.depth = depths->value[d];
         const char *row = "";
-        value[d] = rep->task->paper ? rep->task->paper(&place, m->name, first->cell->model, &row) : NAN;
+        value[d] = rep->task->paper ? rep->task->paper(&place, m->name, &first->cell->facts, &row) : NAN;
         if (isfinite(value[d])) name = row;
     }
     if (!name) return;
@@ -126,7 +124,7 @@ static void put_runs(FILE *out, const report *rep)
         if (i > 0 && strcmp(rep->row[i - 1].label, rep->row[i].label) == 0) continue;
         fputs("| ", out);
         text_markdown(out, rep->row[i].label);
-        if (references_made(c))
+        if (c->kind == RESULT_REFERENCE)
             fputs(" | | | reference | | |\n", out);
         else
             fprintf(out, " | %llu | %llu | `%s` | %s | %s |\n", (unsigned long long)c->parameters,

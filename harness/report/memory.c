@@ -63,22 +63,24 @@ static double option(const model_config *cfg, const char *key)
 
 memory_kind memory_of_config(const model_config *cfg, memory_shape *out)
 {
-    const char *name = cfg->attention->name;
     *out = (memory_shape){.d_key = (double)cfg->d_head,
                           .d_value = (double)cfg->d_head,
                           .d_model = (double)cfg->d_model,
                           .heads = (double)cfg->n_heads,
                           .layers = (double)cfg->n_layers};
-    if (strncmp(name, "infini", 6) == 0) return MEMORY_INFINI;
-    if (strcmp(name, "transformer-xl") == 0) {
-        const double length = option(cfg, "mem_len");
+    const double length = option(cfg, "mem_len");
+    switch (cfg->attention->memory) {
+    case ATTN_MEMORY_MATRIX:
+        return MEMORY_INFINI;
+    case ATTN_MEMORY_CACHE:
         out->cache = length < 0 ? (double)cfg->segment : length;
         return MEMORY_TRANSFORMER_XL;
-    }
-    if (strcmp(name, "memorizing") == 0) {
+    case ATTN_MEMORY_KNN:
         out->cache = option(cfg, "xl_len");
         out->remembered = option(cfg, "knn_entries");
         return MEMORY_MEMORIZING;
+    case ATTN_MEMORY_NONE:
+        break;
     }
     return MEMORY_NONE;
 }

@@ -1,30 +1,28 @@
-#include "harness/eval/references.h"
 #include "harness/report/report.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The model that the Infini-attention paper measures itself against, with its training seeds. */
-static const char baseline_name[] = "transformer-xl";
+/* The attention that the Infini-attention paper measures itself against. */
+static const char baseline_attention[] = "transformer-xl";
 /* Any fixed number: it only makes the bootstrap repeatable. */
 enum { BOOTSTRAP_SEED = 2 };
 
 static int zeroed(const report_row *row)
 {
-    char memory[32];
-    return report_setting(row->cell->settings, "memory", memory, sizeof memory)[0] != '\0';
+    return row->cell->memory == RESULT_ZEROED;
 }
 
 static int is_baseline(const report_row *row)
 {
-    return strstr(row->cell->model, baseline_name) && !zeroed(row);
+    return strcmp(row->cell->facts.attention, baseline_attention) == 0 && !zeroed(row);
 }
 
 /* Whether two rows are about the same documents cut into the same tokens. */
 static int same_texts(const report_row *a, const report_row *b)
 {
-    return a->cell->length == 0 && strcmp(a->cell->name, b->cell->name) == 0 &&
+    return a->cell->extent == RESULT_DOCUMENTS && strcmp(a->cell->name, b->cell->name) == 0 &&
            strcmp(a->cell->data, b->cell->data) == 0 && strcmp(a->cell->tokenizer, b->cell->tokenizer) == 0;
 }
 
@@ -33,26 +31,29 @@ static int same_weights(const report_row *a, const report_row *b)
     return strcmp(a->cell->weights, b->cell->weights) == 0 && strcmp(a->cell->blas_core, b->cell->blas_core) == 0;
 }
 
-/* Parameters are equal within 2 %: else a difference of size would pass for one of attention. */
-static int same_size(const report_row *a, const report_row *b)
+/* The seed of the baseline that a row is compared with: its own, or the lowest where no baseline of its size on
+ * its texts has that. */
+static int64_t baseline_seed(const report *rep, const report_row *row)
 {
-    return fabs((double)a->cell->parameters - (double)b->cell->parameters) <= 0.02 * (double)b->cell->parameters;
-}
-
-/* What a name says of the training seed: "-seed2"; "" for the first. */
-static const char *seed_of(const report_row *row)
-{
-    const char *at = strstr(row->cell->model, "-seed");
-    return at ? at : "";
+    int64_t lowest = INT64_MAX;
+    for (size_t i = 0; i < rep->count; i++) {
+        const report_row *other = &rep->row[i];
+        const int64_t seed = other->cell->facts.train_seed;
+        if (!is_baseline(other) || !same_texts(row, other) || !result_same_size(row->cell, other->cell)) continue;
+        if (seed == row->cell->facts.train_seed) return seed;
+        if (seed < lowest) lowest = seed;
+    }
+    return lowest;
 }
 
 /* Models are compared with the baseline of their size and seed, and with themselves when their memory was zeroed.
  * Compressors are no models: a comparison with them would only weaken the correction of the others. */
-static int related(const report_row *row, const report_row *baseline)
+static int related(const report *rep, const report_row *row, const report_row *baseline)
 {
-    if (row == baseline || !same_texts(row, baseline) || references_made(row->cell)) return 0;
+    if (row == baseline || !same_texts(row, baseline) || row->cell->kind == RESULT_REFERENCE) return 0;
     if (zeroed(row)) return same_weights(row, baseline) && !zeroed(baseline);
-    return is_baseline(baseline) && same_size(row, baseline) && strcmp(seed_of(row), seed_of(baseline)) == 0;
+    return is_baseline(baseline) && result_same_size(row->cell, baseline->cell) &&
+           baseline->cell->facts.train_seed == baseline_seed(rep, row);
 }
 
 static int compare_rows(const task_metric *m, report_comparison *c, pal_error *err)
@@ -95,7 +96,7 @@ static int compare_family(const report *rep, const report_row *baseline, size_t 
     const size_t first = *count;
     for (size_t i = 0; i < rep->count; i++) {
         const report_row *row = &rep->row[i];
-        if (!related(row, baseline) || zeroed(row) != controls) continue;
+        if (!related(rep, row, baseline) || zeroed(row) != controls) continue;
         list[*count] = (report_comparison){.row = row, .baseline = baseline, .metric = metric};
         PAL_TRY(compare_rows(&rep->task->metric[metric], &list[(*count)++], err));
     }

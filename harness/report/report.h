@@ -49,6 +49,10 @@ summary report_summary(const task_module *task, const result_cell *cell, size_t 
 /* "98.0 [93.1, 99.8]" in percent for shares, plain otherwise, "-" without a value. Returns out. */
 char *report_format(const task_metric *metric, const summary *s, char out[64]);
 
+/* The state of the Memorizing Transformer of the cell's size, which the paper's memory ratios are of: the largest
+ * that was evaluated; 0: none was. */
+uint64_t report_memorizing_state(const report *rep, const result_cell *cell);
+
 /* The metric that models are compared in first: one of bits, else the task's first. */
 size_t report_main_metric(const task_module *task);
 

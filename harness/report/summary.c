@@ -1,7 +1,6 @@
 #include "harness/report/report.h"
 
-#include "harness/eval/model_files.h"
-#include "harness/eval/references.h"
+#include "harness/eval/facts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -40,9 +39,7 @@ static int outranks(const report *rep, const result_cell *a, const result_cell *
 
 const char *report_name(const result_cell *cell, char out[REPORT_LABEL])
 {
-    char memory[32];
-    report_setting(cell->settings, "memory", memory, sizeof memory);
-    snprintf(out, REPORT_LABEL, "%s%s%s", cell->model, memory[0] ? ", memory " : "", memory);
+    snprintf(out, REPORT_LABEL, "%s%s", cell->model, cell->memory == RESULT_ZEROED ? ", memory zeroed" : "");
     return out;
 }
 
@@ -72,7 +69,8 @@ static int compare(double a, double b)
 static int by_place(const void *a, const void *b)
 {
     const report_row *x = a, *y = b;
-    int order = weights_order(x->cell->model, y->cell->model);
+    int order = facts_order(&x->cell->facts, &y->cell->facts);
+    if (!order) order = strcmp(x->cell->model, y->cell->model);
     if (!order) order = strcmp(x->label, y->label);
     if (!order) order = compare((double)x->cell->length, (double)y->cell->length);
     if (!order) order = compare(x->cell->depth, y->cell->depth);
@@ -87,7 +85,7 @@ static int add_row(report *rep, const result_cell *cell, int64_t n, pal_error *e
     rep->count++;
     for (size_t m = 0; m < rep->task->metric_count; m++) {
         /* A compressor has one size a document: no detail of its loss is known. */
-        const int known = !rep->task->metric[m].detail || !references_made(cell);
+        const int known = !rep->task->metric[m].detail || cell->kind == RESULT_MODEL;
         row->metric[m] = known ? report_summary(rep->task, cell, m, n) : (summary){NAN, {NAN, NAN, "none"}};
     }
     return PAL_OK;
@@ -176,6 +174,18 @@ char *report_format(const task_metric *metric, const summary *s, char out[64])
     return out;
 }
 
+uint64_t report_memorizing_state(const report *rep, const result_cell *cell)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < rep->count; i++) {
+        const result_cell *c = rep->row[i].cell;
+        if (c->kind == RESULT_MODEL && strcmp(c->facts.attention, "memorizing") == 0 &&
+            result_same_size(c, cell) && c->state_bytes > most)
+            most = c->state_bytes;
+    }
+    return most;
+}
+
 size_t report_main_metric(const task_module *task)
 {
     for (size_t m = 0; m < task->metric_count; m++)
@@ -210,7 +220,7 @@ int report_write(const results *r, const char *dir, int plots, FILE *out, pal_er
                  {"paired.csv", report_paired_csv, 1},
                  {"table.md", report_markdown, 0}};
     int documents = 0;
-    for (size_t i = 0; i < rep.count; i++) documents |= rep.row[i].cell->length == 0;
+    for (size_t i = 0; i < rep.count; i++) documents |= rep.row[i].cell->extent == RESULT_DOCUMENTS;
     int code = PAL_OK;
     for (size_t i = 0; rep.count && code == PAL_OK && i < sizeof files / sizeof *files; i++) {
         char path[2 * KV_TEXT_MAX];

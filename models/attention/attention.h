@@ -66,9 +66,18 @@ typedef struct attn_call {
     attn_penalty penalty;  /* a module's own regulariser, its weight per token of this call (backward only) */
 } attn_call;
 
+/* What a module keeps beyond its segment, by the rows of the Infini-attention paper's table 1. */
+typedef enum attn_memory {
+    ATTN_MEMORY_NONE,   /* nothing, or everything */
+    ATTN_MEMORY_CACHE,  /* states of the last tokens: Transformer-XL */
+    ATTN_MEMORY_KNN,    /* keys and values of many tokens: Memorizing Transformers */
+    ATTN_MEMORY_MATRIX, /* a matrix for each head: Infini-Transformer */
+} attn_memory;
+
 typedef struct attn_module {
     const char *name;
     const char *summary;
+    attn_memory memory;
     const kv_spec *options; /* rows whose offset is OPTION(i): the module's own config keys */
     size_t option_count;
     /* PAL_USAGE when the config does not fit the module; NULL: every config does. */

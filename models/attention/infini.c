@@ -508,12 +508,13 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
 
 #define INFINI_MODULE(id, about, count)                                                                           \
     {                                                                                                             \
-        .name = id, .summary = about, .options = options, .option_count = count, .params = params,                \
-        .state_reals = state_reals, .state_grad_reals = memory_reals, .saved_reals = saved_reals,                 \
-        .scratch_reals = scratch_reals, .work_reals = work_reals, .reach = attn_endless_reach,                    \
-        .settles = settles, .max_tokens = attn_any_length, .table_reals = table_reals, .table_fill = table_fill,  \
-        .state_reset = state_reset, .state_parts = state_parts, .state_repeat = state_repeat, .forward = forward, \
-        .backward = backward, .flops = flops                                                                      \
+        .name = id, .summary = about, .memory = ATTN_MEMORY_MATRIX, .options = options, .option_count = count,    \
+        .params = params, .state_reals = state_reals, .state_grad_reals = memory_reals,                           \
+        .saved_reals = saved_reals, .scratch_reals = scratch_reals, .work_reals = work_reals,                     \
+        .reach = attn_endless_reach, .settles = settles, .max_tokens = attn_any_length,                           \
+        .table_reals = table_reals, .table_fill = table_fill, .state_reset = state_reset,                         \
+        .state_parts = state_parts, .state_repeat = state_repeat, .forward = forward, .backward = backward,       \
+        .flops = flops                                                                                            \
     }
 
 const attn_module attn_infini_linear =

@@ -486,6 +486,7 @@ static double flops(const model_config *cfg, size_t layer, double context)
 const attn_module attn_memorizing = {
     .name = "memorizing",
     .summary = "Memorizing Transformer: local attention and exact kNN over past keys and values in one layer",
+    .memory = ATTN_MEMORY_KNN,
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .check = check,

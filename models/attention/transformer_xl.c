@@ -339,6 +339,7 @@ static double flops(const model_config *cfg, size_t layer, double context)
 const attn_module attn_transformer_xl = {
     .name = "transformer-xl",
     .summary = "Transformer-XL: relative positions and a cache of hidden states",
+    .memory = ATTN_MEMORY_CACHE,
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .check = check,

@@ -251,7 +251,7 @@ int booksum_training_summaries(const task_run *run, size_t most, booksum_string 
 /* ---- The paper ---- */
 
 /* Table 4 of the Infini-attention paper (arXiv 2404.07143), for texts that are called booksum. */
-static double booksum_paper(const task_cell *cell, const char *metric, const char *model, const char **row)
+static double booksum_paper(const task_cell *cell, const char *metric, const model_facts *model, const char **row)
 {
     static const char *const column[] = {"rouge1", "rouge2", "rougeL", "overall"};
     const paper_rouge *found = paper_rouge_find(model);

@@ -160,7 +160,8 @@ static int describe(const rows *w, kind k, const task_cell *cell, result_cell *o
 {
     static const char *const name[KINDS] = {"lead", "random", "oracle", "copy-first", "copy-mean"};
     char text[KV_TEXT_MAX + HASH_HEX + 32];
-    *out = (result_cell){.length = cell->length, .depth = cell->depth};
+    *out = (result_cell){
+        .kind = RESULT_REFERENCE, .extent = RESULT_DOCUMENTS, .length = cell->length, .depth = cell->depth};
     if (k == LEAD || k == RANDOM)
         snprintf(out->model, sizeof out->model, "%s-%zu", name[k], w->words);
     else

@@ -77,6 +77,8 @@ static void name_cell(const passkey_request *r, task_cell *cell)
     if (r->keys > 1) snprintf(keys, sizeof keys, ",keys=%d", (int)r->keys);
     snprintf(cell->name, sizeof cell->name, "%s%s%s%s", place, control[r->control], keys,
              r->haystack == HAYSTACK_PROSE ? ",prose" : "");
+    const char *variant = cell->name + strlen(place);
+    snprintf(cell->variant, sizeof cell->variant, "%.31s", variant + (*variant == ','));
 }
 
 static int list_cells(task_run *run, const char *data, pal_error *err)
@@ -162,17 +164,12 @@ static size_t passkey_cells(const task_run *run, const task_cell **cells)
     return run->cell_count;
 }
 
-/* Not for the variants: their cells' names say more than the place. Language models stand beside the paper's
- * zero-shot rows, all others beside its fine-tuned ones. */
-static double passkey_paper(const task_cell *cell, const char *metric, const char *model, const char **row)
+/* The paper has no variants of the task. */
+static double passkey_paper(const task_cell *cell, const char *metric, const model_facts *model, const char **row)
 {
-    char place[PASSKEY_PLACE];
-    passkey_place_name(cell, place);
-    if (cell->name[0] && strcmp(cell->name, place) != 0) return NAN;
-    if (strcmp(metric, passkey_metric[TOKEN_ACCURACY].name) != 0) return NAN;
-    const int fine_tuned = strncmp(model, "text-", 5) != 0;
-    const double percent = paper_passkey(model, fine_tuned, cell->length, cell->depth);
-    if (isfinite(percent)) *row = paper_passkey_name(model, fine_tuned);
+    if (cell->variant[0] || strcmp(metric, passkey_metric[TOKEN_ACCURACY].name) != 0) return NAN;
+    const double percent = paper_passkey(model, cell->length, cell->depth);
+    if (isfinite(percent)) *row = paper_passkey_name(model);
     return percent / 100;
 }
 

@@ -163,7 +163,11 @@ static int describe(const eval_request *r, const compressor *c, const task_cell 
                     pal_error *err)
 {
     char text[64];
-    *out = (result_cell){.length = cell->length, .depth = cell->depth, .state_bytes = c->state};
+    *out = (result_cell){.kind = RESULT_REFERENCE,
+                         .extent = RESULT_DOCUMENTS,
+                         .length = cell->length,
+                         .depth = cell->depth,
+                         .state_bytes = c->state};
     snprintf(out->model, sizeof out->model, "%s", c->name);
     const int size = snprintf(text, sizeof text, "compressor %s\n", c->name);
     hash_hex(text, (size_t)size, out->weights);

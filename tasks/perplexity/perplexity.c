@@ -300,7 +300,8 @@ static void perplexity_close(task_sample *s)
 }
 
 /* Table 2 of the Infini-attention paper (arXiv 2404.07143): token-level perplexity. */
-static double perplexity_paper(const task_cell *cell, const char *metric, const char *model, const char **row)
+static double perplexity_paper(const task_cell *cell, const char *metric, const model_facts *model,
+                               const char **row)
 {
     const int pg19 = strncasecmp(cell->name, "pg19", 4) == 0, math = strncasecmp(cell->name, "arxiv", 5) == 0;
     const paper_perplexity *found = paper_perplexity_find(model);

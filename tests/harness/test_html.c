@@ -177,6 +177,7 @@ static void add_special_rows(lab_journal *j)
     const double value[TASK_VALUES] = {300, 100, 50, 400, 300};
     strcpy(cell.request, "split=test docs=1");
     strcpy(cell.blas_core, REFERENCES_CORE);
+    lab_describe(&cell);
     result_cell_identify(j->task, &cell);
     lab_announce(j, &cell, 1);
     lab_sample(j, &cell, 0, value, 0.01);

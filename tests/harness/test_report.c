@@ -9,6 +9,7 @@
 #include "harness/base/os.h"
 #include "harness/eval/progress.h"
 #include "harness/report/report.h"
+#include "tests/lib/facts_lab.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,9 +24,10 @@ static const task_metric metrics[] = {{"hit", METRIC_SHARE, 0, -1, 1, 1, 0},
                                       {"loss", METRIC_RATIO, 1, -1, 0, 0, 0},
                                       {"ppl", METRIC_PERPLEXITY, 1, 2, 0, 0, 1}};
 
-static double paper(const task_cell *cell, const char *metric, const char *model, const char **row)
+static double paper(const task_cell *cell, const char *metric, const model_facts *model, const char **row)
 {
-    if (strcmp(metric, "hit") != 0 || strcmp(model, "infini-linear") != 0 || cell->length != 2048) return NAN;
+    if (strcmp(metric, "hit") != 0 || strcmp(model->attention, "infini-linear") != 0 || cell->length != 2048)
+        return NAN;
     *row = "their best, \"tuned\"";
     return 0.97;
 }
@@ -74,6 +76,7 @@ static result_cell make_cell(const char *model, const char *weights, int64_t len
     strcpy(cell.settings, "seed=4 jitter=0");
     strcpy(cell.request, "len=1K,2K n=2 seed=4");
     snprintf(cell.name, sizeof cell.name, "len=%d,depth=%g", (int)length, depth);
+    lab_describe(&cell);
     result_cell_identify(&toy, &cell);
     return cell;
 }
@@ -401,6 +404,7 @@ static result_cell text_cell(const char *model, const char *weights, const char 
     cell.state_bytes = state;
     strcpy(cell.settings, settings);
     strcpy(cell.name, "sea/test");
+    lab_describe(&cell);
     result_cell_identify(&text_task, &cell);
     return cell;
 }
@@ -431,6 +435,7 @@ static void test_documents(void **state)
     result_cell xz = text_cell("xz -9e", "w3", "split=test", 64 << 20);
     strcpy(xz.blas_core, "none");
     xz.parameters = 0;
+    lab_describe(&xz);
     result_cell_identify(&text_task, &xz);
     result_cell larger = text_cell("infini-larger", "w4", "split=test", 1024);
     larger.parameters = 1021; /* 2.1 % more */

@@ -386,14 +386,20 @@ static void test_forms(void **state)
 static void test_paper_rows(void **state)
 {
     (void)state;
-    assert_true(paper_passkey("text-infini-linear", 0, 1 << 20, 100) == 98);
-    assert_true(paper_passkey("passkey-infini-linear", 1, 1 << 20, 50) == 94);
-    assert_true(paper_passkey("passkey-infini-delta-seed2", 1, 512 << 10, 0) == 100);
-    assert_true(isnan(paper_passkey("passkey-infini-gated", 1, 1 << 20, 0)));
-    assert_true(isnan(paper_passkey("text-infini-linear", 0, 64 << 10, 0)));
-    assert_null(paper_perplexity_find("text-memorizing")); /* the paper's has the XL cache */
-    assert_non_null(paper_perplexity_find("text-memorizing-xl"));
-    assert_string_equal(paper_base("passkey-local"), "local");
+    const model_facts linear = {.attention = "infini-linear", .trained_on = "perplexity"},
+                      tuned = {.attention = "infini-linear", .trained_on = "passkey"},
+                      delta = {.attention = "infini-delta", .trained_on = "passkey", .train_seed = 2},
+                      gated = {.attention = "infini-gated", .trained_on = "passkey"},
+                      nobody_knows = {.attention = "infini-linear"}, knn = {.attention = "memorizing"},
+                      knn_xl = {.attention = "memorizing", .xl_len = 8};
+    assert_true(paper_passkey(&linear, 1 << 20, 100) == 98);
+    assert_true(paper_passkey(&tuned, 1 << 20, 50) == 94);
+    assert_true(paper_passkey(&delta, 512 << 10, 0) == 100);
+    assert_true(isnan(paper_passkey(&gated, 1 << 20, 0)));
+    assert_true(isnan(paper_passkey(&linear, 64 << 10, 0)));
+    assert_true(isnan(paper_passkey(&nobody_knows, 1 << 20, 0)));
+    assert_null(paper_perplexity_find(&knn)); /* the paper's has the XL cache */
+    assert_non_null(paper_perplexity_find(&knn_xl));
 }
 
 int main(void)

@@ -5,6 +5,9 @@
 #include "harness/base/os.h"
 #include "harness/journal/cells.h"
 
+#include "tests/lib/facts_lab.h"
+
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +92,7 @@ static inline result_cell lab_cell(const lab_journal *j, const char *model, cons
     snprintf(cell.settings, sizeof cell.settings, "%s", settings);
     snprintf(cell.request, sizeof cell.request, "%s n=%d", settings, (int)n);
     snprintf(cell.name, sizeof cell.name, "%s", name);
+    lab_describe(&cell);
     result_cell_identify(j->task, &cell);
     return cell;
 }

@@ -264,20 +264,26 @@ static void values_of_the_paper(void **state)
 {
     (void)state;
     const char *row = NULL;
+    const model_facts linear = {.attention = "infini-linear", .trained_on = "passkey"},
+                      delta = {.attention = "infini-delta", .trained_on = "passkey"},
+                      text = {.attention = "infini-delta", .trained_on = "perplexity"},
+                      knn = {.attention = "memorizing", .trained_on = "passkey"};
     planned p = plan(bytes, WORDS("len=32K,128K,1M,8K", "depths=0,50,100,25", "n=1"));
-    assert_true(task()->paper(&p.cells[0], "token_accuracy", "infini-linear", &row) == 1);
+    assert_true(task()->paper(&p.cells[0], "token_accuracy", &linear, &row) == 1);
     assert_string_equal(row, "Infini FT Linear");
-    assert_true(task()->paper(&p.cells[8], "token_accuracy", "infini-linear", &row) == 0.96);
-    assert_true(task()->paper(&p.cells[9], "token_accuracy", "infini-linear-x", &row) == 0.94);
-    assert_true(task()->paper(&p.cells[6], "token_accuracy", "infini-delta", &row) == 0.99);
+    assert_true(task()->paper(&p.cells[8], "token_accuracy", &linear, &row) == 0.96);
+    assert_true(task()->paper(&p.cells[9], "token_accuracy", &linear, &row) == 0.94);
+    assert_true(task()->paper(&p.cells[6], "token_accuracy", &delta, &row) == 0.99);
     assert_string_equal(row, "Infini FT Linear + Delta");
-    assert_true(isnan(task()->paper(&p.cells[3], "token_accuracy", "infini-delta", &row)));
-    assert_true(isnan(task()->paper(&p.cells[12], "token_accuracy", "infini-delta", &row)));
-    assert_true(isnan(task()->paper(&p.cells[0], "exact_match", "infini-delta", &row)));
-    assert_true(isnan(task()->paper(&p.cells[0], "token_accuracy", "memorizing", &row)));
+    assert_true(isnan(task()->paper(&p.cells[3], "token_accuracy", &delta, &row)));
+    assert_true(isnan(task()->paper(&p.cells[12], "token_accuracy", &delta, &row)));
+    assert_true(isnan(task()->paper(&p.cells[0], "exact_match", &delta, &row)));
+    assert_true(isnan(task()->paper(&p.cells[0], "token_accuracy", &knn, &row)));
+    assert_true(task()->paper(&p.cells[6], "token_accuracy", &text, &row) == 0.99);
+    assert_string_equal(row, "Infini zero-shot Linear + Delta");
     task_cell variant = p.cells[0];
-    strcat(variant.name, ",absent");
-    assert_true(isnan(task()->paper(&variant, "token_accuracy", "infini-linear", &row)));
+    strcpy(variant.variant, "absent");
+    assert_true(isnan(task()->paper(&variant, "token_accuracy", &linear, &row)));
     drop(&p);
 }
 

@@ -276,11 +276,12 @@ static void test_paper(void **state)
 {
     (void)state;
     const char *row = NULL;
+    const model_facts linear = {.attention = "infini-linear"};
     const task_cell pg19 = {.name = "pg19/test"}, sea = {.name = "sea/test"};
-    assert_true(task->paper(&pg19, "token_ppl", "infini-linear", &row) == 9.65);
+    assert_true(task->paper(&pg19, "token_ppl", &linear, &row) == 9.65);
     assert_non_null(strstr(row, "Linear"));
-    assert_true(isnan(task->paper(&pg19, "word_ppl", "infini-linear", &row)));
-    assert_true(isnan(task->paper(&sea, "token_ppl", "infini-linear", &row)));
+    assert_true(isnan(task->paper(&pg19, "word_ppl", &linear, &row)));
+    assert_true(isnan(task->paper(&sea, "token_ppl", &linear, &row)));
 }
 
 /* ---- Models ---- */
