@@ -1,3 +1,5 @@
+/* Continuations: draws the tokens that follow a prompt, greedily or at random, from the states that the prompts
+ * left in the lanes of a stream. */
 #include "harness/eval/decode.h"
 
 #include <math.h>

@@ -1,3 +1,5 @@
+/* The evaluation runner: plans what the journal lacks, runs it model by model, journals every sample and prints
+ * every cell that is complete. */
 #include "harness/eval/eval.h"
 
 #include "harness/base/os.h"

@@ -1,3 +1,4 @@
+/* What an evaluation consists of: models at lengths, their samples in groups, and the tokens and FLOPs of each. */
 #include "harness/eval/plan.h"
 
 #include "harness/base/os.h"

@@ -1,3 +1,4 @@
+/* The rows of a task that take no model: which task has which. */
 #include "harness/eval/references.h"
 
 #include "tasks/booksum/reference_summaries.h"

@@ -1,3 +1,5 @@
+/* An evaluation as it was asked for: the words of a command line, the models, the tokenizer and the samples that
+ * they name. */
 #include "harness/eval/request.h"
 
 #include "harness/base/os.h"

@@ -1,3 +1,4 @@
+/* The tokenizer of a request: the one that its models were trained with, unless another is named. */
 #include "harness/eval/request.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* Checkpoints inside long samples: the state of a lane and the scores so far, in one file that says whose it is.
+ */
 #include "harness/eval/sample_checkpoint.h"
 
 #include "harness/base/hash.h"

@@ -1,3 +1,4 @@
+/* Which samples run side by side: measures them, finds what they share, and cuts them into groups. */
 #include "harness/eval/batch.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The audit: judges every claim, prints verdicts and evidence, and compares them with the committed verdicts. */
 #include "harness/gate/audit.h"
 
 #include "harness/base/os.h"

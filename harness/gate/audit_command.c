@@ -1,3 +1,4 @@
+/* The command `audit`: its options. */
 #include "harness/command/commands.h"
 #include "harness/eval/model_files.h"
 #include "harness/gate/audit.h"

@@ -1,3 +1,4 @@
+/* Reads the claims of an audit: sections of keys, each a claim with its rule. */
 #include "harness/gate/audit.h"
 
 #include "harness/base/os.h"

@@ -1,3 +1,4 @@
+/* Judges what a model's weights say of its gates: which heads read the segment, which the memory. */
 #include "harness/gate/audit.h"
 
 #include "harness/eval/model_files.h"

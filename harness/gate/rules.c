@@ -1,3 +1,4 @@
+/* The rules of an audit: how each kind of claim is judged by the journals. */
 #include "harness/gate/audit.h"
 #include "harness/report/memory.h"
 

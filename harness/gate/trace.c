@@ -1,3 +1,4 @@
+/* Follows two runs of a model layer by layer to the first place where their bits differ. */
 #include "harness/gate/trace.h"
 
 #include <stdlib.h>

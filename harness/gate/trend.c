@@ -1,3 +1,4 @@
+/* Slopes over cells, with bootstrap intervals: for claims that something rises, falls or stays flat. */
 #include "harness/base/rng.h"
 #include "harness/gate/audit.h"
 

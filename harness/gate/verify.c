@@ -1,3 +1,4 @@
+/* Verification: computes drawn samples of a journal again and compares every value. */
 #include "harness/gate/verify.h"
 
 #include "harness/base/os.h"

@@ -1,3 +1,4 @@
+/* The command `verify`: its options. */
 #include "harness/command/commands.h"
 #include "harness/eval/model_files.h"
 #include "harness/gate/verify.h"

@@ -1,3 +1,5 @@
+/* The journal file: lines with a checksum, one writer, a torn tail that is cut off. The header states the policy.
+ */
 #include "harness/journal/journal.h"
 
 #include "harness/base/os.h"

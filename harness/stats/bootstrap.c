@@ -1,3 +1,4 @@
+/* Bootstrap intervals of means, ratios and paired differences of ratios. */
 #include "harness/base/rng.h"
 #include "harness/stats/stats.h"
 

@@ -1,3 +1,4 @@
+/* Beta, binomial and Student's t distributions, their quantiles, and the exact binomial interval. */
 #include "harness/stats/stats.h"
 
 #include <float.h>

@@ -1,3 +1,4 @@
+/* Tests of paired differences, Holm's correction, and the smallest effects that a test can see. */
 #include "harness/stats/stats.h"
 
 #include <math.h>
