@@ -17,7 +17,7 @@ ALL_CFLAGS = -std=c17 $(OPT) -g -ffp-contract=off -fno-math-errno -D_GNU_SOURCE 
     $(if $(NATIVE),-march=native) $(VARIANT) $(PKG_CFLAGS) $(CFLAGS)
 
 # Asked for once, when first needed: pkg-config may not be there before `make deps`.
-PACKAGES = openblas jansson libcrypto zlib
+PACKAGES = openblas jansson libcrypto zlib expat
 pkg = $(shell pkg-config $(1) || echo MISSING)
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(call check_pkg,$(call pkg,--cflags $(PACKAGES))))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(call check_pkg,$(call pkg,--libs $(PACKAGES))))$(PKG_LIBS)
@@ -45,7 +45,7 @@ ISA_FLAGS_avx512 = -mavx512f -mavx512dq -mavx512bw -mavx512vl -mprefer-vector-wi
 objects = $(patsubst %.c,$(B)/%.o,$(filter-out $(KERNELS),$(wildcard $(addsuffix /*.c,$(1))))) \
     $(if $(wildcard $(KERNELS)),$(ISAS:%=$(B)/$(KERNELS:.c=)-%.o))
 LIB_OBJECTS := $(call objects,$(LIB_DIRS))
-OBJECTS := $(call objects,$(DIRS))
+OBJECTS := $(call objects,$(DIRS)) $(B)/harness/page/files.o
 MAIN = $(B)/harness/main.o
 BINARY = $(B)/palimpsest
 
@@ -298,6 +298,14 @@ $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The page's style and script, as bytes of a C file.
+$(B)/harness/page/files.c: harness/page/page.css harness/page/page.js
+	@mkdir -p $(@D)
+	@{ echo '#include "harness/page/files.h"'; for f in css js; do echo "const char page_$$f[] = {"; \
+	    od -An -v -tu1 harness/page/page.$$f | sed 's/  *\([0-9][0-9]*\)/\1,/g'; echo '0};'; done; } > $@
+$(B)/harness/page/files.o: $(B)/harness/page/files.c
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 define isa_rule
 $(B)/$(KERNELS:.c=)-$(1).o: $(KERNELS) $(B)/flags

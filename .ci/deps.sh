@@ -31,6 +31,7 @@ for part in "$@"; do
         need zlib1g-dev have_lib zlib
         need libjansson-dev have_lib jansson
         need libssl-dev have_lib libcrypto
+        need libexpat1-dev have_lib expat
         ;;
     test) need libcmocka-dev have_lib cmocka ;;
     datasets) need npm command -v npm ;;

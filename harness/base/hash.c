@@ -1,5 +1,8 @@
+/* SHA-256 through libcrypto: as hex digits, as base64, as a number.
+ * The digest is the one that `sha256sum` prints. */
 #include "harness/base/hash.h"
 
+#include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 
@@ -12,6 +15,13 @@ void hash_hex(const void *data, size_t size, char out[HASH_HEX])
         out[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
     }
     out[HASH_HEX - 1] = 0;
+}
+
+void hash_base64(const void *data, size_t size, char out[HASH_BASE64])
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    if (!SHA256(data, size, digest)) abort();
+    EVP_EncodeBlock((unsigned char *)out, digest, sizeof digest);
 }
 
 uint64_t hash_id(const void *data, size_t size)

@@ -1,4 +1,7 @@
+/* Runs and cells: what each number was made with, and the command that makes it again. */
 #include "harness/page/page.h"
+
+#include "harness/base/text.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -35,7 +38,7 @@ static void add_cost(cost *c, const report_row *row)
 /* "SkylakeX, 2 threads, 10 side by side, peak 41.2 MiB" */
 static void put_machine(FILE *out, const result_cell *cell, const cost *c)
 {
-    html_text(out, cell->kind == RESULT_REFERENCE ? "no model" : cell->blas_core);
+    text_html(out, cell->kind == RESULT_REFERENCE ? "no model" : cell->blas_core);
     fprintf(out, ", %lld thread%s", (long long)c->threads, c->threads == 1 ? "" : "s");
     if (c->batch > 1) fprintf(out, ", %lld side by side", (long long)c->batch);
     if (c->peak_rss) {
@@ -66,7 +69,7 @@ static void put_run(FILE *out, const report *rep, size_t first, const html_shipp
     for (size_t i = first; i < rep->count && strcmp(rep->row[i].label, row->label) == 0; i++)
         add_cost(&sum, &rep->row[i]);
     fputs("<tr><th scope=\"row\">", out);
-    html_text(out, row->label);
+    text_html(out, row->label);
     fprintf(out, "</th><td class=\"digest\">%s %d.%d</td>", rep->task->name, rep->task->version,
             rep->task->scorer_version);
     html_count(out, (double)c->parameters);
@@ -77,7 +80,7 @@ static void put_run(FILE *out, const report *rep, size_t first, const html_shipp
     html_count(out, sum.tokens);
     html_count(out, sum.seconds);
     fputs("<td class=\"made\"><code>", out);
-    html_text(out, c->settings);
+    text_html(out, c->settings);
     fputs("</code><br/>", out);
     put_machine(out, c, &sum);
     fputs("</td><td>", out);
@@ -92,7 +95,8 @@ void html_runs(FILE *out, const evidence *e, const html_shipped *shipped)
     size_t rows = 0;
     for (size_t t = 0; t < e->count; t++) rows += e->task[t].rep.count;
     if (rows == 0) return;
-    fputs("<div class=\"wide\"><table aria-labelledby=\"runs\">\n<thead><tr><th scope=\"col\">run</th>"
+    fputs("<div class=\"wide\"><table class=\"data\" aria-labelledby=\"runs\">\n<thead><tr><th "
+          "scope=\"col\">run</th>"
           "<th scope=\"col\">task</th><th scope=\"col\" class=\"n\">parameters</th>"
           "<th scope=\"col\" class=\"n\">state</th><th scope=\"col\" class=\"n\">samples</th>"
           "<th scope=\"col\" class=\"n\">tokens</th><th scope=\"col\" class=\"n\">seconds</th>"
@@ -132,7 +136,7 @@ static void put_command(FILE *out, const task_module *task, const result_cell *c
     if (!line) return;
     html_command(line, task, cell);
     fputs("<td class=\"command\"><code>", out);
-    if (fclose(line) == 0) html_text(out, text);
+    if (fclose(line) == 0) text_html(out, text);
     fputs("</code> <small>", out);
     put_machine(out, cell, c);
     fputs("</small></td>", out);
@@ -145,9 +149,9 @@ static void put_row(FILE *out, const report *rep, const report_row *row)
     cost sum = {0};
     add_cost(&sum, row);
     fputs("<tr><th scope=\"row\">", out);
-    html_text(out, row->label);
+    text_html(out, row->label);
     fputs("</th><td>", out);
-    html_text(out, row->cell->name);
+    text_html(out, row->cell->name);
     put_digest(out, "texts", row->cell->data, NULL);
     fputs("</td>", out);
     html_count(out, (double)row->n);
@@ -169,9 +173,9 @@ void html_cells(FILE *out, const evidence *e)
         if (rep->count == 0) continue;
         fprintf(out, "<details id=\"cells-%s\"><summary id=\"cells-of-%s\">%s: %zu cells</summary>\n<p>",
                 rep->task->name, rep->task->name, rep->task->name, rep->count);
-        html_text(out, rep->task->summary);
+        text_html(out, rep->task->summary);
         fprintf(out,
-                ".</p>\n<div class=\"wide\"><table aria-labelledby=\"cells-of-%s\">\n<thead><tr>"
+                ".</p>\n<div class=\"wide\"><table class=\"data\" aria-labelledby=\"cells-of-%s\">\n<thead><tr>"
                 "<th scope=\"col\">run</th><th scope=\"col\">cell</th><th scope=\"col\" class=\"n\">n</th>",
                 rep->task->name);
         for (size_t m = 0; m < rep->task->metric_count; m++)

@@ -1,170 +1,219 @@
+/* The pictures of a directory as figures of the page.
+ * Their titles come from the pictures themselves, or from the heads of the scripts that draw them. */
 #include "harness/page/page.h"
 
 #include "harness/base/os.h"
+#include "harness/base/text.h"
+#include "harness/page/svg.h"
 
-#include <glob.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-/* Why a picture cannot be part of the page; NULL: it can. What would load or run something is refused, whatever
- * it is: plots have none of it. */
-static const char *reason_against(const char *svg)
+enum { WIDE = 900 /* units of a view box from which on a picture takes the whole width */ };
+
+/* ---- Files of a directory ---- */
+
+typedef struct listing {
+    const char *dir;
+    struct dirent **entry;
+    int count;
+} listing;
+
+static int ends_with(const struct dirent *entry, const char *suffix)
 {
-    static const char *const bad[] = {"<script",     "<image",  "<foreignObject", "<iframe",
-                                      "javascript:", "@import", " onload="};
-    if (!strcasestr(svg, "<svg") || !strcasestr(svg, "</svg>")) return "no SVG";
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        if (strcasestr(svg, bad[i])) return bad[i];
-    for (const char *at = svg; (at = strcasestr(at, "href=")); at += 5)
-        if (at[5] == '\0' || at[6] != '#') return "a link out of the file";
-    for (const char *at = svg; (at = strcasestr(at, "url(")); at += 4)
-        if (!strchr("#'\"", at[4]) || (at[4] != '#' && at[5] != '#')) return "a link out of the file";
-    return NULL;
+    const size_t size = strlen(entry->d_name), tail = strlen(suffix);
+    return size > tail && strcmp(entry->d_name + size - tail, suffix) == 0;
 }
 
-/* Where an identifier begins, if one does right after `at`: in id="x", href="#x", url(#x). */
-static size_t identifier_at(const char *at, const char *from)
+static int is_picture(const struct dirent *entry)
 {
-    static const char *const mark[] = {"id=\"", "id='", "href=\"#", "href='#", "url(#", "url('#", "url(\"#"};
-    for (size_t i = 0; i < sizeof mark / sizeof *mark; i++) {
-        const size_t size = strlen(mark[i]);
-        if (strncmp(at, mark[i], size) != 0) continue;
-        /* An attribute of its own, not the end of another's name. */
-        if (mark[i][0] == 'i' && at > from && !strchr(" \t\n", at[-1])) continue;
-        return size;
+    return ends_with(entry, ".svg");
+}
+
+static int is_script(const struct dirent *entry)
+{
+    return ends_with(entry, ".gp");
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* A directory that cannot be read has no files. */
+static listing list_files(const char *dir, int (*wanted)(const struct dirent *))
+{
+    listing l = {.dir = dir};
+    l.count = scandir(dir, &l.entry, wanted, by_name);
+    if (l.count < 0) l = (listing){.dir = dir};
+    return l;
+}
+
+static void free_listing(listing *l)
+{
+    for (int i = 0; i < l->count; i++) free(l->entry[i]);
+    free(l->entry);
+}
+
+/* "DIR/NAME" in new memory, or NULL. */
+static char *join(const char *dir, const char *name)
+{
+    char *path;
+    return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
+}
+
+/* ---- Heads of the scripts ---- */
+
+/* The script that draws this picture: the longest plots/a_b.gp whose name, with '-' for '_', begins the picture's
+ * and ends where a word of it ends; NULL: none does. *rest: what follows in the picture's name. */
+static const char *script_of(const listing *scripts, const char *name, const char **rest)
+{
+    const char *best = NULL;
+    size_t longest = 0;
+    for (int i = 0; i < scripts->count; i++) {
+        const char *script = scripts->entry[i]->d_name;
+        const size_t size = strlen(script) - strlen(".gp");
+        size_t same = 0;
+        while (same < size && name[same] == (script[same] == '_' ? '-' : script[same])) same++;
+        if (same < size || size < longest || !strchr("-.", name[size])) continue;
+        best = script;
+        longest = size;
     }
-    return 0;
+    *rest = name + longest + (name[longest] == '-');
+    return best;
 }
 
-static void put_svg(FILE *out, const char *svg, size_t number)
+/* Append the text behind every "# KEY:" at the head of a script. */
+static void take_lines(const char *script, const char *key, char *out, size_t room)
 {
-    const char *from = strcasestr(svg, "<svg"), *to = from;
-    for (const char *end = from; (end = strcasestr(end, "</svg>")); end += 6) to = end + 6;
-    for (const char *at = from; at < to;) {
-        const size_t mark = identifier_at(at, from);
-        if (!mark) {
-            fputc(*at++, out);
-            continue;
-        }
-        fwrite(at, 1, mark, out);
-        fprintf(out, "f%zu-", number);
-        at += mark;
+    const size_t size = strlen(key);
+    for (const char *line = script; *line == '#'; line += strcspn(line, "\n"), line += *line == '\n') {
+        const char *at = line + 1 + strspn(line + 1, " ");
+        if (strncmp(at, key, size) != 0 || at[size] != ':') continue;
+        at += size + 1 + strspn(at + size + 1, " ");
+        const size_t held = strlen(out);
+        snprintf(out + held, room - held, "%s%.*s", held ? " " : "", (int)strcspn(at, "\n"), at);
     }
 }
 
-/* What a picture shows, by the beginning of its file's name; the rest of the name says of what. */
-static const struct {
-    const char *prefix, *shows;
-    int whole; /* it takes the page's whole width */
-} pictures[] = {
-    {"passkey-accuracy",
-     "Passkey: digits found against the length of the input, one column for each depth of the "
-     "needle, one row for each line of models. Bars: 95 % intervals; models stand a little apart "
-     "so that bars do not hide each other.",
-     1},
-    {"passkey-heatmap-",
-     "Passkey: percent of digits found, by depth of the needle and length of the input, with "
-     "the number of samples.",
-     0},
-    {"passkey-writes",
-     "Passkey: percent of digits found against what stands between the needle and the question, "
-     "in tokens and in writes to the memory. Bars: 95 % intervals.",
-     1},
-    {"passkey-imprint",
-     "Left: how much of the memory's M is another one without the needle. Right: the norm of z, by which "
-     "every read is divided. Needles at the start, means over the layers with a memory, against the segments "
-     "read.",
-     1},
-    {"passkey-cost",
-     "Wall time of a token and peak memory of the process against the length of the input. "
-     "Tokens that nothing hangs on are passed over and not counted.",
-     1},
-    {"training-gates", "The gate of every head after training: 0 reads the segment alone, 1 the memory alone.", 1},
-    {"training-",
-     "Loss against tokens trained on, a row for each size of model, each point the mean of five rows of the log; "
-     "of "
-     "passkey and booksum the answers' loss in the last stage.",
-     1},
-    {"perplexity-position-",
-     "Perplexity against the position in the document, in ranges that double, one row for each "
-     "size of model. Thin and dotted: the same weights, memory zeroed.",
-     1},
-    {"perplexity-state-",
-     "Bits per byte against the bytes that a stream keeps, one row for each size of model: down "
-     "and left is better. No state stands at 1 byte.",
-     1},
-    {"booksum-overall-",
-     "Summaries: overall ROUGE against the length of the input. Bars: 95 % intervals over "
-     "books; grey: rows that take no model.",
-     0},
-    {"booksum-facts-",
-     "Summaries: facts told of those that were asked for, against the length of the input. "
-     "Bars: 95 % intervals over stories; grey: rows that take no model.",
-     0},
-};
-
-enum { PICTURES = sizeof pictures / sizeof *pictures };
-
-/* PICTURES: none of ours. */
-static size_t picture_of(const char *name)
+/* "Title" and "passkey-local.svg" -> "Title: passkey-local". */
+static void add_rest(char title[SVG_TITLE], const char *rest)
 {
-    size_t i = 0;
-    while (i < PICTURES && strncmp(name, pictures[i].prefix, strlen(pictures[i].prefix)) != 0) i++;
-    return i;
+    const size_t held = strlen(title), size = strlen(rest);
+    if (held && size > strlen(".svg"))
+        snprintf(title + held, SVG_TITLE - held, ": %.*s", (int)(size - strlen(".svg")), rest);
 }
 
-static void put_caption(FILE *out, const char *name, size_t number)
+/* What the picture does not say itself its script may. A script that cannot be read says nothing. */
+static void read_head(figure *f, const char *script, const char *rest)
 {
-    const size_t which = picture_of(name);
-    fprintf(out, "\n<figcaption><b>Figure %zu.</b> ", number);
-    if (which < PICTURES) {
-        const char *of = name + strlen(pictures[which].prefix), *dot = strrchr(of, '.');
-        if (dot > of) {
-            char what[KV_TEXT_MAX];
-            snprintf(what, sizeof what, "%.*s", (int)(dot - of), of);
-            fputs("<b>", out);
-            html_text(out, what);
-            fputs(".</b> ", out);
-        }
-        fprintf(out, "%s ", pictures[which].shows);
+    char *text;
+    size_t size;
+    pal_error none;
+    if (!script || os_read_file(script, &text, &size, &none) != PAL_OK) return;
+    f->ours = 1;
+    if (!f->svg.title[0]) {
+        take_lines(text, "title", f->svg.title, sizeof f->svg.title);
+        add_rest(f->svg.title, rest);
     }
-    fputs("<code>", out);
-    html_text(out, name);
-    fputs("</code></figcaption>\n", out);
+    if (!f->svg.about[0]) take_lines(text, "caption", f->svg.about, sizeof f->svg.about);
+    char lead[8] = "";
+    take_lines(text, "lead", lead, sizeof lead);
+    f->lead = lead[0] != '\0';
+    free(text);
 }
 
-int html_figures(FILE *out, const char *dir, FILE *log, size_t *count, pal_error *err)
+/* ---- Reading ---- */
+
+/* A picture that cannot be shown is left out with a line on `log`; only a full memory is an error. */
+static int read_figure(figures *all, const char *path, const char *name, FILE *log, pal_error *err)
 {
-    char pattern[KV_TEXT_MAX + 8];
-    glob_t found;
-    int code = PAL_OK;
-    *count = 0;
-    snprintf(pattern, sizeof pattern, "%s/*.svg", dir);
-    if (glob(pattern, 0, NULL, &found) != 0) return PAL_OK;
-    fputs("<div class=\"figures\">\n", out);
-    for (size_t i = 0; code == PAL_OK && i < found.gl_pathc; i++) {
-        char *svg;
-        size_t size;
-        const char *path = found.gl_pathv[i], *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-        code = os_read_file(path, &svg, &size, err);
-        if (code != PAL_OK) break;
-        const char *reason = strlen(svg) == size ? reason_against(svg) : "a NUL byte";
-        if (reason) {
-            fprintf(log, "left out %s: %s\n", path, reason);
-        } else {
-            const size_t which = picture_of(name);
-            fprintf(out, "<figure id=\"figure-%zu\"%s>\n", ++*count,
-                    which == PICTURES       ? ""
-                    : pictures[which].whole ? " class=\"plot whole\""
-                                            : " class=\"plot\"");
-            put_svg(out, svg, *count);
-            put_caption(out, name, *count);
-            fputs("</figure>\n", out);
-        }
-        free(svg);
+    figure *f = &all->figure[all->count];
+    char *text, prefix[24];
+    size_t size;
+    pal_error why;
+    *f = (figure){0};
+    snprintf(f->name, sizeof f->name, "%s", name);
+    snprintf(prefix, sizeof prefix, "f%zu-", all->count + 1);
+    int code = os_read_file(path, &text, &size, &why);
+    if (code == PAL_OK) {
+        code = svg_read(text, size, prefix, &f->svg, &why);
+        free(text);
     }
-    fputs("</div>\n", out);
-    globfree(&found);
+    if (code == PAL_INTERNAL) return pal_fail(err, code, "%s", why.text);
+    if (code == PAL_OK)
+        all->count++;
+    else
+        fprintf(log, "left out %s: %s\n", path, why.text);
+    return PAL_OK;
+}
+
+static int read_named(figures *all, const char *dir, const char *name, const listing *scripts, FILE *log,
+                      pal_error *err)
+{
+    const size_t before = all->count;
+    char *path = join(dir, name);
+    if (!path) return pal_fail(err, PAL_INTERNAL, "out of memory for the pictures");
+    const int code = read_figure(all, path, name, log, err);
+    free(path);
+    if (code != PAL_OK || all->count == before) return code;
+    const char *rest, *script = script_of(scripts, name, &rest);
+    char *at = script ? join(scripts->dir, script) : NULL;
+    read_head(&all->figure[before], at, rest);
+    free(at);
+    return PAL_OK;
+}
+
+int figures_read(figures *all, const char *dir, const char *plots, FILE *log, pal_error *err)
+{
+    listing pictures = list_files(dir, is_picture), scripts = list_files(plots, is_script);
+    *all = (figures){.figure = calloc((size_t)pictures.count + 1, sizeof *all->figure)};
+    int code = all->figure ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the pictures");
+    for (int i = 0; code == PAL_OK && i < pictures.count; i++)
+        code = read_named(all, dir, pictures.entry[i]->d_name, &scripts, log, err);
+    free_listing(&pictures);
+    free_listing(&scripts);
+    size_t number = 0;
+    for (int lead = 1; lead >= 0; lead--)
+        for (size_t i = 0; i < all->count; i++)
+            if (all->figure[i].lead == lead) all->figure[i].number = ++number;
+    if (code != PAL_OK) figures_free(all);
     return code;
+}
+
+void figures_free(figures *all)
+{
+    for (size_t i = 0; i < all->count; i++) svg_free(&all->figure[i].svg);
+    free(all->figure);
+    *all = (figures){0};
+}
+
+/* ---- Writing ---- */
+
+static void put_figure(FILE *out, const figure *f)
+{
+    const char *title = f->svg.title[0] ? f->svg.title : f->name;
+    fprintf(out, "<figure id=\"figure-%zu\" class=\"%s%s\">\n<div class=\"canvas\">", f->number,
+            f->ours ? "plot" : "foreign", f->svg.width >= WIDE ? " whole" : "");
+    svg_put(out, &f->svg, title);
+    fprintf(out, "</div>\n<figcaption><b>Figure %zu. ", f->number);
+    text_html(out, title);
+    fputs(strchr(".?!", title[strlen(title) - 1]) ? "</b> " : ".</b> ", out);
+    text_html(out, f->svg.about);
+    fputs(" <code>", out);
+    text_html(out, f->name);
+    fputs("</code></figcaption>\n</figure>\n", out);
+}
+
+size_t html_figures(FILE *out, const figures *all, int lead)
+{
+    size_t put = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->figure[i].lead != lead) continue;
+        if (!put++) fputs("<div class=\"figures\">\n", out);
+        put_figure(out, &all->figure[i]);
+    }
+    if (put) fputs("</div>\n", out);
+    return put;
 }

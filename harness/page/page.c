@@ -1,9 +1,18 @@
+/* The page as a whole: head, contents, sections, and the files that hold it.
+ * Its security policy lets only its own style and script work; nothing is loaded. */
 #include "harness/page/page.h"
 
+#include "harness/base/hash.h"
 #include "harness/base/os.h"
+#include "harness/base/text.h"
+#include "harness/page/files.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define PLOTS_DIR "plots"
+/* Tables of this file are about sizes: they stand further down. */
+#define SIZES_FILE "table1"
 
 /* The parts of the page, in its order. */
 static const struct {
@@ -13,12 +22,14 @@ static const struct {
     {"claims", "Claims",
      "What papers and their readers claim, and what the cells below say to it. A verdict needs the whole 95 % "
      "interval on one side; what was not run under the claim's conditions is not comparable."},
-    {"figures", "Figures", NULL},
+    {"figures", "More figures", NULL},
+    {"sizes", "Sizes", "What the models keep while they read, beside the sizes that the paper states."},
     {"runs", "Runs",
-     "A run is one set of weights under one set of settings, of a task by its version and its scorer's. Threads, "
-     "samples side by side and peak memory are "
-     "the most that any of its samples saw; none of them changes a value. Seconds are of wall time."},
-    {"cells", "Every cell, and how to make it again",
+     "A run is one set of weights under one set of settings, of a task by its version and its scorer's. Threads "
+     "and "
+     "samples side by side are the most that any of its samples saw; neither changes a value. What a run cost is "
+     "in the file TASK-cost.csv of its task."},
+    {"cells", "Every cell, its samples, and how to make it again",
      "A command evaluates what the journal in <code>results/</code> does not hold; move the journal away to "
      "compute all of it anew, or let <code>make verify</code> compare samples to the bit."},
     {"configs", "Configs of the weights",
@@ -26,7 +37,7 @@ static const struct {
      "<code>make weights</code> trains them again."},
     {"environment", "Environment and reproduction", NULL},
 };
-enum { TABLES, CLAIMS, FIGURES, RUNS, CELLS, CONFIGS, ENVIRONMENT, SECTIONS };
+enum { TABLES, CLAIMS, FIGURES, SIZES, RUNS, CELLS, CONFIGS, ENVIRONMENT, SECTIONS };
 _Static_assert(sizeof section / sizeof *section == SECTIONS, "a title for each section");
 
 static void put_section(FILE *out, int which)
@@ -37,29 +48,42 @@ static void put_section(FILE *out, int which)
 
 static void put_head(FILE *out)
 {
-    fprintf(out,
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
-            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-            "<title>Palimpsest: results</title>\n<style>\n%s</style>\n</head>\n<body>\n"
-            "<h1>Palimpsest: results</h1>\n",
-            html_style);
+    char style[HASH_BASE64], script[HASH_BASE64];
+    hash_base64(page_css, strlen(page_css), style);
+    hash_base64(page_js, strlen(page_js), script);
+    fprintf(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+        "script-src 'sha256-%s'; style-src 'sha256-%s'; img-src data:; base-uri 'none'; form-action 'none'\"/>\n"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
+        "<title>Palimpsest: results</title>\n<style>%s</style>\n</head>\n<body>\n",
+        script, style, page_css);
+}
+
+static int is_sizes(const table *t)
+{
+    return strncmp(t->file, SIZES_FILE, strlen(SIZES_FILE)) == 0;
 }
 
 static void put_link(FILE *out, const char *prefix, const char *id, const char *title)
 {
     fprintf(out, "<li><a href=\"#%s%s\">", prefix, id);
-    html_text(out, title);
+    text_html(out, title);
     fputs("</a></li>\n", out);
 }
 
 static void put_contents(FILE *out, const evidence *e, const table_set *set)
 {
-    fputs("<nav aria-label=\"Contents\">\n<ul>\n", out);
+    fputs("<form role=\"search\" hidden=\"hidden\"><label>Filter the rows of all tables <input type=\"search\" "
+          "id=\"filter\" placeholder=\"infini 1M\" autocomplete=\"off\"/></label> "
+          "<output id=\"found\" for=\"filter\"></output></form>\n<nav aria-label=\"Contents\">\n<ul>\n",
+          out);
     for (int i = 0; i < SECTIONS; i++) {
         fprintf(out, "<li><a href=\"#%s\">%s</a>", section[i].id, section[i].title);
         size_t listed = 0;
-        for (size_t t = 0; i == TABLES && t < set->count; t++) {
-            if (set->table[t].rows == 0) continue;
+        for (size_t t = 0; (i == TABLES || i == SIZES) && t < set->count; t++) {
+            if (set->table[t].rows == 0 || is_sizes(&set->table[t]) != (i == SIZES)) continue;
             if (!listed++) fputs("\n<ul>\n", out);
             put_link(out, "", set->table[t].id, set->table[t].title);
         }
@@ -77,7 +101,8 @@ static void put_contents(FILE *out, const evidence *e, const table_set *set)
 static void put_overview(FILE *out, const evidence *e, const audit *a)
 {
     size_t verdicts[3] = {0}, listed = 0;
-    fputs("<p>Transformers with bounded memory, trained and evaluated on one engine, with one data path and one "
+    fputs("<h1>Palimpsest: results</h1>\n<p class=\"lead\">Transformers with bounded memory, trained and "
+          "evaluated on one engine, with one data path and one "
           "scorer, so that only the attention differs. Every number on this page comes from journals that hold "
           "each sample; the same journals give the same page.</p>\n<p>Complete cells: ",
           out);
@@ -114,7 +139,7 @@ static void put_environment(FILE *out, const evidence *e)
     fputs("<ul class=\"plain\">\n<li>BLAS cores, the kernels that OpenBLAS chose by processor: <b>", out);
     for (size_t i = 0; i < cores; i++) {
         if (i) fputs(", ", out);
-        html_text(out, core[i]);
+        text_html(out, core[i]);
     }
     fputs(cores ? "" : "none recorded", out);
     fputs("</b>. They decide the last bits; the environment variable <code>OPENBLAS_CORETYPE</code> sets one."
@@ -122,7 +147,7 @@ static void put_environment(FILE *out, const evidence *e)
           "<a href=\"#runs\">runs</a> and <a href=\"#cells\">cells</a> say what each was made with.</li>\n"
           "<li>This page was written by a build with ",
           out);
-    html_text(out, "C17, compiler " __VERSION__);
+    text_html(out, "C17, compiler " __VERSION__);
     fputs(".</li>\n</ul>\n<p>In a clone of the repository, on a Debian machine:</p>\n"
           "<pre>make eval TASK=passkey LEN=1M            # a cell; the whole lists are above\n"
           "make verify RESULTS=results/reference K=3  # samples of the journals again, to the bit\n"
@@ -131,40 +156,68 @@ static void put_environment(FILE *out, const evidence *e)
           out);
 }
 
-static int put_page(FILE *out, const html_options *o, const evidence *e, const audit *a, const table_set *set,
-                    FILE *log, pal_error *err)
+/* What the parts of the page are made of. */
+typedef struct content {
+    const evidence *e;
+    const audit *a;
+    const table_set *set;
+    figures figures;
+    char *configs; /* written aside first: they say which weights can be linked to */
+    size_t configs_size;
+    html_shipped shipped;
+} content;
+
+static int gather(content *c, const html_options *o, FILE *log, pal_error *err)
 {
-    size_t figures, size = 0;
-    char *configs = NULL;
-    html_shipped shipped = {0};
-    FILE *aside = open_memstream(&configs, &size);
-    int code = aside ? html_configs(aside, o->weights, &shipped, err)
-                     : pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
-    if (aside && fclose(aside) != 0 && code == PAL_OK)
-        code = pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
+    FILE *aside = open_memstream(&c->configs, &c->configs_size);
+    if (!aside) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
+    int code = html_configs(aside, o->weights, &c->shipped, err);
+    if (fclose(aside) != 0 && code == PAL_OK) code = pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
+    return code == PAL_OK ? figures_read(&c->figures, o->results, PLOTS_DIR, log, err) : code;
+}
+
+static void content_free(content *c)
+{
+    figures_free(&c->figures);
+    html_shipped_free(&c->shipped);
+    free(c->configs);
+}
+
+static void put_tables(FILE *out, const table_set *set, int sizes)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (is_sizes(&set->table[i]) == sizes) html_table(out, &set->table[i]);
+}
+
+static void put_figures(FILE *out, const figures *all)
+{
+    if (all->count == 0) fputs("<p>None have been drawn: <code>make plots</code> does, with gnuplot.</p>\n", out);
+    html_figures(out, all, 0);
+}
+
+static void put_page(FILE *out, const content *c)
+{
     put_head(out);
-    put_overview(out, e, a);
-    put_contents(out, e, set);
+    put_overview(out, c->e, c->a);
+    html_figures(out, &c->figures, 1);
+    put_contents(out, c->e, c->set);
     put_section(out, TABLES);
-    for (size_t i = 0; i < set->count; i++) html_table(out, &set->table[i]);
+    put_tables(out, c->set, 0);
     put_section(out, CLAIMS);
-    html_audit(out, a);
+    html_audit(out, c->a);
     put_section(out, FIGURES);
-    if (code == PAL_OK) code = html_figures(out, o->results, log, &figures, err);
-    if (code == PAL_OK && !figures)
-        fputs("<p>None have been drawn: <code>make plots</code> does, with gnuplot.</p>\n", out);
+    put_figures(out, &c->figures);
+    put_section(out, SIZES);
+    put_tables(out, c->set, 1);
     put_section(out, RUNS);
-    html_runs(out, e, &shipped);
+    html_runs(out, c->e, &c->shipped);
     put_section(out, CELLS);
-    html_cells(out, e);
+    html_cells(out, c->e);
     put_section(out, CONFIGS);
-    if (code == PAL_OK) fwrite(configs, 1, size, out);
+    fwrite(c->configs, 1, c->configs_size, out);
     put_section(out, ENVIRONMENT);
-    put_environment(out, e);
-    fputs("</body>\n</html>\n", out);
-    html_shipped_free(&shipped);
-    free(configs);
-    return code;
+    put_environment(out, c->e);
+    fprintf(out, "<script>%s</script>\n</body>\n</html>\n", page_js);
 }
 
 static int write_page(const html_options *o, const evidence *e, const audit *a, FILE *log, pal_error *err)
@@ -173,18 +226,16 @@ static int write_page(const html_options *o, const evidence *e, const audit *a, 
     char *text = NULL;
     size_t size = 0;
     PAL_TRY(tables_build(&set, e, o->weights, err));
-    FILE *out = open_memstream(&text, &size);
-    if (!out) {
-        table_set_free(&set);
-        return pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
-    }
-    const int code = put_page(out, o, e, a, &set, log, err);
+    content c = {.e = e, .a = a, .set = &set};
+    int code = gather(&c, o, log, err);
+    FILE *out = code == PAL_OK ? open_memstream(&text, &size) : NULL;
+    if (out)
+        put_page(out, &c);
+    else if (code == PAL_OK)
+        code = pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
+    content_free(&c);
     table_set_free(&set);
-    if (code != PAL_OK) {
-        fclose(out);
-        free(text);
-        return code;
-    }
+    PAL_TRY(code);
     PAL_TRY(text_finish(out, &text, &size, o->out, err));
     fprintf(log, "wrote %s\n", o->out);
     PAL_TRY(html_json(e, o->json, err));

@@ -4,6 +4,7 @@
 #define PAL_HTML_H
 
 #include "harness/gate/audit.h"
+#include "harness/page/svg.h"
 #include "harness/report/tables.h"
 
 typedef struct html_options {
@@ -16,10 +17,6 @@ int html_run(const html_options *o, const task_module *const *tasks, FILE *log, 
 
 /* ---- Parts ---- */
 
-extern const char html_style[];
-
-/* Text with <, >, &, " as entities; control characters as '?'. */
-void html_text(FILE *out, const char *text);
 /* A table's field with a whole number, "1,053,456"; or with what report_format makes, the interval below. */
 void html_count(FILE *out, double value);
 void html_value(FILE *out, const char *text);
@@ -42,10 +39,27 @@ int html_configs(FILE *out, const char *weights, html_shipped *shipped, pal_erro
 /* Every run, and every cell: on what it was made, and the command that makes it again. */
 void html_runs(FILE *out, const evidence *e, const html_shipped *shipped);
 void html_cells(FILE *out, const evidence *e);
-/* <dir>/ *.svg as figures with a number and a caption. Identifiers get a prefix each, because a page has one name
- * space for all. A file that is no SVG, or would load or run something, is left out with a word on `log`. *count:
- * figures. */
-int html_figures(FILE *out, const char *dir, FILE *log, size_t *count, pal_error *err);
+/* One picture, with the number that the page gives it. */
+typedef struct figure {
+    size_t number;
+    char name[256]; /* of its file */
+    svg_picture svg;
+    int ours; /* a script of plots/ draws it: black and white follow the reader's light or dark page */
+    int lead; /* it stands at the top of the page */
+} figure;
+
+typedef struct figures {
+    figure *figure;
+    size_t count;
+} figures;
+
+/* The files DIR/ *.svg, by name. Title and caption: of the picture itself, else from the lines "# title:" and
+ * "# caption:" of the script in `plots` that draws it; a line "# lead:" puts it at the top. A file that svg_read
+ * refuses is left out with a line on `log`. */
+int figures_read(figures *all, const char *dir, const char *plots, FILE *log, pal_error *err);
+void figures_free(figures *all);
+/* Those that lead, or those that do not. Returns how many there are. */
+size_t html_figures(FILE *out, const figures *all, int lead);
 
 /* "make eval TASK=passkey MODEL=infini-delta LEN=32K ..." */
 void html_command(FILE *out, const task_module *task, const result_cell *cell);

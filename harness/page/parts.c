@@ -1,33 +1,14 @@
+/* Parts of the page: fields of tables, tables, claims, and the configs of the weights.
+ * Every text from outside goes through text_html. */
 #include "harness/page/page.h"
 
+#include "harness/base/text.h"
 #include "harness/eval/model_files.h"
 #include "models/files/checkpoint.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-void html_text(FILE *out, const char *text)
-{
-    for (; *text; text++) {
-        switch (*text) {
-        case '<':
-            fputs("&lt;", out);
-            break;
-        case '>':
-            fputs("&gt;", out);
-            break;
-        case '&':
-            fputs("&amp;", out);
-            break;
-        case '"':
-            fputs("&quot;", out);
-            break;
-        default:
-            fputc((unsigned char)*text < ' ' && !strchr("\n\t", *text) ? '?' : *text, out);
-        }
-    }
-}
 
 void html_count(FILE *out, double value)
 {
@@ -86,7 +67,7 @@ static void put_cell(FILE *out, const table_cell *c, int label, int number, int6
     else
         fputs(number ? "<td class=\"n\">" : "<td>", out);
     if (c->bold) fputs("<b>", out);
-    html_text(out, value);
+    text_html(out, value);
     if (c->bold) fputs("</b>", out);
     if (paper[0]) fprintf(out, "%s<i title=\"the paper's own number\">%s†</i>", value[0] ? " " : "", paper);
     if (range[0] || n) fputs(" <small>", out);
@@ -100,11 +81,11 @@ void html_table(FILE *out, const table *t)
 {
     if (t->rows == 0) return;
     fprintf(out, "<h3 id=\"%s\">", t->id);
-    html_text(out, t->title);
-    fprintf(out, "</h3>\n<div class=\"wide\"><table aria-labelledby=\"%s\">\n<thead><tr>", t->id);
+    text_html(out, t->title);
+    fprintf(out, "</h3>\n<div class=\"wide\"><table class=\"data\" aria-labelledby=\"%s\">\n<thead><tr>", t->id);
     for (size_t c = 0; c < t->columns; c++) {
         fputs(numeric(t, c) ? "<th scope=\"col\" class=\"n\">" : "<th scope=\"col\">", out);
-        html_text(out, t->column[c]);
+        text_html(out, t->column[c]);
         if (common_n(t, c)) fprintf(out, " <small>n=%lld</small>", (long long)common_n(t, c));
         fputs("</th>", out);
     }
@@ -118,7 +99,7 @@ void html_table(FILE *out, const table *t)
         fputs("</tr>\n", out);
     }
     fputs("</tbody>\n</table></div>\n<p class=\"note\">", out);
-    html_text(out, t->note);
+    text_html(out, t->note);
     fputs(" †: the paper's own number.</p>\n", out);
 }
 
@@ -131,18 +112,18 @@ void html_audit(FILE *out, const audit *a)
         const audit_claim *c = &a->claim[i];
         const audit_finding *f = &a->finding[i];
         fprintf(out, "<div class=\"claim\" id=\"claim-%s\"><p><b>", c->id);
-        html_text(out, c->claim);
+        text_html(out, c->claim);
         fprintf(out, "</b> <span class=\"%s\">%s</span></p>\n<p class=\"note\">Source: ", class_of[f->verdict],
                 audit_verdict_name[f->verdict]);
-        html_text(out, c->source);
+        text_html(out, c->source);
         fputs(". How ours differs: ", out);
-        html_text(out, c->differs);
+        text_html(out, c->differs);
         fputs("</p>\n<details class=\"note\"><summary>Evidence: ", out);
-        html_text(out, f->summary);
+        text_html(out, f->summary);
         fprintf(out, "</summary><pre>rule: %s%s", audit_rule_name(c), c->metric[0] ? " of " : "");
-        html_text(out, c->metric);
+        text_html(out, c->metric);
         fputc('\n', out);
-        html_text(out, f->evidence);
+        text_html(out, f->evidence);
         fputs("</pre></details></div>\n", out);
     }
 }
@@ -172,13 +153,13 @@ static int put_config(FILE *out, const weights_file *file, html_shipped *shipped
         memcpy(shipped->digest[shipped->count++], content.digest, HASH_HEX);
     }
     fputs("><summary>", out);
-    html_text(out, file->name);
+    text_html(out, file->name);
     fprintf(out, " <code>%.16s</code></summary>\n<pre>", content.digest);
-    html_text(out, content.config ? content.config : "no config: weights of another project\n");
+    text_html(out, content.config ? content.config : "no config: weights of another project\n");
     for (size_t i = 0; i < content.metadata.count; i++) {
-        html_text(out, content.metadata.pair[i].key);
+        text_html(out, content.metadata.pair[i].key);
         fputs(" = ", out);
-        html_text(out, content.metadata.pair[i].value);
+        text_html(out, content.metadata.pair[i].value);
         fputc('\n', out);
     }
     fputs("</pre></details>\n", out);
