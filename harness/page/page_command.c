@@ -1,3 +1,4 @@
+/* The command that writes the page, and its keys. */
 #include "harness/command/commands.h"
 #include "harness/eval/model_files.h"
 #include "harness/page/page.h"
