@@ -39,8 +39,8 @@ TEST_DIRS = $(patsubst %,tests/%,base engine attention models datasets tasks har
 KERNELS = models/engine/kernels.c
 ISAS = base $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
 ISA_FLAGS_base =
-ISA_FLAGS_avx2 = -mavx2
-ISA_FLAGS_avx512 = -mavx512f -mavx512dq -mavx512bw -mavx512vl -mprefer-vector-width=512
+ISA_FLAGS_avx2 = -mavx2 -mfma
+ISA_FLAGS_avx512 = -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl -mprefer-vector-width=512
 
 objects = $(patsubst %.c,$(B)/%.o,$(filter-out $(KERNELS),$(wildcard $(addsuffix /*.c,$(1))))) \
     $(if $(wildcard $(KERNELS)),$(ISAS:%=$(B)/$(KERNELS:.c=)-%.o))

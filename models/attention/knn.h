@@ -1,5 +1,9 @@
-/* Exact k-nearest-neighbour search by inner product: products of fixed blocks of queries and keys, and a running
- * selection of the k best. */
+/* Exact k-nearest-neighbour search by inner product. Products of whole blocks of queries and keys only tell which
+ * keys cannot be among the k best; the others are scored one by one.
+ *
+ * Guarantee: a score is kernels.chain_dots of the query and the key, a fixed sequence of operations. So equal keys
+ * have equal scores, and the same queries and keys give the same neighbours, in the same order and with the same
+ * scores, under every BLAS and wherever a key lies. */
 #ifndef PAL_ATTENTION_KNN_H
 #define PAL_ATTENTION_KNN_H
 
@@ -13,6 +17,7 @@ typedef struct knn_list {
     size_t queries, k, found; /* found = min(k, keys searched) */
     real *score;              /* [queries, k] */
     uint32_t *index;          /* [queries, k] */
+    double longest;           /* no key is longer; 0: knn_search measures the keys */
 } knn_list;
 
 /* Scratch reals of knn_search. */

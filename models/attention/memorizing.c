@@ -22,6 +22,9 @@ enum { KNN_K, KNN_ENTRIES, KNN_LAYER, XL_LEN, QK_SCALE, GATE_INIT, FIRST_SEGMENT
 enum { PARAM_QKV, PARAM_O, PARAM_BETA, PARAM_LOG_SCALE, PARAM_COUNT };
 enum { ROW_BLOCK = 64 };
 
+/* Keys have unit length but for rounding, which is far below a thousandth for every d_head that there can be. */
+static const double longest_key = 1.001;
+
 static const kv_spec options[] = {
     {.key = "knn_k",
      .type = KV_INT,
@@ -334,7 +337,7 @@ static knn_list search(const attn_call *c, const saved_area *s, const block *b, 
     const size_t d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head, size = entries(c->cfg);
     const size_t k = neighbours(c->cfg), seen = (size_t)c->seen[b->lane];
     const real *keys = ring(c, b->lane, b->head), *q = s->local.qkv + b->row * 3 * d + b->head * d_head;
-    knn_list list = {.queries = b->count, .k = k, .score = scratch};
+    knn_list list = {.queries = b->count, .k = k, .score = scratch, .longest = longest_key};
     list.index = (uint32_t *)(scratch + KNN_QUERIES * k);
     real *products = scratch + 2 * KNN_QUERIES * k;
     const size_t oldest = seen > size ? seen % size : 0, stored = seen > size ? size : seen;

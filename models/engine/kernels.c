@@ -279,6 +279,41 @@ static real dot(const real *a, const real *b, size_t n)
     return sum_partials(total);
 }
 
+/* a b + c rounded once. Without the instruction: the product of two floats is exact in double; where the sum is
+ * not, its last bit is set, so that the rounding to float cannot fall on a false tie (Boldo & Melquiond 2008). */
+INLINE real fused(real a, real b, real c)
+{
+#ifdef PAL_DOUBLE
+    return fma(a, b, c);
+#elif defined(FP_FAST_FMAF)
+    return __builtin_fmaf(a, b, c);
+#else
+    const double product = (double)a * (double)b, addend = (double)c, sum = product + addend;
+    const double part = sum - product, error = (product - (sum - part)) + (addend - part);
+    uint64_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    if ((error > 0 || error < 0) && !(bits & 1)) bits += (error > 0) == (sum > 0) ? 1 : (uint64_t)-1;
+    double odd;
+    memcpy(&odd, &bits, sizeof odd);
+    return (real)odd;
+#endif
+}
+
+/* Several chains side by side: one alone waits for its own additions. */
+enum { CHAINS = 8 };
+
+static void chain_dots(real *s, const real *q, const real *const *key, size_t count, size_t n)
+{
+    for (size_t first = 0; first < count; first += CHAINS) {
+        const real *row[CHAINS];
+        real total[CHAINS] = {0};
+        for (size_t c = 0; c < CHAINS; c++) row[c] = key[first + c < count ? first + c : count - 1];
+        for (size_t i = 0; i < n; i++)
+            for (size_t c = 0; c < CHAINS; c++) total[c] = fused(q[i], row[c][i], total[c]);
+        for (size_t c = 0; c < CHAINS && first + c < count; c++) s[first + c] = total[c];
+    }
+}
+
 static real sum(const real *a, size_t n)
 {
     partials total = {0};
@@ -495,6 +530,7 @@ const kernels PASTE(kernels_, KERNELS_ISA) = {
     .softmax_again = softmax_again,
     .softmax_backward = softmax_backward,
     .dot = dot,
+    .chain_dots = chain_dots,
     .first_above = first_above,
     .argmax = argmax,
     .sum = sum,

@@ -81,6 +81,13 @@ static void memorizing_equations(void **unused)
     agrees_with(memorizing_oracle, "memorizing", "knn_k = 5\nknn_layer = 0\n", 0, 3);
 }
 
+/* x in quarters of at most 2, w in eighths of at most 1/2: their products and sums are exact in any order, so that
+ * equal inputs have equal q and k under every BLAS. */
+static real coarse(real x, double step, double most)
+{
+    return (real)(fmax(-most, fmin(most, rint((double)x / step) * step)));
+}
+
 /* Equal keys: the oldest entries win, also when the ring has wrapped. */
 static void oldest_of_equals(void **unused)
 {
@@ -93,11 +100,11 @@ static void oldest_of_equals(void **unused)
     real *w = l.param[lab_param(&l, "qkv_net.weight")];
     for (size_t i = 0; i < 3 * d; i++) /* q and k see the first half of x, v the second */
         for (size_t j = 0; j < m; j++)
-            if ((i < 2 * d) != (j < m / 2)) w[i * m + j] = 0;
+            w[i * m + j] = (i < 2 * d) != (j < m / 2) ? 0 : coarse(w[i * m + j], 0.125, 0.5);
     for (size_t h = 0; h < (size_t)cfg.n_heads; h++) l.param[lab_param(&l, "gate")][h] = 1000;
     real *x = lab_inputs(&l, SEGMENTS, 29);
     for (size_t t = 0; t < SEGMENTS * l.n; t++)
-        for (size_t j = 0; j < m / 2; j++) x[t * m + j] = x[j];
+        for (size_t j = 0; j < m / 2; j++) x[t * m + j] = coarse(x[j], 0.25, 2);
     real *y = stream(&l, x, SEGMENTS);
     for (size_t t = 2 * l.n; t < SEGMENTS * l.n; t += l.n) {
         double *value = zero_doubles(m);
@@ -165,12 +172,77 @@ static void search_equals_brute_force(void **unused)
     search_agrees(3, 2 * KNN_KEYS, 1, 32, 0);
 }
 
+/* The chain of operations that a score is made by. */
+static real chain(const real *q, const real *k, size_t d)
+{
+    real total = 0;
+    for (size_t i = 0; i < d; i++)
+        total = sizeof(real) == sizeof(double) ? (real)fma((double)q[i], (double)k[i], (double)total)
+                                               : (real)fmaf((float)q[i], (float)k[i], (float)total);
+    return total;
+}
+
+/* Keys drawn from `kinds` vectors or, between them, the same but for the last bit of one element: equal ones lie
+ * at all places of all tiles, and others are as near to them as can be. */
+static real *repeated_keys(size_t keys, size_t d, size_t kinds)
+{
+    real *kind = random_reals(kinds * d, 41), *key = random_reals(keys * d, 42);
+    for (size_t i = 0; i < keys; i++) {
+        const size_t from = (i * 7 + i / 13) % kinds;
+        memcpy(key + i * d, kind + from * d, d * sizeof *key);
+        if (i % 3 == 2) key[i * d + i % d] *= 1 + (real)(sizeof(real) == sizeof(double) ? 0x1p-52 : 0x1p-23);
+    }
+    free(kind);
+    return key;
+}
+
+static void equals_are_equal(size_t queries, size_t keys, size_t d, size_t k, size_t kinds)
+{
+    real *q = random_reals(queries * d, 43), *key = repeated_keys(keys, d, kinds);
+    knn_list list = {.queries = queries, .k = k};
+    list.score = malloc(queries * k * sizeof *list.score);
+    list.index = malloc(queries * k * sizeof *list.index);
+    real *scratch = guarded(knn_scratch());
+    knn_search(&list, q, d, d, key, keys, 0, scratch);
+    scored *all = malloc(keys * sizeof *all);
+    for (size_t i = 0; i < queries; i++) {
+        for (size_t j = 0; j < keys; j++) all[j] = (scored){(double)chain(q + i * d, key + j * d, d), j};
+        qsort(all, keys, sizeof *all, best_first);
+        for (size_t r = 0; r < list.found; r++) {
+            if (list.index[i * k + r] != all[r].token || (double)list.score[i * k + r] != all[r].score)
+                fail_msg("%zu x %zu x %zu: neighbour %zu of query %zu is %u (%.9g), expected %zu (%.9g)", queries,
+                         keys, d, r, i, list.index[i * k + r], (double)list.score[i * k + r], all[r].token,
+                         all[r].score);
+        }
+    }
+    free(all);
+    free(q);
+    free(key);
+    free(list.score);
+    free(list.index);
+    release(scratch, knn_scratch(), "scratch");
+}
+
+/* Whatever BLAS rules the others out: which of equal keys are returned hangs on their order alone. */
+static void equal_keys_tie(void **unused)
+{
+    (void)unused;
+    gemm_setup();
+    equals_are_equal(16, 36, 20, 5, 2);
+    equals_are_equal(1, 700, 32, 32, 3);
+    equals_are_equal(7, 613, 13, 32, 9);
+    equals_are_equal(61, 1000, 64, 17, 40);
+    equals_are_equal(KNN_QUERIES, 2 * KNN_KEYS + 77, 32, 32, 23);
+    equals_are_equal(KNN_QUERIES, KNN_KEYS + 1, 16, 3, 400);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memorizing_equations),
         cmocka_unit_test(oldest_of_equals),
         cmocka_unit_test(search_equals_brute_force),
+        cmocka_unit_test(equal_keys_tie),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ static size_t runnable(const kernels *set[3])
     size_t count = 0;
     set[count++] = &kernels_base;
 #ifdef KERNELS_X86
-    if (__builtin_cpu_supports("avx2")) set[count++] = &kernels_avx2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) set[count++] = &kernels_avx2;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
         set[count++] = &kernels_avx512;
@@ -457,6 +457,53 @@ static void test_same_bits_on_every_set(void **state)
     }
 }
 
+/* Numbers of few bits and far exponents: sums that end exactly half way between two floats, or a hair beside. */
+static real awkward(rng *r)
+{
+    const double sign = rng_u32(r) % 2 ? 1 : -1, bits = (double)(rng_u32(r) % 5);
+    const double mantissa = 1 + (rng_u32(r) % 2 ? bits * 0x1p-23 : bits * 0.25);
+    return (real)(sign * ldexp(mantissa, (int)(rng_u32(r) % 50) - 25));
+}
+
+static real fused_chain(const real *q, const real *k, size_t n)
+{
+    real total = 0;
+    for (size_t i = 0; i < n; i++)
+        total = sizeof(real) == sizeof(double) ? (real)fma((double)q[i], (double)k[i], (double)total)
+                                               : (real)fmaf((float)q[i], (float)k[i], (float)total);
+    return total;
+}
+
+/* Every set rounds each step once, for any number of rows beside each other. */
+static void test_chain_dots(void **state)
+{
+    (void)state;
+    enum { ROWS = 21, LENGTH = 40 };
+    const kernels *set[3];
+    const size_t sets = runnable(set);
+    real q[LENGTH], key[ROWS][LENGTH], score[ROWS + 1];
+    const real *row[ROWS];
+    rng r = rng_make(7, "test/chain", 0, 0);
+    for (size_t trial = 0; trial < 3000; trial++) {
+        const size_t n = trial % (LENGTH + 1), rows = 1 + trial % ROWS;
+        for (size_t i = 0; i < LENGTH; i++) q[i] = awkward(&r);
+        for (size_t i = 0; i < ROWS; i++) {
+            row[i] = key[i];
+            for (size_t j = 0; j < LENGTH; j++) key[i][j] = awkward(&r);
+        }
+        for (size_t s = 0; s < sets; s++) {
+            score[rows] = 77;
+            set[s]->chain_dots(score, q, row, rows, n);
+            assert_true(score[rows] == 77);
+            for (size_t i = 0; i < rows; i++) {
+                const real want = fused_chain(q, key[i], n);
+                if (score[i] != want)
+                    fail_msg("%s, n=%zu: %.9g, expected %.9g", set[s]->isa, n, (double)score[i], (double)want);
+            }
+        }
+    }
+}
+
 static void test_choice_is_the_widest(void **state)
 {
     (void)state;
@@ -481,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_adamw),
         cmocka_unit_test(test_same_bits_on_every_set),
+        cmocka_unit_test(test_chain_dots),
         cmocka_unit_test(test_choice_is_the_widest),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
