@@ -4,15 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Any fixed number: it only makes the bootstrap repeatable. */
-enum { COMPARE_SEED = 1 };
-
 /* ---- Which cells meet ---- */
 
 static int same_place(const result_cell *a, const result_cell *b)
 {
-    return strcmp(a->name, b->name) == 0 && strcmp(a->data, b->data) == 0 &&
-           strcmp(a->tokenizer, b->tokenizer) == 0 && strcmp(a->settings, b->settings) == 0;
+    return a->memory == b->memory && pair_same_samples(a, b);
 }
 
 /* Whether the cell is complete and one of the runs that the filter, "name" or "name@sha", names. */
@@ -76,35 +72,6 @@ static int repeated(const results *r, size_t at, const char *filter)
 
 /* ---- One row ---- */
 
-static double ratio(const double *num, const double *den, size_t count)
-{
-    return stats_mean(num, count) / stats_mean(den, count);
-}
-
-static void compare_metric(compare_row *row, const double *num_a, const double *den_a, const double *num_b,
-                           const double *den_b, double level)
-{
-    const size_t n = row->clusters;
-    const paired got = stats_paired_ratio(num_b, den_b, num_a, den_a, n, level, COMPARE_SEED);
-    row->a = ratio(num_a, den_a, n);
-    row->b = ratio(num_b, den_b, n);
-    row->difference = got.difference;
-    row->ci = got.ci;
-    row->test = got.test;
-    row->p = got.p;
-    row->deviation = got.deviation;
-    row->gain = NAN;
-    if (!row->metric->binomial || n < (size_t)row->n || !isfinite(got.difference)) return;
-    int64_t only_a = 0, only_b = 0;
-    for (size_t i = 0; i < n; i++) {
-        only_a += num_a[i] > num_b[i];
-        only_b += num_b[i] > num_a[i];
-    }
-    row->test = "mcnemar";
-    row->p = stats_mcnemar(only_a, only_b);
-    row->gain = (double)(row->metric->higher_is_better ? only_b : only_a) / (double)n;
-}
-
 static int room_for_row(comparison *c, pal_error *err)
 {
     if (c->count < c->capacity) return PAL_OK;
@@ -119,27 +86,20 @@ static int room_for_row(comparison *c, pal_error *err)
 static int add_pair(comparison *c, const task_module *task, const result_cell *a, const result_cell *b,
                     pal_error *err)
 {
-    const int64_t held_a = result_complete(a), held_b = result_complete(b), n = held_a < held_b ? held_a : held_b;
-    double *columns = malloc(4 * (size_t)n * sizeof *columns);
-    if (!columns) return pal_fail(err, PAL_INTERNAL, "out of memory for %lld samples", (long long)n);
-    double *num_a = columns, *den_a = columns + n, *num_b = columns + 2 * n, *den_b = columns + 3 * n;
-    int code = PAL_OK;
-    for (size_t m = 0; code == PAL_OK && m < task->metric_count; m++) {
+    for (size_t m = 0; m < task->metric_count; m++) {
         if (task->metric[m].detail) continue;
-        code = room_for_row(c, err);
-        if (code != PAL_OK) break;
+        PAL_TRY(room_for_row(c, err));
         compare_row *row = &c->row[c->count];
-        *row = (compare_row){.metric = &task->metric[m], .n = n};
+        *row = (compare_row){.metric = &task->metric[m]};
         strcpy(row->cell, a->name);
         strcpy(row->model_a, a->model);
         strcpy(row->model_b, b->model);
-        row->clusters = result_columns(row->metric, a, n, num_a, den_a);
-        result_columns(row->metric, b, n, num_b, den_b);
-        compare_metric(row, num_a, den_a, num_b, den_b, 1 - c->alpha);
+        PAL_TRY(pair_compare(row->metric, b, a, 1 - c->alpha, &row->pair, err));
+        row->a = row->pair.b;
+        row->b = row->pair.a;
         c->count += isfinite(row->a) || isfinite(row->b); /* else the cell does not have this metric */
     }
-    free(columns);
-    return code;
+    return PAL_OK;
 }
 
 int compare_add(comparison *c, const results *a, const results *b, compare_models models, pal_error *err)
@@ -164,20 +124,13 @@ int compare_add(comparison *c, const results *a, const results *b, compare_model
 
 /* ---- All rows ---- */
 
-/* The smallest p that the row's test can give however large the effect; McNemar's is in its own power. */
-static double least_p(const compare_row *row)
-{
-    if (strcmp(row->test, "sign-flip") == 0) return ldexp(1, 1 - (int)row->clusters);
-    return strcmp(row->test, "bootstrap") == 0 ? 1.0 / (1 + STATS_RESAMPLES) : 0;
-}
-
 int compare_judge(comparison *c, pal_error *err)
 {
     double *p = malloc((c->count + 1) * sizeof *p);
     if (!p) return pal_fail(err, PAL_INTERNAL, "out of memory for the comparison");
     size_t tests = 0;
     for (size_t i = 0; i < c->count; i++) {
-        p[i] = c->row[i].p;
+        p[i] = c->row[i].pair.p;
         tests += !isnan(p[i]);
     }
     const int code = stats_holm(p, c->count, err);
@@ -185,17 +138,12 @@ int compare_judge(comparison *c, pal_error *err)
     for (size_t i = 0; code == PAL_OK && i < c->count; i++) {
         compare_row *row = &c->row[i];
         const double alpha = c->alpha / (double)(tests ? tests : 1);
-        const double gained = row->metric->higher_is_better ? row->difference : -row->difference;
+        const double gained = row->metric->higher_is_better ? row->pair.difference : -row->pair.difference;
         row->corrected = p[i];
         row->verdict = 0;
-        row->detectable = NAN;
+        row->detectable = pair_detectable(row->metric, &row->pair, alpha, COMPARE_POWER);
         if (isfinite(row->a) && !isfinite(row->b)) row->verdict = -1;
         if (p[i] <= c->alpha) row->verdict = (gained > 0) - (gained < 0);
-        if (isfinite(row->gain))
-            row->detectable = stats_detectable_loss(row->n, row->gain, alpha, COMPARE_POWER);
-        else if (row->deviation > 0 && least_p(row) <= alpha)
-            row->detectable =
-                stats_detectable_difference(row->deviation, (int64_t)row->clusters, alpha, COMPARE_POWER);
         c->worse += row->verdict < 0;
         c->better += row->verdict > 0;
     }

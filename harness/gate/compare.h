@@ -4,24 +4,19 @@
 #define PAL_COMPARE_H
 
 #include "harness/journal/cells.h"
-#include "harness/stats/stats.h"
+#include "harness/stats/pairs.h"
 
 #include <stdio.h>
 
 #define COMPARE_POWER 0.8
 
-/* One metric of one cell. Differences are B - A of the ratios of sums, before a metric's exp or ln 2. */
+/* One metric of one cell. */
 typedef struct compare_row {
     char cell[64], model_a[KV_TEXT_MAX], model_b[KV_TEXT_MAX];
     const task_metric *metric;
-    int64_t n;       /* samples that both sides hold */
-    size_t clusters; /* of them; what is resampled */
-    double a, b, difference;
-    interval ci;
-    const char *test; /* "mcnemar" for hits, else that of stats_paired_ratio */
-    double p, corrected;
-    double deviation; /* of stats_paired_ratio */
-    double gain;      /* McNemar: the share of samples that B alone gets right */
+    double a, b; /* each side's ratio of sums */
+    pair pair;   /* of B against A, so that its difference is B - A */
+    double corrected;
     /* How much worse B must be for this comparison to notice with COMPARE_POWER at level alpha / rows, the level
      * that a correction leaves to the smallest p. NaN: this few samples can show nothing, or no two of them differ
      * in a way that would tell. */

@@ -15,8 +15,6 @@ static double shown(const task_metric *m, double value)
         return 100 * value;
     case METRIC_PERPLEXITY:
         return exp(value);
-    case METRIC_BITS:
-        return value / M_LN2;
     default:
         return value;
     }
@@ -46,10 +44,10 @@ static char *format_value(const task_metric *m, double value, char out[CELL_TEXT
 static char *format_difference(const compare_row *row, char out[4 * CELL_TEXT])
 {
     char middle[CELL_TEXT], lo[CELL_TEXT], hi[CELL_TEXT];
-    format_change(row->metric, row->difference, middle);
-    if (isfinite(row->ci.lo))
-        snprintf(out, 4 * CELL_TEXT, "%s [%s, %s]", middle, format_change(row->metric, row->ci.lo, lo),
-                 format_change(row->metric, row->ci.hi, hi));
+    format_change(row->metric, row->pair.difference, middle);
+    if (isfinite(row->pair.ci.lo))
+        snprintf(out, 4 * CELL_TEXT, "%s [%s, %s]", middle, format_change(row->metric, row->pair.ci.lo, lo),
+                 format_change(row->metric, row->pair.ci.hi, hi));
     else
         snprintf(out, 4 * CELL_TEXT, "%s", middle);
     return out;
@@ -81,11 +79,11 @@ static void fill_line(const compare_row *row, line *out)
     snprintf(out->column[0], size, same ? "%s" : "%s > %s", row->model_a, row->model_b);
     snprintf(out->column[1], size, "%s", row->cell);
     snprintf(out->column[2], size, "%s", row->metric->name);
-    snprintf(out->column[3], size, "%lld", (long long)row->n);
+    snprintf(out->column[3], size, "%lld", (long long)row->pair.n);
     snprintf(out->column[4], size, "%s", format_value(row->metric, row->a, text));
     snprintf(out->column[5], size, "%s", format_value(row->metric, row->b, text));
     snprintf(out->column[6], size, "%s", format_difference(row, text));
-    snprintf(out->column[7], size, "%s", format_p(row->p, text));
+    snprintf(out->column[7], size, "%s", format_p(row->pair.p, text));
     snprintf(out->column[8], size, "%s", format_p(row->corrected, text));
     snprintf(out->column[9], size, "%s", format_change(row->metric, worse, text));
     snprintf(out->column[10], size, "%s", row->verdict < 0 ? "worse" : row->verdict > 0 ? "better" : "");
@@ -112,7 +110,7 @@ void compare_print(const comparison *c, FILE *out)
         fill_line(&c->row[i], &l);
         for (int k = 0; k < COLUMNS; k++)
             if (width[k] < (int)strlen(l.column[k])) width[k] = (int)strlen(l.column[k]);
-        tests += !isnan(c->row[i].p);
+        tests += !isnan(c->row[i].pair.p);
         blind += isnan(c->row[i].detectable);
     }
     for (int k = 0; k < COLUMNS; k++) snprintf(l.column[k], sizeof l.column[k], "%s", heads[k]);

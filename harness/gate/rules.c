@@ -94,7 +94,7 @@ static const report_row *find_row(judgement *j, const char *model, const char *c
         if (!is_model(c, model) || strcmp(c->name, cell) != 0 || c->memory == RESULT_ZEROED) continue;
         if (j->claim->settings[0] && strcmp(c->settings, j->claim->settings) != 0) continue;
         if (found && (strcmp(found->cell->weights, c->weights) != 0 ||
-                      strcmp(found->cell->config, c->config) != 0 || !evidence_same_samples(found->cell, c))) {
+                      strcmp(found->cell->config, c->config) != 0 || !pair_same_samples(found->cell, c))) {
             note(j, MISSING, "%s has several runs of %s; name one as NAME@SHA or by settings", cell, model);
             return NULL;
         }
@@ -157,7 +157,7 @@ static int64_t quantities(const judgement *j, int which, const report_row *row, 
 
 typedef struct duel {
     char a[KV_TEXT_MAX], b[KV_TEXT_MAX], cell[KV_TEXT_MAX];
-    evidence_pair pair;
+    pair pair;
     double p; /* corrected */
 } duel;
 
@@ -173,14 +173,14 @@ static int list_duels(judgement *j, const task_metric *metric, const place *plac
             for (size_t i = 0; i < count; i++) {
                 const report_row *row_a = find_row(j, a, places[i].name), *row_b = find_row(j, b, places[i].name);
                 if (!row_a || !row_b) continue;
-                if (!evidence_same_samples(row_a->cell, row_b->cell)) {
+                if (!pair_same_samples(row_a->cell, row_b->cell)) {
                     note(j, OPEN, "%s and %s read other samples in %s", a, b, places[i].name);
                     continue;
                 }
                 duel *grown = realloc(*out, (*duels + 1) * sizeof *grown), *d = grown ? &grown[*duels] : NULL;
                 if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for a claim");
                 *out = grown;
-                PAL_TRY(evidence_compare(metric, row_a->cell, row_b->cell, &d->pair, err));
+                PAL_TRY(pair_compare(metric, row_a->cell, row_b->cell, REPORT_LEVEL, &d->pair, err));
                 if (!enough(j, a, places[i].name, d->pair.n)) continue;
                 snprintf(d->a, sizeof d->a, "%s", a);
                 snprintf(d->b, sizeof d->b, "%s", b);
@@ -205,20 +205,20 @@ static int correct(duel *list, size_t count, pal_error *err)
 static void judge_duel(judgement *j, const task_metric *metric, const duel *d)
 {
     const double least = j->claim->value - j->claim->tolerance, sign = metric->higher_is_better ? 1 : -1;
-    const evidence_pair *pair = &d->pair;
-    double lo = pair->ci.lo, hi = pair->ci.hi;
-    if (!isfinite(lo) && metric->kind == METRIC_SHARE && pair->difference == 0) {
+    const pair *got = &d->pair;
+    double lo = got->ci.lo, hi = got->ci.hi;
+    if (!isfinite(lo) && metric->kind == METRIC_SHARE && got->difference == 0) {
         /* All samples agree: of the pairs that could still differ, as many as the exact binomial allows. */
-        hi = stats_binomial(0, (double)pair->n, REPORT_LEVEL).hi;
+        hi = stats_binomial(0, (double)got->n, REPORT_LEVEL).hi;
         lo = -hi;
     } else if (!isfinite(lo)) {
-        lo = hi = pair->difference;
+        lo = hi = got->difference;
     }
     const double worst = sign > 0 ? lo : -hi, best = sign > 0 ? hi : -lo;
     const int shown = least != 0 || d->p <= 1 - REPORT_LEVEL;
     const outcome what = worst > least && shown ? HOLDS : best < least ? FAILS : OPEN;
     note(j, what, "%s - %s, %s: %+.4f [%+.4f, %+.4f], n = %lld, p = %.3g (%s, Holm)", d->a, d->b, d->cell,
-         pair->difference, lo, hi, (long long)pair->n, d->p, pair->test);
+         got->difference, lo, hi, (long long)got->n, d->p, got->test);
 }
 
 static int judge_better(judgement *j, int which, const place *places, size_t count, pal_error *err)

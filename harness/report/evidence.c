@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Any fixed number: it only makes the bootstrap repeatable. */
-enum { EVIDENCE_SEED = 3 };
-
 int evidence_read(evidence *out, const task_module *const *tasks, const char *dir, pal_error *err)
 {
     int code = PAL_OK;
@@ -46,62 +43,7 @@ const report *evidence_report(const evidence *e, const char *task)
     return NULL;
 }
 
-/* ---- Paired comparisons ---- */
-
-/* Settings without the word that zeroes the memory. */
-static void put_shaping(const char *settings, char out[RESULT_TEXT])
-{
-    size_t used = 0;
-    out[0] = '\0';
-    for (const char *at = settings; *at;) {
-        const size_t size = strcspn(at, " ");
-        if (size && strncmp(at, "memory=", 7) != 0)
-            used += (size_t)snprintf(out + used, RESULT_TEXT - used, " %.*s", (int)size, at);
-        at += size;
-        at += strspn(at, " ");
-    }
-}
-
-int evidence_same_samples(const result_cell *a, const result_cell *b)
-{
-    char text_a[RESULT_TEXT], text_b[RESULT_TEXT];
-    put_shaping(a->settings, text_a);
-    put_shaping(b->settings, text_b);
-    return strcmp(a->name, b->name) == 0 && strcmp(a->data, b->data) == 0 &&
-           strcmp(a->tokenizer, b->tokenizer) == 0 && strcmp(text_a, text_b) == 0;
-}
-
-static size_t fill(const task_metric *m, const result_cell *cell, int64_t n, double *num, double *den)
-{
-    const double unit = m->kind == METRIC_BITS ? log(2) : 1;
-    const size_t rows = result_columns(m, cell, n, num, den);
-    for (size_t i = 0; i < rows; i++) num[i] /= unit;
-    return rows;
-}
-
-int evidence_compare(const task_metric *metric, const result_cell *a, const result_cell *b, evidence_pair *out,
-                     pal_error *err)
-{
-    const int64_t held_a = result_complete(a), held_b = result_complete(b), n = held_a < held_b ? held_a : held_b;
-    double *num_a = malloc(4 * (size_t)(n + 1) * sizeof *num_a);
-    if (!num_a) return pal_fail(err, PAL_INTERNAL, "out of memory for a comparison");
-    double *den_a = num_a + n, *num_b = den_a + n, *den_b = num_b + n;
-    const size_t rows = fill(metric, a, n, num_a, den_a);
-    fill(metric, b, n, num_b, den_b);
-    const paired got = stats_paired_ratio(num_a, den_a, num_b, den_b, rows, REPORT_LEVEL, EVIDENCE_SEED);
-    *out = (evidence_pair){.n = n, .difference = got.difference, .ci = got.ci, .p = got.p, .test = got.test};
-    if (metric->binomial && rows == (size_t)n && isfinite(got.difference)) {
-        int64_t only_a = 0, only_b = 0;
-        for (int64_t i = 0; i < n; i++) {
-            only_a += num_a[i] > num_b[i];
-            only_b += num_b[i] > num_a[i];
-        }
-        out->p = stats_mcnemar(only_a, only_b);
-        out->test = "mcnemar";
-    }
-    free(num_a);
-    return PAL_OK;
-}
+/* ---- The best of several ---- */
 
 /* p[k] of the leader against row k, for those that compete with it; *rivals: how many. 1 where the leader is not
  * ahead. PAL_OK with *comparable 0: one of them has other samples. */
@@ -112,12 +54,12 @@ static int against_all(const task_metric *metric, const report_row *const *row, 
     *comparable = 1;
     for (size_t k = 0; k < count; k++) {
         const result_cell *a = row[leader]->cell, *b = row[k]->cell;
-        evidence_pair pair;
+        pair got;
         if (k == leader || strcmp(a->weights, b->weights) == 0) continue;
-        *comparable = *comparable && evidence_same_samples(a, b);
-        PAL_TRY(evidence_compare(metric, a, b, &pair, err));
-        const double gain = metric->higher_is_better ? pair.difference : -pair.difference;
-        p[(*rivals)++] = gain > 0 && isfinite(pair.p) ? pair.p : 1;
+        *comparable = *comparable && pair_same_samples(a, b);
+        PAL_TRY(pair_compare(metric, a, b, REPORT_LEVEL, &got, err));
+        const double gain = metric->higher_is_better ? got.difference : -got.difference;
+        p[(*rivals)++] = gain > 0 && isfinite(got.p) ? got.p : 1;
     }
     return PAL_OK;
 }

@@ -1,9 +1,10 @@
-/* What tables, audit and report rest on: the complete cells of a directory's journals, and paired comparisons of
- * them. */
+/* What tables, audit and report rest on: the complete cells of a directory's journals, and which row of
+ * a column is the best. */
 #ifndef PAL_TABLES_EVIDENCE_H
 #define PAL_TABLES_EVIDENCE_H
 
 #include "harness/report/report.h"
+#include "harness/stats/pairs.h"
 
 enum { EVIDENCE_TASKS = 8 };
 
@@ -26,22 +27,6 @@ int evidence_read(evidence *out, const task_module *const *tasks, const char *di
 void evidence_free(evidence *e);
 /* The report of a task, or NULL when the list does not hold it or no cell is complete. */
 const report *evidence_report(const evidence *e, const char *task);
-
-/* Whether sample i is the same text on both sides: the same cell, texts, tokenizer and settings, the control of
- * the memory aside. */
-int evidence_same_samples(const result_cell *a, const result_cell *b);
-
-typedef struct evidence_pair {
-    int64_t n; /* samples that both sides hold */
-    /* a - b of the ratios of sums, before a metric's exp: nats for a perplexity, bits for METRIC_BITS */
-    double difference;
-    interval ci;
-    double p;         /* of no difference: McNemar's for hits, else that of stats_paired_ratio */
-    const char *test; /* behind p */
-} evidence_pair;
-
-int evidence_compare(const task_metric *metric, const result_cell *a, const result_cell *b, evidence_pair *out,
-                     pal_error *err);
 
 /* Which of row[count] is best in a metric by more than chance: its paired difference from every other row of other
  * weights is in its favour with p <= 1 - REPORT_LEVEL after Holm's correction over them. *best = count and *p =

@@ -6,8 +6,6 @@
 
 /* The attention that the Infini-attention paper measures itself against. */
 static const char baseline_attention[] = "transformer-xl";
-/* Any fixed number: it only makes the bootstrap repeatable. */
-enum { BOOTSTRAP_SEED = 2 };
 
 static int zeroed(const report_row *row)
 {
@@ -58,22 +56,8 @@ static int related(const report *rep, const report_row *row, const report_row *b
 
 static int compare_rows(const task_metric *m, report_comparison *c, pal_error *err)
 {
-    const size_t n = (size_t)(c->row->n < c->baseline->n ? c->row->n : c->baseline->n);
-    double *num_a = malloc(4 * n * sizeof *num_a), *den_a = num_a + n, *num_b = den_a + n, *den_b = num_b + n;
-    if (!num_a) return pal_fail(err, PAL_INTERNAL, "out of memory for a comparison");
-    const double unit = m->kind == METRIC_BITS ? log(2) : 1;
-    const size_t rows = result_columns(m, c->row->cell, (int64_t)n, num_a, den_a);
-    result_columns(m, c->baseline->cell, (int64_t)n, num_b, den_b);
-    for (size_t i = 0; i < rows; i++) {
-        num_a[i] /= unit;
-        num_b[i] /= unit;
-    }
-    c->paired = stats_paired_ratio(num_a, den_a, num_b, den_b, rows, REPORT_LEVEL, BOOTSTRAP_SEED);
-    c->clusters = rows;
-    c->detectable = c->paired.deviation > 0 ? stats_detectable_difference(c->paired.deviation, (int64_t)rows,
-                                                                          1 - REPORT_LEVEL, REPORT_POWER)
-                                            : NAN;
-    free(num_a);
+    PAL_TRY(pair_compare(m, c->row->cell, c->baseline->cell, REPORT_LEVEL, &c->paired, err));
+    c->detectable = pair_detectable(m, &c->paired, 1 - REPORT_LEVEL, REPORT_POWER);
     return PAL_OK;
 }
 
@@ -144,7 +128,7 @@ int report_paired_csv(const report *rep, const char *path, pal_error *err)
                                             [METRIC_PERPLEXITY] = "nats",
                                             [METRIC_BITS] = "bits"};
         fprintf(out, ",%s%s,%s,%lld,%zu,", m->kind == METRIC_PERPLEXITY ? "log_" : "", m->name, units[m->kind],
-                (long long)(c->row->n < c->baseline->n ? c->row->n : c->baseline->n), c->clusters);
+                (long long)c->paired.n, c->paired.clusters);
         const double numbers[] = {c->paired.difference, c->paired.ci.lo, c->paired.ci.hi};
         for (int k = 0; k < 3; k++) {
             text_number(out, numbers[k]);

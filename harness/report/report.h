@@ -5,7 +5,7 @@
 
 #include "harness/base/text.h"
 #include "harness/journal/cells.h"
-#include "harness/stats/stats.h"
+#include "harness/stats/pairs.h"
 
 #include <stdio.h>
 
@@ -81,8 +81,7 @@ int report_documents(FILE *out, const report *rep, pal_error *err);
 typedef struct report_comparison {
     const report_row *row, *baseline;
     size_t metric;
-    size_t clusters; /* of documents, which is what was resampled */
-    paired paired;
+    pair paired;
     double p_holm; /* corrected for the models that are compared in the same metric on the same texts */
     /* The size of a true difference that so many clusters show with REPORT_POWER at 1 - REPORT_LEVEL, before any
      * correction; NaN where they can show none. */

@@ -102,7 +102,7 @@ static void test_places(void **state)
     check_add(&c, &a, &b, "", "");
     assert_int_equal(c.count, ROWS); /* not the detail */
     assert_true(c.only_a == 0 && c.only_b == 0);
-    assert_int_equal(c.row[0].n, 8);
+    assert_int_equal(c.row[0].pair.n, 8);
     assert_true(c.row[ACCURACY].metric == &metrics[0] && c.row[PERPLEXITY].metric == &metrics[1]);
     compare_free(&c);
 
@@ -204,10 +204,10 @@ static void test_values(void **state)
 
     const compare_row *hit = &c.row[ACCURACY], *ppl = &c.row[PERPLEXITY];
     assert_near(hit->a, 0.9, 1e-15);
-    assert_near(hit->difference, -0.4, 1e-15);
-    assert_string_equal(hit->test, "mcnemar");
-    assert_near(hit->p, ldexp(2, -16), 1e-15); /* 16 lost, none gained */
-    assert_true(hit->gain == 0 && hit->ci.lo < -0.4 && hit->ci.hi > -0.4 && hit->ci.hi < 0);
+    assert_near(hit->pair.difference, -0.4, 1e-15);
+    assert_string_equal(hit->pair.test, "mcnemar");
+    assert_near(hit->pair.p, ldexp(2, -16), 1e-15); /* 16 lost, none gained */
+    assert_true(hit->pair.only_a == 0 && hit->pair.ci.lo < -0.4 && hit->pair.ci.hi > -0.4 && hit->pair.ci.hi < 0);
     assert_int_equal(hit->verdict, -1);
     assert_near(hit->corrected, 4 * ldexp(2, -16), 1e-15); /* the smallest of four */
     assert_true(hit->detectable == stats_detectable_loss(40, 0, 0.05 / 4, COMPARE_POWER));
@@ -218,16 +218,16 @@ static void test_values(void **state)
         num[1][i] = b.sample[0][i].value[NLL];
         den[i] = 100;
     }
-    const paired expected = stats_paired_ratio(num[1], den, num[0], den, 40, 0.95, 1);
-    assert_true(ppl->difference == expected.difference && ppl->p == expected.p);
-    assert_true(ppl->ci.lo == expected.ci.lo && ppl->ci.hi == expected.ci.hi && ppl->ci.lo > 0);
-    assert_string_equal(ppl->test, "bootstrap");
+    const paired expected = stats_paired_ratio(num[1], den, num[0], den, 40, 0.95, 2);
+    assert_true(ppl->pair.difference == expected.difference && ppl->pair.p == expected.p);
+    assert_true(ppl->pair.ci.lo == expected.ci.lo && ppl->pair.ci.hi == expected.ci.hi && ppl->pair.ci.lo > 0);
+    assert_string_equal(ppl->pair.test, "bootstrap");
     assert_int_equal(ppl->verdict, -1);
     assert_true(ppl->detectable == stats_detectable_difference(expected.deviation, 40, 0.05 / 4, COMPARE_POWER));
 
     /* In the second cell two are gained, too few to tell, and the lower perplexity is better. */
-    assert_near(c.row[ROWS + ACCURACY].p, 0.5, 1e-15);
-    assert_near(c.row[ROWS + ACCURACY].gain, 0.05, 1e-15);
+    assert_near(c.row[ROWS + ACCURACY].pair.p, 0.5, 1e-15);
+    assert_near((double)c.row[ROWS + ACCURACY].pair.only_a / (double)c.row[ROWS + ACCURACY].pair.n, 0.05, 1e-15);
     assert_int_equal(c.row[ROWS + ACCURACY].verdict, 0);
     assert_int_equal(c.row[ROWS + PERPLEXITY].verdict, 1);
     compare_free(&c);
@@ -249,12 +249,12 @@ static void test_correction(void **state)
             put(&b, make_cell("m", "w2", name), 30, k ? 20 : 13, 2);
         }
         check_add(&c, &a, &b, "", "");
-        assert_near(c.row[ACCURACY].p, 2.0 / 128, 1e-15);
+        assert_near(c.row[ACCURACY].pair.p, 2.0 / 128, 1e-15);
         assert_near(c.row[ACCURACY].corrected, fmin(1, 2 * cells * 2.0 / 128), 1e-15);
         assert_int_equal(c.row[ACCURACY].verdict, cells == 1 ? -1 : 0);
         assert_int_equal(c.worse, cells == 1);
         /* Equal perplexities are no evidence, and say nothing of what would be. */
-        assert_true(c.row[PERPLEXITY].p == 1 && isnan(c.row[PERPLEXITY].detectable));
+        assert_true(c.row[PERPLEXITY].pair.p == 1 && isnan(c.row[PERPLEXITY].detectable));
         compare_free(&c);
     }
 }
@@ -275,8 +275,8 @@ static void test_too_few(void **state)
             put(&b, make_cell("m", "w2", name), 10, 9, 3);
         }
         check_add(&c, &a, &b, "", "");
-        assert_string_equal(c.row[PERPLEXITY].test, "sign-flip");
-        assert_near(c.row[PERPLEXITY].p, 1.0 / 512, 1e-15);
+        assert_string_equal(c.row[PERPLEXITY].pair.test, "sign-flip");
+        assert_near(c.row[PERPLEXITY].pair.p, 1.0 / 512, 1e-15);
         assert_true(isfinite(c.row[PERPLEXITY].detectable)); /* up to 16 tests: 0.05 / 16 > 1/512 */
         compare_free(&c);
     }
@@ -303,7 +303,7 @@ static void test_missing_values(void **state)
     check_add(&c, &a, &b, "", "");
     assert_int_equal(c.count, ROWS);
     assert_int_equal(c.row[PERPLEXITY].verdict, -1);
-    assert_true(isnan(c.row[PERPLEXITY].p) && isnan(c.row[PERPLEXITY].corrected));
+    assert_true(isnan(c.row[PERPLEXITY].pair.p) && isnan(c.row[PERPLEXITY].corrected));
     assert_int_equal(c.worse, 1);
     assert_near(c.row[ACCURACY].corrected, 1, 1e-15);
     compare_free(&c);
