@@ -16,11 +16,11 @@ ALL_CFLAGS = -std=c17 $(OPT) -g -ffp-contract=off -fno-math-errno -D_GNU_SOURCE 
     -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wno-psabi $(WERROR) \
     $(if $(NATIVE),-march=native) $(VARIANT) $(PKG_CFLAGS) $(CFLAGS)
 
-# Asked for once, when first needed: pkg-config may not be there before `make deps`.
+# Asked for once, when first needed: pkg-config may not be there before `make deps`. OpenBLAS is loaded at run time.
 PACKAGES = openblas jansson libcrypto zlib expat
 pkg = $(shell pkg-config $(1) || echo MISSING)
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(call check_pkg,$(call pkg,--cflags $(PACKAGES))))$(PKG_CFLAGS)
-PKG_LIBS = $(eval PKG_LIBS := $(call check_pkg,$(call pkg,--libs $(PACKAGES))))$(PKG_LIBS)
+PKG_LIBS = $(eval PKG_LIBS := $(call check_pkg,$(call pkg,--libs $(filter-out openblas,$(PACKAGES)))))$(PKG_LIBS)
 CMOCKA_CFLAGS = $(eval CMOCKA_CFLAGS := $(call check_pkg,$(call pkg,--cflags cmocka)))$(CMOCKA_CFLAGS)
 CMOCKA_LIBS = $(eval CMOCKA_LIBS := $(call check_pkg,$(call pkg,--libs cmocka)))$(CMOCKA_LIBS)
 check_pkg = $(if $(filter MISSING,$(1)),$(error a library is missing; run `make deps`),$(1))
@@ -56,7 +56,7 @@ SUITES := $(patsubst test_%.c,%,$(notdir $(SUITE_SOURCES)))
 DOUBLE_SUITES = attention attention_modules causal memorizing decoder engine kernels
 FAST_SUITES = $(filter-out attention attention_modules causal memorizing engine transformer_xl,$(SUITES))
 # Too slow there, or (cli) all its work is in processes that valgrind would not follow.
-NOT_VALGRIND = batch cli cycle decoder kernels partial reader train
+NOT_VALGRIND = batch cli cycle decoder kernels machine partial reader train
 DOUBLE_NOW := $(filter $(DOUBLE_SUITES),$(SUITES))
 FAST_NOW := $(filter $(FAST_SUITES),$(SUITES))
 TEST_HELPERS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/lib/*.c))
@@ -264,14 +264,14 @@ clean:
 
 $(BINARY): $(OBJECTS)
 	@echo '  LINK  $@'
-	$(Q)$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $(OBJECTS) $(PKG_LIBS) -lm
+	$(Q)$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $(OBJECTS) $(PKG_LIBS) -lm -ldl
 
 # A double build holds the models library alone.
 TEST_OBJECTS = $(if $(findstring PAL_DOUBLE,$(VARIANT)),$(LIB_OBJECTS),$(filter-out $(MAIN),$(OBJECTS)))
 define suite_rule
 $(B)/tests/$(basename $(notdir $(1))): $(B)/$(1:.c=.o) $(TEST_HELPERS) $(TEST_OBJECTS)
 	@echo '  LINK  $$@'
-	$$(Q)$$(CC) $$(VARIANT) -pthread $$(LDFLAGS) -o $$@ $$^ $$(CMOCKA_LIBS) $$(PKG_LIBS) -lm
+	$$(Q)$$(CC) $$(VARIANT) -pthread $$(LDFLAGS) -o $$@ $$^ $$(CMOCKA_LIBS) $$(PKG_LIBS) -lm -ldl
 endef
 $(foreach source,$(SUITE_SOURCES),$(eval $(call suite_rule,$(source))))
 

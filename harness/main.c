@@ -1,26 +1,15 @@
 /* palimpsest COMMAND key=value... */
 #include "harness/command/commands.h"
 
-#include "models/engine/gemm.h"
+#include "harness/base/os.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The same command once more where OpenBLAS did not recognise the processor: its choice is made before main(). */
-static void start_over_on_better_core(char **argv)
-{
-    const char *core = gemm_better_core();
-    char binary[4096];
-    const ssize_t size = core ? readlink("/proc/self/exe", binary, sizeof binary - 1) : -1;
-    if (size < 0 || setenv("OPENBLAS_CORETYPE", core, 1) != 0) return;
-    binary[size] = '\0';
-    execv(binary, argv);
-}
-
 int main(int argc, char **argv)
 {
-    start_over_on_better_core(argv);
+    if (os_fill_standard() != 0) return PAL_INTERNAL;
     pal_error err = {0};
     const command *found = argc > 1 ? command_find(argv[1]) : NULL;
     int code;

@@ -62,6 +62,16 @@ static const char *kind_of(mode_t mode)
     }
 }
 
+int os_fill_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) != -1) continue;
+        /* The lowest free number is taken: this one. */
+        if (open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY) != fd) return -1;
+    }
+    return 0;
+}
+
 int os_check_regular(const char *path, pal_error *err)
 {
     struct stat info;

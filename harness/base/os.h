@@ -24,6 +24,10 @@ extern const os_table os_system;
 const os_table *os_use(const os_table *table);
 const os_table *os(void);
 
+/* Open /dev/null wherever standard input, output or error is closed, so that no file of ours gets their numbers
+ * and is overwritten by messages. First thing in main. Returns 0, or -1 when that is impossible. */
+int os_fill_standard(void);
+
 /* Open a regular file with the flags of open(2); new files get mode 0666. PAL_DATA: a folder, pipe, socket or
  * device (never waits for one), or cannot be read; PAL_INTERNAL: cannot be written. *fd is -1 on failure. */
 int os_open_regular(const char *path, int flags, int *fd, pal_error *err);

@@ -253,8 +253,9 @@ static int run_bench(bench *b, const kv_pairs *words, pal_error *err)
     kv_pairs_free(&model);
     PAL_TRY(code);
 
-    gemm_setup();
-    PAL_TRY(pool_create(&b->pool, b->cfg.threads ? (int)b->cfg.threads : os_processors(), err));
+    const int threads = b->cfg.threads ? (int)b->cfg.threads : os_processors();
+    PAL_TRY(gemm_setup(threads, err));
+    PAL_TRY(pool_create(&b->pool, threads, err));
     PAL_TRY(decoder_create(&b->model, &b->model_cfg, err));
     decoder_init(b->model, 1);
     PAL_TRY(measure_peak(b->pool, &b->peak, err));

@@ -166,10 +166,10 @@ int cmd_plan(int argc, char **argv, pal_error *err)
 {
     eval_request r;
     PAL_TRY(eval_request_read(&r, argc, argv, 1, err));
-    gemm_setup();
     plan all = {0};
     pool *threads = NULL;
-    int code = plan_make(&all, &r, NULL, NULL, err);
+    int code = gemm_setup(r.threads, err);
+    if (code == PAL_OK) code = plan_make(&all, &r, NULL, NULL, err);
     if (code == PAL_OK) code = pool_create(&threads, r.threads, err);
     if (code == PAL_OK)
         printf("%-28s %-12s %8s %14s %14s %10s %12s %12s %6s %12s\n", "model",

@@ -201,7 +201,7 @@ int cmd_imprint(int argc, char **argv, pal_error *err)
         code = eval_request_read(&m.request[i], argc + 1, words, 1, err);
         opened += code == PAL_OK;
     }
-    gemm_setup();
+    if (code == PAL_OK) code = gemm_setup(m.request[WITH].threads, err);
     if (code == PAL_OK) code = pool_create(&m.pool, m.request[WITH].threads, err);
     if (code == PAL_OK) code = measure_all(&m, err);
     pool_destroy(m.pool);

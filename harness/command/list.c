@@ -51,7 +51,7 @@ int cmd_list(int argc, char **argv, pal_error *err)
     for (size_t i = 0; attn_table[i]; i++) printf("  %-22s %s\n", attn_table[i]->name, attn_table[i]->summary);
     printf("\nTasks (task=NAME):\n");
     for (size_t i = 0; task_table[i]; i++) printf("  %-22s %s\n", task_table[i]->name, task_table[i]->summary);
-    gemm_setup();
+    PAL_TRY(gemm_setup(1, err));
     printf("\nBLAS core: %s\n", gemm_core());
     return list_weights(dir, err);
 }

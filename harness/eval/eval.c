@@ -285,9 +285,9 @@ int eval_run(eval_request *r, FILE *out, FILE *log, pal_error *err)
     eval_journal_path(&r->options, r->task, path, sizeof path);
     snprintf(u.partial, sizeof u.partial, "%s/.partial", r->options.results);
     results_init(&u.results, r->task, path);
-    gemm_setup();
     size_t cut = 0;
-    int code = pool_create(&u.pool, r->threads, err);
+    int code = gemm_setup(r->threads, err);
+    if (code == PAL_OK) code = pool_create(&u.pool, r->threads, err);
     if (code == PAL_OK) code = journal_open(&u.journal, path, results_visit, &u.results, &cut, err);
     if (code == PAL_OK && cut > 0)
         fprintf(out, "%s: cut %zu bytes of a record that a crash left unfinished\n", path, cut);

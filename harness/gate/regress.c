@@ -292,8 +292,9 @@ static int compare(const gate *g, FILE *out, pal_error *err)
 int regress_run(const regress_options *o, FILE *out, FILE *log, pal_error *err)
 {
     gate g = {.o = o};
-    gemm_setup();
-    int code = pool_create(&g.pool, o->threads ? (int)o->threads : os_processors(), err);
+    const int threads = o->threads ? (int)o->threads : os_processors();
+    int code = gemm_setup(threads, err);
+    if (code == PAL_OK) code = pool_create(&g.pool, threads, err);
     if (code == PAL_OK) code = measure(&g, log, err);
     if (code == PAL_OK) code = o->update ? update(&g, out, err) : compare(&g, out, err);
     baseline_free(&g.now);

@@ -391,9 +391,9 @@ int verify_run(const verify_options *o, FILE *out, pal_error *err)
 {
     verifier v = {.o = o, .out = out};
     const int all = o->threads ? (int)o->threads : os_processors();
-    gemm_setup();
     /* At least two, or there would be nothing to compare one with. */
-    int code = pool_create(&v.pool, all > 1 ? all : 2, err);
+    int code = gemm_setup(all > 1 ? all : 2, err);
+    if (code == PAL_OK) code = pool_create(&v.pool, all > 1 ? all : 2, err);
     if (code == PAL_OK) code = pool_create(&v.one, 1, err);
     if (code == PAL_OK) code = verify_all(&v, err);
     free(v.weights);

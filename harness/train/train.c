@@ -452,8 +452,9 @@ static int run(trainer *t, const kv_pairs *pairs, FILE *out, pal_error *err)
     PAL_TRY(read_recipe(t, pairs, err));
     PAL_TRY(open_source(t, err));
     PAL_TRY(check_recipe(t, err));
+    const int threads = t->cfg.threads > 0 ? (int)t->cfg.threads : os_processors();
+    PAL_TRY(gemm_setup(threads, err));
     PAL_TRY(describe(t, err));
-    gemm_setup();
     int made;
     PAL_TRY(already_made(t, &made, err));
     if (made) {
@@ -461,7 +462,6 @@ static int run(trainer *t, const kv_pairs *pairs, FILE *out, pal_error *err)
         remove_checkpoints(t); /* a kill after the weights were written leaves them behind */
         return PAL_OK;
     }
-    const int threads = t->cfg.threads > 0 ? (int)t->cfg.threads : os_processors();
     PAL_TRY(pool_create(&t->pool, threads, err));
     PAL_TRY(decoder_create(&t->model, &t->model_cfg, err));
     PAL_TRY(optimiser_create(&t->optimiser, &t->cfg.optimiser, t->model, err));

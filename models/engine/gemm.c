@@ -1,16 +1,11 @@
+/* Matrix products cut into blocks for the workers: forward, and both halves of backward.
+ * The cuts depend on shapes and on the BLAS core alone. */
 #include "models/engine/gemm.h"
 
-#include <cblas.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "models/engine/blas.h"
 #include "models/engine/kernels.h"
 
-#ifdef PAL_DOUBLE
-#define CBLAS_GEMM cblas_dgemm
-#else
-#define CBLAS_GEMM cblas_sgemm
-#endif
+#include <string.h>
 
 /* The largest sides of a task's block: big enough to amortise packing, small enough that one lane of 512 rows
  * gives a few tasks. A single block is halved when the halves are still worth a task. */
@@ -35,26 +30,14 @@ enum {
     DIRECT_LONGEST = 512
 };
 
-void gemm_setup(void)
+int gemm_setup(int threads, pal_error *err)
 {
-    openblas_set_num_threads(1);
+    return blas_open(threads, err);
 }
 
 const char *gemm_core(void)
 {
-    return openblas_get_corename();
-}
-
-const char *gemm_better_core(void)
-{
-    if (strcmp(gemm_core(), "Prescott") != 0 || getenv("OPENBLAS_CORETYPE")) return NULL;
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        return "SkylakeX";
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "Haswell";
-#endif
-    return NULL;
+    return blas_core();
 }
 
 static int has_direct(void)
@@ -68,27 +51,20 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static void blas(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda,
-                 const real *b, size_t ldb, real beta, real *c, size_t ldc)
-{
-    CBLAS_GEMM(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m, (int)n,
-               (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
-}
-
 void gemm(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda, const real *b,
           size_t ldb, real beta, real *c, size_t ldc)
 {
     if (tb || k == 0 || !has_direct()) {
-        blas(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+        blas_gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
         return;
     }
     const size_t rows_step = ta ? DIRECT_ROWS_TA : DIRECT_ROWS, inner_step = ta ? DIRECT_INNER_TA : DIRECT_INNER;
     for (size_t inner = 0; inner < k; inner += inner_step) {
         for (size_t col = 0; col < n; col += DIRECT_COLS) {
             for (size_t row = 0; row < m; row += rows_step) {
-                blas(ta, 0, min_size(rows_step, m - row), min_size(DIRECT_COLS, n - col),
-                     min_size(inner_step, k - inner), alpha, a + (ta ? inner * lda + row : row * lda + inner), lda,
-                     b + inner * ldb + col, ldb, inner ? 1 : beta, c + row * ldc + col, ldc);
+                blas_gemm(ta, 0, min_size(rows_step, m - row), min_size(DIRECT_COLS, n - col),
+                          min_size(inner_step, k - inner), alpha, a + (ta ? inner * lda + row : row * lda + inner),
+                          lda, b + inner * ldb + col, ldb, inner ? 1 : beta, c + row * ldc + col, ldc);
             }
         }
     }
@@ -96,7 +72,7 @@ void gemm(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *
 
 void gemm_yardstick(size_t side, const real *a, const real *b, real *c)
 {
-    blas(0, 0, side, side, side, 1, a, side, b, side, 0, c, side);
+    blas_gemm(0, 0, side, side, side, 1, a, side, b, side, 0, c, side);
 }
 
 /* `total` cut into equal blocks of at most `largest`; the size is a multiple of 16 and the last may be short. */
@@ -167,8 +143,8 @@ static void product_direct(const product *p, size_t m, size_t first, size_t n, c
             for (size_t row = 0; row < m; row += DIRECT_ROWS) {
                 const size_t height = min_size(DIRECT_ROWS, m - row);
                 if (p->bias && inner == 0) fill_bias(p, height, first + col, cols, c + row * p->ldy + col);
-                blas(0, 0, height, cols, depth, 1, a + row * p->ldx + inner, p->ldx, b, cols, inner ? 1 : beta,
-                     c + row * p->ldy + col, p->ldy);
+                blas_gemm(0, 0, height, cols, depth, 1, a + row * p->ldx + inner, p->ldx, b, cols,
+                          inner ? 1 : beta, c + row * p->ldy + col, p->ldy);
             }
         }
     }
@@ -190,8 +166,8 @@ static void product_task(void *arg, int task, int worker)
         return;
     }
     if (p->bias) fill_bias(p, m, col, n, y);
-    blas(0, p->transpose_w, m, n, p->inner, 1, x, p->ldx, p->w + (p->transpose_w ? col * p->ldw : col), p->ldw,
-         beta, y, p->ldy);
+    blas_gemm(0, p->transpose_w, m, n, p->inner, 1, x, p->ldx, p->w + (p->transpose_w ? col * p->ldw : col),
+              p->ldw, beta, y, p->ldy);
 }
 
 static void product_run(pool *workers, rows r, size_t cols, product *p)

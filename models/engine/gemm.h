@@ -7,14 +7,11 @@
 #include "models/engine/pool.h"
 #include "models/engine/real.h"
 
-/* Set OpenBLAS to one thread. Call once before any product. */
-void gemm_setup(void);
-/* The BLAS kernels in use ("SkylakeX"); they choose the bits, so results record them. */
+/* Load and check OpenBLAS for up to `threads` threads that multiply at a time (blas_open). Call before any product
+ * and before a pool of threads; again for more threads. */
+int gemm_setup(int threads, pal_error *err);
+/* The BLAS kernels in use ("SkylakeX"); they choose the bits, so results record them. "" before gemm_setup. */
 const char *gemm_core(void);
-/* OpenBLAS knows processors by number, and multiplies by kernels of 2004 ("Prescott") on one that is newer than
- * itself. Then the core that it should have chosen, for the environment variable OPENBLAS_CORETYPE, which it reads
- * when a process starts; NULL: it chose well, the variable is set already, or there is no better one. */
-const char *gemm_better_core(void);
 
 /* C[m,n] = alpha op(A) op(B) + beta C, on the calling thread. ta/tb: nonzero to transpose. A transposed B costs
  * up to twice the time. */

@@ -162,7 +162,7 @@ static void search_agrees(size_t queries, size_t keys, size_t d, size_t k, size_
 static void search_equals_brute_force(void **unused)
 {
     (void)unused;
-    gemm_setup();
+    use_blas();
     search_agrees(1, 1, 4, 1, 0);
     search_agrees(7, 5, 3, 8, 2);
     search_agrees(16, 100, 6, 32, 0);

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "models/decoder/decoder.h"
-#include "models/engine/gemm.h"
 #include "models/files/checkpoint.h"
+#include "tests/lib/use_blas.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -53,7 +53,7 @@ static void logits_agree(const char *memory, const char *name)
     st_file golden;
     pool *workers;
     pass *p;
-    gemm_setup();
+    use_blas();
     read_golden(&golden);
     decoder *d = golden_decoder(&golden, memory);
     const st_tensor *tokens = st_find(&golden, "tokens"), *wanted = st_find(&golden, name);

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "models/engine/causal.h"
-#include "models/engine/gemm.h"
 #include "tests/lib/numeric.h"
+#include "tests/lib/use_blas.h"
 
 enum { TENSORS = 5 }; /* q, k, v, q_rel, rel */
 
@@ -200,7 +200,7 @@ static void check_causal(problem p)
 static void test_causal(void **state)
 {
     (void)state;
-    gemm_setup();
+    use_blas();
     static const size_t queries[] = {1, 16, 64, 100, 128}, offsets[] = {0, 48, 100};
     for (size_t i = 0; i < sizeof queries / sizeof queries[0]; i++)
         for (size_t j = 0; j < sizeof offsets / sizeof offsets[0]; j++)
@@ -211,7 +211,7 @@ static void test_causal(void **state)
 static void test_causal_limits(void **state)
 {
     (void)state;
-    gemm_setup();
+    use_blas();
     for (int with_rel = 0; with_rel < 2; with_rel++) {
         check_causal(problem_make(100, 48, 20, 0, 16, with_rel));   /* part of the cache is empty */
         check_causal(problem_make(100, 48, 48, 0, 16, with_rel));   /* all of it */
@@ -227,7 +227,7 @@ static void test_causal_limits(void **state)
 static void test_causal_ignores_hidden_keys(void **state)
 {
     (void)state;
-    gemm_setup();
+    use_blas();
     problem p = problem_make(70, 48, 20, 0, 16, 0);
     real *o = random_reals(70 * p.ld, 1), *again = random_reals(70 * p.ld, 1), lse[70];
     real *scratch = random_reals(causal_scratch(p.keys, p.a.d_head), 2);

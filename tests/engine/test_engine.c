@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "models/engine/arena.h"
-#include "models/engine/gemm.h"
 #include "tests/lib/numeric.h"
+#include "tests/lib/use_blas.h"
 
 /* ---- pool ---- */
 
@@ -89,7 +89,7 @@ static void test_arena_measures_what_it_carves(void **state)
 
 static pool *make_pool(int threads)
 {
-    gemm_setup();
+    use_blas();
     pal_error err;
     pool *p = NULL;
     assert_int_equal(pool_create(&p, threads, &err), PAL_OK);
@@ -130,7 +130,7 @@ static void check_gemm(size_t m, size_t n, size_t k, real beta)
 static void test_gemm(void **state)
 {
     (void)state;
-    gemm_setup();
+    use_blas();
     assert_true(strlen(gemm_core()) > 0);
     check_gemm(19, 23, 37, -2);
     check_gemm(1, 64, 64, 0);

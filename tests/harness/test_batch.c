@@ -1,5 +1,6 @@
 /* Samples side by side through a model, against the model run by hand, one sample at a time. */
 #include "tests/lib/batch_lab.h"
+#include "tests/lib/use_blas.h"
 
 #include <math.h>
 
@@ -381,7 +382,7 @@ static void test_bad_tasks(void **state)
 static int setup(void **state)
 {
     (void)state;
-    gemm_setup();
+    use_blas();
     return 0;
 }
 

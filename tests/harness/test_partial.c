@@ -1,5 +1,6 @@
 /* Checkpoints inside samples: interrupted, resumed, damaged. */
 #include "tests/lib/batch_lab.h"
+#include "tests/lib/use_blas.h"
 
 #include "harness/base/os.h"
 #include "harness/eval/sample_checkpoint.h"
@@ -102,7 +103,7 @@ static void test_bad_checkpoints(void **state)
 static int setup(void **state)
 {
     (void)state;
-    gemm_setup();
+    use_blas();
     return mkdtemp(partial_dir) ? 0 : -1;
 }
 

@@ -6,7 +6,7 @@
 #include "tests/lib/numeric.h"
 
 #include "models/attention/attention.h"
-#include "models/engine/gemm.h"
+#include "tests/lib/use_blas.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -114,7 +114,7 @@ static inline void lab_reset(lab *l)
 static inline void lab_open(lab *l, const model_config *cfg, size_t layer, size_t lanes, int threads, size_t slots)
 {
     pal_error err;
-    gemm_setup();
+    use_blas();
     *l = (lab){.cfg = *cfg, .module = cfg->attention, .layer = layer, .lanes = lanes, .slots = slots};
     const attn_module *m = l->module;
     l->n = (size_t)cfg->segment;

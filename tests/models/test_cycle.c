@@ -1,6 +1,7 @@
 /* Streams that come back to a state they had: what is passed over leaves every bit as it was, and is found where
  * it can be. */
 #include "tests/lib/batch_lab.h"
+#include "tests/lib/use_blas.h"
 
 #include "models/stream/stream.h"
 
@@ -217,6 +218,7 @@ static void test_batches(void **state)
 
 int main(void)
 {
+    use_blas();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_counts),

@@ -8,9 +8,9 @@
 #include <cmocka.h>
 
 #include "harness/base/rng.h"
-#include "models/engine/gemm.h"
 #include "models/stream/stream.h"
 #include "models/training/window.h"
+#include "tests/lib/use_blas.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -55,7 +55,7 @@ typedef struct bench {
 static void open_bench(bench *b, const model_config *cfg, int threads, int recompute)
 {
     pal_error err;
-    gemm_setup();
+    use_blas();
     assert_int_equal(pool_create(&b->pool, threads, &err), PAL_OK);
     assert_int_equal(decoder_create(&b->d, cfg, &err), PAL_OK);
     decoder_init(b->d, 5);

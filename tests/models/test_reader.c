@@ -1,5 +1,6 @@
 /* However many workers share the reading, and whether they share lanes, layers or operators: the same bits. */
 #include "tests/lib/batch_lab.h"
+#include "tests/lib/use_blas.h"
 
 #include "models/stream/stream.h"
 
@@ -141,7 +142,7 @@ static void bytes_are_as_planned(void **state)
 
 int main(void)
 {
-    gemm_setup();
+    use_blas();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_workers_give_the_same_bits),
         cmocka_unit_test(any_shape_gives_the_same_bits),

@@ -1,5 +1,6 @@
 /* Continuations: what is drawn from a distribution, and that nothing but the sample decides the draws. */
 #include "tests/lib/batch_lab.h"
+#include "tests/lib/use_blas.h"
 
 #include "harness/eval/decode.h"
 
@@ -191,7 +192,7 @@ static void test_stop(void **state)
 
 int main(void)
 {
-    gemm_setup();
+    use_blas();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_temperature),
         cmocka_unit_test(test_top_p),

@@ -4,8 +4,8 @@
 #include "datasets/tokenizer/bpe_train.h"
 #include "harness/eval/batch.h"
 #include "models/attention/attention.h"
-#include "models/engine/gemm.h"
 #include "tasks/perplexity/perplexity.h"
+#include "tests/lib/use_blas.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -48,7 +48,7 @@ static tokenizer *trained(void)
 static int setup(void **state)
 {
     if (make_dir(state) != 0) return -1;
-    gemm_setup();
+    use_blas();
     for (size_t i = 0; i < DOCUMENTS; i++) {
         char name[64];
         snprintf(name, sizeof name, "sea/test/d%zu.txt%s", i, i == 1 ? ".gz" : "");
