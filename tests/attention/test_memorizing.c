@@ -227,7 +227,7 @@ static void equals_are_equal(size_t queries, size_t keys, size_t d, size_t k, si
 static void equal_keys_tie(void **unused)
 {
     (void)unused;
-    gemm_setup();
+    use_blas();
     equals_are_equal(16, 36, 20, 5, 2);
     equals_are_equal(1, 700, 32, 32, 3);
     equals_are_equal(7, 613, 13, 32, 9);
