@@ -25,7 +25,20 @@
 #include <string.h>
 
 /* Options; WRITE_INIT is infini-gated's alone and so the last. */
-enum { FEATURE, EPS, Z_INIT, Z_RULE, FIRST_SEGMENT, GATE_INIT, ROPE_BASE, XL_LEN, KEY, MEMORY_FROM, WRITE_INIT };
+enum {
+    FEATURE,
+    EPS,
+    Z_INIT,
+    Z_RULE,
+    FIRST_SEGMENT,
+    GATE_INIT,
+    ROPE_BASE,
+    XL_LEN,
+    KEY,
+    MEMORY_FROM,
+    MEMORY_EMPTY,
+    WRITE_INIT
+};
 enum { PARAM_QKV, PARAM_O, PARAM_BETA, PARAM_WRITE_W, PARAM_WRITE_B };
 
 /* A gate is shut where its sigmoid is below 1/12, a logit of -2.4. The penalty of logits ends at one of -3.4, so
@@ -53,6 +66,8 @@ static const kv_spec options[] = {
      "next"},
     {"memory_from", KV_INT, OPTION(MEMORY_FROM), "0", 0, 1024, NULL,
      "the first layer with a memory, counted from 0; those below have the local attention alone"},
+    {"memory_empty", KV_CHOICE, OPTION(MEMORY_EMPTY), "first", 0, 0, "first|unwritten",
+     "when a head's memory is empty: first = in a stream's first segment; unwritten = until something is written"},
     {"write_gate_init", KV_REAL, OPTION(WRITE_INIT), "0", -20, 20, NULL,
      "infini-gated: the write gate's bias before training: 0 opens it half way"},
 };
@@ -262,16 +277,30 @@ static double flops(const model_config *cfg, size_t layer, double context)
 
 /* ---- one head of one lane ---- */
 
-/* Whether anything can be read before this segment. */
+/* Whether a read before this segment has a denominator. */
 static int has_memory(const attn_call *c, size_t lane)
 {
     return c->seen[lane] > 0 || c->cfg->option[Z_INIT].r > 0;
 }
 
-/* Whether the gate mixes in this segment. */
-static int mixes(const attn_call *c, size_t lane)
+/* Whether nothing was written to a head's memory before this segment: M and z are as the stream began with them. A
+ * write gate may stay shut for many segments. */
+static int is_unwritten(const model_config *cfg, const real *memory)
 {
-    return has_memory(c, lane) || c->cfg->option[FIRST_SEGMENT].i == 1;
+    const size_t d = (size_t)cfg->d_head;
+    const real init = (real)cfg->option[Z_INIT].r;
+    for (size_t i = 0; i < d; i++)
+        if (memory[d * d + i] != init) return 0;
+    for (size_t i = 0; i < d * d; i++)
+        if (memory[i] != 0) return 0;
+    return 1;
+}
+
+/* Whether the gate mixes in this segment; `memory` is the head's, before the segment. */
+static int mixes(const attn_call *c, size_t lane, const real *memory)
+{
+    if (c->cfg->option[FIRST_SEGMENT].i == 1) return 1;
+    return c->seen[lane] > 0 && !(c->cfg->option[MEMORY_EMPTY].i == 1 && is_unwritten(c->cfg, memory));
 }
 
 typedef struct head_view {
@@ -327,7 +356,7 @@ static void forward_head(void *arg, int task, int worker)
         const real *local = v.s.local.o + v.row * v.width + v.head * d;
         real *read = v.s.read + v.row * v.width + v.head * d;
         real *mixed = v.s.mixed + v.row * v.width + v.head * d;
-        const real gate = mixes(c, lane) ? attn_sigmoid(c->param[PARAM_BETA][v.head]) : 0;
+        const real gate = mixes(c, lane, memory) ? attn_sigmoid(c->param[PARAM_BETA][v.head]) : 0;
         if (h.filled)
             memory_read(&h, v.s.feature + v.row * 2 * v.width + v.head * d, 2 * v.width, memory, read,
                         v.s.read_den + v.row * v.heads + v.head);
@@ -409,7 +438,7 @@ static void backward_head(void *arg, int task, int worker)
                            w.dvalue + v.row * v.width + v.head * d,
                            v.s.write ? w.dwrite + v.row * v.heads + v.head : NULL, scratch);
 
-    const real gate = mixes(c, lane) ? attn_sigmoid(c->param[PARAM_BETA][v.head]) : 0;
+    const real gate = mixes(c, lane, memory) ? attn_sigmoid(c->param[PARAM_BETA][v.head]) : 0;
     const real *local = v.s.local.o + v.row * v.width + v.head * d,
                *read = v.s.read + v.row * v.width + v.head * d;
     const real *dmixed = w.dmixed + v.row * v.width + v.head * d;
@@ -421,7 +450,7 @@ static void backward_head(void *arg, int task, int worker)
         k->axpy(dlocal + i * v.width, 1 - gate, row, d);
         memcpy(dread + i * d, row, d * sizeof *row);
     }
-    w.dbeta[task] = mixes(c, lane) ? dgate * gate * (1 - gate) : 0;
+    w.dbeta[task] = dgate * gate * (1 - gate); /* 0 where the memory is empty */
     k->scale(dread, gate, n * d);
     if (h.filled) {
         const size_t q = v.row * 2 * v.width + v.head * d;

@@ -83,12 +83,24 @@ int model_config_read(model_config *cfg, const kv_pairs *pairs, pal_error *err)
     return module->check ? module->check(cfg, err) : PAL_OK;
 }
 
+/* Keys that are younger than models which have been trained. Left out of the text where they have their default,
+ * they change no hash of a model without them. */
+static const char *const young_keys[] = {"memory_empty"};
+
+int model_key_is_young(const char *key)
+{
+    for (size_t i = 0; i < sizeof young_keys / sizeof young_keys[0]; i++)
+        if (strcmp(key, young_keys[i]) == 0) return 1;
+    return 0;
+}
+
 /* Append the rows as lines at `at`, which has room; returns the new end. */
 static char *put_rows(char *at, const kv_spec *table, size_t count, const model_config *cfg)
 {
     for (size_t i = 0; i < count; i++) {
         char value[KV_OUT_MAX];
         kv_get(&table[i], cfg, value, sizeof value);
+        if (model_key_is_young(table[i].key) && strcmp(value, table[i].fallback) == 0) continue;
         at += sprintf(at, "%s = %s\n", table[i].key, value);
     }
     return at;

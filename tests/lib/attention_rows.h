@@ -27,6 +27,7 @@ static const variant variants[] = {
     {"infini-gated", "memory_key = previous\nmemory_from = 1\n"},
     {"infini-linear", "xl_len = 7\nmemory_from = 1\n"},
     {"infini-gated", "xl_len = 3\nmemory_key = previous\n"},
+    {"infini-gated", "memory_empty = unwritten\n"},
     {"infini-gated", "xl_len = 40\n"},
     {"full", "context = 96\n"},
     {"full", "context = 400\nsegment = 80\n"},
