@@ -1,92 +1,18 @@
+/* A corpus as it is opened: documents by number, their texts as streams, and the digest that names the data.
+ * What a path holds is found in corpus_layout.c. */
 #include "datasets/corpus/corpus.h"
 
 #include "datasets/corpus/corpus_layout.h"
+#include "datasets/corpus/text_file.h"
 #include "harness/base/keyval.h"
 #include "harness/base/os.h"
 
-#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-static const char *const split_names[] = {"train", "validation", "test"};
-enum { SPLITS = sizeof split_names / sizeof *split_names };
 
 /* ---- Opening ---- */
-
-int corpus_add(corpus *c, const char *name, const char *path, const corpus_entry *place, pal_error *err)
-{
-    if (c->count == c->capacity) {
-        const size_t capacity = 2 * c->capacity + 64;
-        corpus_entry *grown = realloc(c->entry, capacity * sizeof *grown);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "%s: out of memory for the list of documents", path);
-        c->entry = grown;
-        c->capacity = capacity;
-    }
-    corpus_entry entry = place ? *place : (corpus_entry){0};
-    entry.name = strdup(name);
-    entry.path = strdup(path);
-    c->entry[c->count++] = entry; /* corpus_close frees what there is of it */
-    return entry.name && entry.path ? PAL_OK : pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
-}
-
-static int is_folder(const char *path)
-{
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
-/* The splits that a PG19 folder has, as "train, test"; returns how many. */
-static int list_splits(const char *path, char *out, size_t size)
-{
-    int count = 0;
-    size_t used = 0;
-    out[0] = '\0';
-    for (int i = 0; i < SPLITS; i++) {
-        char *folder = NULL;
-        if (asprintf(&folder, "%s/%s", path, split_names[i]) < 0) continue;
-        if (is_folder(folder))
-            used += (size_t)snprintf(out + used, size - used, "%s%s", count++ ? ", " : "", split_names[i]);
-        free(folder);
-    }
-    return count;
-}
-
-static int add_split(corpus *c, const char *path, const char *split, const char *splits, pal_error *err)
-{
-    int known = 0;
-    for (int i = 0; i < SPLITS; i++) known |= strcmp(split, split_names[i]) == 0;
-    char *folder = NULL;
-    if (asprintf(&folder, "%s/%s", path, split) < 0) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
-    int code;
-    if (!known || !is_folder(folder))
-        code = pal_fail(err, PAL_DATA, "%s: no split '%s'; there are: %s", path, split, splits);
-    else
-        code = corpus_add_folder(c, folder, err);
-    free(folder);
-    return code;
-}
-
-static int add_path(corpus *c, const char *path, const char *split, pal_error *err)
-{
-    struct stat info;
-    if (stat(path, &info) != 0)
-        return pal_fail(err, PAL_DATA,
-                        "%s: %s; a corpus is a folder with train/, validation/ and test/, a folder of texts, a "
-                        ".jsonl[.gz] file or a text file",
-                        path, strerror(errno));
-    char splits[64];
-    if (S_ISDIR(info.st_mode) && list_splits(path, splits, sizeof splits) > 0)
-        return add_split(c, path, split, splits, err);
-    if (strcmp(split, "all") != 0)
-        return pal_fail(err, PAL_DATA, "%s: no split '%s'; there is only: all (%s)", path, split,
-                        S_ISDIR(info.st_mode) ? "the folder has no train/, validation/ or test/"
-                                              : "a file has no splits");
-    if (S_ISDIR(info.st_mode)) return corpus_add_folder(c, path, err);
-    return corpus_is_lines(path) ? corpus_add_lines(c, path, err) : corpus_add_file(c, path, err);
-}
 
 /* Results are paired by name, so no two documents may share one. */
 static int by_name(const void *a, const void *b)
@@ -117,15 +43,15 @@ static int check_names(const corpus *c, pal_error *err)
     return code;
 }
 
-int corpus_open(corpus **out, const char *path, const char *split, pal_error *err)
+int corpus_open(corpus **out, const char *path, const char *split, const char *usual, pal_error *err)
 {
     *out = NULL;
     corpus *c = calloc(1, sizeof *c);
     if (!c) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
-    int code = add_path(c, path, split, err);
+    int code = corpus_add_path(c, path, split_canonical(split), usual, err);
     if (code == PAL_OK && c->count == 0)
         code = pal_fail(err, PAL_DATA, "%s: no document in split '%s'; put text files or JSON lines there", path,
-                        split);
+                        c->split);
     if (code == PAL_OK) code = check_names(c, err);
     if (code == PAL_OK)
         *out = c;
@@ -142,11 +68,33 @@ void corpus_close(corpus *c)
         free(c->entry[i].path);
     }
     free(c->entry);
+    if (c->lines) line_reader_close(c->lines);
+    free(c->lines);
     free(c);
 }
 
+/* ---- Lists ---- */
+
+/* Where the corpora come from that this project's commands and results name. */
+static const char *origin(const char *name)
+{
+    static const struct {
+        const char *name, *from;
+    } known[] = {
+        {"books", "type: make datasets DATASETS=books"},
+        {"math", "type: make datasets DATASETS=math"},
+        {"code", "type: make datasets DATASETS=code"},
+        {"novels", "these are the 95 novels of ELTeC-eng, from the internet; datasets/README.md tells how to make them"},
+        {"stacks", "this is the Stacks project, from the internet; datasets/README.md tells how to make it"},
+        {"summaries", "these are texts with summaries for task=booksum; datasets/README.md tells how to make them"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].name, name) == 0) return known[i].from;
+    return "give a path, or one of the names in datasets/README.md";
+}
+
 typedef struct list_job {
-    const char *split;
+    const char *split, *usual;
     corpus_take *take;
     void *arg;
 } list_job;
@@ -154,21 +102,33 @@ typedef struct list_job {
 static int open_named(void *arg, const char *name, pal_error *err)
 {
     const list_job *job = arg;
-    char path[1024];
-    snprintf(path, sizeof path, "%s", name);
-    if (!os_file_exists(path)) snprintf(path, sizeof path, CORPUS_TEXTS "/%s", name);
-    if (!os_file_exists(path))
-        return pal_fail(err, PAL_USAGE, "data: neither %s nor %s is there; give a path, or `make datasets` first",
-                        name, path);
+    char *path = NULL;
+    if (asprintf(&path, "%s%s", os_file_exists(name) ? "" : CORPUS_TEXTS "/", name) < 0)
+        return pal_fail(err, PAL_INTERNAL, "data=%s: out of memory", name);
     corpus *c;
-    PAL_TRY(corpus_open(&c, path, job->split, err));
-    return job->take(job->arg, c, path, err);
+    int code = os_file_exists(path) ? corpus_open(&c, path, job->split, job->usual, err)
+                                    : pal_fail(err, PAL_USAGE, "data=%s: neither %s nor %s is there; %s", name, name,
+                                               path, origin(name));
+    if (code == PAL_OK) code = job->take(job->arg, c, path, err);
+    free(path);
+    return code;
 }
 
-int corpus_open_list(const char *list, const char *split, corpus_take *take, void *arg, pal_error *err)
+int corpus_open_list(const char *list, const char *split, const char *usual, corpus_take *take, void *arg,
+                     pal_error *err)
 {
-    list_job job = {split, take, arg};
+    list_job job = {split, usual, take, arg};
     return kv_each_name("data", list, open_named, &job, err);
+}
+
+const char *corpus_split(const corpus *c)
+{
+    return c->split;
+}
+
+uint64_t corpus_work(const corpus *c)
+{
+    return c->lines ? text_file_work(c->lines->file) : 0;
 }
 
 size_t corpus_count(const corpus *c)
@@ -197,8 +157,8 @@ int document_open(const corpus *c, size_t index, document **out, pal_error *err)
     document *d = calloc(1, sizeof *d);
     if (!d) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", c->entry[index].path);
     d->entry = &c->entry[index];
-    const int code = d->entry->line ? corpus_line_text(d->entry, &d->text, &d->size, err)
-                                    : text_file_open(&d->file, d->entry->path, err);
+    const int code = d->entry->line ? corpus_line_text(c, d->entry, &d->text, &d->size, err)
+                                    : text_file_open(&d->file, d->entry->path, PACKED_FORWARD, err);
     if (code == PAL_OK)
         *out = d;
     else
@@ -236,15 +196,19 @@ void document_close(document *d)
 /* ---- Digest ---- */
 
 /* SHA-256 of one document's text. */
-static int document_digest(const corpus *c, size_t index, EVP_MD_CTX *context, char hex[HASH_HEX], pal_error *err)
+static int document_digest(const corpus *c, size_t index, EVP_MD_CTX *context, char hex[HASH_HEX],
+                           text_scan *scan, pal_error *err)
 {
     char buffer[1 << 16];
     document *d;
     PAL_TRY(document_open(c, index, &d, err));
     int ok = EVP_DigestInit_ex(context, EVP_sha256(), NULL), code;
     size_t got;
-    while ((code = document_read(d, buffer, sizeof buffer, &got, err)) == PAL_OK && got > 0)
+    if (scan) text_scan_start(scan);
+    while ((code = document_read(d, buffer, sizeof buffer, &got, err)) == PAL_OK && got > 0) {
         ok &= EVP_DigestUpdate(context, buffer, got);
+        if (scan) text_scan_feed(scan, buffer, got);
+    }
     document_close(d);
     if (code != PAL_OK) return code;
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -256,7 +220,7 @@ static int document_digest(const corpus *c, size_t index, EVP_MD_CTX *context, c
 }
 
 /* The SHA-256 of what sha256sum would print for the texts: a line "HEX  NAME" each. */
-int corpus_digest(const corpus *c, char hex[HASH_HEX], pal_error *err)
+int corpus_digest(const corpus *c, char hex[HASH_HEX], text_scan *scan, pal_error *err)
 {
     char *list = NULL;
     size_t size = 0;
@@ -265,7 +229,7 @@ int corpus_digest(const corpus *c, char hex[HASH_HEX], pal_error *err)
     int code = lines && context ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the corpus digest");
     for (size_t i = 0; code == PAL_OK && i < c->count; i++) {
         char one[HASH_HEX];
-        code = document_digest(c, i, context, one, err);
+        code = document_digest(c, i, context, one, scan, err);
         if (code == PAL_OK) fprintf(lines, "%s  %s\n", one, c->entry[i].name);
     }
     EVP_MD_CTX_free(context);

@@ -1,5 +1,9 @@
+/* Finds the documents of a path. A folder is one of splits or one of texts; a file is JSON lines or one text.
+ * Names are checked here, where they enter. */
 #include "datasets/corpus/corpus_layout.h"
-#include "datasets/corpus/line_reader.h"
+
+#include "harness/base/os.h"
+#include "harness/base/utf8.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -8,6 +12,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* Append a document; the strings are copied. */
+static int add(corpus *c, const char *name, const char *path, const corpus_entry *place, pal_error *err)
+{
+    if (strlen(name) >= CORPUS_NAME)
+        return pal_fail(err, PAL_DATA, "%s: the document's name '%.40s...' has %zu bytes; %d is the most", path, name,
+                        strlen(name), CORPUS_NAME - 1);
+    if (c->count == c->capacity) {
+        const size_t capacity = 2 * c->capacity + 64;
+        corpus_entry *grown = realloc(c->entry, capacity * sizeof *grown);
+        if (!grown) return pal_fail(err, PAL_INTERNAL, "%s: out of memory for the list of documents", path);
+        c->entry = grown;
+        c->capacity = capacity;
+    }
+    corpus_entry entry = place ? *place : (corpus_entry){0};
+    entry.name = strdup(name);
+    entry.path = strdup(path);
+    c->entry[c->count++] = entry; /* corpus_close frees what there is of it */
+    return entry.name && entry.path ? PAL_OK : pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
+}
 
 /* ---- Files and folders ---- */
 
@@ -26,20 +50,23 @@ static char *document_name(const char *path)
     return name;
 }
 
-int corpus_add_file(corpus *c, const char *path, pal_error *err)
+/* Append a file that is one document. */
+static int add_file(corpus *c, const char *path, pal_error *err)
 {
     struct stat info;
+    PAL_TRY(utf8_check_name("the file name", path, PAL_DATA, err));
     if (stat(path, &info) != 0) return pal_fail(err, PAL_DATA, "%s: %s", path, strerror(errno));
     if (info.st_size == 0 && S_ISREG(info.st_mode))
         return pal_fail(err, PAL_DATA, "%s: the document is empty; remove the file", path);
     char *name = document_name(path);
     if (!name) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
-    const int code = corpus_add(c, name, path, NULL, err);
+    const int code = add(c, name, path, NULL, err);
     free(name);
     return code;
 }
 
-int corpus_is_lines(const char *path)
+/* Whether the path is named .jsonl or .jsonl.gz. */
+static int is_lines(const char *path)
 {
     size_t size = strlen(path);
     if (size > 3 && strcmp(path + size - 3, ".gz") == 0) size -= 3;
@@ -69,11 +96,11 @@ static int add_item(corpus *c, const char *folder, const char *name, pal_error *
     else if (S_ISDIR(info.st_mode))
         code = pal_fail(err, PAL_DATA, "%s: a folder among the documents; a corpus folder holds text files only",
                         path);
-    else if (corpus_is_lines(path))
+    else if (is_lines(path))
         code = pal_fail(err, PAL_DATA, "%s: JSON lines among the documents; name this file itself as the corpus",
                         path);
     else
-        code = corpus_add_file(c, path, err);
+        code = add_file(c, path, err);
     free(path);
     return code;
 }
@@ -83,7 +110,8 @@ static int entry_order(const void *a, const void *b)
     return strcmp(((const corpus_entry *)a)->name, ((const corpus_entry *)b)->name);
 }
 
-int corpus_add_folder(corpus *c, const char *path, pal_error *err)
+/* Append the documents of a folder's files. */
+static int add_folder(corpus *c, const char *path, pal_error *err)
 {
     struct dirent **items = NULL;
     const int count = scandir(path, &items, visible, by_bytes);
@@ -122,13 +150,6 @@ static int parse_line(const char *path, uint64_t number, const char *line, size_
     return code;
 }
 
-static int blank(const char *line, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        if (!strchr(" \t\r", line[i]) || !line[i]) return 0;
-    return 1;
-}
-
 static int add_line(corpus *c, const char *path, const corpus_entry *place, const char *line, pal_error *err)
 {
     json_t *object;
@@ -139,25 +160,35 @@ static int add_line(corpus *c, const char *path, const corpus_entry *place, cons
         snprintf(number, sizeof number, "%lld", (long long)json_integer_value(id));
     else
         snprintf(number, sizeof number, "%llu", (unsigned long long)place->line);
-    const int code = corpus_add(c, json_is_string(id) ? json_string_value(id) : number, path, place, err);
+    const int code = add(c, json_is_string(id) ? json_string_value(id) : number, path, place, err);
     json_decref(object);
     return code;
 }
 
-int corpus_add_lines(corpus *c, const char *path, pal_error *err)
+static int add_each_line(corpus *c, const char *path, pal_error *err)
 {
-    line_reader r;
-    int code = line_reader_open(&r, path, err);
-    for (int found = code == PAL_OK; found;) {
+    line_reader *r = c->lines;
+    for (;;) {
         const char *line;
         size_t size;
-        code = line_reader_next(&r, &found, &line, &size, err);
-        const corpus_entry place = {.offset = r.offset, .size = size, .line = r.number};
-        if (code == PAL_OK && found && !blank(line, size)) code = add_line(c, path, &place, line, err);
-        if (code != PAL_OK) break;
+        int found;
+        PAL_TRY(line_reader_next(r, &found, &line, &size, err));
+        if (!found) return PAL_OK;
+        const corpus_entry place = {.offset = r->offset, .size = size, .line = r->number};
+        if (!line_is_blank(line, size)) PAL_TRY(add_line(c, path, &place, line, err));
     }
-    line_reader_close(&r);
-    return code;
+}
+
+/* Append the documents of a file of JSON lines; parses all of it once and keeps no text. */
+static int add_lines(corpus *c, const char *path, pal_error *err)
+{
+    PAL_TRY(utf8_check_name("the file name", path, PAL_DATA, err));
+    c->lines = calloc(1, sizeof *c->lines);
+    if (!c->lines) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
+    PAL_TRY(line_reader_open(c->lines, path, PACKED_RANDOM, err));
+    PAL_TRY(add_each_line(c, path, err));
+    line_reader_rest(c->lines);
+    return PAL_OK;
 }
 
 /* The line as it was when it was opened, parsed. */
@@ -173,19 +204,91 @@ static int read_line(const corpus_entry *entry, line_reader *r, json_t **object,
                     (unsigned long long)entry->line);
 }
 
-int corpus_line_text(const corpus_entry *entry, char **text, size_t *size, pal_error *err)
+int corpus_line_text(const corpus *c, const corpus_entry *entry, char **text, size_t *size, pal_error *err)
 {
     *text = NULL;
-    line_reader r;
     json_t *object = NULL;
-    int code = line_reader_open(&r, entry->path, err);
-    if (code == PAL_OK) code = read_line(entry, &r, &object, err);
-    line_reader_close(&r);
-    PAL_TRY(code);
+    PAL_TRY(read_line(entry, c->lines, &object, err));
     const json_t *value = json_object_get(object, "text");
     *size = json_string_length(value);
     *text = malloc(*size + 1);
     if (*text) memcpy(*text, json_string_value(value), *size + 1);
     json_decref(object);
     return *text ? PAL_OK : pal_fail(err, PAL_INTERNAL, "%s: out of memory for a document", entry->path);
+}
+
+/* ---- Splits ---- */
+
+static int is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static int is_file(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
+}
+
+/* The folder or the file of JSON lines that holds a split; malloc'ed. NULL: there is none, or no memory. */
+static char *find_split(const char *path, const char *split)
+{
+    static const char *const form[] = {"%s/%s", "%s/%s.jsonl", "%s/%s.jsonl.gz"};
+    const char *spelling;
+    for (size_t k = 0; (spelling = split_spelling(split, k)); k++)
+        for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+            char *found = NULL;
+            if (asprintf(&found, form[i], path, spelling) < 0) return NULL;
+            if (i == 0 ? is_folder(found) : is_file(found)) return found;
+            free(found);
+        }
+    return NULL;
+}
+
+/* The splits that a folder has, as "train, test"; returns how many. */
+static int list_splits(const char *path, char *out, size_t size)
+{
+    int count = 0;
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < SPLITS; i++) {
+        char *found = find_split(path, split_name(i));
+        if (found) used += (size_t)snprintf(out + used, size - used, "%s%s", count++ ? ", " : "", split_name(i));
+        free(found);
+    }
+    return count;
+}
+
+static int add_split(corpus *c, const char *path, const char *split, const char *splits, pal_error *err)
+{
+    c->split = NULL;
+    for (size_t i = 0; i < SPLITS; i++)
+        if (strcmp(split, split_name(i)) == 0) c->split = split_name(i);
+    char *found = c->split ? find_split(path, c->split) : NULL;
+    if (!found) return pal_fail(err, PAL_DATA, "%s: no split '%s'; there are: %s", path, split, splits);
+    const int code = is_folder(found) ? add_folder(c, found, err) : add_lines(c, found, err);
+    free(found);
+    return code;
+}
+
+int corpus_add_path(corpus *c, const char *path, const char *split, const char *usual, pal_error *err)
+{
+    struct stat info;
+    PAL_TRY(utf8_check_name("the path", path, PAL_DATA, err));
+    if (stat(path, &info) != 0)
+        return pal_fail(err, PAL_DATA,
+                        "%s: %s; a corpus is a folder with train/, validation/ and test/, a folder of texts, a "
+                        ".jsonl[.gz] file or a text file",
+                        path, strerror(errno));
+    char splits[64];
+    const int folder = S_ISDIR(info.st_mode);
+    if (folder && list_splits(path, splits, sizeof splits) > 0)
+        return add_split(c, path, split[0] ? split : usual, splits, err);
+    if (split[0] && strcmp(split, SPLIT_ALL) != 0)
+        return pal_fail(err, PAL_DATA, "%s: no split '%s'; there is only: all (%s); leave split= out", path, split,
+                        folder ? "the folder has no train, validation or test" : "a file has no splits");
+    c->split = SPLIT_ALL;
+    if (folder) return add_folder(c, path, err);
+    return is_lines(path) ? add_lines(c, path, err) : add_file(c, path, err);
 }

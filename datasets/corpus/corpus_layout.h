@@ -1,9 +1,9 @@
-/* What corpus.c and its readers of layouts share. */
+/* The layouts of a corpus: which documents a path holds, and where each stands. */
 #ifndef PAL_CORPUS_LAYOUT_H
 #define PAL_CORPUS_LAYOUT_H
 
 #include "datasets/corpus/corpus.h"
-#include "datasets/corpus/text_file.h"
+#include "datasets/corpus/line_reader.h"
 
 typedef struct corpus_entry {
     char *name;
@@ -15,20 +15,14 @@ typedef struct corpus_entry {
 struct corpus {
     corpus_entry *entry;
     size_t count, capacity;
+    const char *split;  /* that was opened */
+    line_reader *lines; /* of a corpus of JSON lines; kept open, for its index of places */
 };
 
-/* Append a document; the strings are copied. */
-int corpus_add(corpus *c, const char *name, const char *path, const corpus_entry *place, pal_error *err);
-/* Append a file that is one document. */
-int corpus_add_file(corpus *c, const char *path, pal_error *err);
-/* Append the documents of a folder's files. */
-int corpus_add_folder(corpus *c, const char *path, pal_error *err);
-/* Append the documents of a file of JSON lines; parses all of it once and keeps no text. */
-int corpus_add_lines(corpus *c, const char *path, pal_error *err);
-/* Whether the path is named .jsonl or .jsonl.gz. */
-int corpus_is_lines(const char *path);
+/* Append the documents of `path`; as corpus_open. */
+int corpus_add_path(corpus *c, const char *path, const char *split, const char *usual, pal_error *err);
 
 /* The text of one line, read again; text[size + 1] is malloc'ed. */
-int corpus_line_text(const corpus_entry *entry, char **text, size_t *size, pal_error *err);
+int corpus_line_text(const corpus *c, const corpus_entry *entry, char **text, size_t *size, pal_error *err);
 
 #endif

@@ -1,6 +1,6 @@
 #include "tasks/booksum/run.h"
 
-#include "datasets/corpus/text_file.h"
+#include "harness/base/utf8.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -70,7 +70,7 @@ static void make_valid(char *text, size_t size)
 {
     for (size_t at = 0; at < size;) {
         int broken;
-        at += text_valid(text + at, size - at, &broken);
+        at += utf8_valid(text + at, size - at, &broken);
         if (at < size) text[at++] = '?';
     }
 }
@@ -101,7 +101,7 @@ static void put_record(const booksum_truth *t, const task_output *out, char *tex
         const size_t cut = (length - record_size) / 6 + 1; /* an escape takes up to 6 bytes a byte */
         size = cut < size ? size - cut : 0;
         int broken;
-        size = text_valid(text, size, &broken);
+        size = utf8_valid(text, size, &broken);
     }
 }
 

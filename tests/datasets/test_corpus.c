@@ -1,6 +1,6 @@
 #include "tests/lib/corpus_fixture.h"
 
-#include "datasets/corpus/text_file.h"
+#include "harness/base/utf8.h"
 
 static void assert_refused(const char *name, const char *split, const char *words)
 {
@@ -25,7 +25,7 @@ static int read_document(const corpus *c, size_t index, size_t max, char **text,
         assert_true(got <= max);
         if (code != PAL_OK) break;
         int broken;
-        assert_int_equal(text_valid(*text + *size, got, &broken), got);
+        assert_int_equal(utf8_valid(*text + *size, got, &broken), got);
         *size += got;
     }
     document_close(d);
@@ -295,7 +295,7 @@ static void validity_agrees_with_a_naive_decoder(void **state)
         int count;
         while (good < 13 && (count = naive_character(s + good, 13 - good)) > 0) good += (size_t)count;
         int broken;
-        assert_int_equal(text_valid((const char *)s, 13, &broken), good);
+        assert_int_equal(utf8_valid((const char *)s, 13, &broken), good);
         assert_int_equal(broken, good < 13);
     }
 }
@@ -307,7 +307,7 @@ static void every_cut_of_a_character_is_its_beginning(void **state)
     for (size_t i = 0; i < sizeof characters / sizeof *characters; i++)
         for (size_t size = 1; size < strlen(characters[i]); size++) {
             int broken;
-            assert_int_equal(text_valid(characters[i], size, &broken), 0);
+            assert_int_equal(utf8_valid(characters[i], size, &broken), 0);
             assert_false(broken);
         }
 }
