@@ -35,7 +35,15 @@ typedef struct task_cell {
     char data[HASH_HEX]; /* digest of the texts that the samples come from; "" where there are none */
     char
         variant[32]; /* what sets the cell apart from the task's own form: "absent", "keys=4,prose"; "": nothing */
+    const char *split;   /* of these texts, in place of an unset task_keys.split; NULL: the request's own stands */
 } task_cell;
+
+/* Which keys of a request have a meaning outside the task; NULL: none has. */
+typedef struct task_keys {
+    const char *count; /* how many samples are asked for: no part of what a sample is */
+    const char *texts; /* the texts that samples come from; a cell's name and digest tell them */
+    const char *split; /* their split; "" is unset, and the layout of the texts decides */
+} task_keys;
 
 /* What a weights file says of its model; "" and MODEL_SEED_UNKNOWN: it does not say. */
 enum { MODEL_SEED_UNKNOWN = -1 };
@@ -85,11 +93,14 @@ typedef struct task_module {
     /* ---- evaluation ---- */
     const kv_spec *request_table; /* keys of an eval request (len, depths, n, seed, ...) */
     size_t request_count, request_bytes;
+    task_keys keys;
     /* Check a request, open what it needs and list its cells. PAL_USAGE names what does not fit, and the fix;
      * PAL_DATA a broken or missing file. Keeps the pointer to the tokenizer. */
     int (*begin)(const void *request, const tokenizer *t, task_run **out, pal_error *err);
     size_t (*cells)(const task_run *run, const task_cell **cells);
     void (*end)(task_run *run);
+    /* The index-th remark about the texts that no score tells, as one line; 0: there is none. NULL: never any. */
+    int (*note)(const task_run *run, size_t index, char *out, size_t size);
     int (*open)(const task_run *run, const task_cell *cell, int64_t index, task_sample **out, pal_error *err);
     uint64_t (*tokens)(const task_sample *s); /* of prompt and answer */
     /* The next tokens of prompt and answer; *got 0 at the end. */

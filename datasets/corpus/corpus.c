@@ -84,9 +84,11 @@ static const char *origin(const char *name)
         {"books", "type: make datasets DATASETS=books"},
         {"math", "type: make datasets DATASETS=math"},
         {"code", "type: make datasets DATASETS=code"},
-        {"novels", "these are the 95 novels of ELTeC-eng, from the internet; datasets/README.md tells how to make them"},
+        {"novels",
+         "these are the 95 novels of ELTeC-eng, from the internet; datasets/README.md tells how to make them"},
         {"stacks", "this is the Stacks project, from the internet; datasets/README.md tells how to make it"},
-        {"summaries", "these are texts with summaries for task=booksum; datasets/README.md tells how to make them"},
+        {"summaries",
+         "these are texts with summaries for task=booksum; datasets/README.md tells how to make them"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].name, name) == 0) return known[i].from;
@@ -107,8 +109,8 @@ static int open_named(void *arg, const char *name, pal_error *err)
         return pal_fail(err, PAL_INTERNAL, "data=%s: out of memory", name);
     corpus *c;
     int code = os_file_exists(path) ? corpus_open(&c, path, job->split, job->usual, err)
-                                    : pal_fail(err, PAL_USAGE, "data=%s: neither %s nor %s is there; %s", name, name,
-                                               path, origin(name));
+                                    : pal_fail(err, PAL_USAGE, "data=%s: neither %s nor %s is there; %s", name,
+                                               name, path, origin(name));
     if (code == PAL_OK) code = job->take(job->arg, c, path, err);
     free(path);
     return code;
@@ -196,8 +198,8 @@ void document_close(document *d)
 /* ---- Digest ---- */
 
 /* SHA-256 of one document's text. */
-static int document_digest(const corpus *c, size_t index, EVP_MD_CTX *context, char hex[HASH_HEX],
-                           text_scan *scan, pal_error *err)
+static int document_digest(const corpus *c, size_t index, EVP_MD_CTX *context, char hex[HASH_HEX], text_scan *scan,
+                           pal_error *err)
 {
     char buffer[1 << 16];
     document *d;

@@ -4,9 +4,9 @@
  *   a folder          PATH/NAME.*, every file a document
  *   JSON lines        PATH.jsonl[.gz], one object a line with a string "text"
  *   one text file     PATH
- * The first two have splits (validation may also be called valid, val or dev); of the others all documents are read.
- * Documents are in the order of their names (JSON lines: of the file) and are read as a stream. A corpus and its
- * documents belong to one thread at a time. */
+ * The first two have splits (validation may also be called valid, val or dev); of the others all documents are
+ * read. Documents are in the order of their names (JSON lines: of the file) and are read as a stream. A corpus and
+ * its documents belong to one thread at a time. */
 #ifndef PAL_CORPUS_H
 #define PAL_CORPUS_H
 
@@ -24,16 +24,16 @@ typedef struct document document;
 enum { CORPUS_NAME = 256 /* bytes of a document's name, NUL included; a longer one is refused */ };
 
 /* `split` is a split, SPLIT_ALL, or "" (unset): then a layout with splits gives `usual`, any other all documents.
- * PAL_DATA: nothing there, no document in the split, a line that is not JSON (file:line), a name that is not UTF-8;
- * the message names the layouts or splits that were found. */
+ * PAL_DATA: nothing there, no document in the split, a line that is not JSON (file:line), a name that is not
+ * UTF-8; the message names the layouts or splits that were found. */
 int corpus_open(corpus **out, const char *path, const char *split, const char *usual, pal_error *err);
 void corpus_close(corpus *c);
 
 /* Where the corpora of `make datasets` lie. */
 #define CORPUS_TEXTS "datasets/text"
 /* Open each of a comma-separated list of paths and of names under CORPUS_TEXTS, in turn, and hand it to `take`,
- * which owns it from then on. PAL_USAGE: an empty list or name, or nothing of that name; the message says where the
- * corpora that this project names come from. */
+ * which owns it from then on. PAL_USAGE: an empty list or name, or nothing of that name; the message says where
+ * the corpora that this project names come from. */
 typedef int corpus_take(void *arg, corpus *c, const char *path, pal_error *err);
 int corpus_open_list(const char *list, const char *split, const char *usual, corpus_take *take, void *arg,
                      pal_error *err);

@@ -17,8 +17,8 @@
 static int add(corpus *c, const char *name, const char *path, const corpus_entry *place, pal_error *err)
 {
     if (strlen(name) >= CORPUS_NAME)
-        return pal_fail(err, PAL_DATA, "%s: the document's name '%.40s...' has %zu bytes; %d is the most", path, name,
-                        strlen(name), CORPUS_NAME - 1);
+        return pal_fail(err, PAL_DATA, "%s: the document's name '%.40s...' has %zu bytes; %d is the most", path,
+                        name, strlen(name), CORPUS_NAME - 1);
     if (c->count == c->capacity) {
         const size_t capacity = 2 * c->capacity + 64;
         corpus_entry *grown = realloc(c->entry, capacity * sizeof *grown);

@@ -20,8 +20,8 @@ typedef struct csv_reader {
 
 /* Errors are text_file's. */
 int csv_reader_open(csv_reader *r, const char *path, packed_access access, pal_error *err);
-/* The next record; *found 0 at the end. Empty lines are none. PAL_DATA with file:line: a quote that is never closed,
- * text behind a closing quote, more than CSV_FIELDS_MAX fields or CSV_BYTES_MAX bytes. */
+/* The next record; *found 0 at the end. Empty lines are none. PAL_DATA with file:line: a quote that is never
+ * closed, text behind a closing quote, more than CSV_FIELDS_MAX fields or CSV_BYTES_MAX bytes. */
 int csv_reader_next(csv_reader *r, int *found, pal_error *err);
 /* A field of the record; valid until the next call. */
 const char *csv_reader_field(const csv_reader *r, size_t index, size_t *size);

@@ -48,10 +48,11 @@ static int read_more(line_reader *r, pal_error *err)
     if (r->start) memmove(r->text, r->text + r->start, r->used);
     r->start = 0;
     if (r->used > LINE_BYTES_MAX)
-        return pal_fail(err, PAL_DATA,
-                        "%s:%llu: the line is longer than %d MiB; make its text a file of its own, which is read as "
-                        "a stream",
-                        text_file_path(r->file), (unsigned long long)r->number, LINE_BYTES_MAX >> 20);
+        return pal_fail(
+            err, PAL_DATA,
+            "%s:%llu: the line is longer than %d MiB; make its text a file of its own, which is read as "
+            "a stream",
+            text_file_path(r->file), (unsigned long long)r->number, LINE_BYTES_MAX >> 20);
     if (r->capacity - r->used < CHUNK) {
         const size_t capacity = 2 * r->capacity + CHUNK;
         char *grown = realloc(r->text, capacity);

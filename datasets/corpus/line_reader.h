@@ -20,8 +20,8 @@ int line_reader_open(line_reader *r, const char *path, packed_access access, pal
 /* The next line without its newline, valid until the next call; *found 0 at the end. PAL_DATA: it is longer than
  * LINE_BYTES_MAX (file:line). */
 int line_reader_next(line_reader *r, int *found, const char **line, size_t *size, pal_error *err);
-/* Let the line at this offset be the next; its number is then `number`. Lines that are asked for in the order of the
- * file are read in one pass. */
+/* Let the line at this offset be the next; its number is then `number`. Lines that are asked for in the order of
+ * the file are read in one pass. */
 int line_reader_seek(line_reader *r, uint64_t offset, uint64_t number, pal_error *err);
 /* Give the buffer's memory back and forget what was read ahead; a seek must follow. */
 void line_reader_rest(line_reader *r);

@@ -33,12 +33,12 @@ struct packed_file {
     int fd, gzip, random;
     unsigned char *input; /* input[at .. size) is not used yet */
     size_t at, size;
-    int input_end;      /* the file holds nothing beyond input[size] */
+    int input_end;       /* the file holds nothing beyond input[size] */
     uint64_t file, text; /* offsets: of input[size], and of the next byte handed out */
     z_stream z;
-    int in_member, raw;       /* raw: entered in its midst, so that the trailer is skipped and not checked */
-    size_t trailer;           /* bytes of it still to skip */
-    uint64_t members;         /* that ended */
+    int in_member, raw; /* raw: entered in its midst, so that the trailer is skipped and not checked */
+    size_t trailer;     /* bytes of it still to skip */
+    uint64_t members;   /* that ended */
     place *place;
     size_t places, capacity;
     uint64_t work;
@@ -126,9 +126,10 @@ const char *packed_path(const packed_file *f)
 
 static int damaged(const packed_file *f, const char *what, pal_error *err)
 {
-    return pal_fail(err, PAL_DATA, "%s: the gzip stream is %s at byte %llu of the file, after %llu bytes of text; "
-                    "get it again", f->path, what, (unsigned long long)(f->file - (f->size - f->at)),
-                    (unsigned long long)f->text);
+    return pal_fail(err, PAL_DATA,
+                    "%s: the gzip stream is %s at byte %llu of the file, after %llu bytes of text; "
+                    "get it again",
+                    f->path, what, (unsigned long long)(f->file - (f->size - f->at)), (unsigned long long)f->text);
 }
 
 /* Go on at the next member, if there is one. *end: the file ends here. */

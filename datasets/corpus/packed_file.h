@@ -18,7 +18,8 @@ typedef enum packed_access { PACKED_FORWARD, PACKED_RANDOM } packed_access;
 int packed_open(packed_file **out, const char *path, packed_access access, pal_error *err);
 /* Up to max bytes; *got 0 at the end. PAL_DATA: a gzip file that is damaged, with the places in file and text. */
 int packed_read(packed_file *f, char *bytes, size_t max, size_t *got, pal_error *err);
-/* Go to a byte of the unpacked bytes. PACKED_RANDOM unpacks at most about a MiB for it, once that place was read. */
+/* Go to a byte of the unpacked bytes. PACKED_RANDOM unpacks at most about a MiB for it, once that place was read.
+ */
 int packed_seek(packed_file *f, uint64_t offset, pal_error *err);
 /* Bytes read from the file and unpacked so far, all in all: what tests of linear time count. */
 uint64_t packed_work(const packed_file *f);

@@ -21,8 +21,8 @@ static const char *const csv_name[CSV_COLUMNS] = {"bid", "chapter", "summary_tex
 
 struct booksum_file {
     char *path;
-    line_reader *lines; /* of JSON lines, or */
-    csv_reader *csv;    /* of a CSV file, whose */
+    line_reader *lines;                  /* of JSON lines, or */
+    csv_reader *csv;                     /* of a CSV file, whose */
     size_t column[CSV_COLUMNS], columns; /* places in a record and width are these; SIZE_MAX: not there */
     place *place;
     size_t count, capacity;
@@ -42,7 +42,7 @@ static int copy_text(const char *text, size_t size, booksum_string *out, pal_err
     return PAL_OK;
 }
 
-/* The string member `key`, called `name` in messages. A blank one gives out->text NULL. */
+/* The string member `key`, called `name` in messages. A blank or null one gives out->text NULL. */
 static int take_text(const booksum_file *f, const place *p, const json_t *object, const char *key,
                      const char *name, booksum_string *out, pal_error *err)
 {
@@ -50,6 +50,7 @@ static int take_text(const booksum_file *f, const place *p, const json_t *object
     const unsigned long long line = (unsigned long long)p->line;
     *out = (booksum_string){0};
     if (!value) return pal_fail(err, PAL_DATA, "%s:%llu: there is no \"%s\"", f->path, line, name);
+    if (json_is_null(value)) return PAL_OK;
     if (!json_is_string(value))
         return pal_fail(err, PAL_DATA, "%s:%llu: \"%s\" is no string", f->path, line, name);
     if (line_is_blank(json_string_value(value), json_string_length(value))) return PAL_OK;
@@ -262,8 +263,9 @@ static int next_row(const booksum_file *f, place *p, json_t **object, pal_error 
     if (!found) return PAL_OK;
     *p = (place){.offset = f->csv->offset, .line = f->csv->number};
     if (f->csv->fields != f->columns)
-        return pal_fail(err, PAL_DATA, "%s:%llu: the record has %zu fields, the header %zu; quote fields with commas",
-                        f->path, (unsigned long long)p->line, f->csv->fields, f->columns);
+        return pal_fail(err, PAL_DATA,
+                        "%s:%llu: the record has %zu fields, the header %zu; quote fields with commas", f->path,
+                        (unsigned long long)p->line, f->csv->fields, f->columns);
     *object = json_object();
     int failed = !*object;
     for (int c = 0; !failed && c < CSV_COLUMNS; c++) {
@@ -362,7 +364,8 @@ void booksum_file_close(booksum_file *f)
 int booksum_file_note(const booksum_file *f, char *out, size_t size)
 {
     if (f->blank_summaries + f->blank_texts == 0) return 0;
-    snprintf(out, size, "blank summaries left out: %llu; texts left out for it or as blank: %llu (first: line %llu)",
+    snprintf(out, size,
+             "blank summaries left out: %llu; texts left out for it or as blank: %llu (first: line %llu)",
              (unsigned long long)f->blank_summaries, (unsigned long long)f->blank_texts,
              (unsigned long long)f->first_blank);
     return 1;

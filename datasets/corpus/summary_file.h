@@ -1,10 +1,10 @@
 /* Long texts with their summaries, in the layouts of BookSum (Kryscinski et al. 2022), plain or gzip:
  *   book level      JSON lines {"bid", "title", "text", "summary": [{"source", "text", "analysis"}, ...]}
  *   chapter level   JSON lines {"bid", "chapter_id" or "book_id", "chapter", "summary_text"}
- *   the hub's       a .csv with the columns bid, chapter and summary_text, and chapter_id or book_id (kmfoda/booksum)
- * Of these, title, source, analysis and the chapter's name may be missing, and members not named here are ignored.
- * A blank summary is left out, and so is a text that is blank or has no other summary; both are counted. The whole
- * file is checked once and only places are kept; a text is read again when it is asked for. */
+ *   the hub's       a .csv with the columns bid, chapter and summary_text, and chapter_id or book_id
+ * (kmfoda/booksum) Of these, title, source, analysis and the chapter's name may be missing, and members not named
+ * here are ignored. A blank summary is left out, and so is a text that is blank or has no other summary; both are
+ * counted. The whole file is checked once and only places are kept; a text is read again when it is asked for. */
 #ifndef PAL_BOOKSUM_FILE_H
 #define PAL_BOOKSUM_FILE_H
 
@@ -30,8 +30,8 @@ typedef struct booksum_book {
 
 enum { BOOKSUM_NAME = 160 /* bytes of a bid or a chapter's name, NUL included; a longer one is refused */ };
 
-/* PAL_DATA with file:line: a line that is not JSON, a missing field or column, a name that is too long; or a file that
- * cannot be read or holds no text with a summary. */
+/* PAL_DATA with file:line: a line that is not JSON, a missing field or column, a name that is too long; or a file
+ * that cannot be read or holds no text with a summary. */
 int booksum_file_open(booksum_file **out, const char *path, pal_error *err);
 void booksum_file_close(booksum_file *f);
 size_t booksum_file_count(const booksum_file *f);

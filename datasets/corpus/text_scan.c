@@ -2,6 +2,7 @@
  * The last bytes of a piece are kept, so that what is cut between two pieces is found too. */
 #include "datasets/corpus/text_scan.h"
 
+#include <stdio.h>
 #include <string.h>
 
 int text_scan_mark(text_scan *s, const char *marker, size_t size)
@@ -49,4 +50,17 @@ void text_scan_feed(text_scan *s, const char *text, size_t size)
     const size_t all = tail + head;
     s->tail_size = all < TEXT_SCAN_BYTES ? all : TEXT_SCAN_BYTES;
     memcpy(s->tail, seam + all - s->tail_size, s->tail_size);
+}
+
+int text_scan_note(const text_scan *s, const char *name, size_t index, char *out, size_t size)
+{
+    if (s->crlf > 0 && index-- == 0) {
+        snprintf(out, size, "%s: lines that end with CR LF: %llu; both characters are scored", name,
+                 (unsigned long long)s->crlf);
+        return 1;
+    }
+    if (s->marked == 0 || index > 0) return 0;
+    snprintf(out, size, "%s: names of special tokens in the text, such as %.*s: %llu; they are read as plain text",
+             name, (int)s->size[s->first], s->marker[s->first], (unsigned long long)s->marked);
+    return 1;
 }

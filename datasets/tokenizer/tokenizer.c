@@ -123,6 +123,13 @@ size_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int32
     return size;
 }
 
+void tokenizer_mark_special(const tokenizer *t, text_scan *scan)
+{
+    const bpe *b = t->bpe;
+    for (size_t i = 0; b && i < b->vocab; i++)
+        if (b->special[i]) text_scan_mark(scan, b->text + b->at[i], b->at[i + 1] - b->at[i]);
+}
+
 size_t tokenizer_safe_prefix(const tokenizer *t, const char *text, size_t size)
 {
     return t->bpe ? bpe_words_safe(text, size, t->bpe->single_digits) : size;

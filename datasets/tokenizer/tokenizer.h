@@ -3,6 +3,7 @@
 #ifndef PAL_TOKENIZER_H
 #define PAL_TOKENIZER_H
 
+#include "datasets/corpus/text_scan.h"
 #include "harness/base/error.h"
 #include "harness/base/hash.h"
 
@@ -26,8 +27,11 @@ int32_t tokenizer_begin(const tokenizer *t);
 /* SHA-256 of all that shapes tokens (kind, splitting rule, vocabulary, merges), hex. */
 const char *tokenizer_digest(const tokenizer *t);
 
-/* Tokens of valid UTF-8 into out[size]; returns how many. Special tokens are never made from text. */
+/* Tokens of valid UTF-8 into out[size]; returns how many. Special tokens are never made from text: where a text
+ * holds the name of one, such as <|endoftext|>, it is encoded like any other text. */
 size_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int32_t *out);
+/* Let the scan count where the names of special tokens stand in a text. */
+void tokenizer_mark_special(const tokenizer *t, text_scan *scan);
 /* The most leading bytes that have the same tokens whatever follows text[size]; 0 when all depends on it. Feeding
  * a text in such pieces gives the tokens of the whole. */
 size_t tokenizer_safe_prefix(const tokenizer *t, const char *text, size_t size);

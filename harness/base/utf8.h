@@ -1,8 +1,8 @@
 /* UTF-8 in one place: what is valid, names that are not, and text files with a byte order mark.
  *
- * The rule for every text that the program reads (.txt, .jsonl, .csv, .conf, tokenizer.json, claims): it is UTF-8. A
- * byte order mark at its beginning is no part of it and is left out; anywhere else it is a character like any other.
- * A name (of a file, a document, an argument) that is not UTF-8 is refused in its escaped form. */
+ * The rule for every text that the program reads (.txt, .jsonl, .csv, .conf, tokenizer.json, claims): it is UTF-8.
+ * A byte order mark at its beginning is no part of it and is left out; anywhere else it is a character like any
+ * other. A name (of a file, a document, an argument) that is not UTF-8 is refused in its escaped form. */
 #ifndef PAL_UTF8_H
 #define PAL_UTF8_H
 
@@ -28,8 +28,8 @@ char *utf8_escape(const char *name, char *out, size_t room);
 /* Fails with `code` when the name is not UTF-8. `what` says what it names: "the file name", "the argument". */
 int utf8_check_name(const char *what, const char *name, int code, pal_error *err);
 
-/* Read a whole text file by the rule above; *text is malloc'ed and has a NUL beyond *size. PAL_DATA: not UTF-8 (with
- * the byte offset in the file), or as os_read_file. */
+/* Read a whole text file by the rule above; *text is malloc'ed and has a NUL beyond *size. PAL_DATA: not UTF-8
+ * (with the byte offset in the file), or as os_read_file. */
 int utf8_read_file(const char *path, char **text, size_t *size, pal_error *err);
 
 #endif

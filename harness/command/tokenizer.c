@@ -21,8 +21,8 @@ static const kv_spec tokenizer_table[] = {
     {.key = "split",
      .type = KV_TEXT,
      .offset = AT(split),
-     .fallback = "train",
-     .help = "of every corpus: train, validation or test; all where it has no splits"},
+     .fallback = "",
+     .help = "of every corpus: train, validation or test; unset: train where it has splits, else all of it"},
     {.key = "vocab",
      .type = KV_SIZE,
      .offset = AT(vocab),
@@ -262,7 +262,7 @@ int cmd_tokenizer(int argc, char **argv, pal_error *err)
             code = pal_fail(err, PAL_USAGE, "%s: unknown key `%s`; `palimpsest help tokenizer` lists all",
                             words.pair[i].where, words.pair[i].key);
     kv_pairs_free(&words);
-    if (code == PAL_OK) code = corpus_open_list(o.data, o.split, take_corpus, &c, err);
+    if (code == PAL_OK) code = corpus_open_list(o.data, o.split, "train", take_corpus, &c, err);
     if (code == PAL_OK) code = v->run(&c, &o, err);
     corpora_close(&c);
     return code;

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NOTE_MAX = 400 };
+
 typedef struct run {
     eval_request *request;
     FILE *out;
@@ -55,8 +57,8 @@ static int describe_cell(const run *u, const plan_part *p, const task_cell *cell
     memcpy(out->name, cell->name, sizeof out->name);
     memcpy(out->variant, cell->variant, sizeof out->variant);
     snprintf(out->blas_core, sizeof out->blas_core, "%s", gemm_core());
-    PAL_TRY(eval_request_words(u->request, 1, p->zeroed, out->settings, sizeof out->settings, err));
-    PAL_TRY(eval_request_words(u->request, 0, p->zeroed, out->request, sizeof out->request, err));
+    PAL_TRY(eval_cell_settings(u->request, cell, p->zeroed, out->settings, sizeof out->settings, err));
+    PAL_TRY(eval_request_words(u->request, p->zeroed, out->request, sizeof out->request, err));
     result_cell_identify(u->request->task, out);
     return PAL_OK;
 }
@@ -120,6 +122,9 @@ static void print_header(const run *u)
     const eval_request *r = u->request;
     size_t pending = 0;
     for (size_t i = 0; i < u->plan.count; i++) pending += u->plan.part[i].count;
+    char note[NOTE_MAX];
+    for (size_t i = 0; r->task->note && r->task->note(r->run, i, note, sizeof note); i++)
+        fprintf(u->out, "note: %s\n", note);
     fprintf(u->out, "%s: models %zu, cells of each %zu, samples to do %zu, threads %d, BLAS core %s\n",
             r->task->name, r->model_count, r->cell_count, pending, r->threads, gemm_core());
     fprintf(u->out, "%-28s %-12s %6s %4s", "model", r->cell[0].length ? "length" : "texts", "depth", "n");

@@ -183,29 +183,48 @@ void eval_request_free(eval_request *r)
     *r = (eval_request){0};
 }
 
-/* Whether a key says which samples are asked for, and not what is in them. */
-static int selects(const kv_spec *spec)
+static int is_key(const char *name, const char *key)
 {
-    static const char *const keys[] = {"n", "docs", "data"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (strcasecmp(spec->key, keys[i]) == 0) return 1;
-    return spec->type == KV_SIZES || spec->type == KV_REALS;
+    return name && strcasecmp(name, key) == 0;
 }
 
-int eval_request_words(const eval_request *r, int shaping_only, int zeroed, char *out, size_t size, pal_error *err)
+/* Whether a key says which samples are asked for, and not what is in them. */
+static int selects(const task_keys *keys, const kv_spec *spec)
 {
+    return is_key(keys->count, spec->key) || is_key(keys->texts, spec->key) || spec->type == KV_SIZES ||
+           spec->type == KV_REALS;
+}
+
+/* The words of all keys, or, for a cell, of those that shape its samples. */
+static int put_words(const eval_request *r, const task_cell *cell, int zeroed, char *out, size_t size,
+                     pal_error *err)
+{
+    const task_keys *keys = &r->task->keys;
     size_t used = 0;
     out[0] = '\0';
     for (size_t i = 0; i <= r->task->request_count; i++) {
         const kv_spec *spec = i < r->task->request_count ? &r->task->request_table[i] : NULL;
-        char value[KV_OUT_MAX] = "zeroed";
-        if (spec ? shaping_only && selects(spec) : !zeroed) continue;
-        if (spec) kv_get(spec, r->task_request, value, sizeof value);
+        char text[KV_OUT_MAX] = "zeroed";
+        const char *value = text;
+        if (spec ? cell && selects(keys, spec) : !zeroed) continue;
+        if (spec) kv_get(spec, r->task_request, text, sizeof text);
+        if (spec && cell && cell->split && is_key(keys->split, spec->key)) value = cell->split;
         used += (size_t)snprintf(out + used, size - used, "%s%s=%s", used ? " " : "", spec ? spec->key : "memory",
                                  value);
         if (used >= size) return pal_fail(err, PAL_USAGE, "the request is too long; ask for fewer values at once");
     }
     return PAL_OK;
+}
+
+int eval_request_words(const eval_request *r, int zeroed, char *out, size_t size, pal_error *err)
+{
+    return put_words(r, NULL, zeroed, out, size, err);
+}
+
+int eval_cell_settings(const eval_request *r, const task_cell *cell, int zeroed, char *out, size_t size,
+                       pal_error *err)
+{
+    return put_words(r, cell, zeroed, out, size, err);
 }
 
 int eval_request_samples(eval_request *r, size_t cell, const batch_item **out, pal_error *err)

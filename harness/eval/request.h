@@ -47,10 +47,11 @@ typedef struct eval_request {
 int eval_request_read(eval_request *r, int argc, char *const *argv, int load, pal_error *err);
 void eval_request_free(eval_request *r);
 
-/* The task's part as words: all keys, or only those that shape a sample. Keys that hold lists (which cells),
- * "data", and how many samples ("n", "docs") do not: sample i of a cell is the same in every request that holds
- * the cell. zeroed adds the control. */
-int eval_request_words(const eval_request *r, int shaping_only, int zeroed, char *out, size_t size,
+/* The task's keys as words, which ask for the same again. zeroed adds the control. */
+int eval_request_words(const eval_request *r, int zeroed, char *out, size_t size, pal_error *err);
+/* Of these words those that shape the samples of a cell. Keys that hold lists (which cells), the texts, and how
+ * many samples do not: sample i of a cell is the same in every request that holds the cell. */
+int eval_cell_settings(const eval_request *r, const task_cell *cell, int zeroed, char *out, size_t size,
                        pal_error *err);
 
 /* The samples of a cell, measured once; owned by the request. */

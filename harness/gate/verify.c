@@ -148,11 +148,7 @@ static int add_request(words *w, const task_module *task, const result_cell *cel
     }
     char number[24];
     snprintf(number, sizeof number, "%lld", (long long)most);
-    static const char *const counts[] = {"n", "docs"};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        if (kv_find(task->request_table, task->request_count, counts[i]))
-            PAL_TRY(add_word(w, counts[i], number, err));
-    return PAL_OK;
+    return task->keys.count ? add_word(w, task->keys.count, number, err) : PAL_OK;
 }
 
 static int open_request(const verifier *v, const task_module *task, const pick *p, eval_request *r, pal_error *err)
@@ -189,7 +185,7 @@ static int check_request(const eval_request *r, const pick *p, const task_cell *
                         "%s: the journal's tokenizer has digest %.12s, this one %.12s; name the right one with "
                         "tokenizer=",
                         cell->name, cell->tokenizer, tokenizer_digest(r->tokenizer));
-    PAL_TRY(eval_request_words(r, 1, r->options.memory == MEMORY_ZEROED, settings, sizeof settings, err));
+    PAL_TRY(eval_cell_settings(r, *found, r->options.memory == MEMORY_ZEROED, settings, sizeof settings, err));
     if (strcmp(settings, cell->settings) != 0)
         return pal_fail(err, PAL_DATA, "%s: the journal's settings were %s, this build's are %s", cell->name,
                         cell->settings, settings);

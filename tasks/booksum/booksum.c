@@ -1,5 +1,6 @@
 #include "tasks/booksum/run.h"
 
+#include "datasets/corpus/split.h"
 #include "tasks/booksum/train.h"
 #include "tasks/paper.h"
 
@@ -20,10 +21,10 @@ enum {
 static const kv_spec request_table[] = {
     {"data", KV_TEXT, FIELD(data), BOOKSUM_STORIES, 0, 0, NULL,
      BOOKSUM_STORIES
-     ": generated ones; or books with summaries, chapter or book level: a .jsonl[.gz] file, or what "
-     "comes before -SPLIT.jsonl[.gz] or /SPLIT.jsonl[.gz]"},
+     ": generated ones; or books with summaries, chapter or book level: a .jsonl or .csv file, or what "
+     "comes before -SPLIT.jsonl or /SPLIT.jsonl (or .csv, or .gz behind it)"},
     {"split", KV_TEXT, FIELD(split), "test", 0, 0, NULL,
-     "train, validation or test; not looked at when data= is a file"},
+     "train, validation (also: valid, val, dev) or test; not looked at when data= is a file"},
     {"n", KV_INT, FIELD(samples), "0", 0, 1000000, NULL, "the first so many books; 0: all, or 20 stories"},
     {"len", KV_SIZES, FIELD(length), "0", 0, 1099511627776, NULL,
      "tokens of the book that are read, its first ones; shorter books are left out and counted in the cell's "
@@ -43,11 +44,22 @@ static const kv_spec request_table[] = {
 
 /* ---- Opening texts ---- */
 
+static void scan_book(text_scan *scan, const booksum_book *book)
+{
+    text_scan_start(scan);
+    text_scan_feed(scan, book->text.text, book->text.size);
+    for (size_t i = 0; i < book->summaries; i++) {
+        text_scan_start(scan);
+        text_scan_feed(scan, book->summary[i].text, book->summary[i].size);
+    }
+}
+
 /* Tokens of every book. */
 static int count_tokens(task_run *run, pal_error *err)
 {
     const size_t count = booksum_file_count(run->file);
     run->book_tokens = calloc(count, sizeof *run->book_tokens);
+    tokenizer_mark_special(run->tokenizer, &run->scan);
     if (!run->book_tokens) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for %zu books", count);
     for (size_t i = 0; i < count; i++) {
         booksum_book book;
@@ -55,6 +67,7 @@ static int count_tokens(task_run *run, pal_error *err)
         PAL_TRY(booksum_file_read(run->file, i, &book, err));
         const int code = booksum_encode(run->tokenizer, book.text.text, book.text.size, &tokens, err);
         run->book_tokens[i] = tokens.count;
+        scan_book(&run->scan, &book);
         booksum_tokens_free(&tokens);
         booksum_book_free(&book);
         PAL_TRY(code);
@@ -76,6 +89,7 @@ static int open_texts(task_run *run, char *name, size_t size, pal_error *err)
     size_t end = strlen(r->data), from;
     if (whole) end -= end > 3 && strcmp(r->data + end - 3, ".gz") == 0 ? 3 : 0;
     if (whole) end -= end > 6 && strncmp(r->data + end - 6, ".jsonl", 6) == 0 ? 6 : 0;
+    if (whole) end -= end > 4 && strncmp(r->data + end - 4, ".csv", 4) == 0 ? 4 : 0;
     while (end > 1 && r->data[end - 1] == '/') end--;
     for (from = end; from > 0 && r->data[from - 1] != '/';) from--;
     snprintf(name, size, "%.*s%s%s", (int)(end - from), r->data + from, whole ? "" : "/", whole ? "" : r->split);
@@ -134,6 +148,7 @@ static int add_cell(task_run *run, const char *name, int64_t length, pal_error *
         return pal_fail(err, PAL_USAGE, "booksum: data=%s: the name is too long; give the file a shorter one",
                         name);
     if (run->file) memcpy(cell->data, booksum_file_digest(run->file), HASH_HEX);
+    cell->split = run->request.split;
     for (size_t i = 0; i + 1 < run->cell_count; i++)
         if (strcmp(run->cell[i].name, cell->name) == 0)
             return pal_fail(err, PAL_USAGE, "booksum: %s is asked for twice; give every length once", cell->name);
@@ -187,6 +202,8 @@ static int booksum_begin(const void *request, const tokenizer *t, task_run **out
     task_run *run = calloc(1, sizeof *run);
     if (!run) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory");
     run->request = *(const booksum_request *)request;
+    snprintf(run->request.split, sizeof run->request.split, "%s",
+             split_canonical(((const booksum_request *)request)->split));
     run->tokenizer = t;
     const int code = fill_run(run, err);
     if (code == PAL_OK)
@@ -194,6 +211,17 @@ static int booksum_begin(const void *request, const tokenizer *t, task_run **out
     else
         booksum_end(run);
     return code;
+}
+
+static int booksum_note(const task_run *run, size_t index, char *out, size_t size)
+{
+    char why[200];
+    if (!run->file) return 0;
+    if (booksum_file_note(run->file, why, sizeof why) && index-- == 0) {
+        snprintf(out, size, "%s: %s", run->request.data, why);
+        return 1;
+    }
+    return text_scan_note(&run->scan, run->request.data, index, out, size);
 }
 
 static size_t booksum_cells(const task_run *run, const task_cell **cells)
@@ -287,7 +315,9 @@ const task_module booksum_task = {
     .request_table = request_table,
     .request_count = sizeof request_table / sizeof *request_table,
     .request_bytes = sizeof(booksum_request),
+    .keys = {.count = "n", .texts = "data", .split = "split"},
     .begin = booksum_begin,
+    .note = booksum_note,
     .cells = booksum_cells,
     .end = booksum_end,
     .open = booksum_open,

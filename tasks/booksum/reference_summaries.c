@@ -177,8 +177,8 @@ static int describe(const rows *w, kind k, const task_cell *cell, result_cell *o
     memcpy(out->data, cell->data, sizeof out->data);
     memcpy(out->name, cell->name, sizeof out->name);
     snprintf(out->blas_core, sizeof out->blas_core, REFERENCES_CORE);
-    PAL_TRY(eval_request_words(w->r, 1, 0, out->settings, sizeof out->settings, err));
-    PAL_TRY(eval_request_words(w->r, 0, 0, out->request, sizeof out->request, err));
+    PAL_TRY(eval_cell_settings(w->r, cell, 0, out->settings, sizeof out->settings, err));
+    PAL_TRY(eval_request_words(w->r, 0, out->request, sizeof out->request, err));
     result_cell_identify(w->r->task, out);
     return PAL_OK;
 }

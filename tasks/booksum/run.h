@@ -29,6 +29,7 @@ struct task_run {
     story_split split;  /* of stories */
     booksum_tokens separator;
     size_t *book_tokens; /* of each book of the file */
+    text_scan scan;      /* of the file's texts and summaries */
     size_t max_tokens;   /* of a continuation */
     task_cell *cell;
     booksum_choice *choice; /* of each cell */

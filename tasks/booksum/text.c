@@ -1,5 +1,7 @@
 #include "tasks/booksum/text.h"
 
+#include "datasets/corpus/split.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +21,8 @@ int booksum_is_stories(const char *data)
 
 int booksum_story_split(const char *name, story_split *out, pal_error *err)
 {
-    static const char *const names[] = {"train", "validation", "test"};
-    for (int i = 0; i < 3; i++) {
-        if (strcasecmp(name, names[i]) != 0) continue;
+    for (int i = 0; i < SPLITS; i++) {
+        if (strcasecmp(split_canonical(name), split_name((size_t)i)) != 0) continue;
         *out = (story_split)i;
         return PAL_OK;
     }
@@ -36,17 +37,20 @@ static int is_file(const char *path)
 
 int booksum_find(const char *data, const char *split, char path[BOOKSUM_PATH], int *whole, pal_error *err)
 {
-    static const char *const form[] = {"%s-%s.jsonl", "%s-%s.jsonl.gz", "%s/%s.jsonl", "%s/%s.jsonl.gz"};
+    static const char *const form[] = {"%s-%s.jsonl", "%s-%s.jsonl.gz", "%s/%s.jsonl", "%s/%s.jsonl.gz",
+                                       "%s-%s.csv",   "%s-%s.csv.gz",   "%s/%s.csv",   "%s/%s.csv.gz"};
+    const char *spelling;
     snprintf(path, BOOKSUM_PATH, "%s", data);
     *whole = is_file(path);
     if (*whole) return PAL_OK;
-    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
-        snprintf(path, BOOKSUM_PATH, form[i], data, split);
-        if (is_file(path)) return PAL_OK;
-    }
+    for (size_t k = 0; (spelling = split_spelling(split, k)); k++)
+        for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+            snprintf(path, BOOKSUM_PATH, form[i], data, spelling);
+            if (is_file(path)) return PAL_OK;
+        }
     return pal_fail(
         err, PAL_USAGE,
-        "booksum: data=%s: no such file, and no %s-%s.jsonl or %s/%s.jsonl (or .gz) either; give one of "
+        "booksum: data=%s: no such file, and no %s-%s.jsonl or %s/%s.jsonl (or .csv, or .gz) either; give one of "
         "these, or data=" BOOKSUM_STORIES,
         data, data, split, data, split);
 }

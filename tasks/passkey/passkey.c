@@ -43,8 +43,8 @@ static const kv_spec request_table[] = {
      "filler: the paper's five sentences over and over; prose: the documents of prose="},
     {"prose", KV_TEXT, FIELD(prose), "datasets/text/books", 0, 0, NULL,
      "corpus for haystack=prose: a folder of texts, a .jsonl or a text file, plain or .gz"},
-    {"prose_split", KV_TEXT, FIELD(prose_split), "test", 0, 0, NULL,
-     "its split: train, validation or test; all where it has none"},
+    {"prose_split", KV_TEXT, FIELD(prose_split), "", 0, 0, NULL,
+     "its split: train, validation or test; unset: test where it has splits, else all of it"},
 };
 
 /* ---- Checking a request ---- */
@@ -93,6 +93,10 @@ static int list_cells(task_run *run, const char *data, pal_error *err)
             cell->depth = r->depths.value[j];
             cell->samples = r->samples;
             memcpy(cell->data, data, HASH_HEX);
+            if (run->prose)
+                cell->split = corpus_split(run->prose);
+            else if (!r->prose_split[0])
+                cell->split = "test"; /* as if set: the settings of samples without prose stay what they were */
             name_cell(r, cell);
             for (size_t k = 0; k < run->cell_count; k++)
                 if (strcmp(run->cell[k].name, cell->name) == 0)
@@ -111,8 +115,8 @@ static int open_prose(task_run *run, char data[HASH_HEX], pal_error *err)
 {
     const passkey_request *r = &run->request;
     if (r->haystack != HAYSTACK_PROSE) return PAL_OK;
-    PAL_TRY(corpus_open(&run->prose, r->prose, r->prose_split, err));
-    PAL_TRY(corpus_digest(run->prose, data, err));
+    PAL_TRY(corpus_open(&run->prose, r->prose, r->prose_split, "test", err));
+    PAL_TRY(corpus_digest(run->prose, data, NULL, err));
     rng start = rng_make((uint64_t)r->seed, "passkey/prose", 0, 0);
     run->document = rng_below(&start, corpus_count(run->prose));
     return PAL_OK;
@@ -185,6 +189,7 @@ const task_module passkey_task = {
     .request_table = request_table,
     .request_count = sizeof request_table / sizeof *request_table,
     .request_bytes = sizeof(passkey_request),
+    .keys = {.count = "n", .split = "prose_split"},
     .begin = passkey_begin,
     .cells = passkey_cells,
     .end = passkey_end,

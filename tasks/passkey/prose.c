@@ -3,6 +3,7 @@
 #include "datasets/tokenizer/token_reader.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct passkey_prose {
     const corpus *corpus;
@@ -89,7 +90,7 @@ int passkey_tokens_load(passkey_tokens *out, const char *path, const char *split
 {
     *out = (passkey_tokens){0};
     corpus *c;
-    PAL_TRY(corpus_open(&c, path, split, err));
+    PAL_TRY(corpus_open(&c, path, strcmp(split, "train") == 0 ? "" : split, "train", err));
     const int code = load_corpus(out, c, t, max, err);
     corpus_close(c);
     if (code != PAL_OK) passkey_tokens_free(out);

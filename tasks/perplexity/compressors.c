@@ -175,8 +175,8 @@ static int describe(const eval_request *r, const compressor *c, const task_cell 
     memcpy(out->data, cell->data, sizeof out->data);
     memcpy(out->name, cell->name, sizeof out->name);
     snprintf(out->blas_core, sizeof out->blas_core, "%s", REFERENCES_CORE);
-    PAL_TRY(eval_request_words(r, 1, 0, out->settings, sizeof out->settings, err));
-    PAL_TRY(eval_request_words(r, 0, 0, out->request, sizeof out->request, err));
+    PAL_TRY(eval_cell_settings(r, cell, 0, out->settings, sizeof out->settings, err));
+    PAL_TRY(eval_request_words(r, 0, out->request, sizeof out->request, err));
     result_cell_identify(r->task, out);
     return PAL_OK;
 }

@@ -26,8 +26,8 @@ typedef struct perplexity_request {
 static const kv_spec request_table[] = {
     {"data", KV_TEXT, FIELD(data), "books", 0, 0, NULL,
      "comma-separated list of corpora: names under " CORPUS_TEXTS ", or paths"},
-    {"split", KV_TEXT, FIELD(split), "test", 0, 0, NULL,
-     "train, validation or test; all, where a corpus has no splits"},
+    {"split", KV_TEXT, FIELD(split), "", 0, 0, NULL,
+     "train, validation (also: valid, val, dev) or test; unset: test where a corpus has splits, else all of it"},
     {"docs", KV_INT, FIELD(docs), "0", 0, 10000000, NULL, "only the first so many documents of each; 0: all"},
     {"max_tokens", KV_SIZE, FIELD(max_tokens), "0", 0, 1099511627776, NULL,
      "only the first so many tokens of each document; 0: all"},
@@ -83,6 +83,7 @@ typedef struct counts {
 typedef struct text {
     corpus *corpus;
     counts *document;
+    text_scan *scan; /* of all of it */
 } text;
 
 struct task_run {
@@ -151,7 +152,7 @@ static int name_cell(const task_run *run, const perplexity_request *r, const cha
     char limit[24] = "", number[24];
     if (r->max_tokens) snprintf(limit, sizeof limit, ":%s", kv_format_size(r->max_tokens, number));
     const int size =
-        snprintf(cell->name, sizeof cell->name, "%.*s/%s%s", (int)(end - from), path + from, r->split, limit);
+        snprintf(cell->name, sizeof cell->name, "%.*s/%s%s", (int)(end - from), path + from, cell->split, limit);
     if ((size_t)size >= sizeof cell->name)
         return pal_fail(err, PAL_USAGE, "perplexity: data=%s: the name is too long; give the corpus a shorter one",
                         path);
@@ -175,21 +176,25 @@ static int add_corpus(void *arg, corpus *c, const char *path, pal_error *err)
     const opening *o = arg;
     task_run *run = o->run;
     const int64_t docs = o->request->docs, held = (int64_t)corpus_count(c);
-    task_cell cell = {.depth = NAN, .samples = docs && docs < held ? docs : held};
-    text t = {c, calloc((size_t)cell.samples + 1, sizeof *t.document)};
+    task_cell cell = {.depth = NAN, .samples = docs && docs < held ? docs : held, .split = corpus_split(c)};
+    text t = {c, calloc((size_t)cell.samples + 1, sizeof *t.document), calloc(1, sizeof *t.scan)};
     task_cell *cells = realloc(run->cell, (run->count + 1) * sizeof *cells);
     if (cells) run->cell = cells;
     text *texts = realloc(run->text, (run->count + 1) * sizeof *texts);
     if (texts) run->text = texts;
-    int code = cells && texts && t.document
+    int code = cells && texts && t.document && t.scan
                    ? name_cell(run, o->request, path, &cell, err)
                    : pal_fail(err, PAL_INTERNAL, "perplexity: out of memory for the corpora");
-    if (code == PAL_OK) code = corpus_digest(c, cell.data, err);
+    if (code == PAL_OK) {
+        tokenizer_mark_special(run->tokenizer, t.scan);
+        code = corpus_digest(c, cell.data, t.scan, err);
+    }
     for (int64_t i = 0; code == PAL_OK && i < cell.samples; i++)
         code = count_document(run, c, (size_t)i, &t.document[i], err);
     if (code != PAL_OK) {
         corpus_close(c);
         free(t.document);
+        free(t.scan);
         return code;
     }
     run->cell[run->count] = cell;
@@ -202,6 +207,7 @@ static void perplexity_end(task_run *run)
     for (size_t i = 0; i < run->count; i++) {
         corpus_close(run->text[i].corpus);
         free(run->text[i].document);
+        free(run->text[i].scan);
     }
     free(run->text);
     free(run->cell);
@@ -215,13 +221,21 @@ static int perplexity_begin(const void *request, const tokenizer *t, task_run **
     if (!run) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory");
     *run = (task_run){.tokenizer = t, .max_tokens = (uint64_t)r->max_tokens};
     opening o = {run, r};
-    const int code = corpus_open_list(r->data, r->split, add_corpus, &o, err);
+    const int code = corpus_open_list(r->data, split_canonical(r->split), "test", add_corpus, &o, err);
     if (code != PAL_OK) {
         perplexity_end(run);
         return code;
     }
     *out = run;
     return PAL_OK;
+}
+
+static int perplexity_note(const task_run *run, size_t index, char *out, size_t size)
+{
+    for (size_t i = 0; i < run->count; i++)
+        for (size_t k = 0; text_scan_note(run->text[i].scan, run->cell[i].name, k, out, size); k++)
+            if (index-- == 0) return 1;
+    return 0;
 }
 
 static size_t perplexity_cells(const task_run *run, const task_cell **cells)
@@ -322,7 +336,9 @@ const task_module perplexity_task = {
     .request_table = request_table,
     .request_count = sizeof request_table / sizeof *request_table,
     .request_bytes = sizeof(perplexity_request),
+    .keys = {.count = "docs", .texts = "data", .split = "split"},
     .begin = perplexity_begin,
+    .note = perplexity_note,
     .cells = perplexity_cells,
     .end = perplexity_end,
     .open = perplexity_open,

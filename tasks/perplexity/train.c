@@ -13,7 +13,8 @@
 const kv_spec perplexity_train_table[PERPLEXITY_TRAIN_KEYS] = {
     {"data", KV_TEXT, FIELD(data), "books", 0, 0, NULL,
      "corpora to read, comma-separated: paths, or names of folders under " CORPUS_TEXTS},
-    {"split", KV_TEXT, FIELD(split), "train", 0, 0, NULL, "of each corpus; all: the corpus has no splits"},
+    {"split", KV_TEXT, FIELD(split), "train", 0, 0, NULL,
+     "of each corpus that has splits; of one that has none all is read with split=train or all"},
 };
 
 enum { CORPORA_MAX = 16 };
@@ -73,7 +74,9 @@ int perplexity_source_open(const void *options, const tokenizer *t, uint64_t see
     s->tokenizer = t;
     s->seed = seed;
     const perplexity_train *train = options;
-    int code = corpus_open_list(train->data, train->split, take_corpus, s, err);
+    /* The default is what recipes and weights say; it must also do for a layout without splits. */
+    const char *split = strcmp(train->split, "train") == 0 ? "" : train->split;
+    int code = corpus_open_list(train->data, split, "train", take_corpus, s, err);
     if (code == PAL_OK && !(s->order = malloc(s->documents * sizeof *s->order)))
         code = pal_fail(err, PAL_INTERNAL, "out of memory for the order of %zu documents", s->documents);
     if (code != PAL_OK) {

@@ -112,17 +112,12 @@ static void test_errors(void **state)
         {"{\"bid\":[],\"text\":\"t\",\"summary\":[{\"text\":\"s\"}]}", "\"bid\""},
         {"{\"bid\":\"a\",\"summary\":[{\"text\":\"s\"}]}", "neither"},
         {"{\"bid\":\"a\",\"text\":7,\"summary\":[{\"text\":\"s\"}]}", "\"text\" is no string"},
-        {"{\"bid\":\"a\",\"text\":\" \\n\",\"summary\":[{\"text\":\"s\"}]}", "\"text\" is empty"},
         {"{\"bid\":\"a\",\"text\":\"t\"}", "no list \"summary\""},
         {"{\"bid\":\"a\",\"text\":\"t\",\"summary\":\"s\"}", "no list \"summary\""},
-        {"{\"bid\":\"a\",\"text\":\"t\",\"summary\":[]}", "\"summary\" is empty"},
-        {"{\"bid\":\"a\",\"text\":\"t\",\"summary\":[{\"text\":\"s\"},{\"text\":\"\"}]}",
-         "\"summary[1].text\" is empty"},
         {"{\"bid\":\"a\",\"text\":\"t\",\"summary\":[{\"source\":\"s\"}]}", "no \"summary[0].text\""},
         {"{\"bid\":\"a\",\"text\":\"t\",\"summary\":[\"s\"]}", "no \"summary[0].text\""},
         {"{\"bid\":\"a\",\"chapter\":\"t\"}", "no \"summary_text\""},
-        {"{\"bid\":\"a\",\"chapter\":\"t\",\"summary_text\":\"\"}", "\"summary_text\" is empty"},
-        {"{\"bid\":\"a\",\"chapter\":null,\"summary_text\":\"s\"}", "\"chapter\" is no string"},
+        {"{\"bid\":\"a\",\"chapter\":[],\"summary_text\":\"s\"}", "\"chapter\" is no string"},
     };
     char text[400];
     booksum_file *f;
@@ -144,6 +139,130 @@ static void test_errors(void **state)
     put("latin.jsonl", "{\"bid\":\"\xe9\"}\n", 12);
     assert_int_equal(booksum_file_open(&f, at("latin.jsonl"), &err), PAL_DATA);
     assert_said("not UTF-8");
+}
+
+/* Blank summaries and texts are left out, counted and said; what is left is as if they had never been there. */
+static void test_blanks(void **state)
+{
+    (void)state;
+    static const char *const summary[] = {"s", NULL}, *const other[] = {"2", NULL};
+    char digest[HASH_HEX], note[200];
+    put_text("clean.jsonl", "{\"bid\":\"a\",\"text\":\"t\",\"summary\":[{\"text\":\"s\"}]}\n"
+                            "{\"bid\":\"x\",\"chapter\":\"c\",\"summary_text\":\"2\"}\n");
+    put_text("blank.jsonl",
+             "{\"bid\":\"a\",\"text\":\"t\",\"summary\":[{\"text\":\" \\n\"},{\"text\":\"s\"},{\"text\":null}]}\n"
+             "{\"bid\":\"b\",\"text\":\" \",\"summary\":[{\"text\":\"s\"}]}\n"
+             "{\"bid\":\"c\",\"text\":\"t\",\"summary\":[]}\n"
+             "{\"bid\":\"x\",\"chapter\":\"c\",\"summary_text\":\"\"}\n"
+             "{\"bid\":\"x\",\"chapter\":\"c\",\"summary_text\":\"2\"}\n");
+    booksum_file *f = opened("clean.jsonl");
+    strcpy(digest, booksum_file_digest(f));
+    assert_int_equal(booksum_file_note(f, note, sizeof note), 0);
+    booksum_file_close(f);
+    f = opened("blank.jsonl");
+    assert_int_equal(booksum_file_count(f), 2);
+    assert_string_equal(booksum_file_digest(f), digest);
+    check_book(f, 0, "a", "a", "t", summary);
+    check_book(f, 1, "x", "", "c", other);
+    assert_int_equal(booksum_file_note(f, note, sizeof note), 1);
+    assert_string_equal(note, "blank summaries left out: 3; texts left out for it or as blank: 3 (first: line 1)");
+    booksum_file_close(f);
+    put_text("all.jsonl", "{\"bid\":\"x\",\"chapter\":\"c\",\"summary_text\":\" \"}\n");
+    assert_int_equal(booksum_file_open(&f, at("all.jsonl"), &err), PAL_DATA);
+    assert_said("all.jsonl: each of its 1 texts or their summaries are blank");
+}
+
+/* The columns of kmfoda/booksum, in its order; fields with commas, quotes and line ends. */
+static const char csv_head[] =
+    "bid,is_aggregate,source,chapter_path,summary_path,book_id,summary_id,content,summary,chapter,chapter_length,"
+    "summary_name,summary_url,summary_text,summary_analysis,summary_length,analysis_length";
+
+static void test_csv(void **state)
+{
+    (void)state;
+    static const char *const first[] = {"It says \"no\",\ntwice.", NULL}, *const second[] = {"short", NULL};
+    char text[2000], digest[HASH_HEX] = "";
+    for (int form = 0; form < 4; form++) {
+        const char *end = form % 2 ? "\r\n" : "\n", *name = form < 2 ? "c.csv" : "c.csv.gz";
+        snprintf(text, sizeof text,
+                 "%s%s%s27681,True,gradesaver,p,q,\"Book, The.1\",s,c,m,\"One, two.\n\nThree.\",12,n,u,"
+                 "\"It says \"\"no\"\",\ntwice.\",,3.0,0%s27681,False,s,p,q,Book.2,s,c,m,été,3,n,u,short,,1,%s"
+                 "9,False,s,p,q,Other.1,s,c,m,text,3,n,u,,,1,%s",
+                 form ? "\xEF\xBB\xBF" : "", csv_head, end, end, end, form == 3 ? "" : end);
+        put_text(name, text);
+        booksum_file *f = opened(name);
+        assert_int_equal(booksum_file_count(f), 2);
+        check_book(f, 1, "27681", "Book.2", "été", second);
+        check_book(f, 0, "27681", "Book, The.1", "One, two.\n\nThree.", first);
+        char note[200];
+        assert_int_equal(booksum_file_note(f, note, sizeof note), 1);
+        if (digest[0]) assert_string_equal(booksum_file_digest(f), digest);
+        strcpy(digest, booksum_file_digest(f));
+        booksum_file_close(f);
+    }
+    /* The same texts as JSON lines have the same digest. */
+    put_text("c.jsonl", "{\"bid\":\"27681\",\"book_id\":\"Book, The.1\",\"chapter\":\"One, two.\\n\\nThree.\","
+                        "\"summary_text\":\"It says \\\"no\\\",\\ntwice.\"}\n"
+                        "{\"bid\":27681,\"book_id\":\"Book.2\",\"chapter\":\"été\",\"summary_text\":\"short\"}\n");
+    booksum_file *f = opened("c.jsonl");
+    assert_string_equal(booksum_file_digest(f), digest);
+    booksum_file_close(f);
+}
+
+static void test_bad_csv(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *said;
+    } bad[] = {
+        {"bid,chapter\n1,2\n", "bad.csv:1: there is no column \"summary_text\""},
+        {"bid,chapter,summary_text\n1,a,b\n1,\"a\nb,c\n", "bad.csv:3: a quote is opened here"},
+        {"bid,chapter,summary_text\n1,\"a\"x,b\n", "bad.csv:2: there is text behind a closing quote"},
+        {"bid,chapter,summary_text\n1,a,b\n1,a\n", "bad.csv:3: the record has 2 fields, the header 3"},
+        {"bid,chapter,summary_text\n1,\"a\n\",b\n,a,b\n", "bad.csv:4: there is no \"bid\""},
+        {"bid,chapter,summary_text\n", "there is no line in it"},
+    };
+    booksum_file *f;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        put_text("bad.csv", bad[i].text);
+        assert_int_equal(booksum_file_open(&f, at("bad.csv"), &err), PAL_DATA);
+        assert_said(bad[i].said);
+    }
+}
+
+/* Reading all texts once costs one pass over the file, whatever the order, in time linear in their number. */
+static void test_linear(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"n.jsonl", "n.jsonl.gz", "n.csv.gz"};
+    double work[3][2];
+    for (int k = 0; k < 3; k++)
+        for (int twice = 0; twice < 2; twice++) {
+            const size_t count = twice ? 6000 : 3000;
+            char *text = NULL;
+            size_t size;
+            FILE *out = open_memstream(&text, &size);
+            if (k == 2) fputs("bid,chapter,summary_text\n", out);
+            for (size_t i = 0; i < count; i++)
+                fprintf(out,
+                        k == 2 ? "b,%zu %0400zu,sum\n"
+                               : "{\"bid\":\"b\",\"chapter\":\"%zu %0400zu\",\"summary_text\":\"sum\"}\n",
+                        i, i);
+            fclose(out);
+            put(name[k], text, size);
+            free(text);
+            booksum_file *f = opened(name[k]);
+            for (size_t i = 0; i < count; i++) {
+                booksum_book book;
+                assert_int_equal(booksum_file_read(f, i, &book, &err), PAL_OK);
+                assert_int_equal(atoi(book.text.text), i);
+                booksum_book_free(&book);
+            }
+            work[k][twice] = (double)booksum_file_work(f);
+            assert_true(work[k][twice] < 4.5 * (double)size); /* two passes, each read and perhaps unpacked */
+            booksum_file_close(f);
+        }
+    for (int k = 0; k < 3; k++) assert_true(work[k][1] < 2.2 * work[k][0]);
 }
 
 /* A file that became another one is noticed, not misread. */
@@ -173,7 +292,7 @@ static void test_lines(void **state)
         text[SIZE - 1] = ended ? '\n' : 'x';
         put("lines.gz", text, SIZE);
         line_reader reader;
-        if (line_reader_open(&reader, at("lines.gz"), &err) != PAL_OK) fail_msg("%s", err.text);
+        if (line_reader_open(&reader, at("lines.gz"), PACKED_RANDOM, &err) != PAL_OK) fail_msg("%s", err.text);
         uint64_t number = 1, offset[2] = {0}, numbered[2] = {0};
         size_t used = 0;
         for (;; number++) {
@@ -212,6 +331,8 @@ static void test_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {WITH_DIR(test_books),  WITH_DIR(test_chapters),     WITH_DIR(test_digest),
-                                       WITH_DIR(test_errors), WITH_DIR(test_changed_file), WITH_DIR(test_lines)};
+                                       WITH_DIR(test_errors), WITH_DIR(test_changed_file), WITH_DIR(test_blanks),
+                                       WITH_DIR(test_csv),    WITH_DIR(test_bad_csv),      WITH_DIR(test_linear),
+                                       WITH_DIR(test_lines)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

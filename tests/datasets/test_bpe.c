@@ -332,7 +332,7 @@ static void test_count_document(void **state)
     document *d;
     bpe_words whole = {0}, pieces = {0};
     succeed(bpe_words_add(&whole, text, size, 1, &err), &err);
-    succeed(corpus_open(&c, path, "all", &err), &err);
+    succeed(corpus_open(&c, path, "all", "test", &err), &err);
     succeed(document_open(c, 0, &d, &err), &err);
     succeed(bpe_words_add_document(&pieces, d, 1, &err), &err);
     document_close(d);

@@ -1,11 +1,12 @@
 #include "tests/lib/corpus_fixture.h"
 
+#include "datasets/corpus/packed_file.h"
 #include "harness/base/utf8.h"
 
 static void assert_refused(const char *name, const char *split, const char *words)
 {
     corpus *c;
-    assert_int_equal(corpus_open(&c, at(name), split, &err), PAL_DATA);
+    assert_int_equal(corpus_open(&c, at(name), split, "test", &err), PAL_DATA);
     assert_null(c);
     assert_said(words);
 }
@@ -53,7 +54,7 @@ static void assert_unreadable(const char *name, const char *words)
     free(text);
     assert_said(words);
     assert_said(at(name));
-    assert_int_equal(corpus_digest(c, digest, &err), PAL_DATA);
+    assert_int_equal(corpus_digest(c, digest, NULL, &err), PAL_DATA);
     corpus_close(c);
 }
 
@@ -139,6 +140,67 @@ static void folders_that_are_no_corpus(void **state)
     assert_refused("twice", "all", "both documents are named 'a'");
     put("hollow/a.txt", "", 0);
     assert_refused("hollow", "all", "hollow/a.txt: the document is empty");
+}
+
+/* An unset split is the layout's own: the usual one where there are splits, else everything. */
+static void an_unset_split_is_the_layouts_own(void **state)
+{
+    (void)state;
+    put_text("pg19/train/a.txt", "train");
+    put_text("pg19/test/b.txt", "test");
+    put_text("folder/c.txt", "all");
+    put_text("lines.jsonl", "{\"text\":\"all\"}\n");
+    static const struct {
+        const char *name, *split, *text;
+    } right[] = {{"pg19", "test", "test"}, {"folder", "all", "all"}, {"lines.jsonl", "all", "all"}};
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        corpus *c = open_corpus(right[i].name, "");
+        assert_string_equal(corpus_split(c), right[i].split);
+        assert_document(c, 0, corpus_name(c, 0), right[i].text);
+        corpus_close(c);
+    }
+    put_text("only/train/a.txt", "train");
+    assert_refused("only", "", "no split 'test'; there are: train");
+}
+
+/* validation under its other names, as a folder and as a file of JSON lines, asked for by any of them. */
+static void validation_has_other_names(void **state)
+{
+    (void)state;
+    static const char *const file[] = {"validation/x.txt", "valid/x.txt.gz", "val/x.txt",       "dev/x.txt",
+                                       "val.jsonl",        "valid.jsonl.gz", "validation.jsonl"},
+                             *const asked[] = {"validation", "valid", "val", "dev"};
+    for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
+        char name[40], path[80];
+        snprintf(name, sizeof name, "c%zu", i);
+        snprintf(path, sizeof path, "%s/%s", name, file[i]);
+        put_text(path, strstr(file[i], "json") ? "{\"text\":\"held out\"}\n" : "held out");
+        snprintf(path, sizeof path, "%s/test/x.txt", name);
+        put_text(path, "test");
+        for (size_t k = 0; k < sizeof asked / sizeof *asked; k++) {
+            corpus *c = open_corpus(name, asked[k]);
+            assert_string_equal(corpus_split(c), "validation");
+            assert_document(c, 0, corpus_name(c, 0), "held out");
+            corpus_close(c);
+        }
+        assert_refused(name, "train", "there are: validation, test");
+    }
+}
+
+static void names_that_are_not_utf8_are_refused_escaped(void **state)
+{
+    (void)state;
+    put_text("latin/ok.txt", "a");
+    put_text("latin/ol\xe9.txt", "a");
+    assert_refused("latin", "all", "latin/ol\\xe9.txt: the file name is not UTF-8");
+    put_text("deep/test/\xff.txt", "a");
+    assert_refused("deep", "test", "deep/test/\\xff.txt: the file name is not UTF-8");
+    put_text("\xe9.jsonl", "{\"text\":\"a\"}\n");
+    assert_refused("\xe9.jsonl", "all", "\\xe9.jsonl: the path is not UTF-8");
+    char line[700];
+    snprintf(line, sizeof line, "{\"text\":\"a\",\"id\":\"%0300d\"}", 7);
+    put_text("long.jsonl", line);
+    assert_refused("long.jsonl", "all", "has 300 bytes; 255 is the most");
 }
 
 /* ---- JSON lines ---- */
@@ -227,7 +289,142 @@ static void a_file_that_shrank_is_noticed(void **state)
     corpus_close(c);
 }
 
+/* Documents read once each cost one pass in any layout, packed or plain; at random places at most about a MiB. */
+static void json_lines_are_read_in_linear_time(void **state)
+{
+    (void)state;
+    double work[2][2];
+    for (int packed = 0; packed < 2; packed++)
+        for (int twice = 0; twice < 2; twice++) {
+            const size_t count = twice ? 8000 : 4000;
+            char *text = NULL, *read;
+            size_t size, got;
+            FILE *out = open_memstream(&text, &size);
+            for (size_t i = 0; i < count; i++) fprintf(out, "{\"text\":\"%zu %0300zu\"}\n", i, i * i);
+            fclose(out);
+            put(packed ? "n.jsonl.gz" : "n.jsonl", text, size);
+            free(text);
+            corpus *c = open_corpus(packed ? "n.jsonl.gz" : "n.jsonl", "");
+            for (size_t i = 0; i < count; i++) {
+                assert_int_equal(read_document(c, i, 1000, &read, &got), PAL_OK);
+                assert_int_equal(atoi(read), i);
+                free(read);
+            }
+            work[packed][twice] = (double)corpus_work(c);
+            assert_true(work[packed][twice] < 4.5 * (double)size);
+            corpus_close(c);
+        }
+    for (int packed = 0; packed < 2; packed++) assert_true(work[packed][1] < 2.2 * work[packed][0]);
+}
+
+static void random_places_of_a_packed_file_cost_little(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000, DRAWS = 50 };
+    char *text = NULL, *read;
+    size_t size, got;
+    FILE *out = open_memstream(&text, &size);
+    rng r = rng_make(9, "test/corpus", 0, 0);
+    for (size_t i = 0; i < COUNT; i++) {
+        fprintf(out, "{\"text\":\"%zu ", i);
+        for (int k = 0; k < 100; k++) fprintf(out, "%08x", rng_u32(&r));
+        fputs("\"}\n", out);
+    }
+    fclose(out);
+    put("far.jsonl.gz", text, size);
+    free(text);
+    corpus *c = open_corpus("far.jsonl.gz", "");
+    const uint64_t before = corpus_work(c);
+    for (int k = 0; k < DRAWS; k++) {
+        const size_t i = rng_below(&r, COUNT);
+        assert_int_equal(read_document(c, i, 5000, &read, &got), PAL_OK);
+        assert_int_equal(atoi(read), i);
+        free(read);
+    }
+    assert_true(corpus_work(c) - before < (uint64_t)DRAWS * (3 << 20));
+    corpus_close(c);
+}
+
+static void a_line_has_a_limit(void **state)
+{
+    (void)state;
+    gzFile gz = gzopen(at("wide.jsonl.gz"), "wb1");
+    char *block = malloc(1 << 20);
+    memset(block, 'x', 1 << 20);
+    gzputs(gz, "{\"text\":\"a\"}\n{\"text\":\"");
+    for (int i = 0; i < 70; i++) gzwrite(gz, block, 1 << 20);
+    gzputs(gz, "\"}\n");
+    gzclose(gz);
+    free(block);
+    assert_refused("wide.jsonl.gz", "", "wide.jsonl.gz:2: the line is longer than 64 MiB");
+}
+
 /* ---- Texts ---- */
+
+/* A byte order mark is no part of a text, of any file that is read; UTF-16 is refused. */
+static void a_byte_order_mark_is_left_out(void **state)
+{
+    (void)state;
+    char marked[HASH_HEX], plain[HASH_HEX];
+    static const char *const name[] = {"m.txt", "m.txt.gz", "m.jsonl", "m.jsonl.gz"};
+    for (size_t i = 0; i < 4; i++) {
+        for (int mark = 0; mark < 2; mark++) {
+            char text[100];
+            snprintf(text, sizeof text, "%s%s", mark ? "\xEF\xBB\xBF" : "",
+                     i < 2 ? "\xEF\xBB\xBFé" : "{\"id\":\"m\",\"text\":\"x\"}\n{\"text\":\"\xEF\xBB\xBFy\"}\n");
+            if (i < 2 && !mark) memmove(text, text + 3, strlen(text) - 2); /* only the first mark is none of it */
+            put_text(name[i], text);
+            corpus *c = open_corpus(name[i], "");
+            if (i >= 2) assert_document(c, 1, "2", "\xEF\xBB\xBFy");
+            if (i >= 2) assert_document(c, 0, "m", "x");
+            if (i < 2) assert_document(c, 0, "m", mark ? "\xEF\xBB\xBFé" : "é");
+            assert_int_equal(corpus_digest(c, mark ? marked : plain, NULL, &err), PAL_OK);
+            corpus_close(c);
+        }
+        if (i >= 2) assert_string_equal(marked, plain);
+    }
+    put("only.txt", "\xEF\xBB\xBF", 3);
+    assert_unreadable("only.txt", "the document is empty");
+    put("late.txt", "\xEF\xBB\xBFok\xFF", 6);
+    assert_unreadable("late.txt", "byte offset 5: not UTF-8"); /* of the file */
+    put("u16.txt", "\xFF\xFEh\0", 4);
+    assert_unreadable("u16.txt", "is UTF-16");
+    put("u16.txt.gz", "\xFE\xFF\0h", 4);
+    assert_unreadable("u16.txt.gz", "is UTF-16");
+    static const char *const tiny[] = {"a", "é", "ab", "abc", "abcd"};
+    for (size_t i = 0; i < sizeof tiny / sizeof *tiny; i++) {
+        put_text("tiny.txt", tiny[i]);
+        corpus *c = open_corpus("tiny.txt", "");
+        assert_document(c, 0, "tiny", tiny[i]);
+        corpus_close(c);
+    }
+}
+
+/* Line ends and markers are found wherever a text is cut into pieces. */
+static void a_scan_does_not_hang_on_pieces(void **state)
+{
+    (void)state;
+    static const char text[] = "a\r\nb\r\r\n<|endoftext|><|end<|endoftext|>\n\r<|endoftext|\r\n><|pad|>x<|pad|>\r";
+    for (size_t piece = 1; piece < sizeof text; piece++) {
+        text_scan scan = {0};
+        char note[200];
+        assert_int_equal(text_scan_mark(&scan, "<|endoftext|>", 13), 1);
+        assert_int_equal(text_scan_mark(&scan, "<|pad|>", 7), 1);
+        assert_int_equal(text_scan_mark(&scan, "", 0), 0);
+        text_scan_start(&scan);
+        for (size_t i = 0; i < sizeof text - 1; i += piece)
+            text_scan_feed(&scan, text + i, sizeof text - 1 - i < piece ? sizeof text - 1 - i : piece);
+        text_scan_start(&scan);
+        text_scan_feed(&scan, "\n", 1); /* another text: no pair with the \r before */
+        assert_int_equal(scan.crlf, 3);
+        assert_int_equal(scan.marked, 4);
+        assert_int_equal(text_scan_note(&scan, "t", 0, note, sizeof note), 1);
+        assert_string_equal(note, "t: lines that end with CR LF: 3; both characters are scored");
+        assert_int_equal(text_scan_note(&scan, "t", 1, note, sizeof note), 1);
+        assert_non_null(strstr(note, "such as <|endoftext|>: 4;"));
+        assert_int_equal(text_scan_note(&scan, "t", 2, note, sizeof note), 0);
+    }
+}
 
 static void pieces_of_any_size_make_the_same_text(void **state)
 {
@@ -370,6 +567,70 @@ static void broken_gzip_is_noticed(void **state)
     free(text);
 }
 
+/* Four members, as many tools write them: every bit counts, and every byte behind them. */
+static void every_byte_of_a_packed_file_counts(void **state)
+{
+    (void)state;
+    static const char *const part[] = {"{\"text\":\"one\"}\n", "{\"text\":\"two\"}\n", "{\"text\":\"three\"}\n",
+                                       "{\"text\":\"four\"}\n"};
+    char all[200] = "", *packed;
+    size_t size, border[5] = {0};
+    for (size_t i = 0; i < 4; i++) {
+        gzFile gz = gzopen(at("four.jsonl.gz"), i ? "ab" : "wb");
+        gzputs(gz, part[i]);
+        gzclose(gz);
+        strcat(all, part[i]);
+        assert_int_equal(os_read_file(at("four.jsonl.gz"), &packed, &size, &err), PAL_OK);
+        border[i + 1] = size;
+        if (i < 3) free(packed);
+    }
+    corpus *c = open_corpus("four.jsonl.gz", "");
+    assert_int_equal(corpus_count(c), 4);
+    assert_document(c, 3, "4", "four");
+    assert_document(c, 1, "2", "two");
+    corpus_close(c);
+    size_t refused = 0;
+    for (size_t bit = 0; bit < 8 * size; bit++) {
+        packed_file *f = NULL;
+        char text[400];
+        size_t used = 0, got = 1;
+        packed[bit / 8] ^= (char)(1 << bit % 8);
+        put_raw(at("flip.gz"), packed, size);
+        packed[bit / 8] ^= (char)(1 << bit % 8);
+        int code = packed_open(&f, at("flip.gz"), PACKED_FORWARD, &err);
+        while (code == PAL_OK && got > 0) {
+            code = packed_read(f, text + used, sizeof text - used, &got, &err);
+            used += got;
+        }
+        packed_close(f);
+        refused += code == PAL_DATA;
+        if (code != PAL_DATA) { /* a time stamp or the like */
+            assert_int_equal(code, PAL_OK);
+            assert_int_equal(used, strlen(all));
+            assert_memory_equal(text, all, used);
+        } else {
+            assert_said("flip.gz: ");
+        }
+    }
+    assert_true(refused > 6 * size);
+    for (size_t cut = 2; cut < size; cut++) {
+        corpus *cutted;
+        put_raw(at("cut.jsonl.gz"), packed, cut);
+        const int whole = cut == border[1] || cut == border[2] || cut == border[3];
+        assert_int_equal(corpus_open(&cutted, at("cut.jsonl.gz"), "", "test", &err), whole ? PAL_OK : PAL_DATA);
+        corpus_close(cutted);
+    }
+    char *longer = malloc(size + 1);
+    memcpy(longer, packed, size);
+    for (int byte = 0; byte < 256; byte++) {
+        longer[size] = (char)byte;
+        put_raw(at("more.jsonl.gz"), longer, size + 1);
+        assert_refused("more.jsonl.gz", "", "followed by something that is no gzip at byte");
+    }
+    free(longer);
+    free(packed);
+}
+
 /* ---- Lists ---- */
 
 static int note_path(void *arg, corpus *c, const char *path, pal_error *error)
@@ -396,16 +657,16 @@ static void a_list_opens_each_in_turn(void **state)
     put_text("two/a.txt", "abc");
     put_text("two/b.txt", "abc");
     snprintf(list, sizeof list, "%s, %s", at("two"), at("one"));
-    assert_int_equal(corpus_open_list(list, "all", note_path, seen, &err), PAL_OK);
+    assert_int_equal(corpus_open_list(list, "all", "test", note_path, seen, &err), PAL_OK);
     assert_string_equal(seen, "two:2 one:1 ");
-    assert_int_equal(corpus_open_list(list, "all", refuse, NULL, &err), PAL_INTERNAL);
+    assert_int_equal(corpus_open_list(list, "all", "test", refuse, NULL, &err), PAL_INTERNAL);
     static const char *const bad[] = {"", "%s,", ",%s", "%s,,%s"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         snprintf(list, sizeof list, bad[i], at("one"), at("one"));
-        assert_int_equal(corpus_open_list(list, "all", note_path, seen, &err), PAL_USAGE);
+        assert_int_equal(corpus_open_list(list, "all", "test", note_path, seen, &err), PAL_USAGE);
         assert_non_null(strstr(err.text, "empty name"));
     }
-    assert_int_equal(corpus_open_list("no-such-corpus", "all", note_path, seen, &err), PAL_USAGE);
+    assert_int_equal(corpus_open_list("no-such-corpus", "all", "test", note_path, seen, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, CORPUS_TEXTS "/no-such-corpus"));
 }
 
@@ -414,7 +675,7 @@ static void a_list_opens_each_in_turn(void **state)
 static void digest_of(const char *name, const char *split, char hex[HASH_HEX])
 {
     corpus *c = open_corpus(name, split);
-    assert_int_equal(corpus_digest(c, hex, &err), PAL_OK);
+    assert_int_equal(corpus_digest(c, hex, NULL, &err), PAL_OK);
     corpus_close(c);
 }
 
@@ -470,6 +731,15 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_character_is_its_beginning),
         WITH_DIR(what_is_not_utf8_is_named_with_its_offset),
         WITH_DIR(broken_gzip_is_noticed),
+        WITH_DIR(an_unset_split_is_the_layouts_own),
+        WITH_DIR(validation_has_other_names),
+        WITH_DIR(names_that_are_not_utf8_are_refused_escaped),
+        WITH_DIR(json_lines_are_read_in_linear_time),
+        WITH_DIR(random_places_of_a_packed_file_cost_little),
+        WITH_DIR(a_line_has_a_limit),
+        WITH_DIR(a_byte_order_mark_is_left_out),
+        cmocka_unit_test(a_scan_does_not_hang_on_pieces),
+        WITH_DIR(every_byte_of_a_packed_file_counts),
         WITH_DIR(a_list_opens_each_in_turn),
         WITH_DIR(digest_knows_texts_and_names),
     };

@@ -81,7 +81,7 @@ static inline void put_text(const char *name, const char *text)
 static inline corpus *open_corpus(const char *name, const char *split)
 {
     corpus *c;
-    if (corpus_open(&c, at(name), split, &err) != PAL_OK) fail_msg("%s", err.text);
+    if (corpus_open(&c, at(name), split, "test", &err) != PAL_OK) fail_msg("%s", err.text);
     return c;
 }
 

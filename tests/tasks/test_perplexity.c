@@ -101,7 +101,7 @@ static void test_requests(void **state)
         int code;
         const char *named;
     } bad[] = {
-        {"data = no-such\n#%s%s", PAL_USAGE, "make datasets"},
+        {"data = no-such\n#%s%s", PAL_USAGE, "neither no-such nor datasets/text/no-such is there"},
         {"data = %s,\n#%s", PAL_USAGE, "empty"},
         {"data = %s,%s\n", PAL_USAGE, "twice"},
         {"data = %s\nsplit = train\n#%s", PAL_DATA, "train"},
@@ -121,7 +121,7 @@ static void test_cells(void **state)
     const task_cell *cell;
     char digest[HASH_HEX];
     corpus *c = open_corpus("sea", "test");
-    assert_int_equal(corpus_digest(c, digest, &err), PAL_OK);
+    assert_int_equal(corpus_digest(c, digest, NULL, &err), PAL_OK);
     corpus_close(c);
     task_run *run = begun("data = %s/\n#%s", bytes);
     assert_int_equal(task->cells(run, &cell), 1);
