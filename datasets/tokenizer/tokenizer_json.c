@@ -1,6 +1,7 @@
 #include "datasets/tokenizer/tokenizer_json.h"
 
 #include "harness/base/os.h"
+#include "harness/base/utf8.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -303,7 +304,7 @@ int tokenizer_json_read(bpe **out, const char *path, pal_error *err)
     char *text;
     size_t size;
     json_error_t where;
-    PAL_TRY(os_read_file(path, &text, &size, err));
+    PAL_TRY(utf8_read_file(path, &text, &size, err));
     r.root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &where);
     free(text);
     if (!r.root) return bad(&r, "line %d: %s; a tokenizer.json is expected", where.line, where.text);

@@ -1,6 +1,9 @@
+/* Pairs of references and hypotheses for the command `rouge`: JSON lines of one or two files, or two whole texts.
+ * Every file is opened and checked as all texts are. */
 #include "harness/command/rouge_pairs.h"
 
-#include "harness/base/os.h"
+#include "datasets/corpus/line_reader.h"
+#include "harness/base/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,9 +12,8 @@
 
 typedef struct reader {
     const char *path;
-    FILE *file;
-    char *text; /* the line being read */
-    size_t room, line;
+    line_reader lines;
+    size_t line;
     json_t *row; /* what the line holds; NULL at the end */
 } reader;
 
@@ -26,13 +28,12 @@ struct rouge_pairs {
 
 static int reader_open(reader *r, pal_error *err)
 {
-    return os_open_stream(r->path, "r", &r->file, err);
+    return line_reader_open(&r->lines, r->path, PACKED_FORWARD, err);
 }
 
 static void reader_close(reader *r)
 {
-    if (r->file) fclose(r->file);
-    free(r->text);
+    line_reader_close(&r->lines);
     json_decref(r->row);
 }
 
@@ -40,36 +41,22 @@ static int reader_next(reader *r, pal_error *err)
 {
     json_decref(r->row);
     r->row = NULL;
-    errno = 0;
-    const ssize_t size = getline(&r->text, &r->room, r->file);
-    if (size < 0 && !feof(r->file))
-        return pal_fail(err, PAL_DATA, "%s:%zu: cannot read: %s", r->path, r->line + 1, strerror(errno));
-    if (size < 0) return PAL_OK;
+    int found;
+    const char *text;
+    size_t size;
+    PAL_TRY(line_reader_next(&r->lines, &found, &text, &size, err));
+    if (!found) return PAL_OK;
     r->line++;
     json_error_t cause;
-    r->row = json_loadb(r->text, (size_t)size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &cause);
+    r->row = json_loadb(text, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &cause);
     if (r->row) return PAL_OK;
-    if (strspn(r->text, " \t\r\n") == (size_t)size)
+    if (line_is_blank(text, size))
         return pal_fail(err, PAL_DATA, "%s:%zu: an empty line; each line is a JSON value", r->path, r->line);
     return pal_fail(err, PAL_DATA, "%s:%zu: not JSON: %s (byte %d of the line)", r->path, r->line, cause.text,
                     cause.position);
 }
 
 /* ---- Whole texts ---- */
-
-/* Bytes of the UTF-8 character that begins at s, of `size` left (RFC 3629, section 4); 0: there is none. */
-static size_t utf8_length(const unsigned char *s, size_t size)
-{
-    if (s[0] < 0x80) return 1;
-    const size_t length = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
-    if (s[0] < 0xC2 || s[0] > 0xF4 || length > size) return 0;
-    const unsigned char least = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;
-    const unsigned char most = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF;
-    if (s[1] < least || s[1] > most) return 0;
-    for (size_t i = 2; i < length; i++)
-        if (s[i] < 0x80 || s[i] > 0xBF) return 0;
-    return length;
-}
 
 /* The whole file as one string, the first time; then the end. */
 static int read_text(reader *r, pal_error *err)
@@ -78,17 +65,10 @@ static int read_text(reader *r, pal_error *err)
     r->row = NULL;
     if (r->line > 0) return PAL_OK;
     char *text = NULL;
-    size_t size, at = 0, line = 1, length;
-    PAL_TRY(os_read_file(r->path, &text, &size, err));
-    while (at < size && (length = utf8_length((const unsigned char *)text + at, size - at)) > 0) {
-        line += text[at] == '\n';
-        at += length;
-    }
-    if (at == size) r->row = json_stringn_nocheck(text, size);
+    size_t size;
+    PAL_TRY(utf8_read_file(r->path, &text, &size, err));
+    r->row = json_stringn_nocheck(text, size);
     free(text);
-    if (at < size)
-        return pal_fail(err, PAL_DATA, "%s:%zu: not UTF-8 (byte %zu of the file); convert it first", r->path, line,
-                        at + 1);
     if (!r->row) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", r->path);
     r->line = 1;
     return PAL_OK;

@@ -1,6 +1,6 @@
 #include "harness/command/commands.h"
 
-#include "harness/base/os.h"
+#include "harness/base/utf8.h"
 #include "harness/train/train.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@ static int read_config(const char *path, kv_pairs *recipe, pal_error *err)
 {
     char *text;
     size_t size;
-    PAL_TRY(os_read_file(path, &text, &size, err));
+    PAL_TRY(utf8_read_file(path, &text, &size, err));
     const int code = kv_pairs_parse(recipe, text, path, err);
     free(text);
     return code;

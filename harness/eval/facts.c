@@ -3,6 +3,7 @@
 #include "harness/eval/facts.h"
 
 #include "harness/base/os.h"
+#include "harness/base/utf8.h"
 #include "harness/eval/model_files.h"
 #include "models/attention/attention.h"
 #include "models/files/checkpoint.h"
@@ -118,7 +119,7 @@ int facts_complete(results *r, const char *dir, pal_error *err)
     if (lacking(r) == 0) return PAL_OK;
     snprintf(path, sizeof path, "%s/facts.csv", dir);
     if (os_file_exists(path)) {
-        PAL_TRY(os_read_file(path, &text, &size, err));
+        PAL_TRY(utf8_read_file(path, &text, &size, err));
         const int code = take_list(r, path, text, err);
         free(text);
         PAL_TRY(code);

@@ -2,6 +2,7 @@
 #include "harness/eval/model_files.h"
 
 #include "harness/base/os.h"
+#include "harness/base/utf8.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -102,6 +103,8 @@ int weights_resolve(const char *models, const char *dir, weights_file **out, siz
         }
     }
     free(shipped);
+    for (size_t i = 0; code == PAL_OK && i < *count; i++)
+        code = utf8_check_name("the name of the weights", (*out)[i].path, PAL_USAGE, err);
     if (code != PAL_OK) {
         free(*out);
         *out = NULL;

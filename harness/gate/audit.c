@@ -2,6 +2,7 @@
 #include "harness/gate/audit.h"
 
 #include "harness/base/os.h"
+#include "harness/base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +118,7 @@ int audit_compare(const audit *a, const char *path, FILE *out, size_t *changed, 
     *changed = 0;
     if (!os_file_exists(path))
         return pal_fail(err, PAL_DATA, "%s: no committed verdicts; update=1 writes them", path);
-    PAL_TRY(os_read_file(path, &text, &size, err));
+    PAL_TRY(utf8_read_file(path, &text, &size, err));
     int *seen = calloc(a->count + 1, sizeof *seen);
     const int code = seen ? compare_rows(a, text, path, seen, out, changed, err)
                           : pal_fail(err, PAL_INTERNAL, "out of memory for the audit");

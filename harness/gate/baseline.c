@@ -1,6 +1,7 @@
 #include "harness/gate/baseline.h"
 
 #include "harness/base/os.h"
+#include "harness/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -91,7 +92,7 @@ int baseline_read(baseline *out, const char *path, pal_error *err)
     if (!os_file_exists(path))
         return pal_fail(err, PAL_DATA, "%s: there is no baseline; make it from a build that you trust: update=1",
                         path);
-    PAL_TRY(os_read_file(path, &text, &size, err));
+    PAL_TRY(utf8_read_file(path, &text, &size, err));
     const int code = read_lines(out, text, path, err);
     free(text);
     if (code != PAL_OK) baseline_free(out);

@@ -1,7 +1,7 @@
 /* Reads the claims of an audit: sections of keys, each a claim with its rule. */
 #include "harness/gate/audit.h"
 
-#include "harness/base/os.h"
+#include "harness/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -154,7 +154,7 @@ int audit_read(audit *out, const char *path, pal_error *err)
     char *text;
     size_t size;
     *out = (audit){0};
-    PAL_TRY(os_read_file(path, &text, &size, err));
+    PAL_TRY(utf8_read_file(path, &text, &size, err));
     const int code = read_sections(out, path, text, size, err);
     free(text);
     if (code != PAL_OK) audit_free(out);

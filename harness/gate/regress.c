@@ -1,6 +1,7 @@
 #include "harness/gate/regress.h"
 
 #include "harness/base/os.h"
+#include "harness/base/utf8.h"
 #include "harness/eval/plan.h"
 #include "harness/eval/progress.h"
 #include "harness/gate/baseline.h"
@@ -126,7 +127,7 @@ static int read_recipe(const regress_options *o, const char *dir, kv_pairs *reci
 {
     char *text, path[PATH_TEXT], threads[24];
     size_t size;
-    PAL_TRY(os_read_file(o->recipe, &text, &size, err));
+    PAL_TRY(utf8_read_file(o->recipe, &text, &size, err));
     int code = kv_pairs_parse(recipe, text, o->recipe, err);
     free(text);
     snprintf(threads, sizeof threads, "%lld", (long long)o->threads);
@@ -147,7 +148,7 @@ static int add_losses(gate *g, const char *path, pal_error *err)
 {
     char *text, metric[48];
     size_t size;
-    PAL_TRY(os_read_file(path, &text, &size, err));
+    PAL_TRY(utf8_read_file(path, &text, &size, err));
     baseline_row row = {.name = REGRESS_TRAINED};
     snprintf(row.blas_core, sizeof row.blas_core, "%s", gemm_core());
     char *rest = text;

@@ -379,7 +379,7 @@ static void test_bad_texts(void **state)
 {
     (void)state;
     check_refusal(PAL_USAGE, RUN("eval", "task=perplexity", weights_word, results_word("none"), "data=no-such"),
-                  "make datasets");
+                  "neither no-such nor");
     check_refusal(PAL_DATA,
                   RUN("eval", "task=perplexity", weights_word, results_word("none"), texts_word(), "split=train"),
                   "train");

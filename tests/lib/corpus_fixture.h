@@ -36,12 +36,12 @@ static inline int remove_dir(void **state)
     return system(command);
 }
 
-/* The path of `name` below the fixture's folder; two may be in use at once. */
+/* The path of `name` below the fixture's folder; four may be in use at once. */
 static inline const char *at(const char *name)
 {
-    static char path[2][256];
+    static char path[4][256];
     static int turn;
-    turn ^= 1;
+    turn = (turn + 1) % 4;
     snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
     return path[turn];
 }
