@@ -187,21 +187,37 @@ static int add_entry(const reader *r, entry *entries, size_t room, const char *t
     return PAL_OK;
 }
 
+/* A text has one id: in the vocabulary and among the added tokens, and among these. `ids` holds what was added. */
+static int add_added(const reader *r, entry *entries, size_t room, json_t *ids, size_t index, const json_t *token)
+{
+    const char *text = json_string_value(json_object_get(token, "content"));
+    if (!text || !*text) return bad(r, "added_tokens[%zu] has no content", index);
+    if (json_is_false(json_object_get(token, "special")))
+        return bad(r, "added token \"%.40s\" is not special; such tokens are not supported", text);
+    json_t *id = json_object_get(token, "id");
+    const json_t *known = json_object_get(r->vocab, text), *before = json_object_get(ids, text);
+    if ((known && !json_equal(known, id)) || (before && !json_equal(before, id)))
+        return bad(r, "token \"%.40s\" has two ids", text);
+    PAL_TRY(add_entry(r, entries, room, text, id, 1));
+    return json_object_set(ids, text, id) == 0 ? PAL_OK : no_memory(r);
+}
+
 static int gather_entries(const reader *r, entry *entries, size_t room)
 {
     const char *key;
-    json_t *value;
+    json_t *value, *ids = json_object();
     size_t index;
-    json_object_foreach((json_t *)r->vocab, key, value) PAL_TRY(add_entry(r, entries, room, key, value, 0));
+    int code = ids ? PAL_OK : no_memory(r);
+    json_object_foreach((json_t *)r->vocab, key, value)
+    {
+        if (code == PAL_OK) code = add_entry(r, entries, room, key, value, 0);
+    }
     json_array_foreach(r->added, index, value)
     {
-        const char *text = json_string_value(json_object_get(value, "content"));
-        if (!text || !*text) return bad(r, "added_tokens[%zu] has no content", index);
-        if (json_is_false(json_object_get(value, "special")))
-            return bad(r, "added token \"%.40s\" is not special; such tokens are not supported", text);
-        PAL_TRY(add_entry(r, entries, room, text, json_object_get(value, "id"), 1));
+        if (code == PAL_OK) code = add_added(r, entries, room, ids, index, value);
     }
-    return PAL_OK;
+    json_decref(ids);
+    return code;
 }
 
 /* Fills the vocabulary from entries[vocab]. */
