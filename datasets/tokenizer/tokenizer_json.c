@@ -195,10 +195,10 @@ static int add_added(const reader *r, entry *entries, size_t room, json_t *ids, 
     if (json_is_false(json_object_get(token, "special")))
         return bad(r, "added token \"%.40s\" is not special; such tokens are not supported", text);
     json_t *id = json_object_get(token, "id");
+    PAL_TRY(add_entry(r, entries, room, text, id, 1));
     const json_t *known = json_object_get(r->vocab, text), *before = json_object_get(ids, text);
     if ((known && !json_equal(known, id)) || (before && !json_equal(before, id)))
         return bad(r, "token \"%.40s\" has two ids", text);
-    PAL_TRY(add_entry(r, entries, room, text, id, 1));
     return json_object_set(ids, text, id) == 0 ? PAL_OK : no_memory(r);
 }
 

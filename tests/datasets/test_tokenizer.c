@@ -366,7 +366,6 @@ static void test_refusals(void **state)
         {"\"special\":true", "\"special\":false", "not special"},
         {"\"id\":262", "\"id\":999", "<|endoftext|>"},
         {"\"id\":262", "\"id\":1", "same id 1"},
-        {"\"A\":32,", "\"A\":32,\"<|endoftext|>\":263,", "\"<|endoftext|>\" has two ids"},
         {"\"added_tokens\":[", "\"added_tokens\":[{\"id\":263,\"special\":true,\"content\":\"<|endoftext|>\"},",
          "\"<|endoftext|>\" has two ids"},
         {"\"A\":32,", "", "no token with id 32"},
