@@ -21,6 +21,10 @@ typedef struct decoder decoder;
 
 /* Lay out the parameters and allocate one zero-filled block for the weights. */
 int decoder_create(decoder **out, const model_config *cfg, pal_error *err);
+/* The same in two steps: names and sizes of the parameters first, so that a file can be compared with them before
+ * memory in their proportion is taken. Between the two only decoder_config and decoder_param_* may be called. */
+int decoder_describe(decoder **out, const model_config *cfg, pal_error *err);
+int decoder_allocate(decoder *d, pal_error *err);
 void decoder_destroy(decoder *d);
 /* Draw the initial weights; each tensor has its own random stream, so adding one leaves the others as they were.
  */

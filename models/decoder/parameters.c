@@ -86,7 +86,7 @@ static void lay_out(decoder *d)
         d->output_bias = add_param(d, "crit.out_layers.0.bias", 1, vocab, INIT_CONSTANT, 0, PARAM_NO_DECAY);
 }
 
-int decoder_create(decoder **out, const model_config *cfg, pal_error *err)
+int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
 {
     decoder *d = calloc(1, sizeof *d);
     if (!d) return pal_fail(err, PAL_INTERNAL, "out of memory for the decoder");
@@ -99,17 +99,6 @@ int decoder_create(decoder **out, const model_config *cfg, pal_error *err)
         return pal_fail(err, PAL_INTERNAL, "out of memory for %zu layers", layers);
     }
     lay_out(d);
-    arena_reals(&d->memory, d->weight_reals);
-    arena_reals(&d->memory, cfg->attention->table_reals(cfg));
-    const int code = arena_allocate(&d->memory, "the weights", err);
-    if (code != PAL_OK) {
-        decoder_destroy(d);
-        return code;
-    }
-    d->weight = arena_reals(&d->memory, d->weight_reals);
-    d->table = arena_reals(&d->memory, cfg->attention->table_reals(cfg));
-    cfg->attention->table_fill(cfg, d->table);
-
     char *text = model_config_text(cfg);
     d->shape_hash = 0xcbf29ce484222325u;
     for (const char *c = text; c && *c; c++) d->shape_hash = (d->shape_hash ^ (uint8_t)*c) * 0x100000001b3u;
@@ -127,6 +116,30 @@ int decoder_create(decoder **out, const model_config *cfg, pal_error *err)
     }
     *out = d;
     return PAL_OK;
+}
+
+int decoder_allocate(decoder *d, pal_error *err)
+{
+    const attn_module *attention = d->cfg.attention;
+    arena_reals(&d->memory, d->weight_reals);
+    arena_reals(&d->memory, attention->table_reals(&d->cfg));
+    PAL_TRY(arena_allocate(&d->memory, "the weights", err));
+    d->weight = arena_reals(&d->memory, d->weight_reals);
+    d->table = arena_reals(&d->memory, attention->table_reals(&d->cfg));
+    attention->table_fill(&d->cfg, d->table);
+    return PAL_OK;
+}
+
+int decoder_create(decoder **out, const model_config *cfg, pal_error *err)
+{
+    decoder *d;
+    PAL_TRY(decoder_describe(&d, cfg, err));
+    const int code = decoder_allocate(d, err);
+    if (code == PAL_OK)
+        *out = d;
+    else
+        decoder_destroy(d);
+    return code;
 }
 
 void decoder_destroy(decoder *d)

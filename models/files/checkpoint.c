@@ -25,13 +25,6 @@ static const char *kind_name(const optimiser *opt)
     return opt->cfg.kind == 0 ? "adamw" : "adafactor";
 }
 
-static size_t tensor_elements(const st_tensor *t)
-{
-    size_t n = 1;
-    for (int i = 0; i < t->dims; i++) n *= t->dim[i];
-    return n;
-}
-
 /* ---- Saving. ---- */
 
 /* Round to nearest, ties to even. */
@@ -51,7 +44,7 @@ static void put(const st_tensor *t, const real *x)
         memcpy(out, x, t->bytes);
         return;
     }
-    for (size_t i = 0; i < tensor_elements(t); i++) {
+    for (size_t i = 0; i < st_elements(t); i++) {
         const uint16_t half = bf16((float)x[i]);
         memcpy(out + i * sizeof half, &half, sizeof half);
     }
@@ -128,7 +121,9 @@ int checkpoint_save(const char *path, decoder *d, const optimiser *opt, st_dtype
 
 /* ---- Weights. ---- */
 
-/* The tensor `name` of `elements` floating-point numbers, or NULL with the reason in err. */
+/* The tensor `name` of `elements` floating-point numbers, finite once they are loaded; or NULL with the reason in
+ * err.
+ */
 static const st_tensor *expect(const st_file *f, const char *path, const char *name, size_t elements,
                                pal_error *err)
 {
@@ -137,26 +132,29 @@ static const st_tensor *expect(const st_file *f, const char *path, const char *n
         pal_fail(err, PAL_DATA, "%s: the tensor \"%s\" is missing; the weights are of another model", path, name);
         return NULL;
     }
-    if (t->dtype != ST_F32 && t->dtype != ST_BF16 && t->dtype != ST_F64) {
+    if (t->dtype == ST_I32 || t->dtype == ST_I64 || t->dtype == ST_U8) {
         pal_fail(err, PAL_DATA, "%s: the tensor \"%s\" holds whole numbers; convert it to F32", path, name);
         return NULL;
     }
-    if (tensor_elements(t) != elements) {
+    if (st_elements(t) != elements) {
         pal_fail(err, PAL_DATA,
                  "%s: the tensor \"%s\" has %zu numbers where the model has %zu; the config differs", path, name,
-                 tensor_elements(t), elements);
+                 st_elements(t), elements);
+        return NULL;
+    }
+    size_t index;
+    if (t->data && !st_finite(t, &index)) {
+        pal_fail(
+            err, PAL_DATA,
+            "%s: the tensor \"%s\" holds %g at index %zu; the weights are damaged or of a training that diverged; "
+            "fetch or train them again",
+            path, name, st_value(t, index), index);
         return NULL;
     }
     return t;
 }
 
-static void take(const st_tensor *t, real *out)
-{
-    const size_t n = tensor_elements(t);
-    for (size_t i = 0; i < n; i++) out[i] = (real)st_value(t, i);
-}
-
-static int check_weights(decoder *d, const st_file *f, const char *path, int keep_missing, pal_error *err)
+static int check_weights(const decoder *d, const st_file *f, const char *path, int keep_missing, pal_error *err)
 {
     size_t found = 0;
     for (size_t i = 0; i < decoder_param_count(d); i++) found += st_find(f, decoder_param_at(d, i)->name) != NULL;
@@ -175,7 +173,7 @@ int checkpoint_fill(decoder *d, const st_file *f, const char *path, int keep_mis
     for (size_t i = 0; i < decoder_param_count(d); i++) {
         const decoder_param *p = decoder_param_at(d, i);
         const st_tensor *t = st_find(f, p->name);
-        if (t) take(t, decoder_weights(d) + p->offset);
+        if (t) st_values(t, decoder_weights(d) + p->offset);
     }
     return PAL_OK;
 }
@@ -225,11 +223,6 @@ static int read_config(const st_file *f, const char *path, model_config *cfg, pa
     kv_pairs_free(&pairs);
     if (code != PAL_OK)
         return pal_fail(err, code == PAL_INTERNAL ? code : PAL_DATA, "%s: its %s", path, cause.text);
-    /* A wild config must not lead to a wild allocation: the file has at least two bytes for each weight. */
-    const int64_t least = cfg->vocab * cfg->d_model + cfg->n_layers * 2 * cfg->d_model * cfg->d_ff;
-    if ((uint64_t)least > f->size / 2)
-        return pal_fail(err, PAL_DATA, "%s: its config describes at least %lld weights, more than the file holds",
-                        path, (long long)least);
     return PAL_OK;
 }
 
@@ -279,28 +272,31 @@ void checkpoint_info_free(checkpoint_info *info)
 
 /* ---- Loading. ---- */
 
-static int load(const st_file *f, const char *path, decoder **out, checkpoint_info *info, pal_error *err)
+/* The header says all about names and sizes: a wild config costs no memory, and a wrong file is not read. */
+static int load(st_file *f, const char *path, decoder *d, checkpoint_info *info, pal_error *err)
 {
-    model_config cfg;
-    PAL_TRY(read_config(f, path, &cfg, err));
-    decoder *d = NULL;
-    PAL_TRY(decoder_create(&d, &cfg, err));
-    int code = checkpoint_fill(d, f, path, 0, err);
-    if (code == PAL_OK) code = check_no_strangers(d, f, path, err);
-    if (code == PAL_OK) code = give_info(f, info, err);
-    if (code == PAL_OK)
-        *out = d;
-    else
-        decoder_destroy(d);
-    return code;
+    PAL_TRY(check_weights(d, f, path, 0, err));
+    PAL_TRY(check_no_strangers(d, f, path, err));
+    PAL_TRY(st_load(path, f, err));
+    PAL_TRY(decoder_allocate(d, err));
+    PAL_TRY(checkpoint_fill(d, f, path, 0, err));
+    return give_info(f, info, err);
 }
 
 int checkpoint_load(const char *path, decoder **out, checkpoint_info *info, pal_error *err)
 {
     st_file f;
-    PAL_TRY(st_read(path, &f, err));
-    const int code = load(&f, path, out, info, err);
+    model_config cfg;
+    decoder *d = NULL;
+    PAL_TRY(st_open(path, &f, err));
+    int code = read_config(&f, path, &cfg, err);
+    if (code == PAL_OK) code = decoder_describe(&d, &cfg, err);
+    if (code == PAL_OK) code = load(&f, path, d, info, err);
     st_free(&f);
+    if (code == PAL_OK)
+        *out = d;
+    else
+        decoder_destroy(d);
     return code;
 }
 
@@ -325,8 +321,8 @@ static int resume(const st_file *f, const char *path, decoder *d, optimiser *opt
     if (!second) return err->code;
     if (opt->first_reals && !(first = expect(f, path, first_name, opt->first_reals, err))) return err->code;
     PAL_TRY(checkpoint_fill(d, f, path, 0, err)); /* whatever can be wrong with the file is found by now */
-    if (first) take(first, opt->first);
-    take(second, opt->second);
+    if (first) st_values(first, opt->first);
+    st_values(second, opt->second);
     opt->step = steps;
     return give_info(f, info, err);
 }

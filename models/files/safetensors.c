@@ -1,71 +1,62 @@
-/* The safetensors container: u64 little-endian header length, JSON header, raw little-endian data. */
+/* Reading safetensors files. The header is checked against the file's size before anything is allocated for data.
+ * Every byte of the data belongs to exactly one tensor, and our own files match their digest. */
+#include "models/files/safetensors.h"
 #include "harness/base/os.h"
-#include "models/files/checkpoint.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define AGAIN "; fetch or train it again"
 
-enum { LENGTH_BYTES = 8, DIGEST_CHARS = HASH_HEX - 1, HEADER_ALIGN = 64 };
+/* The reference implementation reads no longer header. */
+enum { HEADER_MOST = 100 * 1000 * 1000 };
 
-static const struct {
-    const char *name;
-    size_t size;
-} dtypes[] = {
-    [ST_F32] = {"F32", 4}, [ST_BF16] = {"BF16", 2}, [ST_F64] = {"F64", 8},
-    [ST_I32] = {"I32", 4}, [ST_I64] = {"I64", 8},   [ST_U8] = {"U8", 1},
-};
-
-enum { DTYPES = sizeof dtypes / sizeof dtypes[0], MAX_DIMS = sizeof((st_tensor *)0)->dim / sizeof(size_t) };
-
-/* Our files say so. It makes the digest compulsory: damage to the digest's own key would otherwise turn a damaged
- * file into an acceptable foreign one. */
-static const char format_key[] = "format", format_ours[] = "palimpsest";
-static const char digest_key[] = "sha256", config_key[] = "config";
+enum { MAX_DIMS = sizeof((st_tensor *)0)->dim / sizeof(size_t) };
 
 int st_reserved(const char *key)
 {
-    return strcmp(key, format_key) == 0 || strcmp(key, digest_key) == 0 || strcmp(key, config_key) == 0;
+    return strcmp(key, ST_FORMAT_KEY) == 0 || strcmp(key, ST_DIGEST_KEY) == 0 || strcmp(key, ST_CONFIG_KEY) == 0;
 }
 
-/* How the header of our files begins; the digest's characters follow. */
-static const char opening[] = "{\"__metadata__\":{\"sha256\":\"";
-
-static char *digest_place(char *buffer)
+char *st_digest_place(char *buffer)
 {
-    return buffer + LENGTH_BYTES + sizeof opening - 1;
+    return buffer + ST_LENGTH_BYTES + sizeof ST_OPENING - 1;
 }
 
-/* The file's SHA-256 as if the digest's characters were '0'. */
-static void compute_digest(st_file *f)
+void st_compute_digest(st_file *f)
 {
-    char kept[DIGEST_CHARS], *place = digest_place(f->buffer);
-    memcpy(kept, place, DIGEST_CHARS);
-    memset(place, '0', DIGEST_CHARS);
+    char kept[ST_DIGEST_CHARS], *place = st_digest_place(f->buffer);
+    memcpy(kept, place, ST_DIGEST_CHARS);
+    memset(place, '0', ST_DIGEST_CHARS);
     hash_hex(f->buffer, f->size, f->digest);
-    memcpy(place, kept, DIGEST_CHARS);
+    memcpy(place, kept, ST_DIGEST_CHARS);
 }
 
-/* ---- Reading. ---- */
+/* ---- The header ---- */
 
-static int check_digest(const char *path, st_file *f, const json_t *metadata, pal_error *err)
+static int wrong_digest(const char *path, pal_error *err)
 {
-    const char *digest = json_string_value(json_object_get(metadata, digest_key));
-    const char *format = json_string_value(json_object_get(metadata, format_key));
+    return pal_fail(err, PAL_DATA, "%s: content does not match its SHA-256 (a flipped byte or a torn copy)" AGAIN,
+                    path);
+}
+
+/* What digest the header claims, if any; the data is compared with it later. */
+static int take_claim(const char *path, st_file *f, size_t header_size, const json_t *metadata, pal_error *err)
+{
+    const char *digest = json_string_value(json_object_get(metadata, ST_DIGEST_KEY));
+    const char *format = json_string_value(json_object_get(metadata, ST_FORMAT_KEY));
     if (!digest) {
-        if (format && strcmp(format, format_ours) == 0)
+        if (format && strcmp(format, ST_OURS) == 0)
             return pal_fail(err, PAL_DATA, "%s: its SHA-256 is missing from the header" AGAIN, path);
-        hash_hex(f->buffer, f->size, f->digest);
         return PAL_OK;
     }
-    const int ours = strlen(digest) == DIGEST_CHARS && f->size > LENGTH_BYTES + sizeof opening + DIGEST_CHARS &&
-                     memcmp(f->buffer + LENGTH_BYTES, opening, sizeof opening - 1) == 0;
-    if (ours) compute_digest(f);
-    if (!ours || memcmp(f->digest, digest, HASH_HEX) != 0)
-        return pal_fail(err, PAL_DATA,
-                        "%s: content does not match its SHA-256 (a flipped byte or a torn copy)" AGAIN, path);
+    if (strlen(digest) != ST_DIGEST_CHARS || header_size < sizeof ST_OPENING - 1 + ST_DIGEST_CHARS ||
+        memcmp(f->buffer + ST_LENGTH_BYTES, ST_OPENING, sizeof ST_OPENING - 1) != 0)
+        return wrong_digest(path, err);
+    memcpy(f->claimed, digest, sizeof f->claimed);
     return PAL_OK;
 }
 
@@ -77,8 +68,8 @@ static int read_metadata(const char *path, st_file *f, json_t *metadata, pal_err
     {
         const char *text = json_string_value(value);
         if (!text) return pal_fail(err, PAL_DATA, "%s: __metadata__ \"%.60s\" is not a string" AGAIN, path, key);
-        if (strcmp(key, digest_key) == 0) continue;
-        if (strcmp(key, config_key) == 0) {
+        if (strcmp(key, ST_DIGEST_KEY) == 0) continue;
+        if (strcmp(key, ST_CONFIG_KEY) == 0) {
             f->config = strdup(text);
             if (!f->config) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
             continue;
@@ -97,8 +88,10 @@ static int read_count(const json_t *value, size_t *out)
     return 1;
 }
 
-/* One header entry. data_offsets are relative to `data`, the `data_size` bytes behind the header. */
-static int read_tensor(const char *path, const char *name, const json_t *entry, const char *data, size_t data_size,
+/* One header entry. data_offsets are relative to the `data_size` bytes behind the header, at byte `data` of the
+ * file.
+ */
+static int read_tensor(const char *path, const char *name, const json_t *entry, size_t data, size_t data_size,
                        st_tensor *t, pal_error *err)
 {
     if (strlen(name) >= sizeof t->name)
@@ -114,17 +107,17 @@ static int read_tensor(const char *path, const char *name, const json_t *entry, 
         return pal_fail(err, PAL_DATA, "%s: tensor \"%s\" lacks a dtype, a shape or two data_offsets" AGAIN, path,
                         name);
     int kind = 0;
-    while (kind < DTYPES && strcmp(dtypes[kind].name, dtype) != 0) kind++;
-    if (kind == DTYPES)
-        return pal_fail(err, PAL_DATA, "%s: tensor \"%s\" has dtype %.16s; convert it to F32 or BF16", path, name,
-                        dtype);
+    while (kind < ST_DTYPES && strcmp(st_dtype_name((st_dtype)kind), dtype) != 0) kind++;
+    if (kind == ST_DTYPES)
+        return pal_fail(err, PAL_DATA, "%s: tensor \"%s\" has dtype %.16s; convert it to F32, F16 or BF16", path,
+                        name, dtype);
     t->dtype = (st_dtype)kind;
 
     if (json_array_size(shape) > MAX_DIMS)
         return pal_fail(err, PAL_DATA, "%s: tensor \"%s\" has %zu dimensions; up to %d can be read", path, name,
                         json_array_size(shape), (int)MAX_DIMS);
     t->dims = (int)json_array_size(shape);
-    t->bytes = dtypes[kind].size;
+    t->bytes = st_dtype_bytes((st_dtype)kind);
     for (int i = 0; i < t->dims; i++)
         if (!read_count(json_array_get(shape, (size_t)i), &t->dim[i]) ||
             __builtin_mul_overflow(t->bytes, t->dim[i], &t->bytes))
@@ -136,46 +129,45 @@ static int read_tensor(const char *path, const char *name, const json_t *entry, 
     if (end - begin != t->bytes)
         return pal_fail(err, PAL_DATA, "%s: tensor \"%s\" has %zu bytes where its shape needs %zu" AGAIN, path,
                         name, end - begin, t->bytes);
-    t->data = data + begin;
+    t->offset = data + begin;
     return PAL_OK;
 }
 
 static int by_place(const void *a, const void *b)
 {
     const st_tensor *x = a, *y = b;
-    if (x->data != y->data) return x->data < y->data ? -1 : 1;
+    if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
     return x->bytes < y->bytes ? -1 : x->bytes > y->bytes; /* empty tensors share a place: they come first */
 }
 
 /* Data must be covered once and wholly, as the format asks. */
-static int check_places(const char *path, st_file *f, const char *data, size_t data_size, pal_error *err)
+static int check_places(const char *path, st_file *f, size_t data, pal_error *err)
 {
     qsort(f->tensor, f->count, sizeof *f->tensor, by_place);
-    const char *next = data;
+    size_t next = data;
     for (size_t i = 0; i < f->count; i++) {
         const st_tensor *t = &f->tensor[i];
-        if (t->data != next)
+        if (t->offset != next)
             return pal_fail(err, PAL_DATA, "%s: the data of tensor \"%s\" %s" AGAIN, path, t->name,
-                            (const char *)t->data < next ? "overlaps another's" : "follows a gap");
+                            t->offset < next ? "overlaps another's" : "follows a gap");
         next += t->bytes;
     }
-    if (next != data + data_size)
+    if (next != f->size)
         return pal_fail(err, PAL_DATA, "%s: %zu bytes behind the last tensor belong to none" AGAIN, path,
-                        (size_t)(data + data_size - next));
+                        f->size - next);
     return PAL_OK;
 }
 
-static int read_header(const char *path, st_file *f, size_t header_size, json_t *root, pal_error *err)
+static int read_entries(const char *path, st_file *f, size_t header_size, json_t *root, pal_error *err)
 {
     json_t *metadata = json_object_get(root, "__metadata__");
     if (metadata && !json_is_object(metadata))
         return pal_fail(err, PAL_DATA, "%s: __metadata__ is not an object" AGAIN, path);
-    PAL_TRY(check_digest(path, f, metadata, err));
+    PAL_TRY(take_claim(path, f, header_size, metadata, err));
     PAL_TRY(read_metadata(path, f, metadata, err));
 
     const size_t tensors = json_object_size(root) - (metadata ? 1 : 0);
-    const char *data = f->buffer + LENGTH_BYTES + header_size;
-    const size_t data_size = f->size - LENGTH_BYTES - header_size;
+    const size_t data = ST_LENGTH_BYTES + header_size, data_size = f->size - data;
     f->tensor = calloc(tensors ? tensors : 1, sizeof *f->tensor);
     if (!f->tensor) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
     const char *name;
@@ -186,43 +178,98 @@ static int read_header(const char *path, st_file *f, size_t header_size, json_t 
         PAL_TRY(read_tensor(path, name, entry, data, data_size, &f->tensor[f->count], err));
         f->count++;
     }
-    return check_places(path, f, data, data_size, err);
+    return check_places(path, f, data, err);
 }
 
-static int parse_file(const char *path, st_file *f, pal_error *err)
+/* `count` bytes of the file from where it stands. */
+static int read_bytes(const char *path, st_file *f, char *out, size_t count, pal_error *err)
 {
-    if (f->size < LENGTH_BYTES)
+    if (fread(out, 1, count, f->stream) == count) return PAL_OK;
+    return pal_fail(err, PAL_DATA, "%s: cannot read: %s", path,
+                    ferror(f->stream) ? strerror(errno) : "the file became shorter");
+}
+
+static int read_header(const char *path, st_file *f, pal_error *err)
+{
+    struct stat info;
+    if (fstat(fileno(f->stream), &info) != 0)
+        return pal_fail(err, PAL_DATA, "%s: cannot read: %s", path, strerror(errno));
+    f->size = (size_t)info.st_size;
+    unsigned char length[ST_LENGTH_BYTES];
+    if (f->size < ST_LENGTH_BYTES)
         return pal_fail(err, PAL_DATA, "%s: not a safetensors file: only %zu bytes" AGAIN, path, f->size);
+    PAL_TRY(read_bytes(path, f, (char *)length, sizeof length, err));
     uint64_t header_size = 0;
-    for (int i = 0; i < LENGTH_BYTES; i++) header_size |= (uint64_t)(unsigned char)f->buffer[i] << (8 * i);
-    if (header_size > f->size - LENGTH_BYTES)
+    for (int i = 0; i < ST_LENGTH_BYTES; i++) header_size |= (uint64_t)length[i] << (8 * i);
+    if (header_size > f->size - ST_LENGTH_BYTES || header_size > HEADER_MOST)
         return pal_fail(err, PAL_DATA,
                         "%s: the header should have %llu bytes, the file has %zu: cut short, or no "
                         "safetensors file" AGAIN,
                         path, (unsigned long long)header_size, f->size);
+    f->buffer = malloc(ST_LENGTH_BYTES + header_size);
+    if (!f->buffer) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
+    memcpy(f->buffer, length, sizeof length);
+    PAL_TRY(read_bytes(path, f, f->buffer + ST_LENGTH_BYTES, header_size, err));
     json_error_t cause;
-    json_t *root = json_loadb(f->buffer + LENGTH_BYTES, header_size, JSON_REJECT_DUPLICATES, &cause);
+    json_t *root = json_loadb(f->buffer + ST_LENGTH_BYTES, header_size, JSON_REJECT_DUPLICATES, &cause);
     if (!root)
         return pal_fail(err, PAL_DATA, "%s: the header is not JSON at byte %d (%s)" AGAIN, path, cause.position,
                         cause.text);
     const int code = json_is_object(root)
-                         ? read_header(path, f, header_size, root, err)
+                         ? read_entries(path, f, header_size, root, err)
                          : pal_fail(err, PAL_DATA, "%s: the header is not a JSON object" AGAIN, path);
     json_decref(root);
     return code;
 }
 
-int st_read(const char *path, st_file *out, pal_error *err)
+int st_open(const char *path, st_file *out, pal_error *err)
 {
     *out = (st_file){0};
-    PAL_TRY(os_read_file(path, &out->buffer, &out->size, err));
-    const int code = parse_file(path, out, err);
+    PAL_TRY(os_open_stream(path, "r", &out->stream, err));
+    const int code = read_header(path, out, err);
     if (code != PAL_OK) st_free(out);
     return code;
 }
 
+/* ---- The data ---- */
+
+static int read_data(const char *path, st_file *f, pal_error *err)
+{
+    const size_t have = (size_t)ftello(f->stream);
+    const uint64_t room = os_available_memory();
+    char *grown = f->size > room ? NULL : realloc(f->buffer, f->size);
+    if (!grown)
+        return pal_fail(err, PAL_INTERNAL, "%s: out of memory: the file needs %zu MiB, %llu are free", path,
+                        f->size >> 20, (unsigned long long)(room >> 20));
+    f->buffer = grown;
+    PAL_TRY(read_bytes(path, f, f->buffer + have, f->size - have, err));
+    if (f->claimed[0])
+        st_compute_digest(f);
+    else
+        hash_hex(f->buffer, f->size, f->digest);
+    if (f->claimed[0] && memcmp(f->digest, f->claimed, HASH_HEX) != 0) return wrong_digest(path, err);
+    for (size_t i = 0; i < f->count; i++) f->tensor[i].data = f->buffer + f->tensor[i].offset;
+    return PAL_OK;
+}
+
+int st_load(const char *path, st_file *f, pal_error *err)
+{
+    const int code = read_data(path, f, err);
+    fclose(f->stream);
+    f->stream = NULL;
+    if (code != PAL_OK) st_free(f);
+    return code;
+}
+
+int st_read(const char *path, st_file *out, pal_error *err)
+{
+    PAL_TRY(st_open(path, out, err));
+    return st_load(path, out, err);
+}
+
 void st_free(st_file *f)
 {
+    if (f->stream) fclose(f->stream);
     free(f->buffer);
     free(f->tensor);
     free(f->config);
@@ -235,136 +282,4 @@ const st_tensor *st_find(const st_file *f, const char *name)
     for (size_t i = 0; i < f->count; i++)
         if (strcmp(f->tensor[i].name, name) == 0) return &f->tensor[i];
     return NULL;
-}
-
-double st_value(const st_tensor *t, size_t i)
-{
-    /* memcpy: foreign files need not align their data. */
-    const char *at = (const char *)t->data + i * dtypes[t->dtype].size;
-    union {
-        float f32;
-        double f64;
-        uint32_t bits;
-        int32_t i32;
-        int64_t i64;
-    } v;
-    switch (t->dtype) {
-    case ST_F32:
-        memcpy(&v.f32, at, 4);
-        return v.f32;
-    case ST_BF16: {
-        uint16_t high;
-        memcpy(&high, at, 2);
-        v.bits = (uint32_t)high << 16;
-        return v.f32;
-    }
-    case ST_F64:
-        memcpy(&v.f64, at, 8);
-        return v.f64;
-    case ST_I32:
-        memcpy(&v.i32, at, 4);
-        return v.i32;
-    case ST_I64:
-        memcpy(&v.i64, at, 8);
-        return (double)v.i64;
-    case ST_U8:
-        return *(const unsigned char *)at;
-    }
-    return 0;
-}
-
-/* ---- Writing. ---- */
-
-/* __metadata__, with the digest where digest_place expects it. */
-static int add_metadata(json_t *root, const char *config, const kv_pairs *metadata, pal_error *err)
-{
-    char zeros[HASH_HEX] = {0};
-    memset(zeros, '0', DIGEST_CHARS);
-    json_t *object = json_object();
-    int failed = json_object_set_new(root, "__metadata__", object);
-    failed |= json_object_set_new(object, digest_key, json_string(zeros));
-    failed |= json_object_set_new(object, format_key, json_string(format_ours));
-    if (config) failed |= json_object_set_new(object, config_key, json_string(config));
-    if (failed) return pal_fail(err, PAL_INTERNAL, "out of memory for a checkpoint's header");
-    for (size_t i = 0; metadata && i < metadata->count; i++) {
-        const kv_pair *pair = &metadata->pair[i];
-        if (st_reserved(pair->key))
-            return pal_fail(err, PAL_USAGE, "checkpoint metadata: the key \"%s\" is reserved", pair->key);
-        if (json_object_set_new(object, pair->key, json_string(pair->value)) != 0)
-            return pal_fail(err, PAL_USAGE, "checkpoint metadata: \"%s\" is not UTF-8", pair->key);
-    }
-    return PAL_OK;
-}
-
-static int add_tensors(json_t *root, st_file *f, size_t *data_size, pal_error *err)
-{
-    int failed = 0;
-    *data_size = 0;
-    for (size_t i = 0; i < f->count && !failed; i++) {
-        st_tensor *t = &f->tensor[i];
-        json_t *shape = json_array();
-        t->bytes = dtypes[t->dtype].size;
-        for (int k = 0; k < t->dims; k++) {
-            failed |= json_array_append_new(shape, json_integer((json_int_t)t->dim[k]));
-            t->bytes *= t->dim[k];
-        }
-        const size_t end = *data_size + t->bytes;
-        json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[t->dtype].name, "shape", shape,
-                                  "data_offsets", (json_int_t)*data_size, (json_int_t)end);
-        failed |= json_object_set_new(root, t->name, entry);
-        *data_size = end;
-    }
-    return failed ? pal_fail(err, PAL_INTERNAL, "out of memory for a checkpoint's header") : PAL_OK;
-}
-
-/* The bytes of the file with the data still zero. */
-static int lay_out(st_file *f, json_t *root, size_t data_size, pal_error *err)
-{
-    char *header = json_dumps(root, JSON_COMPACT);
-    if (!header) return pal_fail(err, PAL_INTERNAL, "out of memory for a checkpoint's header");
-    const size_t length = strlen(header);
-    const size_t data_at = (LENGTH_BYTES + length + HEADER_ALIGN - 1) / HEADER_ALIGN * HEADER_ALIGN;
-    f->size = data_at + data_size;
-    f->buffer = calloc(1, f->size);
-    if (f->buffer) {
-        for (int i = 0; i < LENGTH_BYTES; i++) f->buffer[i] = (char)((data_at - LENGTH_BYTES) >> (8 * i));
-        memset(f->buffer + LENGTH_BYTES, ' ', data_at - LENGTH_BYTES);
-        memcpy(f->buffer + LENGTH_BYTES, header, length);
-    }
-    free(header);
-    if (!f->buffer) return pal_fail(err, PAL_INTERNAL, "out of memory for a checkpoint of %zu MiB", f->size >> 20);
-    char *data = f->buffer + data_at;
-    for (size_t i = 0; i < f->count; i++) {
-        f->tensor[i].data = data;
-        data += f->tensor[i].bytes;
-    }
-    return PAL_OK;
-}
-
-int st_create(const st_tensor *tensors, size_t count, const char *config, const kv_pairs *metadata, st_file *out,
-              pal_error *err)
-{
-    *out = (st_file){.count = count};
-    out->tensor = calloc(count ? count : 1, sizeof *out->tensor);
-    json_t *root = json_object();
-    int code = PAL_OK;
-    size_t data_size = 0;
-    if (!out->tensor || !root) {
-        code = pal_fail(err, PAL_INTERNAL, "out of memory for a checkpoint's header");
-    } else {
-        for (size_t i = 0; i < count; i++) out->tensor[i] = tensors[i];
-        code = add_metadata(root, config, metadata, err);
-    }
-    if (code == PAL_OK) code = add_tensors(root, out, &data_size, err);
-    if (code == PAL_OK) code = lay_out(out, root, data_size, err);
-    json_decref(root);
-    if (code != PAL_OK) st_free(out);
-    return code;
-}
-
-int st_write(const char *path, st_file *f, pal_error *err)
-{
-    compute_digest(f);
-    memcpy(digest_place(f->buffer), f->digest, DIGEST_CHARS);
-    return os_write_file(path, f->buffer, f->size, err);
 }

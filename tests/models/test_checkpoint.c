@@ -169,9 +169,18 @@ static void test_bf16_rounds_to_nearest_even(void **state)
     memcpy(&nan, &low_payload, sizeof nan);
     decoder_weights(d)[KNOWN] = (real)nan;
     must(checkpoint_save(path, d, NULL, ST_BF16, NULL, &err));
+    st_file f;
+    must(st_read(path, &f, &err));
+    const st_tensor *first = st_find(&f, decoder_param_at(d, 0)->name);
+    for (size_t i = 0; i < KNOWN; i++) assert_true(st_value(first, i) == known[i][1]);
+    assert_true(isnan(st_value(first, KNOWN)));
+    st_free(&f);
+
+    for (int i = 0; i <= KNOWN; i++)
+        if (!isfinite((float)decoder_weights(d)[i]) || !isfinite(known[i < KNOWN ? i : 0][1]))
+            decoder_weights(d)[i] = 1;
+    must(checkpoint_save(path, d, NULL, ST_BF16, NULL, &err));
     must(checkpoint_load(path, &back, NULL, &err));
-    for (int i = 0; i < KNOWN; i++) assert_true((double)decoder_weights(back)[i] == known[i][1]);
-    assert_true(isnan((double)decoder_weights(back)[KNOWN]));
     for (size_t i = KNOWN + 1; i < decoder_weight_reals(d); i++) {
         const double w = (double)decoder_weights(d)[i], b = (double)decoder_weights(back)[i];
         assert_true(fabs(w - b) <= fabs(w) * 0x1p-8);
@@ -425,7 +434,121 @@ static void test_configs_in_files(void **state)
     assert_config_refused("attention = local\nd_ff = x\n", "its config:2: d_ff=x: not a whole number");
     assert_config_refused("attention = local\nd_fff = 3\n", "its config:2: unknown key \"d_fff\"");
     assert_config_refused("words\n", "its config:1: \"words\" is not a setting");
-    assert_config_refused("attention = local\nvocab = 16M\nd_model = 64K\n", "more than the file holds");
+}
+
+/* A config claims more than the file holds: refused before memory in proportion to the claim is taken. */
+static void test_wild_configs_cost_nothing(void **state)
+{
+    (void)state;
+    const uint64_t before = os_peak_rss();
+    assert_config_refused("attention = local\nvocab = 16M\nd_model = 64K\n", "is missing");
+    assert_config_refused("attention = infini-delta\nn_heads = 1024\nd_head = 4096\n", "is missing");
+    assert_config_refused("attention = transformer-xl\nn_layers = 1024\nd_ff = 1048576\n", "is missing");
+    /* The first tensors are there; the attention's would be the large ones. */
+    pal_error err;
+    decoder *d = make_decoder("", 3), *back = NULL;
+    st_file f, wild;
+    must(checkpoint_save(path, d, NULL, ST_F32, NULL, &err));
+    must(st_read(path, &f, &err));
+    char config[3000];
+    snprintf(config, sizeof config, "%s\nn_heads = 1024\nd_head = 4096\n", f.config);
+    must(st_create(f.tensor, f.count, config, NULL, &wild, &err));
+    must(st_write(path, &wild, &err));
+    assert_int_equal(checkpoint_load(path, &back, NULL, &err), PAL_DATA);
+    assert_non_null(strstr(err.text, "numbers where the model has"));
+    st_free(&wild);
+    st_free(&f);
+    decoder_destroy(d);
+    assert_true(os_peak_rss() - before < (uint64_t)64 << 20);
+}
+
+/* A number that is not finite is refused in every kind of tensor, to evaluate, to start from and to go on
+ * training; the message says which. */
+static void test_weights_that_are_not_finite(void **state)
+{
+    (void)state;
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    static const char *const modules[] = {"attention = infini-gated\noutput_bias = 1\n",
+                                          "attention = transformer-xl\nactivation = relu\ntied = 0\n"};
+    pal_error err;
+    for (size_t m = 0; m < sizeof modules / sizeof *modules; m++) {
+        decoder *d = make_decoder(modules[m], 3), *back = NULL;
+        for (size_t i = 0; i < decoder_param_count(d); i++) {
+            const decoder_param *p = decoder_param_at(d, i);
+            const size_t at = decoder_param_elements(p) - 1 - i % decoder_param_elements(p) / 2;
+            real *w = decoder_weights(d) + p->offset + at, kept = *w;
+            *w = (real)bad[i % 3];
+            must(checkpoint_save(path, d, NULL, i % 2 ? ST_F32 : ST_BF16, NULL, &err));
+            *w = kept;
+            char said[300];
+            snprintf(said, sizeof said, "%s: the tensor \"%s\" holds %g at index %zu; ", path, p->name,
+                     (double)bad[i % 3], at);
+            assert_int_equal(checkpoint_load(path, &back, NULL, &err), PAL_DATA);
+            assert_null(back);
+            if (!strstr(err.text, said)) fail_msg("%s\ninstead of %s", err.text, said);
+            st_file f;
+            must(st_read(path, &f, &err));
+            assert_int_equal(checkpoint_fill(d, &f, path, 1, &err), PAL_DATA);
+            assert_true(*w == kept);
+            st_free(&f);
+        }
+        decoder_destroy(d);
+    }
+}
+
+/* Weights in half precision load as the numbers that they are. */
+static void test_half_precision_weights(void **state)
+{
+    (void)state;
+    pal_error err;
+    decoder *d = make_decoder("", 3), *back = NULL;
+    char *config = model_config_text(decoder_config(d));
+    st_tensor *tensors = calloc(decoder_param_count(d), sizeof *tensors);
+    for (size_t i = 0; i < decoder_param_count(d); i++) {
+        const decoder_param *p = decoder_param_at(d, i);
+        tensors[i] = (st_tensor){.dtype = ST_F16, .dims = 2, .dim = {p->rows, p->cols}};
+        strcpy(tensors[i].name, p->name);
+    }
+    st_file f;
+    must(st_create(tensors, decoder_param_count(d), config, NULL, &f, &err));
+    for (size_t i = 0; i < f.count; i++)
+        for (size_t k = 0; k < st_elements(&f.tensor[i]); k++) {
+            const uint16_t half = (uint16_t)(0x3c00 | (i + k) % 1024); /* 1 + (i + k) / 1024 */
+            memcpy((char *)f.tensor[i].data + 2 * k, &half, sizeof half);
+        }
+    must(st_write(path, &f, &err));
+    must(checkpoint_load(path, &back, NULL, &err));
+    for (size_t i = 0; i < decoder_param_count(back); i++) {
+        const decoder_param *p = decoder_param_at(back, i);
+        for (size_t k = 0; k < decoder_param_elements(p); k++)
+            assert_true((double)decoder_weights(back)[p->offset + k] == 1 + (double)((i + k) % 1024) / 1024);
+    }
+    st_free(&f);
+    free(tensors);
+    free(config);
+    decoder_destroy(back);
+    decoder_destroy(d);
+}
+
+static void test_optimiser_that_is_not_finite(void **state)
+{
+    (void)state;
+    pal_error err;
+    decoder *d = make_decoder("", 3);
+    optimiser opt = {0};
+    optimiser_config cfg = {.kind = 0, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8};
+    must(optimiser_create(&opt, &cfg, d, &err));
+    real *const moments[] = {opt.first, opt.second};
+    for (size_t i = 0; i < 2; i++) {
+        moments[i][5] = (real)NAN;
+        must(checkpoint_save(path, d, &opt, ST_F32, NULL, &err));
+        moments[i][5] = 0;
+        assert_int_equal(checkpoint_resume(path, d, &opt, NULL, &err), PAL_DATA);
+        assert_non_null(
+            strstr(err.text, i ? "\"optimiser.second\" holds nan at index 5" : "\"optimiser.first\" holds"));
+    }
+    optimiser_destroy(&opt);
+    decoder_destroy(d);
 }
 
 static void test_file_without_config(void **state)
@@ -580,6 +703,10 @@ int main(void)
         cmocka_unit_test(test_fill_from_foreign_weights),
         cmocka_unit_test(test_fill_names_the_first_misfit),
         cmocka_unit_test(test_configs_in_files),
+        cmocka_unit_test(test_wild_configs_cost_nothing),
+        cmocka_unit_test(test_weights_that_are_not_finite),
+        cmocka_unit_test(test_half_precision_weights),
+        cmocka_unit_test(test_optimiser_that_is_not_finite),
         cmocka_unit_test(test_file_without_config),
         cmocka_unit_test(test_stranger_in_our_file),
         cmocka_unit_test(test_resume_to_the_same_bits),

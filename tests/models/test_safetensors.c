@@ -6,11 +6,14 @@
 
 #include <cmocka.h>
 
+#include "harness/base/os.h"
 #include "models/files/checkpoint.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static char directory[64], path[96];
 
@@ -120,7 +123,7 @@ static void test_malformed_files(void **state)
         {"{\"__metadata__\":{\"a\":3}}", "__metadata__ \"a\" is not a string"},
         {"{\"__metadata__\":{\"format\":\"palimpsest\"}}", "its SHA-256 is missing from the header"},
         {"{\"__metadata__\":{\"sha256\":\"abc\"}}", "content does not match its SHA-256"},
-        {ONE("F16", "[4]", "[0,8]"), "tensor \"t\" has dtype F16; convert it to F32 or BF16"},
+        {ONE("F8_E4M3", "[8]", "[0,8]"), "tensor \"t\" has dtype F8_E4M3; convert it to F32, F16 or BF16"},
         {ONE("F32", "[-2]", "[0,8]"), "tensor \"t\" has an impossible shape"},
         {ONE("F32", "[2.0]", "[0,8]"), "tensor \"t\" has an impossible shape"},
         {ONE("F32", "[4294967296,4294967296]", "[0,8]"), "tensor \"t\" has an impossible shape"},
@@ -157,6 +160,109 @@ static void test_malformed_files(void **state)
     assert_int_equal(st_read(path, &f, &err), PAL_DATA);
     assert_non_null(strstr(err.text, "the file has 10: cut short, or no safetensors file"));
     assert_int_equal(st_read("/nowhere/x", &f, &err), PAL_DATA);
+}
+
+/* Half precision: signs, the smallest and largest numbers, subnormal ones. */
+static void test_half_precision(void **state)
+{
+    (void)state;
+    pal_error err;
+    st_file f;
+    static const uint16_t bits[] = {0x3c00, 0xc100, 0x0001, 0x03ff, 0x0400, 0x7bff, 0x8000, 0x2e66};
+    static const double values[] = {1, -2.5, 0x1p-24, 1023 * 0x1p-24, 0x1p-14, 65504, 0, 1638 * 0x1p-14};
+    write_foreign("{\"t\":{\"dtype\":\"F16\",\"shape\":[2,4],\"data_offsets\":[0,16]}}", bits, sizeof bits);
+    must(st_read(path, &f, &err));
+    real out[8];
+    st_values(st_find(&f, "t"), out);
+    for (size_t i = 0; i < 8; i++) {
+        assert_true(st_value(&f.tensor[0], i) == values[i]);
+        assert_true((double)out[i] == values[i]);
+    }
+    assert_true(signbit(out[6]));
+    st_free(&f);
+}
+
+/* NaN and infinities of every type, at every place, in tensors that need not be aligned. */
+static void test_not_finite(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *dtype;
+        size_t size;
+        uint64_t bits[5];
+    } types[] = {
+        {"F32", 4, {0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0xffffffff}},
+        {"BF16", 2, {0x7f80, 0xff80, 0x7fc0, 0x7f81, 0xffff}},
+        {"F16", 2, {0x7c00, 0xfc00, 0x7e00, 0x7c01, 0xffff}},
+        {"F64", 8, {0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000000, 0x7ff0000000000001, UINT64_MAX}},
+    };
+    enum { N = 37 };
+    pal_error err;
+    st_file f;
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        const size_t size = types[t].size;
+        char header[200], data[1 + 8 * N];
+        snprintf(header, sizeof header,
+                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+                 "\"t\":{\"dtype\":\"%s\",\"shape\":[%d],\"data_offsets\":[1,%zu]}}",
+                 types[t].dtype, N, 1 + N * size);
+        for (size_t at = 0; at <= N; at++) { /* at N: none */
+            memset(data, 0x11, sizeof data);
+            if (at < N) memcpy(data + 1 + at * size, &types[t].bits[at % 5], size);
+            write_foreign(header, data, 1 + N * size);
+            must(st_read(path, &f, &err));
+            size_t index = N;
+            assert_int_equal(st_finite(st_find(&f, "t"), &index), at == N);
+            assert_int_equal(index, at);
+            st_free(&f);
+        }
+    }
+    /* A double too large for the model's numbers. */
+    const double large[] = {1, 1e300};
+    write_foreign("{\"t\":{\"dtype\":\"F64\",\"shape\":[2],\"data_offsets\":[0,16]}}", large, sizeof large);
+    must(st_read(path, &f, &err));
+    size_t index = 9;
+    assert_int_equal(st_finite(&f.tensor[0], &index), sizeof(real) == sizeof(double));
+    st_free(&f);
+}
+
+static size_t peak_mib(void)
+{
+    return (size_t)(os_peak_rss() >> 20);
+}
+
+/* What a header claims costs nothing before it is compared with the file. */
+static void test_sparse_files_are_not_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header;
+        const char *message;
+    } cases[] = {
+        {NULL, "the header is not JSON"}, /* zeros all over: a header of no bytes */
+        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[1073741824],\"data_offsets\":[0,4294967296]}}", "belong to none"},
+        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[16],\"data_offsets\":[6000000000,6000000064]}}", "follows a gap"},
+    };
+    pal_error err;
+    st_file f;
+    const size_t before = peak_mib();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_foreign(cases[i].header ? cases[i].header : "", NULL, 0);
+        if (truncate(path, (off_t)6 << 30) != 0) skip(); /* a file system without sparse files */
+        assert_int_equal(st_read(path, &f, &err), PAL_DATA);
+        if (!strstr(err.text, cases[i].message)) fail_msg("%s", err.text);
+    }
+    write_bytes("\xff\xff\xff\x7f\0\0\0\0", 8); /* a header of 2 GiB, in the file but longer than headers are */
+    assert_int_equal(truncate(path, (off_t)6 << 30), 0);
+    assert_int_equal(st_read(path, &f, &err), PAL_DATA);
+    assert_non_null(strstr(err.text, "the header should have"));
+    /* A header in order opens at once, however large the data. */
+    write_foreign("{\"t\":{\"dtype\":\"U8\",\"shape\":[6442450944],\"data_offsets\":[0,6442450944]}}", NULL, 0);
+    assert_int_equal(truncate(path, ((off_t)6 << 30) + 8 + 71), 0);
+    if (st_open(path, &f, &err) != PAL_OK) fail_msg("%s", err.text);
+    st_free(&f);
+    write_bytes("", 0);
+    assert_true(peak_mib() - before < 64);
 }
 
 /* What st_create lays out: aligned data, readable by any reader of the format. */
@@ -209,6 +315,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_foreign_file),
         cmocka_unit_test(test_malformed_files),
+        cmocka_unit_test(test_half_precision),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_sparse_files_are_not_read),
         cmocka_unit_test(test_own_layout),
     };
     return cmocka_run_group_tests_name("safetensors", tests, make_directory, remove_directory);
