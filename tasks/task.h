@@ -82,6 +82,9 @@ typedef struct task_module {
     /* The member of a sample's record that names what it is a part of, such as the book of a chapter: samples of
      * one name are never taken for independent. NULL: each stands for itself. */
     const char *cluster;
+    /* Members of a sample's record: the right answer, or the name of the document; and what the model generated,
+     * NULL where it generates nothing. For programs that read results. */
+    const char *target, *response;
     int version;        /* of the samples: bump when a prompt changes */
     int scorer_version; /* of the scores */
     const char *summary;

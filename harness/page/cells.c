@@ -2,8 +2,8 @@
 #include "harness/page/page.h"
 
 #include "harness/base/text.h"
+#include "harness/page/again.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,30 +113,11 @@ void html_runs(FILE *out, const evidence *e, const html_shipped *shipped)
 
 /* ---- Cells ---- */
 
-void html_command(FILE *out, const task_module *task, const result_cell *cell)
-{
-    fprintf(out, "make eval TASK=%s", task->name);
-    if (cell->kind == RESULT_REFERENCE)
-        fputs(" REFERENCES=1", out); /* they come with any model */
-    else
-        fprintf(out, " MODEL=%s", cell->model);
-    int in_key = 1;
-    fputc(' ', out);
-    for (const char *c = cell->request; *c; c++) { /* make's variables are in upper case */
-        fputc(in_key ? toupper((unsigned char)*c) : *c, out);
-        in_key = *c == ' ' || (in_key && *c != '=');
-    }
-}
-
 static void put_command(FILE *out, const task_module *task, const result_cell *cell, const cost *c)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *line = open_memstream(&text, &size);
-    if (!line) return;
-    html_command(line, task, cell);
+    char *text = again_text(again_eval, task, cell);
     fputs("<td class=\"command\"><code>", out);
-    if (fclose(line) == 0) text_html(out, text);
+    text_html(out, text ? text : "");
     fputs("</code> <small>", out);
     put_machine(out, cell, c);
     fputs("</small></td>", out);

@@ -6,6 +6,7 @@
 #include "harness/base/os.h"
 #include "harness/base/text.h"
 #include "harness/page/files.h"
+#include "harness/page/lm_eval.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -238,8 +239,11 @@ static int write_page(const html_options *o, const evidence *e, const audit *a, 
     PAL_TRY(code);
     PAL_TRY(text_finish(out, &text, &size, o->out, err));
     fprintf(log, "wrote %s\n", o->out);
-    PAL_TRY(html_json(e, o->json, err));
+    PAL_TRY(lm_eval_summary(e, o->json, err));
     fprintf(log, "wrote %s\n", o->json);
+    size_t models = 0;
+    if (o->lm_eval[0]) PAL_TRY(lm_eval_export(e, o->lm_eval, o->date, &models, err));
+    if (o->lm_eval[0]) fprintf(log, "wrote %s, a folder for each of %zu models\n", o->lm_eval, models);
     return PAL_OK;
 }
 

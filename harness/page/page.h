@@ -9,10 +9,11 @@
 
 typedef struct html_options {
     char results[KV_TEXT_MAX], out[KV_TEXT_MAX], json[KV_TEXT_MAX], claims[KV_TEXT_MAX], weights[KV_TEXT_MAX];
+    char lm_eval[KV_TEXT_MAX], date[KV_TEXT_MAX]; /* "": no such files */
 } html_options;
 
-/* Write the page to `out` and results.json to `json`; lists them on `log`. A claims file that is not there is left
- * out. */
+/* Write the page to `out`, all results to `json` and those of each model below `lm_eval`; list them on `log`.
+ * A claims file that is not there is left out. */
 int html_run(const html_options *o, const task_module *const *tasks, FILE *log, pal_error *err);
 
 /* ---- Parts ---- */
@@ -60,15 +61,5 @@ int figures_read(figures *all, const char *dir, const char *plots, FILE *log, pa
 void figures_free(figures *all);
 /* Those that lead, or those that do not. Returns how many there are. */
 size_t html_figures(FILE *out, const figures *all, int lead);
-
-/* "make eval TASK=passkey MODEL=infini-delta LEN=32K ..." */
-void html_command(FILE *out, const task_module *task, const result_cell *cell);
-
-/* html_json.c: results -> "<task>/<model>/<cell>" -> "<metric>,none" and "<metric>_stderr,none"; configs,
- * versions, n-samples, higher_is_better; and, which the layout does not know, intervals. */
-int html_json(const evidence *e, const char *path, pal_error *err);
-/* The standard error of a metric of row->n samples: by the delta method (Cochran 1977, 6.4) for ratios of sums;
- * NaN for fewer than two. */
-double html_stderr(const task_metric *metric, const report_row *row);
 
 #endif

@@ -179,6 +179,8 @@ static double passkey_paper(const task_cell *cell, const char *metric, const mod
 
 const task_module passkey_task = {
     .name = "passkey",
+    .target = "key",
+    .response = "generated",
     .version = 2,
     .scorer_version = 2,
     .summary = "find a 5-digit key in a haystack of repeated sentences (the Infini-attention paper's prompt)",

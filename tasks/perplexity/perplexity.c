@@ -326,6 +326,7 @@ static double perplexity_paper(const task_cell *cell, const char *metric, const 
 
 const task_module perplexity_task = {
     .name = "perplexity",
+    .target = "document",
     .version = 1,
     .scorer_version = 1,
     .summary = "loss on every token of whole documents, each read from an empty state",
