@@ -1,24 +1,113 @@
-# What all pictures share: load system("dirname ".ARG0)."/style.gnuplot"
-set datafile separator comma
+# What all pictures share. A script loads it first:  load ARG0[1:strlen(ARG0) - strlen("NAME.gp")]."style.gnuplot"
+# ARG1 is a folder with the picture's tables (`palimpsest plots keep=FOLDER` leaves them), ARG2 the .svg or .png to write.
+# Names from outside come in as fields of those tables and are shown as they are: none is ever part of a command.
 
-# Okabe and Ito's colours, told apart by the colour-blind and in grey; models differ in colour, line and mark. The second
-# round is thinner, with open marks.
-array ink[6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000"]
-array full[6] = [7, 5, 9, 11, 13, 6]
-array open[6] = [6, 4, 8, 10, 12, 1]
-array dash[6] = [1, 2, 3, 4, 5, 1]
-do for [i = 1:6] {
-    set linetype i lc rgb ink[i] lw 2 dt dash[i] pt full[i]
-    set linetype 6 + i lc rgb ink[i] lw 1 dt 1 pt open[i]
+set datafile separator tab
+set datafile columnheaders
+set datafile commentschars "\001"
+set datafile missing "nan"
+data = ARG1."/"
+out = ARG2
+
+# ---- The tables ----
+
+# Strings go into arrays while the file is read; `set table` keeps gnuplot from drawing.
+stats data."panels.tsv" using (column("panel")) nooutput
+panels = int(STATS_max)
+array panel_title[panels]
+array panel_heading[panels]
+array panel_group[panels]
+stats data."looks.tsv" using (column("look")) nooutput
+looks = int(STATS_max)
+array label[looks]
+array kind[looks]
+array attention[looks]
+array variant[looks]
+array zeroed[looks]
+stats data."series.tsv" using (column("series")) nooutput
+all_series = int(STATS_max)
+array series_panel[all_series]
+array series_look[all_series]
+stats data."ticks.tsv" using (column("place")) nooutput
+ticks = int(STATS_records)
+array tick_axis[ticks > 0 ? ticks : 1]
+array tick_place[ticks > 0 ? ticks : 1]
+array tick_label[ticks > 0 ? ticks : 1]
+
+i = 0
+set table $read
+plot data."panels.tsv" using (i = int(column("panel")), panel_title[i] = strcol("title"), \
+        panel_heading[i] = strcol("heading"), panel_group[i] = int(column("group"))) with table
+plot data."looks.tsv" using (i = int(column("look")), label[i] = strcol("label"), kind[i] = strcol("kind"), \
+        attention[i] = strcol("attention"), variant[i] = int(column("variant")), zeroed[i] = int(column("zeroed"))) with table
+plot data."series.tsv" using (i = int(column("series")), series_panel[i] = int(column("panel")), \
+        series_look[i] = int(column("look"))) with table
+i = 0
+if (ticks > 0) {
+    plot data."ticks.tsv" using (i = i + 1, tick_axis[i] = strcol("axis"), tick_label[i] = strcol("label"), \
+        tick_place[i] = column("place")) with table
 }
-set linetype cycle 12
+subject = ""
+plot data."picture.tsv" using (subject = strcol("subject"), 1) with table
+unset table
+points = data."points.tsv"
 
-set border 3
+# A series' rows, each by itself: x, or nothing where the row is another's.
+x_of(s) = column("series") == s ? column("x") : NaN
+first_of(p) = (sum [s = 1:all_series] (series_panel[s] < p ? 1 : 0)) + 1
+last_of(p) = sum [s = 1:all_series] (series_panel[s] <= p ? 1 : 0)
+
+# ---- One colour and mark for each attention module, in all pictures ----
+
+# Okabe and Ito's colours, told apart by the colour-blind. Variants of a module (another seed, another training) differ in
+# dash and fill. Rows that take no model are grey.
+ink(a) = a eq "infini-linear" ? 0x0072b2 : a eq "infini-delta" ? 0xd55e00 : a eq "infini-gated" ? 0x009e73 : \
+    a eq "transformer-xl" ? 0xcc79a7 : a eq "memorizing" ? 0xe69f00 : a eq "local" ? 0x000000 : a eq "full" ? 0x56b4e9 : 0x8a6d3b
+mark(a) = a eq "infini-linear" ? 7 : a eq "infini-delta" ? 5 : a eq "infini-gated" ? 9 : a eq "transformer-xl" ? 13 : \
+    a eq "memorizing" ? 11 : a eq "local" ? 15 : a eq "full" ? 15 : 7
+grey = 0x8c8c8c
+light = 0xc4c4c4
+color(k) = kind[k] eq "context" ? light : kind[k] eq "reference" ? grey : ink(attention[k])
+# Filled marks are odd, the open ones of the same form stand before them.
+point(k) = kind[k] eq "reference" ? variant[k] % 3 + 1 : kind[k] eq "paper" || zeroed[k] || variant[k] % 2 ? \
+    mark(attention[k]) - 1 : mark(attention[k])
+dash(k) = zeroed[k] ? 3 : kind[k] eq "paper" ? 2 : kind[k] eq "reference" ? variant[k] % 5 + 1 : \
+    variant[k] == 0 ? 1 : (variant[k] - 1) % 3 == 0 ? 2 : (variant[k] - 1) % 3 == 1 ? 4 : 5
+width_of(k) = kind[k] eq "model" && variant[k] == 0 && !zeroed[k] ? 2 : kind[k] eq "context" ? 0.7 : 1.3
+
+# ---- Grounds ----
+
+set border 3 lc rgb "black"
 set grid ytics lc rgb "#dddddd" lt 1
-set xtics nomirror
-set ytics nomirror
-set bars 0.6
+set tics nomirror
+set bars 0.5
+set key noenhanced
+set title noenhanced
+set xtics noenhanced
+set ytics noenhanced
 
 # 32768 -> "32K"
 short(tokens) = int(tokens) % 1048576 == 0 ? sprintf("%dM", int(tokens) / 1048576) : \
     int(tokens) % 1024 == 0 ? sprintf("%dK", int(tokens) / 1024) : sprintf("%d", int(tokens))
+
+# ---- Small multiples ----
+# Panels stand in rows of `across`; each heading begins a new row, with a line of text above it. A script sets across,
+# panel_width and panel_height (of the plotted area), the gaps around it, and `legend`, the entries in the legend.
+# All are in pixels of a picture 600 wide, which a phone shows at three fifths.
+
+width = 600.0
+across = 2
+left_gap = 55
+right_gap = 12
+top_gap = 34
+bottom_gap = 30
+heading_gap = 26
+title_gap = 34
+legend_row = 20
+legend_across = 2
+with_legend = 1
+axis_gap = 26
+outer_left = 0
+outer_right = 4
+x_title = ""
+main_title = ""

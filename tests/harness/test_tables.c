@@ -350,7 +350,7 @@ static void test_forms(void **state)
         lines++;
     }
     assert_true(lines > 6);
-    lab_check_has(text, "text-a\\|b\\_c & 50% {x}");
+    lab_check_has(text, "text-a\\|b\\_c \\& 50% {x} \"q\", \\<i\\>");
     lab_check_has(text, "| **10.04** [");
     lab_check_has(text, "] n=8 |");
     lab_check_has(text, "*13.27*†");

@@ -1,0 +1,36 @@
+/* All pictures of a directory of results: what is drawn of which cells, and of training and imprint logs. */
+#ifndef PAL_PLOTS_H
+#define PAL_PLOTS_H
+
+#include "harness/plots/figure.h"
+#include "harness/report/evidence.h"
+
+#define PLOTS_DIR "plots"
+
+typedef struct plots_options {
+    char results[KV_TEXT_MAX], training[KV_TEXT_MAX], weights[KV_TEXT_MAX], scripts[KV_TEXT_MAX],
+        keep[KV_TEXT_MAX];
+} plots_options;
+
+/* Draw what the journals in `results`, the logs in `training` and the imprint CSVs allow; lists on `log`. */
+int plots_run(const plots_options *o, const task_module *const *tasks, FILE *log, pal_error *err);
+
+/* The pictures of one task, after an evaluation. What was in the way goes to `log`: it never fails a run. */
+int plots_task(const results *r, const char *dir, const char *scripts, FILE *log, pal_error *err);
+
+/* ---- Parts ---- */
+
+/* Every picture of complete cells that the report's task has. */
+int plots_cells(const report *rep, figure_output *out, pal_error *err);
+/* Time and memory, of cells whose samples shared nothing; *none: there are complete cells, but no such. */
+int plots_cost(const report *rep, figure_output *out, int *none, pal_error *err);
+/* <dir>/<task>-imprint.csv, where it is there. */
+int plots_imprint(const report *rep, const char *dir, figure_output *out, pal_error *err);
+/* Loss and gates of the logs in a folder. Models are known by the weights file of the log's name in `weights`. */
+int plots_training(const char *folder, const char *weights, figure_output *out, pal_error *err);
+
+/* The look of a row: its label as people read it, its attention module. `others`: rows among which it must be told
+ * apart. */
+figure_look plots_look(const report_row *row, const report *others);
+
+#endif
