@@ -47,17 +47,6 @@ enum { PICTURES = sizeof pictures / sizeof *pictures };
 
 /* ---- Facts of a row ---- */
 
-/* The texts of a cell of whole documents: its name up to a ':'. */
-static size_t texts_size(const result_cell *cell)
-{
-    return strcspn(cell->name, ":");
-}
-
-static int same_texts(const result_cell *a, const result_cell *b)
-{
-    return texts_size(a) == texts_size(b) && strncmp(a->name, b->name, texts_size(a)) == 0;
-}
-
 /* Tokens of a sample; NaN: whole documents. */
 static double length_of(const result_cell *cell)
 {
@@ -161,52 +150,6 @@ static void facet_of(const picture *p, const report_row *row, char *out, size_t 
     }
     if (p->facet == BY_MODEL) snprintf(out, size, "%s", row->label);
     if (p->facet == BY_ATTENTION) snprintf(out, size, "%s", row->cell->facts.attention);
-}
-
-/* ---- Looks ---- */
-
-/* Rows that take no model have short names of our own; NULL: no such. */
-static const char *reference_label(const char *name, char *out, size_t size)
-{
-    static const struct {
-        const char *name, *format;
-    } known[] = {{"lead-", "first %s words of the text"},
-                 {"random-", "%s random words of the text"},
-                 {"oracle", "best sentences of the text"},
-                 {"copy-first", "another text's summary"},
-                 {"copy-mean", "other texts' summaries, mean"}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        const size_t length = strlen(known[i].name);
-        if (strncmp(name, known[i].name, length) != 0) continue;
-        const char *words = strchr(known[i].format, '%');
-        if (!words) return known[i].format;
-        snprintf(out, size, "%.*s%.8s%s", (int)(words - known[i].format), known[i].format, name + length,
-                 words + 2);
-        return out;
-    }
-    return NULL;
-}
-
-figure_look plots_look(const report_row *row, const report *others)
-{
-    const result_cell *c = row->cell;
-    figure_look look = {.zeroed = c->memory == RESULT_ZEROED,
-                        .kind = c->kind == RESULT_REFERENCE ? FIGURE_REFERENCE : FIGURE_MODEL};
-    char name[REPORT_LABEL], other[REPORT_LABEL], text[64];
-    int unique = 1;
-    report_name(c, name);
-    snprintf(look.attention, sizeof look.attention, "%s", c->facts.attention);
-    /* The mark after '@' is needed only where two rows of one name are about the same cell. */
-    for (size_t i = 0; i < others->count && unique; i++) {
-        const report_row *o = &others->row[i];
-        unique = strcmp(o->label, row->label) == 0 || !same_texts(o->cell, c) ||
-                 o->cell->variant[0] != c->variant[0] || strcmp(report_name(o->cell, other), name) != 0;
-    }
-    const char *reference = look.kind == FIGURE_REFERENCE ? reference_label(c->model, text, sizeof text) : NULL;
-    const char *mark = unique ? NULL : strrchr(row->label, '@');
-    snprintf(look.label, sizeof look.label, "%.250s%s%s%s%s", reference ? reference : c->model,
-             look.zeroed ? " without memory" : "", mark ? " (run " : "", mark ? mark + 1 : "", mark ? ")" : "");
-    return look;
 }
 
 /* ---- Filling ---- */
@@ -395,7 +338,7 @@ static void choose(rows *all, const report_row *like, int group)
     for (size_t i = 0; i < all->rep->count; i++) {
         const report_row *row = &all->rep->row[i];
         if (taken(all->rep, p, row) && group_of(all->rep, p, row->cell) == group &&
-            (p->split != BY_TEXTS || same_texts(row->cell, like->cell)))
+            (p->split != BY_TEXTS || plots_same_texts(row->cell, like->cell)))
             all->row[all->count++] = row;
     }
     if (p->axis == OF_POSITION) keep_one_tokenizer(all);
@@ -422,7 +365,7 @@ static void note_samples(figure *f)
 /* "novels/test" -> "novels, test split". */
 static void subject_of(const result_cell *cell, char *name, char *subject, size_t size)
 {
-    snprintf(name, size, "%.*s", (int)texts_size(cell), cell->name);
+    snprintf(name, size, "%.*s", (int)plots_texts_size(cell), cell->name);
     const char *slash = strrchr(name, '/');
     if (slash)
         snprintf(subject, size, "%.*s, %s split", (int)(slash - name), name, slash + 1);
@@ -462,7 +405,7 @@ static int draw_all(const report *rep, const picture *p, figure_output *out, pal
         size_t earlier = 0;
         if (!taken(rep, p, &rep->row[i])) continue;
         while (!taken(rep, p, &rep->row[earlier]) ||
-               (p->split == BY_TEXTS && !same_texts(rep->row[earlier].cell, rep->row[i].cell)))
+               (p->split == BY_TEXTS && !plots_same_texts(rep->row[earlier].cell, rep->row[i].cell)))
             earlier++;
         if (earlier == i) PAL_TRY(draw_one(rep, p, &rep->row[i], out, err));
     }

@@ -15,8 +15,8 @@ typedef struct plots_options {
 /* Draw what the journals in `results`, the logs in `training` and the imprint CSVs allow; lists on `log`. */
 int plots_run(const plots_options *o, const task_module *const *tasks, FILE *log, pal_error *err);
 
-/* The pictures of one task, after an evaluation. What was in the way goes to `log`: it never fails a run. */
-int plots_task(const results *r, const char *dir, const char *scripts, FILE *log, pal_error *err);
+/* The pictures of one task alone, into `dir`. What gnuplot lacks is said on `log` and fails nothing. */
+int plots_task(const report *rep, const char *dir, const char *scripts, FILE *log, pal_error *err);
 
 /* ---- Parts ---- */
 
@@ -29,6 +29,9 @@ int plots_imprint(const report *rep, const char *dir, figure_output *out, pal_er
 /* Loss and gates of the logs in a folder. Models are known by the weights file of the log's name in `weights`. */
 int plots_training(const char *folder, const char *weights, figure_output *out, pal_error *err);
 
+/* Characters of a cell's name that name its texts: up to a ':'. */
+size_t plots_texts_size(const result_cell *cell);
+int plots_same_texts(const result_cell *a, const result_cell *b);
 /* The look of a row: its label as people read it, its attention module. `others`: rows among which it must be told
  * apart. */
 figure_look plots_look(const report_row *row, const report *others);
