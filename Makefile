@@ -120,8 +120,9 @@ datasets: WITH = build $(if $(filter books,$(DATASETS)),datasets)
 datasets: deps
 	@sh datasets/packages/fetch.sh $(DATASETS)
 
+plots: WITH = build plots
 train plan imprint bench compare tables audit verify regress: WITH = build
-train plan imprint bench compare tables audit verify regress: deps
+train plan imprint bench compare tables plots audit verify regress: deps
 	@$(MAKE) $(JOBS) $(BINARY)
 	@$(BINARY) $@ $(WORDS)
 
@@ -244,12 +245,6 @@ valgrind:
 	@$(MAKE) $(JOBS) B=$(B)/valgrind SUITE_LIMIT=900 OPT=-O1 run-suites \
 	    FAST_SUITES='$(filter-out $(NOT_VALGRIND),$(FAST_SUITES))' \
 	    WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
-
-plots:
-	@command -v gnuplot >/dev/null || { echo 'gnuplot is missing; type: make deps'; exit 1; }
-	@set -e; dir=$(or $(RESULTS),results); for script in $(wildcard plots/*.gp); do \
-	    of=$$(basename $$script .gp); of=$${of%%_*}; \
-	    if [ -e $$dir/$$of-cells.csv ] || [ -d $$dir/$$of ]; then gnuplot -c $$script $$dir; fi; done
 
 C_FILES = $(wildcard $(foreach d,$(DIRS) $(TEST_DIRS) tests/lib tests/fuzz,$(d)/*.c $(d)/*.h))
 format:

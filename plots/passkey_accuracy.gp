@@ -1,9 +1,11 @@
 # title: Passkey: digits found, by the length of the input
 # caption: Share of the key's five digits that a model says, against the length of the input, for a needle at the start, in the
 #   middle and at the end of the text. Bars are 95 % intervals; models stand a little apart so that bars do not hide each
-#   other. Dotted line: guessing finds 10 %. Dashed with open marks: the paper's own values, from models of 1B parameters.
+#   other. Dotted line: guessing finds 10 %. Dotted with crosses: the paper's own values, from models of 1B parameters.
 # Draw by hand: palimpsest plots keep=FOLDER, then gnuplot -c plots/passkey_accuracy.gp FOLDER/passkey_accuracy OUT.svg
 here = ARG0[1:strlen(ARG0) - strlen("passkey_accuracy.gp")]
+folder = ARG1
+out = ARG2
 load here."style.gnuplot"
 
 across = 3
@@ -30,8 +32,8 @@ do for [p = 1:panels] {
     load here."panel.gnuplot"
     plot 10 with lines lc rgb grey dt 3 lw 1, \
         for [s = first_of(p):last_of(p)] points using (x_of(s) * shift(s, p)):(column("y")):(column("lo")):(column("hi")) \
-            with yerrorbars lc rgb color(series_look[s]) pt point(series_look[s]) ps 0.6 lw 1, \
-        for [s = first_of(p):last_of(p)] points using (x_of(s) * shift(s, p)):(column("y")) \
-            with lines lc rgb color(series_look[s]) dt dash(series_look[s]) lw width_of(series_look[s])
+            with yerrorbars lc rgb color(series_look[s]) dt 1 pt -1 lw 0.7, \
+        for [s = first_of(p):last_of(p)] points using (x_of(s) * shift(s, p)):(column("y")) with linespoints \
+            lc rgb color(series_look[s]) dt dash(series_look[s]) lw width_of(series_look[s]) pt point(series_look[s]) ps 0.6
 }
 load here."legend.gnuplot"

@@ -1,42 +1,32 @@
-# Time of a token and peak memory against length: gnuplot -c plots/passkey_cost.gp [DIR]
-# Reads DIR/passkey-cost.csv, writes DIR/passkey-cost.png and .svg. Time is wall time over the tokens that the model really
-# read; memory is the process's peak, weights and all samples side by side included. Controls and variants are left out.
-load system("dirname ".ARG0)."/style.gnuplot"
-dir = ARGC > 0 ? ARG1 : "results"
+# title: Passkey: time and memory, by the length of the input
+# caption: Left: wall time of one token of input. Right: peak memory of the process, weights and all samples side by side
+#   included. Only cells whose samples shared no work are shown: every token of every sample was computed.
+# Draw by hand: palimpsest plots keep=FOLDER, then gnuplot -c plots/passkey_cost.gp FOLDER/passkey_cost OUT.svg
+here = ARG0[1:strlen(ARG0) - strlen("passkey_cost.gp")]
+folder = ARG1
+out = ARG2
+load here."style.gnuplot"
 
-# Columns: 2 model, 5 length, 10 tokens/s, 12 peak RSS. Of runs with other threads or batches the one with most samples.
-csv = "awk -F, 'NR > 1 && $10 > 0"
-file = " '".dir."/passkey-cost.csv'"
-models = system(csv." && $2 !~ /[\"@]/ && !seen[$2]++ { print $2 }'".file)
-only(m) = "< ".csv." && $2 == \"".m."\" && $8 >= most[$5] { most[$5] = $8; row[$5] = $5 \",\" 1e6 / $10 \",\" $12 / 1048576 } ". \
-    "END { for (l in row) print row[l] }'".file." | sort -g"
-if (words(models) == 0) { exit }
+across = 2
+panel_height = 220
+left_gap = 56
+bottom_gap = 48
+main_title = "Passkey: cost of an evaluation"
+x_title = "length of the input, tokens (1K = 1024)"
+load here."canvas.gnuplot"
 
 set logscale x 2
-set xtics () nomirror rotate by 55 right
-do for [k = 9:24] { set xtics add (short(2 ** k) 2 ** k) }
-set xlabel "length, tokens (1K = 1024)"
-
-do for [kind in "png svg"] {
-    if (kind eq "png") { set terminal pngcairo size 1080, 420 font "sans,11" }
-    if (kind eq "svg") { set terminal svg size 1080, 420 font "sans,12" background rgb "white" }
-    set output dir."/passkey-cost.".kind
-    set multiplot
-    set lmargin at screen 0.08
-    set rmargin at screen 0.36
-    set ylabel "microseconds for a token read"
-    set logscale y
-    set yrange [*:*]
-    set key off
-    plot for [i = 1:words(models)] only(word(models, i)) using 1:2 with linespoints linetype i
-    set lmargin at screen 0.45
-    set rmargin at screen 0.74
-    set ylabel "peak memory of the process, MiB"
-    unset logscale y
-    set yrange [0:*]
-    set key at screen 0.75, screen 0.93 left top Left reverse samplen 3 noenhanced
-    plot for [i = 1:words(models)] only(word(models, i)) using 1:3 with linespoints linetype i \
-        title word(models, i) noenhanced
-    unset multiplot
-    unset output
+set logscale y
+set xtics () rotate by 60 right font ",11"
+do for [t = 1:ticks] { if (tick_axis[t] eq "x") { set xtics add (tick_label[t] tick_place[t]) } }
+stats points using (column("x")) nooutput
+set xrange [STATS_min * 0.7:STATS_max * 1.5]
+set yrange [*:*]
+set ytics font ",11"
+set key off
+do for [p = 1:panels] {
+    load here."panel.gnuplot"
+    plot for [s = first_of(p):last_of(p)] points using (x_of(s)):(column("y")) with linespoints lc rgb color(series_look[s]) \
+        dt dash(series_look[s]) lw width_of(series_look[s]) pt point(series_look[s]) ps 0.7
 }
+load here."legend.gnuplot"

@@ -1,53 +1,69 @@
-# Needle depth against length, one picture a model: gnuplot -c plots/passkey_heatmap.gp [DIR]
-# Reads DIR/passkey-cells.csv, writes DIR/passkey-heatmap-<model>.png and .svg. The colour says token accuracy; so does
-# the number in each cell, with the number of samples, so that nothing depends on telling red from green. Controls and
-# variants are left out.
-load system("dirname ".ARG0)."/style.gnuplot"
-dir = ARGC > 0 ? ARG1 : "results"
+# title: Passkey: digits found, by needle depth and length of the input
+# caption: One panel a model: percent of the key's digits found, for each length of the input (across) and each depth of the
+#   needle (down; 0 is the start of the text). Hatched: not evaluated. Guessing finds 10 %. Panels named "paper" hold the
+#   paper's own values, from models of 1B parameters.
+# Draw by hand: palimpsest plots keep=FOLDER, then gnuplot -c plots/passkey_heatmap.gp FOLDER/passkey_heatmap OUT.svg
+here = ARG0[1:strlen(ARG0) - strlen("passkey_heatmap.gp")]
+folder = ARG1
+out = ARG2
+load here."style.gnuplot"
 
-# Columns: 4 model, 10 length, 11 depth, 12 metric, 13 n, 14 value, 20 memory, 25 and on the cell's name, in which variants
-# have a third word.
-csv = "awk -F, '$12 == \"token_accuracy\" && $20 == \"kept\" && $27 == \"\""
-file = " '".dir."/passkey-cells.csv'"
-models = system(csv." && !seen[$4]++ { print $4 }'".file)
-only(m) = csv." && $4 == \"".m."\""
-values(m, c) = system(only(m)." { print $".c." }'".file." | sort -gu")
-place(list, value) = sum [i = 1:words(list)] (word(list, i) eq value ? i : 0)
+across = 2
+left_gap = 42
+right_gap = 6
+bottom_gap = 40
+top_gap = 26
+with_legend = 0
+axis_gap = 86
+main_title = "Passkey: digits found, %"
+columns = sum [t = 1:ticks] (tick_axis[t] eq "x" ? 1 : 0)
+rows = ticks - columns
+panel_height = 26.0 * rows
+# Where a length or depth stands among those that were evaluated.
+place(axis, value) = value != value ? NaN : 1 + sum [t = 1:ticks] (tick_axis[t] eq axis && tick_place[t] < value ? 1 : 0)
+load here."canvas.gnuplot"
 
-set key off
-set palette defined (0 "#d73027", 25 "#f98e52", 50 "#fee08b", 75 "#a6d96a", 100 "#1a9850")
+# Cividis: read alike by the colour-blind and in grey.
+set palette defined (0 "#00224e", 0.25 "#404c6b", 0.5 "#7c7b78", 0.75 "#bcab62", 1 "#fee838")
 set cbrange [0:100]
-set cblabel "token accuracy, %"
-set xlabel "length, tokens (1K = 1024)"
-set ylabel "needle depth"
+unset colorbox
+unset grid
 set border 0
-set tics scale 0
-set style fill solid 1.0 border rgb "white"
-
-do for [m in models] {
-    lengths = values(m, 10)
-    depths = values(m, 11)
-    # Many depths stand closer together, with a line of text each.
-    many = words(depths) > 8
-    width = 260 + 110 * words(lengths)
-    height = 190 + (many ? 28 : 55) * words(depths)
-    say(value, n) = sprintf(many ? "%.0f  (n = %s)" : "%.0f\nn = %s", value, n)
-    set xrange [0.5:words(lengths) + 0.5]
-    set yrange [words(depths) + 0.5:0.5]
-    set xtics () nomirror
-    set ytics () nomirror
-    do for [i = 1:words(lengths)] { set xtics add (short(word(lengths, i)) i) }
-    do for [i = 1:words(depths)] { set ytics add (word(depths, i)." %%" i) }
-    set title "Passkey retrieval: ".m noenhanced
-    rows = "< ".only(m)."'".file
-    do for [kind in "png svg"] {
-        if (kind eq "png") { set terminal pngcairo size width, height font "sans,11" }
-        if (kind eq "svg") { set terminal svg size width, height font "sans,12" background rgb "white" }
-        set output dir."/passkey-heatmap-".m.".".kind
-        plot rows using (place(lengths, strcol(10))):(place(depths, strcol(11))):(0.5):(0.5):(100 * $14) \
-                 with boxxyerror fillcolor palette, \
-             rows using (place(lengths, strcol(10))):(place(depths, strcol(11))):(say(100 * $14, strcol(13))) \
-                 with labels textcolor rgb "black"
-        unset output
-    }
+set key off
+set xrange [0.5:columns + 0.5]
+set yrange [rows + 0.5:0.5]
+set xtics () scale 0 rotate by 60 right font ",11" offset 0, 0.4
+set ytics () scale 0 font ",11" offset 0.8, 0
+do for [t = 1:ticks] {
+    if (tick_axis[t] eq "x") { set xtics add (tick_label[t] place("x", tick_place[t])) }
+    if (tick_axis[t] eq "y") { set ytics add (tick_label[t] place("y", tick_place[t])) }
 }
+set object 1 rectangle from graph 0, graph 0 to graph 1, graph 1 behind fillstyle pattern 4 noborder fillcolor rgb "#d8d8d8"
+do for [p = 1:panels] {
+    load here."panel.gnuplot"
+    s = first_of(p)
+    plot points using (place("x", x_of(s))):(place("y", column("z"))):(0.49):(0.48):(column("y")) \
+            with boxxyerror fillstyle solid noborder fillcolor palette, \
+        points using (place("x", x_of(s))):(place("y", column("z"))):(sprintf("%.0f", column("y"))): \
+            (column("y") > 55 ? 0x000000 : 0xffffff) with labels font ",10" textcolor rgb variable
+}
+# The scale, with chance marked on it.
+unset object 1
+set label 4 "needle depth, % (down); length of the input in tokens, 1K = 1024 (across)" \
+    at screen 0.5, screen (foot - 6) / height center font ",12"
+unset label 2
+unset label 3
+set lmargin at screen 0.2
+set rmargin at screen 0.8
+set tmargin at screen 56.0 / height
+set bmargin at screen 42.0 / height
+set xrange [0:100]
+set yrange [0:1]
+set border 15
+unset ytics
+set xtics norotate center ("0" 0, "10" 10, "25" 25, "50" 50, "75" 75, "100 %%" 100) scale 0.6 out font ",11" offset 0, 0
+set samples 101
+set label 5 "chance" at first 10, screen 12.0 / height center font ",11"
+plot "+" using 1:(0.5):(0.5):(0.5):1 with boxxyerror fillstyle solid noborder fillcolor palette
+unset multiplot
+unset output

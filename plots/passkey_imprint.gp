@@ -1,40 +1,33 @@
-# What a needle leaves in a memory, against the segments read since: gnuplot -c plots/passkey_imprint.gp [DIR]
-# Reads DIR/passkey-imprint.csv (`palimpsest imprint`), writes DIR/passkey-imprint.png and .svg. Left: how much of M is
-# another one without the needle, the norm of the difference over that of M. Right: the norm of z, by which every read is
-# divided. Both are means over the layers that have a memory; needles at the start of the text.
-load system("dirname ".ARG0)."/style.gnuplot"
-dir = ARGC > 0 ? ARG1 : "results"
-file = "'".dir."/passkey-imprint.csv'"
-if (system("[ -e ".file." ] && echo there") eq "") { exit }
+# title: What a needle leaves in the memory, by the segments read since
+# caption: Left: the norm of the difference that a needle at the start of the text makes to the memory M, as a part of M's
+#   norm. Right: the norm of z, by which every read is divided. Means over the layers that have a memory; both axes are
+#   logarithmic.
+# Draw by hand: palimpsest plots keep=FOLDER, then gnuplot -c plots/passkey_imprint.gp FOLDER/passkey_imprint OUT.svg
+here = ARG0[1:strlen(ARG0) - strlen("passkey_imprint.gp")]
+folder = ARG1
+out = ARG2
+load here."style.gnuplot"
 
-# Columns: 1 model, 4 depth, 5 segments, 7 part, 9 norm, 10 difference.
-models = system("awk -F, '$7 == \"M\" && !seen[$1]++ { print $1 }' ".file)
-if (words(models) == 0) { exit }
-mean(m, part) = "< awk -F, '$1 == \"".m."\" && $4 == 0 && $7 == \"".part."\" && $9 > 0 ".\
-    "{ n[$5]++; a[$5] += $9; b[$5] += $10 } END { for (k in n) print k \",\" a[k] / n[k] \",\" b[k] / n[k] }' ".\
-    file." | sort -g"
+across = 2
+panel_height = 230
+left_gap = 58
+main_title = "What a needle leaves in the memory"
+x_title = "segments read, each one write"
+load here."canvas.gnuplot"
 
+stats points using (column("x")) nooutput
 set logscale xy
-set xlabel "segments read, each one write"
-set border 3
-set xtics nomirror
-set ytics nomirror
-do for [kind in "png svg"] {
-    if (kind eq "png") { set terminal pngcairo size 900, 420 font "sans,11" }
-    if (kind eq "svg") { set terminal svg size 900, 420 font "sans,12" background rgb "white" }
-    set output dir."/passkey-imprint.".kind
-    set multiplot layout 1, 2
-    set format y "%g"
-    set yrange [0.0005:2]
-    set ylabel "difference that the needle makes to M"
-    set key bottom left Left reverse samplen 3 noenhanced
-    plot for [i = 1:words(models)] mean(word(models, i), "M") using 1:3 with linespoints linetype i \
-        title word(models, i) noenhanced
-    set format y "10^{%T}"
-    set yrange [1:1e7]
-    set ylabel "norm of z"
-    unset key
-    plot for [i = 1:words(models)] mean(word(models, i), "z") using 1:2 with linespoints linetype i notitle
-    unset multiplot
-    unset output
+set xrange [STATS_min:STATS_max]
+set xtics font ",11"
+set ytics font ",11"
+set key off
+array format_of[2] = ["%g", "10^{%T}"]
+do for [p = 1:panels] {
+    load here."panel.gnuplot"
+    set format y format_of[p]
+    set ytics enhanced
+    set yrange [*:*]
+    plot for [s = first_of(p):last_of(p)] points using (x_of(s)):(column("y")) with linespoints lc rgb color(series_look[s]) \
+        dt dash(series_look[s]) lw width_of(series_look[s]) pt point(series_look[s]) ps 0.7
 }
+load here."legend.gnuplot"

@@ -1,44 +1,37 @@
-# Accuracy against the number of memory writes since the needle: gnuplot -c plots/passkey_writes.gp [DIR [SEGMENT]]
-# Reads DIR/passkey-cells.csv, writes DIR/passkey-writes.png and .svg. Every length and depth is a point: what stands
-# between needle and question, in tokens and in segments of SEGMENT (256) tokens, each of which is one write. Bars are
-# 95 % intervals. Controls, variants and the needle at the very end, which no write parts from its question, are left out.
-load system("dirname ".ARG0)."/style.gnuplot"
-dir = ARGC > 0 ? ARG1 : "results"
-segment = ARGC > 1 ? ARG2 + 0 : 256
+# title: Passkey: digits found, by the distance from the needle to the question
+# caption: One panel a model: percent of the key's digits found against the tokens between the needle and the question, all
+#   lengths and depths together, each a point with its 95 % interval. An Infini model writes to its memory once a segment.
+#   Dotted: guessing finds 10 %. Needles at the very end are left out.
+# Draw by hand: palimpsest plots keep=FOLDER, then gnuplot -c plots/passkey_writes.gp FOLDER/passkey_writes OUT.svg
+here = ARG0[1:strlen(ARG0) - strlen("passkey_writes.gp")]
+folder = ARG1
+out = ARG2
+load here."style.gnuplot"
 
-# Columns: 4 model, 10 length, 11 depth, 12 metric, 14 value, 15 lo, 16 hi, 20 memory, 25 and on the cell's name, in which
-# variants have a third word.
-csv = "awk -F, '$12 == \"token_accuracy\" && $20 == \"kept\" && $11 < 100 && $27 == \"\""
-file = " '".dir."/passkey-cells.csv'"
-models = system(csv." && !seen[$4]++ { print $4 }'".file)
-only(m) = "< ".csv." && $4 == \"".m."\" { print $10 * (1 - $11 / 100) \",\" $14 \",\" $15 \",\" $16 }'".file." | sort -g"
-if (words(models) == 0) { exit }
+across = 3
+panel_height = 130
+left_gap = 32
+right_gap = 4
+bottom_gap = 40
+with_legend = 0
+main_title = "Passkey: digits found, %, by distance"
+x_title = "tokens from the needle to the question (1K = 1024)"
+load here."canvas.gnuplot"
 
-low = 2 ** 9
-high = 2 ** 21
+stats points using (column("x")) nooutput
 set logscale x 2
-set logscale x2 2
-set xrange [low:high]
-set x2range [1.0 * low / segment:1.0 * high / segment]
-set xtics () nomirror
-set x2tics () nomirror
-do for [k = 9:21] {
-    set xtics add (short(2 ** k) 2 ** k)
-    if (2 ** k >= segment && k % 2) { set x2tics add (sprintf("%d", 2 ** k / segment) 2 ** k / segment) }
+set xrange [STATS_min * 0.7:STATS_max * 1.5]
+set xtics () rotate by 60 right font ",11"
+do for [k = 9:24:2] { set xtics add (short(2 ** k) 2 ** k) }
+set yrange [-4:104]
+set ytics 25 font ",11"
+set key off
+do for [p = 1:panels] {
+    load here."panel.gnuplot"
+    k = series_look[first_of(p)]
+    plot 10 with lines lc rgb grey dt 3 lw 1, \
+        points using (x_of(first_of(p))):(column("y")):(column("lo")):(column("hi")) \
+            with yerrorbars lc rgb light dt 1 pt -1 lw 1, \
+        points using (x_of(first_of(p))):(column("y")) with points lc rgb color(k) pt point(k) ps 0.6
 }
-set yrange [-3:103]
-set ytics 20 nomirror
-set border 7
-set xlabel "tokens from the needle to the question (1K = 1024)"
-set x2label sprintf("memory writes, one for every %d tokens", segment)
-set ylabel "token accuracy, %"
-set key outside right center Left reverse samplen 3 noenhanced
-
-do for [kind in "png svg"] {
-    if (kind eq "png") { set terminal pngcairo size 900, 460 font "sans,11" }
-    if (kind eq "svg") { set terminal svg size 900, 460 font "sans,12" background rgb "white" }
-    set output dir."/passkey-writes.".kind
-    plot for [i = 1:words(models)] only(word(models, i)) using 1:(100 * $2):(100 * $3):(100 * $4) \
-        with yerrorlines linetype i title word(models, i) noenhanced
-    unset output
-}
+load here."legend.gnuplot"

@@ -1,64 +1,47 @@
-# Bits per byte against the bytes of streaming state, one picture for each corpus, one row for each size of model (within a
-# tenth): gnuplot -c plots/perplexity_state.gp [DIR]
-# Reads DIR/perplexity-cells.csv, writes DIR/perplexity-state-<corpus>.png and .svg. Down and left is better. Intervals are in
-# the CSV: documents differ more than models do, and all models read the same. Controls and compressors are left out.
-load system("dirname ".ARG0)."/style.gnuplot"
-dir = ARGC > 0 ? ARG1 : "results"
-csv = "awk -F, '$12 == \"bits_per_byte\" && $20 == \"kept\" && $21 > 0"
+# title: Bits per byte against the memory that a stream keeps
+# caption: Down and left is better. One panel for each size of model. The bytes of streaming state are on a logarithmic axis;
+#   a model without any stands at "none". Names stand beside the points, moved apart where they would overlap. Bars are
+#   95 % intervals of the difference from Transformer-XL of that size and seed, on the same documents.
+# Draw by hand: palimpsest plots keep=FOLDER, then gnuplot -c plots/perplexity_state.gp FOLDER/perplexity_state-novels-test OUT.svg
+here = ARG0[1:strlen(ARG0) - strlen("perplexity_state.gp")]
+folder = ARG1
+out = ARG2
+load here."style.gnuplot"
 
-# Columns: 4 model, 12 metric, 14 value, 15 lo, 16 hi, 20 memory, 21 parameters, 22 state bytes, 25 corpus.
-file = " '".dir."/perplexity-cells.csv'"
-corpora = system(csv." && !seen[$25]++ { print $25 }'".file)
-points(c, m) = "< ".csv." && $25 == \"".c."\" && $4 == \"".m."\" { print ($22 ? $22 : 1) \",\" $14 }'".file
-# The smallest number of parameters of each size, and the models from there to a tenth more.
-sizes(c) = system(csv." && $25 == \"".c."\" { print $21 }'".file." | sort -n | awk '$1 > 1.1 * from { from = $1; print from }'")
-models_of(c, from) = system(csv." && $25 == \"".c."\" && $21 >= ".from." && $21 <= 1.1 * ".from." && !seen[$4]++ { print $4 }'".file)
-bounds(c, from) = system(csv." && $25 == \"".c."\" && $21 >= ".from." && $21 <= 1.1 * ".from." { v = $14; if (!n++) lo = hi = v; ". \
-    "if (v < lo) lo = v; if (v > hi) hi = v } END { print lo - 0.01, hi + 0.01 }'".file)
-bytes(k) = k < 10 ? sprintf("%d B", 2 ** k) : k < 20 ? sprintf("%d KiB", 2 ** (k - 10)) : \
-    k < 30 ? sprintf("%d MiB", 2 ** (k - 20)) : sprintf("%d GiB", 2 ** (k - 30))
+across = 1
+panel_height = 300
+left_gap = 50
+right_gap = 190
+with_legend = 0
+main_title = "Bits per byte against memory: ".subject
+x_title = "streaming state of one sequence"
+load here."canvas.gnuplot"
 
+bytes(k) = k < 20 ? sprintf("%d KiB", 2 ** (k - 10)) : sprintf("%d MiB", 2 ** (k - 20))
 set logscale x 2
-set xtics () nomirror
-do for [k = 0:40:5] { set xtics add (bytes(k) 2 ** k) }
-set grid lc rgb "#dddddd" lt 1
-set offsets graph 0.05, graph 0.05, 0, 0
-set xrange [0.5:*]
-set ylabel "bits per byte"
-set lmargin at screen 0.09
-set rmargin at screen 0.66
-
-do for [c in corpora] {
-    all = sizes(c)
-    # A legend that is higher than its row would lose its end.
-    array high[words(all)]
-    height = 0
-    do for [row = 1:words(all)] {
-        entries = words(models_of(c, word(all, row)))
-        high[row] = 110 + (entries < 12 ? 12 : entries) * 19
-        height = height + high[row]
-    }
-    name = system("printf %s '".c."' | tr -c 'A-Za-z0-9.-' '-'")
-    do for [kind in "png svg"] {
-        if (kind eq "png") { set terminal pngcairo size 960, height font "sans,11" }
-        if (kind eq "svg") { set terminal svg size 960, height font "sans,12" background rgb "white" }
-        set output dir."/perplexity-state-".name.".".kind
-        set multiplot
-        top = 0
-        do for [row = 1:words(all)] {
-            models = models_of(c, word(all, row))
-            set title sprintf("Perplexity against memory: %s, models of %.2fM parameters", c, word(all, row) / 1e6) noenhanced
-            set tmargin at screen 1 - (top + 40.0) / height
-            set bmargin at screen 1 - (top + high[row] - 60.0) / height
-            set key at screen 0.68, screen 1 - (top + 35.0) / height left top Left reverse samplen 3 maxcols 1 noenhanced
-            if (row == words(all)) { set xlabel "streaming state of one sequence" } else { unset xlabel }
-            ends = bounds(c, word(all, row))
-            set yrange [word(ends, 1) + 0:word(ends, 2) + 0]
-            plot for [i = 1:words(models)] points(c, word(models, i)) using 1:2 \
-                with points linetype i pointsize 1.3 title word(models, i) noenhanced
-            top = top + high[row]
-        }
-        unset multiplot
-        unset output
-    }
+# "z" holds where a name goes; no state is drawn at the left end, two steps below the smallest that there is.
+stats points using (column("x") > 0 ? column("x") : NaN) nooutput
+none = STATS_min / 8
+end = STATS_max * 2
+drawn(x) = x != x ? NaN : x > 0 ? x : none
+set xrange [none / 2:end]
+set xtics () font ",11"
+set xtics add ("none" none)
+do for [k = 10:40:3] { if (2 ** k >= STATS_min / 2) { set xtics add (bytes(k) 2 ** k) } }
+set ytics font ",11" format "%g"
+set key off
+do for [p = 1:panels] {
+    load here."panel.gnuplot"
+    set yrange [*:*]
+    stats points using (column("panel") == p ? column("y") : NaN) nooutput
+    set yrange [STATS_min - 0.06 * (STATS_max - STATS_min) - 0.001:STATS_max + 0.06 * (STATS_max - STATS_min) + 0.001]
+    plot for [s = first_of(p):last_of(p)] points using (drawn(x_of(s))):(column("y")):(column("lo")):(column("hi")) \
+            with yerrorbars lc rgb color(series_look[s]) dt 1 pt -1 lw 0.8, \
+        for [s = first_of(p):last_of(p)] points using (drawn(x_of(s))):(column("y")):(end - drawn(column("x"))): \
+            (column("z") - column("y")) with vectors nohead lc rgb light lw 0.7, \
+        for [s = first_of(p):last_of(p)] points using (drawn(x_of(s))):(column("y")) with points \
+            lc rgb color(series_look[s]) pt point(series_look[s]) ps 0.9, \
+        for [s = first_of(p):last_of(p)] points using (column("series") == s ? end : NaN):(column("z")):(cut(label[series_look[s]], 29)) \
+            with labels left offset 0.5, 0 noenhanced font ",11" tc rgb color(series_look[s])
 }
+load here."legend.gnuplot"

@@ -1,13 +1,13 @@
-# What all pictures share. A script loads it first:  load ARG0[1:strlen(ARG0) - strlen("NAME.gp")]."style.gnuplot"
-# ARG1 is a folder with the picture's tables (`palimpsest plots keep=FOLDER` leaves them), ARG2 the .svg or .png to write.
+# What all pictures share. A script sets folder = ARG1 (the picture's tables: `palimpsest plots keep=FOLDER` leaves them)
+# and out = ARG2 (the .svg or .png to write) and loads this file.
 # Names from outside come in as fields of those tables and are shown as they are: none is ever part of a command.
 
 set datafile separator tab
 set datafile columnheaders
 set datafile commentschars "\001"
 set datafile missing "nan"
-data = ARG1."/"
-out = ARG2
+set encoding utf8
+data = folder."/"
 
 # ---- The tables ----
 
@@ -34,21 +34,23 @@ array tick_axis[ticks > 0 ? ticks : 1]
 array tick_place[ticks > 0 ? ticks : 1]
 array tick_label[ticks > 0 ? ticks : 1]
 
+# Of an empty field gnuplot 5.4 returns the character that follows it.
+text(name) = (t_ = strcol(name), t_ eq "\t" || t_ eq "\n" || t_ eq "\r" ? "" : t_)
 i = 0
 set table $read
-plot data."panels.tsv" using (i = int(column("panel")), panel_title[i] = strcol("title"), \
-        panel_heading[i] = strcol("heading"), panel_group[i] = int(column("group"))) with table
-plot data."looks.tsv" using (i = int(column("look")), label[i] = strcol("label"), kind[i] = strcol("kind"), \
-        attention[i] = strcol("attention"), variant[i] = int(column("variant")), zeroed[i] = int(column("zeroed"))) with table
+plot data."panels.tsv" using (i = int(column("panel")), panel_title[i] = text("title"), \
+        panel_heading[i] = text("heading"), panel_group[i] = int(column("group"))) with table
+plot data."looks.tsv" using (i = int(column("look")), label[i] = text("label"), kind[i] = text("kind"), \
+        attention[i] = text("attention"), variant[i] = int(column("variant")), zeroed[i] = int(column("zeroed"))) with table
 plot data."series.tsv" using (i = int(column("series")), series_panel[i] = int(column("panel")), \
         series_look[i] = int(column("look"))) with table
 i = 0
 if (ticks > 0) {
-    plot data."ticks.tsv" using (i = i + 1, tick_axis[i] = strcol("axis"), tick_label[i] = strcol("label"), \
+    plot data."ticks.tsv" using (i = i + 1, tick_axis[i] = text("axis"), tick_label[i] = text("label"), \
         tick_place[i] = column("place")) with table
 }
 subject = ""
-plot data."picture.tsv" using (subject = strcol("subject"), 1) with table
+plot data."picture.tsv" using (subject = text("subject"), 1) with table
 unset table
 points = data."points.tsv"
 
@@ -69,11 +71,18 @@ grey = 0x8c8c8c
 light = 0xc4c4c4
 color(k) = kind[k] eq "context" ? light : kind[k] eq "reference" ? grey : ink(attention[k])
 # Filled marks are odd, the open ones of the same form stand before them.
-point(k) = kind[k] eq "reference" ? variant[k] % 3 + 1 : kind[k] eq "paper" || zeroed[k] || variant[k] % 2 ? \
-    mark(attention[k]) - 1 : mark(attention[k])
-dash(k) = zeroed[k] ? 3 : kind[k] eq "paper" ? 2 : kind[k] eq "reference" ? variant[k] % 5 + 1 : \
+point(k) = kind[k] eq "reference" ? variant[k] % 3 + 1 : kind[k] eq "paper" ? 2 : \
+    zeroed[k] || variant[k] % 2 ? mark(attention[k]) - 1 : mark(attention[k])
+dash(k) = attention[k] eq "" && kind[k] eq "model" ? 1 : zeroed[k] || kind[k] eq "paper" ? 3 : kind[k] eq "reference" ? variant[k] % 5 + 1 : \
     variant[k] == 0 ? 1 : (variant[k] - 1) % 3 == 0 ? 2 : (variant[k] - 1) % 3 == 1 ? 4 : 5
 width_of(k) = kind[k] eq "model" && variant[k] == 0 && !zeroed[k] ? 2 : kind[k] eq "context" ? 0.7 : 1.3
+
+# Which series have a name, and which a band: those of an attention module's first look.
+named(s) = kind[series_look[s]] ne "context"
+band(s) = kind[series_look[s]] eq "model" && !zeroed[series_look[s]] && variant[series_look[s]] == 0
+
+# A long name gives up its middle.
+cut(name, most) = strlen(name) <= most ? name : name[1:most - 13]."…".name[strlen(name) - 11:*]
 
 # ---- Grounds ----
 
@@ -97,15 +106,17 @@ short(tokens) = int(tokens) % 1048576 == 0 ? sprintf("%dM", int(tokens) / 104857
 
 width = 600.0
 across = 2
-left_gap = 55
+left_gap = 55.0
 right_gap = 12
-top_gap = 34
+top_gap = 26
 bottom_gap = 30
 heading_gap = 26
-title_gap = 34
+title_gap = 32
 legend_row = 20
 legend_across = 2
 with_legend = 1
+with_names = 0
+name_row = 15
 axis_gap = 26
 outer_left = 0
 outer_right = 4

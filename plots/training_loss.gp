@@ -1,58 +1,38 @@
-# Loss against tokens trained on, a picture for each line of models, a row for each size of model that names tell (300k, 4m):
-#   gnuplot -c plots/training_loss.gp [DIR]
-# Reads DIR/training/LINE-*.csv, writes DIR/training-LINE.png and .svg: LINE is text (nats a token), passkey and booksum
-# (nats an answer's token, in the last stage). Every point is the mean of five rows of the log.
-load system("dirname ".ARG0)."/style.gnuplot"
-dir = ARGC > 0 ? ARG1 : "results"
-lines = "text passkey booksum"
+# title: Loss in training
+# caption: Loss against tokens trained on, in nats a token (of the answers alone where a task has answers), each point the mean
+#   of five rows of the log. One panel for each attention module, the others of that size behind it in grey; of runs whose
+#   weights are not here, one panel for each. Marks: loss on held-out text, where it was measured.
+# Draw by hand: palimpsest plots keep=FOLDER, then gnuplot -c plots/training_loss.gp FOLDER/training_loss-perplexity OUT.svg
+here = ARG0[1:strlen(ARG0) - strlen("training_loss.gp")]
+folder = ARG1
+out = ARG2
+load here."style.gnuplot"
 
-# Columns: 3 tokens, 4 loss, 5 loss of the answers. Stages before the last, sweeps and gates have logs of their own.
-logs(line) = system("cd '".dir."/training' 2>/dev/null && ls ".line."-*.csv 2>/dev/null ". \
-    "| grep -vE -- '-(gates|short|first|sweep)\\.csv$' | grep -vE '^(passkey|booksum)-.*-long\\.csv$' | tr '\\n' ' '")
-means(log, column) = sprintf("< awk -F, 'NR > 1 { s += $%d; if (++n == 5) { print $3 \",\" s / n; s = n = 0 } }' '%s/training/%s'", \
-    column, dir, log)
-name(log) = log[1:strlen(log) - 4]
-sized = "sed -E 's/^[a-z]+-([0-9]+[km])-.*/\\1/; t; s/.*/-/'"
-sizes(line) = system("echo '".logs(line)."' | tr ' ' '\n' | ".sized." | sort -u")
-logs_of(line, size) = system("for l in ".logs(line)."; do [ \"$(echo $l | ".sized.")\" != '".size."' ] || echo $l; done")
+across = 2
+panel_height = 150
+left_gap = 42
+right_gap = 8
+with_legend = 0
+with_names = panel_group[panels] > 0 && panel_heading[1] ne ""
+main_title = "Loss in training: ".subject
+x_title = "tokens trained on, millions"
+load here."canvas.gnuplot"
 
-set format x "%.0fM"
-set xlabel "tokens trained on"
-set lmargin at screen 0.09
-set rmargin at screen 0.66
-
-do for [line in lines] {
-    if (words(logs(line)) > 0) {
-        all = sizes(line)
-        # A legend that is higher than its row would lose its end.
-        array high[words(all)]
-        height = 0
-        do for [row = 1:words(all)] {
-            entries = words(logs_of(line, word(all, row)))
-            high[row] = 70 + (entries < 16 ? 16 : entries) * 19
-            height = height + high[row]
-        }
-        answers = line eq "text" ? 0 : 1
-        set ylabel answers ? "nats a token of the answers" : "nats a token"
-        set autoscale y
-        if (!answers) { set yrange [*:5.5] }
-        do for [kind in "png svg"] {
-            if (kind eq "png") { set terminal pngcairo size 960, height font "sans,11" }
-            if (kind eq "svg") { set terminal svg size 960, height font "sans,12" background rgb "white" }
-            set output dir."/training-".line.".".kind
-            set multiplot
-            top = 0
-            do for [row = 1:words(all)] {
-                some = logs_of(line, word(all, row))
-                set tmargin at screen 1 - (top + 15.0) / height
-                set bmargin at screen 1 - (top + high[row] - 50.0) / height
-                set key at screen 0.68, screen 1 - (top + 10.0) / height left top Left reverse samplen 3 maxcols 1 noenhanced
-                plot for [i = 1:words(some)] means(word(some, i), answers ? 5 : 4) using ($1 / 1e6):2 with lines \
-                    linetype i title name(word(some, i)) noenhanced
-                top = top + high[row]
-            }
-            unset multiplot
-            unset output
-        }
-    }
+set xtics font ",11" nomirror
+set ytics font ",11"
+set key off
+y_in(g) = panel_group[int(column("panel"))] == g ? column("y") : NaN
+do for [p = 1:panels] {
+    load here."panel.gnuplot"
+    # The first points of a run would flatten all others: the axis ends at the upper quartile's double height.
+    set xrange [*:*]
+    set yrange [*:*]
+    stats points using (column("x")):(y_in(panel_group[p])) nooutput
+    set yrange [STATS_min_y - 0.05 * (STATS_up_quartile_y - STATS_min_y):STATS_up_quartile_y + 1.5 * (STATS_up_quartile_y - STATS_min_y) + 1e-6]
+    set xrange [0:STATS_max_x > 0 ? STATS_max_x : 1]
+    plot for [s = first_of(p):last_of(p)] points using (column("z") == 1 ? NaN : x_of(s)):(column("y")) with lines \
+            lc rgb color(series_look[s]) dt dash(series_look[s]) lw width_of(series_look[s]), \
+        for [s = first_of(p):last_of(p)] points using (column("z") == 1 ? x_of(s) : NaN):(column("y")) with points \
+            lc rgb color(series_look[s]) pt point(series_look[s]) ps 0.7
 }
+load here."legend.gnuplot"

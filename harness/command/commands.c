@@ -20,6 +20,8 @@ const command command_table[] = {
      verify_options_table, NULL},
     {"imprint", "what a needle leaves in a model's state, by the length of what follows it", cmd_imprint, NULL,
      NULL},
+    {"plots", "draw all pictures of a directory of results again", cmd_plots, plots_options_table,
+     "What gnuplot reads stays in keep=FOLDER: to draw a picture by hand, or with another program."},
     {"tables", "the paper's tables from the journals: Markdown, LaTeX and CSV", cmd_tables, tables_options_table,
      NULL},
     {"audit", "hold the papers' claims against the journals; exit code 1 if a verdict changed", cmd_audit,

@@ -298,7 +298,7 @@ int eval_run(eval_request *r, FILE *out, FILE *log, pal_error *err)
         fprintf(out, "%s: cut %zu bytes of a record that a crash left unfinished\n", path, cut);
     if (code == PAL_OK) code = facts_complete(&u.results, r->options.weights, err);
     if (code == PAL_OK) code = run_all(&u, log, err);
-    if (code == PAL_OK) code = report_write(&u.results, r->options.results, r->options.plots != 0, out, err);
+    if (code == PAL_OK) code = report_write(&u.results, r->options.results, out, err);
     plan_free(&u.plan);
     results_free(&u.results);
     journal_close(u.journal);

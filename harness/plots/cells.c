@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum picture_split { ONE_PICTURE, BY_TEXTS } picture_split;
+/* Pictures of one row: one, one for each set of texts, or one for each of these and each group. */
+typedef enum picture_split { ONE_PICTURE, BY_TEXTS, BY_TEXTS_AND_GROUP } picture_split;
 typedef enum picture_group { NO_GROUP, BY_TRAINING, BY_SIZE } picture_group;
-typedef enum picture_facet { ONE_PANEL, BY_DEPTH, BY_MODEL, BY_ATTENTION } picture_facet;
+typedef enum picture_facet { ONE_PANEL, BY_DEPTH, BY_LENGTH, BY_MODEL, BY_ATTENTION } picture_facet;
 typedef enum picture_axis {
     OF_LENGTH,   /* tokens of a sample */
+    OF_DEPTH,    /* of the needle, percent */
     OF_DISTANCE, /* tokens from the needle to the end */
     OF_POSITION, /* middle of the range that a metric's name ends in: "token_ppl@4K" */
     OF_STATE     /* bytes of streaming state; 0: none */
@@ -34,9 +36,11 @@ static const picture pictures[] = {
      NO_ZEROED | NO_VARIANTS | NO_REFERENCES},
     {"passkey_heatmap", "passkey", "token_accuracy", ONE_PICTURE, BY_TRAINING, BY_MODEL, OF_LENGTH,
      NO_ZEROED | NO_VARIANTS | NO_REFERENCES},
+    {"passkey_depth", "passkey", "token_accuracy", ONE_PICTURE, NO_GROUP, BY_LENGTH, OF_DEPTH,
+     NO_ZEROED | NO_VARIANTS | NO_REFERENCES | TRAINED_HERE},
     {"passkey_writes", "passkey", "token_accuracy", ONE_PICTURE, NO_GROUP, BY_MODEL, OF_DISTANCE,
      NO_ZEROED | NO_VARIANTS | NO_REFERENCES | TRAINED_HERE | NOT_AT_END},
-    {"perplexity_position", "perplexity", "token_ppl@", BY_TEXTS, BY_SIZE, BY_ATTENTION, OF_POSITION,
+    {"perplexity_position", "perplexity", "token_ppl@", BY_TEXTS_AND_GROUP, BY_SIZE, BY_ATTENTION, OF_POSITION,
      NO_REFERENCES},
     {"perplexity_state", "perplexity", "bits_per_byte", BY_TEXTS, BY_SIZE, ONE_PANEL, OF_STATE,
      NO_ZEROED | NO_REFERENCES},
@@ -73,6 +77,8 @@ static double position_of(const char *metric)
 static double x_of(picture_axis axis, const result_cell *cell, const char *metric)
 {
     switch (axis) {
+    case OF_DEPTH:
+        return cell->depth;
     case OF_DISTANCE:
         return (double)cell->length * (1 - cell->depth / 100);
     case OF_POSITION:
@@ -148,6 +154,10 @@ static void facet_of(const picture *p, const report_row *row, char *out, size_t 
         else
             snprintf(out, size, depth == 50 ? "needle in the middle" : "needle at %g %%", depth);
     }
+    if (p->facet == BY_LENGTH) {
+        char length[24];
+        snprintf(out, size, "%s tokens", kv_format_size(row->cell->length, length));
+    }
     if (p->facet == BY_MODEL) snprintf(out, size, "%s", row->label);
     if (p->facet == BY_ATTENTION) snprintf(out, size, "%s", row->cell->facts.attention);
 }
@@ -193,7 +203,8 @@ static void add_points(figure *f, const rows *all, const report_row *row)
                                            .lo = unit * s->ci.lo,
                                            .hi = unit * s->ci.hi,
                                            .z = row->cell->depth,
-                                           .n = row->n});
+                                           .n = row->n,
+                                           .row = row});
         add_ticks(f, all->picture, x, row->cell->depth);
     }
 }
@@ -270,6 +281,52 @@ static void add_paper(figure *f, const rows *all, const char *facet)
     }
 }
 
+/* Bars of a picture by memory: the interval of the difference from the row's baseline on the same documents,
+ * around its own value. Intervals over documents would all overlap, because documents differ more than models do.
+ */
+static void set_paired_bars(figure *f, const rows *all, const report_comparison *list, size_t count)
+{
+    const task_module *task = all->rep->task;
+    for (size_t i = 0; i < f->points; i++) {
+        f->point[i].lo = f->point[i].hi = NAN;
+        for (size_t k = 0; k < count; k++) {
+            const report_comparison *c = &list[k];
+            if (c->row != f->point[i].row || !takes_metric(all->picture, task->metric[c->metric].name) ||
+                !isfinite(c->paired.ci.lo))
+                continue;
+            f->point[i].lo = f->point[i].y + c->paired.ci.lo - c->paired.difference;
+            f->point[i].hi = f->point[i].y + c->paired.ci.hi - c->paired.difference;
+            break;
+        }
+    }
+}
+
+/* Names beside the points of the newest panel, given by z, each at its y or as near as leaves room for all. */
+static void place_names(figure *f)
+{
+    enum { LINES = 20 }; /* of text that fit beside a panel */
+    size_t order[64], count = 0;
+    double least = INFINITY, most = -INFINITY;
+    for (size_t i = 0; i < f->points; i++) {
+        if (f->series[f->point[i].series].panel != f->panels - 1 || count == sizeof order / sizeof *order)
+            continue;
+        size_t at = count++;
+        for (; at > 0 && f->point[order[at - 1]].y > f->point[i].y; at--) order[at] = order[at - 1];
+        order[at] = i;
+        least = fmin(least, f->point[i].y);
+        most = fmax(most, f->point[i].y);
+    }
+    if (count == 0) return;
+    const double room = 1.1 * (most - least) + 1e-9, step = room / (count > LINES ? (double)count : LINES);
+    double below = -INFINITY;
+    for (size_t k = 0; k < count; k++) below = f->point[order[k]].z = fmax(f->point[order[k]].y, below + step);
+    double above = most + 0.05 * room;
+    for (size_t k = count; k-- > 0;) {
+        f->point[order[k]].z = fmin(f->point[order[k]].z, above);
+        above = f->point[order[k]].z - step;
+    }
+}
+
 static void add_group(figure *f, const rows *all)
 {
     char facet[REPORT_LABEL], own[REPORT_LABEL];
@@ -288,6 +345,7 @@ static void add_group(figure *f, const rows *all)
             if (strcmp(own, facet) == 0 && leads(all, k, facet)) add_series(f, all, k, facet, 0);
         }
         if (all->picture->facet == BY_DEPTH) add_paper(f, all, facet);
+        if (all->picture->axis == OF_STATE) place_names(f);
     }
     if (all->picture->facet == BY_MODEL && all->picture->axis == OF_LENGTH) add_paper(f, all, NULL);
 }
@@ -312,22 +370,53 @@ static void keep_one_tokenizer(rows *all)
     all->count = kept;
 }
 
-/* At most so many depths fit beside one another; of more, whole tens stay. */
-enum { DEPTHS_SHOWN = 11 };
-
-static void keep_few_depths(rows *all)
+/* Rows of the report at one depth, or at one length. */
+static size_t at_depth(const rows *all, double depth)
 {
-    double depth[128];
-    size_t count = 0, kept = 0;
-    for (size_t i = 0; i < all->rep->count && count < 128; i++) {
-        size_t at = 0;
-        while (at < count && depth[at] != all->rep->row[i].cell->depth) at++;
-        if (at == count) depth[count++] = all->rep->row[i].cell->depth;
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++) count += all->row[i]->cell->depth == depth;
+    return count;
+}
+
+/* The depths of a grid of depth by length are those that at least half as many cells have as the most common one:
+ * lengths with more of them have a picture by depth. Of more than fit beside one another whole tens stay. */
+static void keep_common_depths(rows *all)
+{
+    enum { DEPTHS_SHOWN = 11 };
+    const report_row **kept = calloc(all->count + 1, sizeof *kept);
+    size_t most = 0, count = 0, depths = 0;
+    if (!kept) return; /* more rows than are needed are no harm */
+    for (size_t i = 0; i < all->count; i++) {
+        const size_t same = at_depth(all, all->row[i]->cell->depth);
+        if (same > most) most = same;
     }
-    if (count <= DEPTHS_SHOWN) return;
-    for (size_t i = 0; i < all->count; i++)
-        if (fmod(all->row[i]->cell->depth, 10) == 0) all->row[kept++] = all->row[i];
-    all->count = kept;
+    for (size_t i = 0; i < all->count; i++) {
+        size_t earlier = 0;
+        if (2 * at_depth(all, all->row[i]->cell->depth) < most) continue;
+        while (all->row[earlier]->cell->depth != all->row[i]->cell->depth) earlier++;
+        depths += earlier == i;
+        kept[count++] = all->row[i];
+    }
+    all->count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (depths <= DEPTHS_SHOWN || fmod(kept[i]->cell->depth, 10) == 0) all->row[all->count++] = kept[i];
+    free(kept);
+}
+
+/* Only lengths at which more depths than start, middle and end were evaluated. */
+static void keep_many_depths(rows *all)
+{
+    enum { FEW = 3 };
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        size_t depths = 0;
+        for (size_t k = 0; k < all->rep->count; k++) {
+            const report_row *a = &all->rep->row[k], *b = all->row[i];
+            depths += a->cell->length == b->cell->length && strcmp(a->label, b->label) == 0;
+        }
+        if (depths > FEW) all->row[count++] = all->row[i];
+    }
+    all->count = count;
 }
 
 /* The rows of a group: of the texts of `like` where pictures are split by texts. */
@@ -338,11 +427,12 @@ static void choose(rows *all, const report_row *like, int group)
     for (size_t i = 0; i < all->rep->count; i++) {
         const report_row *row = &all->rep->row[i];
         if (taken(all->rep, p, row) && group_of(all->rep, p, row->cell) == group &&
-            (p->split != BY_TEXTS || plots_same_texts(row->cell, like->cell)))
+            (p->split == ONE_PICTURE || plots_same_texts(row->cell, like->cell)))
             all->row[all->count++] = row;
     }
     if (p->axis == OF_POSITION) keep_one_tokenizer(all);
-    if (p->facet == BY_MODEL) keep_few_depths(all);
+    if (p->facet == BY_MODEL && p->axis == OF_LENGTH) keep_common_depths(all);
+    if (p->axis == OF_DEPTH) keep_many_depths(all);
     if (all->count) group_title(p, group, all->row[0]->cell, all->heading, sizeof all->heading);
 }
 
@@ -373,41 +463,64 @@ static void subject_of(const result_cell *cell, char *name, char *subject, size_
         snprintf(subject, size, "%s", name);
 }
 
-/* One picture; of the texts of `like` where there is one for each. */
-static int draw_one(const report *rep, const picture *p, const report_row *like, figure_output *out,
-                    pal_error *err)
+/* One picture of the groups from `first` to `last`; of the texts of `like` where there is one for each. */
+static int draw_one(const report *rep, const picture *p, const report_row *like, int first, int last,
+                    figure_output *out, pal_error *err)
 {
-    char name[128] = "", subject[128] = "";
+    char name[160] = "", subject[192] = "";
     figure f;
     rows all = {.rep = rep, .picture = p, .row = calloc(rep->count + 1, sizeof *all.row)};
     if (!all.row) return pal_fail(err, PAL_INTERNAL, "out of memory for the picture %s", p->script);
-    if (p->split == BY_TEXTS) subject_of(like->cell, name, subject, sizeof name);
-    figure_begin(&f, p->script, subject, name);
-    int groups = 0;
-    for (size_t i = 0; i < rep->count; i++) {
-        const int group = taken(rep, p, &rep->row[i]) ? group_of(rep, p, rep->row[i].cell) : 0;
-        if (group >= groups) groups = group + 1;
+    if (p->split != ONE_PICTURE) subject_of(like->cell, name, subject, sizeof name);
+    choose(&all, like, first);
+    if (p->split == BY_TEXTS_AND_GROUP && all.count) {
+        const size_t used = strlen(subject), end = strlen(name);
+        snprintf(subject + used, sizeof subject - used, "; models of %s", all.heading);
+        snprintf(name + end, sizeof name - end, "-%.2fM", (double)all.row[0]->cell->parameters / 1e6);
     }
-    for (int group = 0; group < groups; group++) {
+    figure_begin(&f, p->script, subject, name);
+    for (int group = first; group <= last; group++) {
         choose(&all, like, group);
+        if (p->split == BY_TEXTS_AND_GROUP) all.heading[0] = '\0'; /* the title says it */
         add_group(&f, &all);
     }
     note_samples(&f);
-    const int code = figure_draw(&f, out, err);
+    int code = PAL_OK;
+    if (p->axis == OF_STATE) {
+        report_comparison *list;
+        size_t count;
+        code = report_compare(rep, &list, &count, err);
+        if (code == PAL_OK) set_paired_bars(&f, &all, list, count);
+        if (code == PAL_OK) free(list);
+    }
+    if (code == PAL_OK) code = figure_draw(&f, out, err);
     figure_free(&f);
     free(all.row);
     return code;
 }
 
+/* Whether a row is in the same picture as an earlier one, the groups aside. */
+static int repeats(const report *rep, const picture *p, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (taken(rep, p, &rep->row[k]) &&
+            (p->split == ONE_PICTURE || plots_same_texts(rep->row[k].cell, rep->row[i].cell)))
+            return 1;
+    return 0;
+}
+
 static int draw_all(const report *rep, const picture *p, figure_output *out, pal_error *err)
 {
+    int groups = 0;
     for (size_t i = 0; i < rep->count; i++) {
-        size_t earlier = 0;
-        if (!taken(rep, p, &rep->row[i])) continue;
-        while (!taken(rep, p, &rep->row[earlier]) ||
-               (p->split == BY_TEXTS && !plots_same_texts(rep->row[earlier].cell, rep->row[i].cell)))
-            earlier++;
-        if (earlier == i) PAL_TRY(draw_one(rep, p, &rep->row[i], out, err));
+        const int group = taken(rep, p, &rep->row[i]) ? group_of(rep, p, rep->row[i].cell) : 0;
+        if (group >= groups) groups = group + 1;
+    }
+    for (size_t i = 0; i < rep->count; i++) {
+        if (!taken(rep, p, &rep->row[i]) || repeats(rep, p, i)) continue;
+        if (p->split != BY_TEXTS_AND_GROUP) PAL_TRY(draw_one(rep, p, &rep->row[i], 0, groups - 1, out, err));
+        for (int g = 0; p->split == BY_TEXTS_AND_GROUP && g < groups; g++)
+            PAL_TRY(draw_one(rep, p, &rep->row[i], g, g, out, err));
     }
     return PAL_OK;
 }

@@ -53,17 +53,20 @@ void figure_add_panel(figure *f, const char *heading, const char *title)
 
 static size_t find_look(figure *f, const figure_look *look)
 {
+    const int group = f->panels ? f->panel[f->panels - 1].group : 0;
     size_t at = 0;
     int variants = 0;
     while (at < f->looks && (f->look[at].kind != look->kind || strcmp(f->look[at].label, look->label) != 0)) {
         const figure_look *other = &f->look[at++];
-        variants += other->kind == look->kind && strcmp(other->attention, look->attention) == 0;
+        variants += other->kind == look->kind && !other->zeroed && !look->zeroed && other->group == group &&
+                    strcmp(other->attention, look->attention) == 0;
     }
     if (at < f->looks) return at;
     f->look = room_for(f, LOOKS, f->look, f->looks, sizeof *f->look);
     if (f->failed) return 0;
     f->look[f->looks] = *look;
     f->look[f->looks].variant = variants;
+    f->look[f->looks].group = group;
     return f->looks++;
 }
 
@@ -175,6 +178,7 @@ static void put_points(FILE *out, const figure *f)
 static void put_ticks(FILE *out, const figure *f)
 {
     fputs("axis\tplace\tlabel\n", out);
+    if (f->ticks == 0) fputs("-\t0\t\"\"\n", out); /* gnuplot refuses a table without rows */
     for (size_t i = 0; i < f->ticks; i++)
         fprintf(out, "%c\t%.10g\t\"%s\"\n", f->tick[i].axis, f->tick[i].place, f->tick[i].label);
 }

@@ -17,7 +17,8 @@ typedef enum figure_kind {
 typedef struct figure_look {
     char label[REPORT_LABEL];
     char attention[32]; /* names the colour and mark; "": none is known */
-    int variant;        /* 0, 1, ... among the looks of one attention: dash and fill */
+    int variant;        /* 0, 1, ... among the looks of one attention and group: dash and fill; filled in */
+    int group;          /* of the panel that it was first seen in; filled in */
     int zeroed;         /* the control without memory: dotted */
     figure_kind kind;
 } figure_look;
@@ -31,6 +32,7 @@ typedef struct figure_point {
     size_t series;
     double x, y, lo, hi, z;
     int64_t n;
+    const report_row *row; /* where it comes from, or NULL */
 } figure_point;
 
 typedef struct figure_panel {

@@ -2,6 +2,7 @@
 #include "harness/plots/plots.h"
 
 #include "harness/base/os.h"
+#include "harness/eval/facts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +25,25 @@ static void say(const figure_output *out, FILE *log)
     if (out->drawn) fprintf(log, "drew %zu pictures in %s, as .svg and .png\n", out->drawn, out->dir);
 }
 
-int plots_task(const report *rep, const char *dir, const char *scripts, FILE *log, pal_error *err)
+int plots_task(const task_module *task, const char *dir, const char *weights, FILE *log, pal_error *err)
 {
-    figure_output out = {.scripts = scripts, .dir = dir, .keep = ""};
-    PAL_TRY(draw_task(rep, dir, &out, log, err));
-    say(&out, log);
-    return PAL_OK;
+    figure_output out = {.scripts = PLOTS_DIR, .dir = dir, .keep = ""};
+    char *path = NULL;
+    results held;
+    report rep;
+    if (asprintf(&path, "%s/%s-journal.jsonl", dir, task->name) < 0)
+        return pal_fail(err, PAL_INTERNAL, "out of memory for the pictures");
+    results_init(&held, task, path);
+    int code = facts_read_journal(&held, weights, err);
+    if (code == PAL_OK) {
+        code = report_create(&rep, &held, err);
+        if (code == PAL_OK) code = draw_task(&rep, dir, &out, log, err);
+        if (code == PAL_OK) report_free(&rep);
+    }
+    if (code == PAL_OK) say(&out, log);
+    results_free(&held);
+    free(path);
+    return code;
 }
 
 int plots_run(const plots_options *o, const task_module *const *tasks, FILE *log, pal_error *err)

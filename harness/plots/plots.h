@@ -15,8 +15,8 @@ typedef struct plots_options {
 /* Draw what the journals in `results`, the logs in `training` and the imprint CSVs allow; lists on `log`. */
 int plots_run(const plots_options *o, const task_module *const *tasks, FILE *log, pal_error *err);
 
-/* The pictures of one task alone, into `dir`. What gnuplot lacks is said on `log` and fails nothing. */
-int plots_task(const report *rep, const char *dir, const char *scripts, FILE *log, pal_error *err);
+/* The pictures of one task's journal in `dir` alone. A missing gnuplot is said on `log` and fails nothing. */
+int plots_task(const task_module *task, const char *dir, const char *weights, FILE *log, pal_error *err);
 
 /* ---- Parts ---- */
 

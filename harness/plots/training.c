@@ -36,15 +36,25 @@ static void free_logs(logs *all)
 
 /* ---- What is there ---- */
 
+/* Sizes within a tenth are one class. */
+static int same_size(const log_file *a, const log_file *b)
+{
+    return a->parameters <= 1.1 * b->parameters && b->parameters <= 1.1 * a->parameters;
+}
+
 static int ends_in(const char *name, const char *suffix)
 {
     const size_t size = strlen(name), end = strlen(suffix);
     return size > end && strcmp(name + size - end, suffix) == 0;
 }
 
-static int by_name(const void *a, const void *b)
+/* By size, then module, then name. */
+static int by_model(const void *a, const void *b)
 {
-    return strcmp(((const log_file *)a)->name, ((const log_file *)b)->name);
+    const log_file *x = a, *y = b;
+    if (!same_size(x, y)) return x->parameters < y->parameters ? -1 : 1;
+    const int order = facts_order(&x->facts, &y->facts);
+    return order ? order : strcmp(x->name, y->name);
 }
 
 static int list_logs(logs *all, pal_error *err)
@@ -63,7 +73,44 @@ static int list_logs(logs *all, pal_error *err)
             code = pal_fail(err, PAL_INTERNAL, "out of memory for the training logs");
     }
     if (folder) closedir(folder);
-    if (all->count) qsort(all->file, all->count, sizeof *all->file, by_name);
+    return code;
+}
+
+static int read_log(const logs *all, const log_file *file, csv_table *t, pal_error *err)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/%s%s", all->folder, file->name, file->gates ? GATES_SUFFIX : LOG_SUFFIX) < 0)
+        return pal_fail(err, PAL_INTERNAL, "out of memory for a training log");
+    const int code = csv_read(t, path, err);
+    free(path);
+    return code;
+}
+
+static int has_columns(const csv_table *t, const char *const *name, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (csv_column(t, name[i]) == t->columns) return 0;
+    return 1;
+}
+
+/* Keep the files that have a log's columns: others, such as a table of rates that were tried, are no logs. */
+static int keep_logs(logs *all, pal_error *err)
+{
+    static const char *const losses[] = {"step", "tokens", "loss"}, *const gates[] = {"step", "gate", "head",
+                                                                                      "open"};
+    size_t kept = 0;
+    int code = PAL_OK;
+    for (size_t i = 0; i < all->count; i++) {
+        log_file *file = &all->file[i];
+        csv_table t = {0};
+        if (code == PAL_OK) code = read_log(all, file, &t, err);
+        if (code == PAL_OK && has_columns(&t, file->gates ? gates : losses, file->gates ? 4 : 3))
+            all->file[kept++] = *file;
+        else
+            free(file->name);
+        csv_free(&t);
+    }
+    all->count = kept;
     return code;
 }
 
@@ -161,16 +208,6 @@ static void add_validation(figure *f, const csv_table *t)
                 .x = csv_number(t, r, tokens) / 1e6, .y = csv_number(t, r, column), .lo = NAN, .hi = NAN, .z = 1});
 }
 
-static int read_log(const logs *all, const log_file *file, csv_table *t, pal_error *err)
-{
-    char *path = NULL;
-    if (asprintf(&path, "%s/%s%s", all->folder, file->name, file->gates ? GATES_SUFFIX : LOG_SUFFIX) < 0)
-        return pal_fail(err, PAL_INTERNAL, "out of memory for a training log");
-    const int code = csv_read(t, path, err);
-    free(path);
-    return code;
-}
-
 static int add_loss(figure *f, const logs *all, const log_file *file, int context, pal_error *err)
 {
     csv_table t;
@@ -191,12 +228,6 @@ static int add_loss(figure *f, const logs *all, const log_file *file, int contex
 static int in_picture(const log_file *file, const char *task)
 {
     return !file->gates && strcmp(file->facts.trained_on, task) == 0;
-}
-
-/* Sizes within a tenth of the smallest are one class. */
-static int same_size(const log_file *a, const log_file *b)
-{
-    return a->parameters <= 1.1 * b->parameters && b->parameters <= 1.1 * a->parameters;
 }
 
 /* A panel for each attention module among the logs of one size, with the others in grey; of models nobody knows,
@@ -294,8 +325,10 @@ int plots_training(const char *folder, const char *weights, figure_output *out, 
 {
     logs all = {.folder = folder};
     int code = list_logs(&all, err);
+    if (code == PAL_OK) code = keep_logs(&all, err);
     if (code == PAL_OK) code = take_list(&all, weights, err);
     for (size_t i = 0; code == PAL_OK && i < all.count; i++) take_weights(&all.file[i], weights);
+    if (all.count) qsort(all.file, all.count, sizeof *all.file, by_model);
     for (size_t i = 0; code == PAL_OK && i < all.count; i++) {
         size_t earlier = 0;
         while (strcmp(all.file[earlier].facts.trained_on, all.file[i].facts.trained_on) != 0) earlier++;

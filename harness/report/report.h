@@ -67,10 +67,6 @@ int report_markdown(const report *rep, const char *path, pal_error *err);
 /* Models against each other on the same documents (report_compare); not written when there is nothing to compare.
  */
 int report_paired_csv(const report *rep, const char *path, pal_error *err);
-/* Run the gnuplot scripts plots/<task>_*.gp on the CSVs in `dir`. What is in the way goes to note[size], else "".
- */
-void report_plots(const task_module *task, const char *dir, char *note, size_t size);
-
 /* ---- Shared by the files that write reports ---- */
 
 /* The Markdown tables of cells of whole documents (report_documents.c). */
@@ -96,6 +92,6 @@ int report_compare(const report *rep, report_comparison **out, size_t *count, pa
 
 /* All of them, for what the journal of `r` holds, into `dir`. Lists the files on `out`. Nothing is written when no
  * cell is complete. */
-int report_write(const results *r, const char *dir, int plots, FILE *out, pal_error *err);
+int report_write(const results *r, const char *dir, FILE *out, pal_error *err);
 
 #endif

@@ -207,7 +207,7 @@ char *report_setting(const char *settings, const char *key, char *out, size_t si
 
 /* ---- All files ---- */
 
-int report_write(const results *r, const char *dir, int plots, FILE *out, pal_error *err)
+int report_write(const results *r, const char *dir, FILE *out, pal_error *err)
 {
     report rep;
     PAL_TRY(report_create(&rep, r, err));
@@ -228,14 +228,6 @@ int report_write(const results *r, const char *dir, int plots, FILE *out, pal_er
         snprintf(path, sizeof path, "%s/%s-%s", dir, r->task->name, files[i].suffix);
         code = files[i].write(&rep, path, err);
         if (code == PAL_OK) fprintf(out, "wrote %s\n", path);
-    }
-    if (code == PAL_OK && rep.count && plots) {
-        char note[300];
-        report_plots(r->task, dir, note, sizeof note);
-        if (note[0])
-            fprintf(out, "no plots: %s\n", note);
-        else
-            fprintf(out, "drew the plots %s/%s-*.png and .svg\n", dir, r->task->name);
     }
     if (code == PAL_OK && rep.count == 0) fprintf(out, "no cell is complete yet; nothing to report\n");
     report_free(&rep);

@@ -206,7 +206,7 @@ static void test_files(void **state)
     journal *j = start(&r);
     fill(&r, j);
     FILE *quiet = fopen("/dev/null", "w");
-    assert_int_equal(report_write(&r, dir, 0, quiet, &err), PAL_OK);
+    assert_int_equal(report_write(&r, dir, quiet, &err), PAL_OK);
     fclose(quiet);
 
     char *cells = slurp("toy-cells.csv");
@@ -247,7 +247,7 @@ static void test_files(void **state)
     results_init(&again, &toy, path);
     assert_int_equal(journal_read(path, results_visit, &again, &err), PAL_OK);
     quiet = fopen("/dev/null", "w");
-    assert_int_equal(report_write(&again, dir, 0, quiet, &err), PAL_OK);
+    assert_int_equal(report_write(&again, dir, quiet, &err), PAL_OK);
     fclose(quiet);
     char *cells2 = slurp("toy-cells.csv"), *table2 = slurp("toy-table.md");
     assert_string_equal(cells, cells2);
@@ -446,7 +446,7 @@ static void test_documents(void **state)
     add_texts(&r, j, &big, 2.25, 0.05); /* worse in four, the same in one, better in none */
     add_texts(&r, j, &xz, 3, 0);
     FILE *quiet = fopen("/dev/null", "w");
-    assert_int_equal(report_write(&r, dir, 0, quiet, &err), PAL_OK);
+    assert_int_equal(report_write(&r, dir, quiet, &err), PAL_OK);
     fclose(quiet);
 
     char *pairs = slurp("toy-paired.csv"), *cells = slurp("toy-cells.csv"), *table = slurp("toy-table.md");
@@ -529,7 +529,7 @@ static void test_clusters(void **state)
     assert_true(s.ci.lo == 0.25 && s.ci.hi <= 0.5); /* three books of one; never chapters from within a book */
 
     FILE *quiet = fopen("/dev/null", "w");
-    assert_int_equal(report_write(&r, dir, 0, quiet, &err), PAL_OK);
+    assert_int_equal(report_write(&r, dir, quiet, &err), PAL_OK);
     fclose(quiet);
     char *pairs = slurp("toy-paired.csv"), *table = slurp("toy-table.md");
     /* 1.625 over 6 chapters; of the 2^3 signs of books two are as extreme. */
