@@ -10,6 +10,7 @@
 #define PAL_ATTENTION_H
 
 #include "models/decoder/config.h"
+#include "models/decoder/norm.h"
 #include "models/engine/pool.h"
 #include "models/engine/real.h"
 
@@ -37,7 +38,6 @@ typedef struct param_spec {
     unsigned flags;
 } param_spec;
 
-/* One call of a layer on one segment of every lane. */
 /* A regulariser of gates that let tokens write to a memory. */
 typedef struct attn_penalty {
     double weight;
@@ -45,6 +45,7 @@ typedef struct attn_penalty {
                      half way, so that a gate which is wide open is moved too, and one that is just shut */
 } attn_penalty;
 
+/* One call of a layer on one segment of every lane. */
 typedef struct attn_call {
     const model_config *cfg;
     size_t layer, lanes;
@@ -52,6 +53,8 @@ typedef struct attn_call {
     const real *const *param;  /* in the order of params() */
     const real *const *panels; /* same order: a matrix's, or NULL; NULL: there are none (gemm.h) */
     real *const *grad;         /* same order; accumulated into (backward only) */
+    const real *residual;      /* [R, d_model]: x is norm(residual); NULL like norm: x is not normed */
+    const row_norm *norm;      /* a module that caches rows of residual applies it to them again */
     real *const *state;        /* per lane: this layer's state, updated in place (forward only) */
     real *const *dstate;       /* per lane: d loss / d state s on entry, s-1 on return (backward only) */
     const uint64_t *seen;      /* per lane: tokens read before this segment */
@@ -103,6 +106,8 @@ typedef struct attn_module {
     int64_t (*max_tokens)(const model_config *cfg);
     size_t (*table_reals)(const model_config *cfg);
     void (*table_fill)(const model_config *cfg, real *table);
+    /* Changes with the meaning of the state's numbers: blocks of another version are refused. */
+    unsigned state_version;
     /* The state before the first token. `written`: tokens the state has taken since it was last reset, so that a
      * large one need not be cleared where it is clean; UINT64_MAX: it holds anything. */
     void (*state_reset)(const model_config *cfg, size_t layer, real *state, uint64_t written);

@@ -2,11 +2,12 @@
  *
  *   score(i, j) = [(q_i + u) k_j + (q_i + v) W_r r_{i-j}] * scale      (section 3.3; u = r_w_bias, v = r_r_bias)
  *
- * The memory is the layer's input of the mem_len tokens before the segment; keys and values of cached positions
- * are computed from it with the current weights, and no gradient flows into it. What is cached here is the normed
- * input, which for fixed weights is what the original's pre-norm mode recomputes from its cached hidden states.
+ * The memory is the residual stream that entered the layer at the mem_len tokens before the segment. Norm, keys
+ * and values of cached positions are computed from it with the current weights, as in the original's pre-norm
+ * mode: so the norm's gain and bias and W_k and W_v learn through cached rows, but no gradient flows into the rows
+ * themselves.
  *
- * State of a lane: hidden states [mem_len, d_model], the newest last. */
+ * State of a lane: the residual stream [mem_len, d_model], the newest token last. */
 #include "models/attention/common.h"
 #include "models/attention/modules.h"
 #include "models/engine/kernels.h"
@@ -96,7 +97,10 @@ static size_t state_reals(const model_config *cfg, size_t layer)
 }
 
 typedef struct saved_area {
-    real *hidden;  /* [lanes * keys, d_model] cached, then the segment's x */
+    real *cached;  /* [lanes * mem_len, d_model] the state before the segment; 0 where no token was yet */
+    real *mean;    /* [lanes * mem_len] of cached */
+    real *rstd;    /* [lanes * mem_len] */
+    real *hidden;  /* [lanes * keys, d_model] norm(cached), then the segment's x */
     real *kv;      /* [lanes * keys, 2D] */
     real *rel;     /* [keys, D] W_r r by distance */
     real *q_u;     /* [R, D] q + u */
@@ -107,12 +111,12 @@ typedef struct saved_area {
 static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, saved_area *out)
 {
     const size_t d = attn_width(cfg), all = lanes * (size_t)cfg->segment, keys = key_rows(cfg);
-    const size_t part[] = {
-        lanes * keys * (size_t)cfg->d_model, lanes * keys * 2 * d, keys * d, all * d, all * d, all * d,
-        all * (size_t)cfg->n_heads};
-    real *at[7];
-    const size_t used = attn_carve(base, part, 7, at);
-    if (out) *out = (saved_area){at[0], at[1], at[2], at[3], at[4], at[5], at[6]};
+    const size_t m = (size_t)cfg->d_model, old = lanes * mem_len(cfg);
+    const size_t part[] = {old * m,  old,     old,     lanes * keys * m, lanes * keys * 2 * d,
+                           keys * d, all * d, all * d, all * d,          all * (size_t)cfg->n_heads};
+    real *at[10];
+    const size_t used = attn_carve(base, part, 10, at);
+    if (out) *out = (saved_area){at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7], at[8], at[9]};
     return used;
 }
 
@@ -127,15 +131,18 @@ typedef struct work_area {
     real *dq_u, *dq_v; /* [R, D]; dq_u then becomes dq */
     real *dkv;         /* [lanes * keys, 2D] */
     real *drel;        /* [lanes * keys, D]; the first lane's part then becomes the sum */
+    real *dhidden;     /* [lanes * mem_len, d_model] of the normed cached rows */
+    real *partial;     /* of their norm (norm.h) */
 } work_area;
 
 static size_t work_layout(const model_config *cfg, size_t lanes, real *base, work_area *out)
 {
     const size_t d = attn_width(cfg), all = lanes * (size_t)cfg->segment, keys = lanes * key_rows(cfg);
-    const size_t part[] = {all * d, all * d, all * d, keys * 2 * d, keys * d};
-    real *at[5];
-    const size_t used = attn_carve(base, part, 5, at);
-    if (out) *out = (work_area){at[0], at[1], at[2], at[3], at[4]};
+    const size_t m = (size_t)cfg->d_model, old = lanes * mem_len(cfg);
+    const size_t part[] = {all * d, all * d, all * d, keys * 2 * d, keys * d, old * m, norm_partial_reals(old, m)};
+    real *at[7];
+    const size_t used = attn_carve(base, part, 7, at);
+    if (out) *out = (work_area){at[0], at[1], at[2], at[3], at[4], at[5], at[6]};
     return used;
 }
 
@@ -237,29 +244,60 @@ static void add_rows(void *arg, int task, int worker)
     kernels_get()->axpy(j->a + begin * d, 1, j->b + begin * d, (end_of_task(j->c, (size_t)task) - begin) * d);
 }
 
-typedef struct lane_job {
+typedef struct load_job {
     const attn_call *c;
     const real *x;
-    real *hidden;
-} lane_job;
+    const saved_area *s;
+} load_job;
 
-static void load_lane(void *arg, int task, int worker)
+/* A cached row: kept as it is for backward, and normed as the rows of x are. */
+static void load_cached(const load_job *j, size_t lane, size_t i)
+{
+    const attn_call *c = j->c;
+    const size_t m = (size_t)c->cfg->d_model, memory = mem_len(c->cfg), row = lane * memory + i;
+    real *cached = j->s->cached + row * m, *hidden = j->s->hidden + (lane * key_rows(c->cfg) + i) * m;
+    const int exists = i + c->seen[lane] >= memory; /* the kernel masks the others */
+    j->s->mean[row] = j->s->rstd[row] = 0;
+    if (exists)
+        memcpy(cached, c->state[lane] + i * m, m * sizeof *cached);
+    else
+        memset(cached, 0, m * sizeof *cached);
+    if (exists && c->norm)
+        norm_row(c->norm, cached, hidden, &j->s->mean[row], &j->s->rstd[row]);
+    else
+        memcpy(hidden, cached, m * sizeof *hidden);
+}
+
+static size_t load_blocks(const model_config *cfg)
+{
+    return (key_rows(cfg) + ROW_BLOCK - 1) / ROW_BLOCK;
+}
+
+/* Line the cached and the new rows of a lane up. */
+static void load_rows(void *arg, int task, int worker)
 {
     (void)worker;
-    const lane_job *j = arg;
-    const size_t m = (size_t)j->c->cfg->d_model, lane = (size_t)task;
-    const size_t old = mem_len(j->c->cfg) * m, new = (size_t)j->c->cfg->segment *m;
-    real *hidden = j->hidden + lane * (old + new);
-    memcpy(hidden, j->c->state[lane], old * sizeof *hidden);
-    memcpy(hidden + old, j->x + lane * new, new * sizeof *hidden);
+    const load_job *j = arg;
+    const model_config *cfg = j->c->cfg;
+    const size_t m = (size_t)cfg->d_model, n = (size_t)cfg->segment, memory = mem_len(cfg);
+    const size_t lane = (size_t)task / load_blocks(cfg), begin = (size_t)task % load_blocks(cfg) * ROW_BLOCK;
+    for (size_t i = begin; i < begin + ROW_BLOCK && i < memory + n; i++) {
+        if (i < memory)
+            load_cached(j, lane, i);
+        else
+            memcpy(j->s->hidden + (lane * (memory + n) + i) * m, j->x + (lane * n + i - memory) * m,
+                   m * sizeof(real));
+    }
 }
 
 static void update_lane(void *arg, int task, int worker)
 {
     (void)worker;
-    const lane_job *j = arg;
-    const size_t m = (size_t)j->c->cfg->d_model, n = (size_t)j->c->cfg->segment, lane = (size_t)task;
-    attn_shift_in(j->c->state[lane], mem_len(j->c->cfg), j->x + lane * n * m, m, j->c->valid[lane], m);
+    const load_job *j = arg;
+    const attn_call *c = j->c;
+    const size_t m = (size_t)c->cfg->d_model, n = (size_t)c->cfg->segment, lane = (size_t)task;
+    const real *enters = c->norm ? c->residual : j->x;
+    attn_shift_in(c->state[lane], mem_len(c->cfg), enters + lane * n * m, m, c->valid[lane], m);
 }
 
 static void forward(const attn_call *c, const real *x, real *y)
@@ -268,8 +306,8 @@ static void forward(const attn_call *c, const real *x, real *y)
     if (c->need_output) {
         saved_area s;
         saved_layout(c->cfg, c->lanes, c->saved, &s);
-        lane_job load = {c, x, s.hidden};
-        pool_run(c->pool, (int)c->lanes, load_lane, &load);
+        load_job load = {c, x, &s};
+        pool_run(c->pool, (int)(c->lanes * load_blocks(c->cfg)), load_rows, &load);
         const matrix w = attn_matrix(c, PARAM_QKV);
         linear_forward(c->pool, attn_rows(c), m, d, x, m, matrix_rows(w, m, 0, d), NULL, s.q_u, d);
         linear_forward(c->pool, (rows){c->lanes, keys}, m, 2 * d, s.hidden, m, matrix_rows(w, m, d, 2 * d), NULL,
@@ -280,8 +318,20 @@ static void forward(const attn_call *c, const real *x, real *y)
         attn_heads_forward(c, &heads);
         attn_output(c, s.o, attn_matrix(c, PARAM_O), y);
     }
-    lane_job update = {c, x, NULL};
+    load_job update = {c, x, NULL};
     pool_run(c->pool, (int)c->lanes, update_lane, &update);
+}
+
+/* Through the keys and values of cached rows to the gain and bias of the norm, and no further. */
+static void norm_backward(const attn_call *c, const saved_area *s, const work_area *g)
+{
+    const size_t m = (size_t)c->cfg->d_model, d = attn_width(c->cfg), memory = mem_len(c->cfg);
+    if (!c->norm || memory == 0) return;
+    for (size_t lane = 0; lane < c->lanes; lane++)
+        linear_backward_input(c->pool, (rows){1, memory}, m, 2 * d, g->dkv + lane * key_rows(c->cfg) * 2 * d,
+                              2 * d, c->param[PARAM_QKV] + d * m, g->dhidden + lane * memory * m, m, 0);
+    norm_rows_backward(c->pool, c->norm, c->lanes * memory, g->dhidden, s->cached, s->mean, s->rstd, NULL,
+                       g->partial);
 }
 
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
@@ -320,6 +370,7 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
     linear_backward_weight(c->pool, attn_rows(c), m, d, x, m, g.dq_u, d, dw, NULL);
     linear_backward_weight(c->pool, (rows){c->lanes, keys}, m, 2 * d, s.hidden, m, g.dkv, 2 * d, dw + d * m, NULL);
     linear_backward_input(c->pool, attn_rows(c), m, d, g.dq_u, d, w, dx, m, 0);
+    norm_backward(c, &s, &g);
     for (size_t lane = 0; lane < c->lanes; lane++) /* the new rows alone: cached ones take no gradient */
         linear_backward_input(c->pool, (rows){1, n}, m, 2 * d, g.dkv + (lane * keys + memory) * 2 * d, 2 * d,
                               w + d * m, dx + lane * n * m, m, 1);
@@ -354,6 +405,7 @@ const attn_module attn_transformer_xl = {
     .table_reals = table_reals,
     .table_fill = table_fill,
     .state_reset = state_reset,
+    .state_version = 1, /* 0 held normed rows */
     .forward = forward,
     .backward = backward,
     .flops = flops,

@@ -10,28 +10,11 @@ static void activate_backward_row(const row_job *j, size_t i, size_t block)
     (j->p->d->cfg.activation ? k->relu_backward : k->gelu_backward)(dx, dx, j->x + i * j->cols, j->cols);
 }
 
-static void norm_backward_row(const row_job *j, size_t i, size_t block)
+static void run_norm_backward(const pass *p, size_t index, real *dx, const real *dy, const real *x, real *mean,
+                              real *rstd, real *grad)
 {
-    real *partial = j->dgain + block * 2 * j->cols;
-    kernels_get()->norm_backward(j->y + i * j->cols, partial, partial + j->cols, j->dy + i * j->cols,
-                                 j->x + i * j->cols, j->gain, j->cols, j->mean[i], j->rstd[i]);
-}
-
-/* dx += d(norm) and the gradients of gain and bias, whose partial sums are added in the order of the blocks. */
-static void norm_rows_backward(const pass *p, size_t norm, real *dx, const real *dy, const real *x, real *mean,
-                               real *rstd, real *grad)
-{
-    const size_t cols = (size_t)p->d->cfg.d_model, blocks = (p->all + ROW_BLOCK - 1) / ROW_BLOCK;
-    memset(p->dgain, 0, blocks * 2 * cols * sizeof *p->dgain);
-    row_job job = {.p = p, .y = dx, .dy = dy, .x = x, .mean = mean, .rstd = rstd, .dgain = p->dgain, .cols = cols};
-    job.gain = weight_of(p, norm);
-    job.row = norm_backward_row;
-    pass_run_rows(p, &job);
-    const kernels *k = kernels_get();
-    for (size_t b = 0; b < blocks; b++) {
-        k->axpy(grad + p->d->param[norm].offset, 1, p->dgain + b * 2 * cols, cols);
-        k->axpy(grad + p->d->param[norm + 1].offset, 1, p->dgain + b * 2 * cols + cols, cols);
-    }
+    const row_norm n = pass_norm(p, index, grad);
+    norm_rows_backward(p->pool, &n, p->all, dy, x, mean, rstd, dx, p->dgain);
 }
 
 static void backward_feed(pass *p, const layer_index *at, const layer_saved *s, real *grad)
@@ -47,7 +30,7 @@ static void backward_feed(pass *p, const layer_index *at, const layer_saved *s, 
     linear_backward_weight(p->pool, r, width, ff, s->normed2, width, p->dhidden, ff,
                            grad + d->param[at->ff1].offset, grad + d->param[at->ff1 + 1].offset);
     linear_backward_input(p->pool, r, width, ff, p->dhidden, ff, weight_of(p, at->ff1), p->dnormed, width, 0);
-    norm_rows_backward(p, at->norm2, p->dx, p->dnormed, s->middle, s->mean2, s->rstd2, grad);
+    run_norm_backward(p, at->norm2, p->dx, p->dnormed, s->middle, s->mean2, s->rstd2, grad);
 }
 
 typedef struct embed_job {
@@ -89,7 +72,7 @@ static void backward_head(pass *p, slot *s, const int32_t *targets, const float 
     linear_backward_input(p->pool, r, width, vocab, p->logits, vocab, weight_of(p, d->output), p->dnormed, width,
                           0);
     memset(p->dx, 0, p->all * width * sizeof *p->dx);
-    norm_rows_backward(p, d->final_norm, p->dx, p->dnormed, s->output, s->mean, s->rstd, grad);
+    run_norm_backward(p, d->final_norm, p->dx, p->dnormed, s->output, s->mean, s->rstd, grad);
 }
 
 void pass_backward(pass *p, size_t index, const int32_t *tokens, const int32_t *targets, const float *weight,
@@ -107,7 +90,7 @@ void pass_backward(pass *p, size_t index, const int32_t *tokens, const int32_t *
         attn_call call = pass_call(p, s, l, &params, grad);
         call.penalty = penalty;
         d->cfg.attention->backward(&call, ls->normed1, p->dx, p->dnormed);
-        norm_rows_backward(p, at->norm1, p->dx, p->dnormed, ls->input, ls->mean1, ls->rstd1, grad);
+        run_norm_backward(p, at->norm1, p->dx, p->dnormed, ls->input, ls->mean1, ls->rstd1, grad);
     }
     embed_job job = {.p = p, .tokens = tokens, .grad = grad + d->param[d->embedding].offset, .block = 64};
     pool_run(p->pool, (int)(((size_t)d->cfg.d_model + job.block - 1) / job.block), embed_backward_columns, &job);

@@ -82,7 +82,7 @@ static void carve(pass *p, size_t workers)
         p->dx = arena_reals(a, width);
         p->dhidden = arena_reals(a, p->all * (size_t)cfg->d_ff);
         p->dnormed = arena_reals(a, width);
-        p->dgain = arena_reals(a, (p->all + ROW_BLOCK - 1) / ROW_BLOCK * 2 * (size_t)cfg->d_model);
+        p->dgain = arena_reals(a, norm_partial_reals(p->all, (size_t)cfg->d_model));
     }
 }
 
@@ -160,16 +160,6 @@ static void embed_row(const row_job *j, size_t i, size_t block)
     for (size_t c = 0; c < j->cols; c++) j->y[i * j->cols + c] = scale * from[c];
 }
 
-/* sum += add (when there is something to add), then y = norm(sum). */
-static void add_norm_row(const row_job *j, size_t i, size_t block)
-{
-    (void)block;
-    const kernels *k = kernels_get();
-    if (j->add) k->axpy(j->sum + i * j->cols, 1, j->add + i * j->cols, j->cols);
-    k->norm(j->y + i * j->cols, j->sum + i * j->cols, j->gain, j->bias, j->cols, (real)j->p->d->cfg.norm_eps,
-            &j->mean[i], &j->rstd[i]);
-}
-
 static void add_row(const row_job *j, size_t i, size_t block)
 {
     (void)block;
@@ -183,14 +173,21 @@ static void activate_row(const row_job *j, size_t i, size_t block)
     (j->p->d->cfg.activation ? k->relu : k->gelu)(j->y + i * j->cols, j->x + i * j->cols, j->cols);
 }
 
-static void norm_rows(const pass *p, size_t norm, real *y, real *sum, const real *add, real *mean, real *rstd)
+row_norm pass_norm(const pass *p, size_t index, real *grad)
 {
-    row_job job = {.p = p, .y = y, .sum = sum, .add = add, .mean = mean, .rstd = rstd};
-    job.cols = (size_t)p->d->cfg.d_model;
-    job.gain = weight_of(p, norm);
-    job.bias = weight_of(p, norm + 1);
-    job.row = add_norm_row;
-    pass_run_rows(p, &job);
+    const decoder *d = p->d;
+    return (row_norm){.cols = (size_t)d->cfg.d_model,
+                      .eps = (real)d->cfg.norm_eps,
+                      .gain = weight_of(p, index),
+                      .bias = weight_of(p, index + 1),
+                      .dgain = grad ? grad + d->param[index].offset : NULL,
+                      .dbias = grad ? grad + d->param[index + 1].offset : NULL};
+}
+
+static void run_norm(const pass *p, size_t index, real *y, real *sum, const real *add, real *mean, real *rstd)
+{
+    const row_norm n = pass_norm(p, index, NULL);
+    norm_rows(p->pool, &n, p->all, sum, add, y, mean, rstd);
 }
 
 /* ---- the stack ---- */
@@ -205,6 +202,7 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real 
         of->panels[i] = m.panels;
         of->grad[i] = grad ? grad + d->param[at->attn[i]].offset : NULL;
     }
+    of->norm = pass_norm(p, at->norm1, grad);
     return (attn_call){.cfg = &d->cfg,
                        .layer = layer,
                        .lanes = p->lanes,
@@ -212,6 +210,8 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real 
                        .param = of->param,
                        .panels = of->panels,
                        .grad = of->grad,
+                       .norm = &of->norm,
+                       .residual = s->layer[layer].input,
                        .state = p->state,
                        .dstate = p->dstate,
                        .seen = s->seen,
@@ -267,17 +267,17 @@ void pass_layers(pass *p, size_t index, void *const *state, size_t from, size_t 
             p->state[lane] = (real *)((char *)state[lane] + at->state_offset);
         attn_call call = pass_call(p, s, l, &params, NULL);
         call.need_output = output;
-        norm_rows(p, at->norm1, ls->normed1, ls->input, NULL, ls->mean1, ls->rstd1);
+        run_norm(p, at->norm1, ls->normed1, ls->input, NULL, ls->mean1, ls->rstd1);
         d->cfg.attention->forward(&call, ls->normed1, ls->middle);
         if (!output) return;
-        norm_rows(p, at->norm2, ls->normed2, ls->middle, ls->input, ls->mean2, ls->rstd2);
+        run_norm(p, at->norm2, ls->normed2, ls->middle, ls->input, ls->mean2, ls->rstd2);
         real *next = last ? s->output : s->layer[l + 1].input;
         forward_feed(p, at, ls, next);
         row_job residual = {.p = p, .sum = next, .add = ls->middle, .cols = width, .row = add_row};
         pass_run_rows(p, &residual);
     }
     if (to == layers && d->cfg.final_norm)
-        norm_rows(p, d->final_norm, s->normed, s->output, NULL, s->mean, s->rstd);
+        run_norm(p, d->final_norm, s->normed, s->output, NULL, s->mean, s->rstd);
 }
 
 void pass_forward(pass *p, size_t index, const int32_t *tokens, const size_t *valid, void *const *state,

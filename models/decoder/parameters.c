@@ -103,6 +103,8 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
     d->shape_hash = 0xcbf29ce484222325u;
     for (const char *c = text; c && *c; c++) d->shape_hash = (d->shape_hash ^ (uint8_t)*c) * 0x100000001b3u;
     free(text);
+    const unsigned version = cfg->attention->state_version;
+    if (version > 0) d->shape_hash = (d->shape_hash ^ version) * 0x100000001b3u;
 
     const size_t step = ARENA_ALIGN / sizeof(real);
     d->state_bytes = (sizeof(state_header) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
@@ -320,6 +322,8 @@ int decoder_state_check(const decoder *d, const void *state, pal_error *err)
     if (memcmp(h->magic, state_magic, sizeof h->magic) != 0)
         return pal_fail(err, PAL_DATA, "not a streaming state: the header is damaged; start the sample again");
     if (h->bytes != d->state_bytes || h->shape != d->shape_hash)
-        return pal_fail(err, PAL_DATA, "the streaming state belongs to another model; start the sample again");
+        return pal_fail(err, PAL_DATA,
+                        "the streaming state belongs to another model or another version of this program; "
+                        "start the sample again");
     return PAL_OK;
 }

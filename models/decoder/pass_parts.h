@@ -3,6 +3,7 @@
 #define PAL_PASS_PARTS_H
 
 #include "models/decoder/layout.h"
+#include "models/decoder/norm.h"
 #include "models/engine/gemm.h"
 #include "models/engine/kernels.h"
 
@@ -40,7 +41,7 @@ struct pass {
     slot *slot;
     real *logits;                 /* [R, vocab] */
     real *dx, *dhidden, *dnormed; /* backward: [R, d_model], [R, d_ff], [R, d_model] */
-    real *dgain;                  /* [row blocks, 2, d_model] partial sums of the norms' gradients */
+    real *dgain;                  /* partial sums of the norms' gradients (norm.h) */
     real *scratch, *work;
     size_t scratch_stride;
     real **state, **dstate; /* [lanes] of the layer at work */
@@ -50,8 +51,8 @@ struct pass {
 typedef struct row_job {
     const pass *p;
     const int32_t *tokens;
-    real *y, *sum, *mean, *rstd, *dgain;
-    const real *x, *add, *dy, *gain, *bias;
+    real *y, *sum;
+    const real *x, *add;
     size_t cols;
     void (*row)(const struct row_job *, size_t row, size_t block);
 } row_job;
@@ -73,7 +74,11 @@ void pass_run_loss(pass *p, loss_job *job);
 typedef struct call_params {
     const real *param[ATTN_MAX_PARAMS], *panels[ATTN_MAX_PARAMS];
     real *grad[ATTN_MAX_PARAMS];
+    row_norm norm;
 } call_params;
+
+/* The norm whose gain is tensor `index`. grad NULL: forward. */
+row_norm pass_norm(const pass *p, size_t index, real *grad);
 
 /* What an attention module is told of a layer, through pointers kept in `of`. grad NULL: forward. */
 attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real *grad);

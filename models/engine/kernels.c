@@ -429,6 +429,7 @@ static void norm_backward(real *dx, real *dgain, real *dbias, const real *dy, co
         if (dgain) store(dgain + i, load(dgain + i, left, 0) + d * h, left);
         if (dbias) store(dbias + i, load(dbias + i, left, 0) + d, left);
     });
+    if (!dx) return;
     const real mean_g = sum_partials(total_g) / (real)n, mean_gh = sum_partials(total_gh) / (real)n;
     FOR_VECTORS(n, {
         const vec h = (load(x + i, left, 0) - mean) * rstd;

@@ -39,7 +39,7 @@ typedef struct kernels {
     /* y = (x - mean) * rstd * gain + bias over n columns; returns through mean and rstd. */
     void (*norm)(real *y, const real *x, const real *gain, const real *bias, size_t n, real eps, real *mean,
                  real *rstd);
-    /* dx += d(norm)/dx; dgain, dbias += (row contribution) */
+    /* dx += d(norm)/dx; dgain, dbias += (row contribution). Any of the three may be NULL. */
     void (*norm_backward)(real *dx, real *dgain, real *dbias, const real *dy, const real *x, const real *gain,
                           size_t n, real mean, real rstd);
     void (*gelu)(real *y, const real *x, size_t n); /* tanh form */
