@@ -226,7 +226,9 @@ static int resume_lane(batch *b, size_t lane, pal_error *err)
     if (p.state_bytes != b->snapshot || p.position != s->item->resume || p.position > s->item->tokens ||
         p.scored > s->item->tokens - s->item->first)
         code = pal_fail(err, PAL_DATA, "%s: not a checkpoint that fits", path);
-    if (code == PAL_OK) code = stream_restore(b->stream, lane, p.state, err);
+    pal_error cause;
+    if (code == PAL_OK && stream_restore(b->stream, lane, p.state, &cause) != PAL_OK)
+        code = pal_fail(err, PAL_DATA, "%s: %s: remove the file", path, cause.text);
     if (code == PAL_OK) {
         memcpy(s->nll, p.nll, p.scored * sizeof *s->nll);
         memcpy(s->argmax, p.argmax, p.scored * sizeof *s->argmax);
