@@ -44,13 +44,13 @@ typedef struct writer {
 
 /* The lane's next token, and whether it still goes on. A lane that is done repeats its last token: the others do
  * not see it. */
-static int32_t next_token(continuation *c, writer *w, const real *logits, size_t vocab,
+static int32_t next_token(const stream *s, continuation *c, writer *w, const real *logits, size_t vocab,
                           continuation_choice *choice)
 {
     if (!w->done && c->count < c->how->max_tokens) {
         const int32_t token = c->how->temperature > 0 ? continuation_draw(logits, vocab, c->how->temperature,
                                                                           c->how->top_p, &w->draws, choice)
-                                                      : stream_argmax(logits, vocab);
+                                                      : stream_choice(s, logits);
         w->done = token == c->how->stop;
         if (!w->done) c->token[c->count++] = token;
     }
@@ -66,7 +66,7 @@ static void write_all(stream *s, size_t vocab, continuation *lane, writer *w, si
         const real *logits = stream_predict(s, &stride);
         if (!logits) return;
         for (size_t i = 0; i < lanes; i++) {
-            fed[i] = next_token(&lane[i], &w[i], logits + i * stride, vocab, choice);
+            fed[i] = next_token(s, &lane[i], &w[i], logits + i * stride, vocab, choice);
             open += !w[i].done;
         }
         if (open == 0) return;

@@ -40,6 +40,11 @@ real *decoder_weights(decoder *d);
 void decoder_pack(const decoder *d, real *panels);
 size_t decoder_parameters(const decoder *d); /* trainable numbers, padding not counted */
 
+/* The token of the largest of logits[vocab], made from x[d_model]. Tokens whose output weights are equal have
+ * equal logits but for rounding, which hangs on their places in the product: of these the lowest wins under every
+ * BLAS. x NULL: all tokens are compared, at a read of the output weights. */
+int32_t decoder_choice(const decoder *d, const real *logits, const real *x);
+
 /* FLOPs of one token's forward pass at `context` tokens, causal half of attention only (plan, bench). scored 0:
  * the token is only read: no output weights, and of the last layer no more than what its state needs. */
 double decoder_flops(const decoder *d, double context, int scored);

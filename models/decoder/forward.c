@@ -321,7 +321,9 @@ static void row_loss(const loss_job *j, size_t row, real *logits)
 {
     const size_t vocab = (size_t)j->p->d->cfg.vocab;
     const kernels *k = kernels_get();
-    if (j->argmax) j->argmax[row] = (int32_t)k->argmax(logits, vocab);
+    if (j->argmax)
+        j->argmax[row] =
+            decoder_choice(j->p->d, logits, head_input(j->p, &j->p->slot[0]) + row * (size_t)j->p->d->cfg.d_model);
     const real wanted = logits[j->targets[row]];
     const real lse = j->weight ? k->softmax(logits, 0, vocab, vocab, 1) : k->log_sum_exp(logits, vocab);
     if (j->nll) j->nll[row] = (double)lse - (double)wanted;

@@ -2,6 +2,7 @@
 
 #include "harness/base/rng.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "models/decoder/layout.h"
 #include "models/engine/gemm.h"
+#include "models/engine/kernels.h"
 
 /* ---- parameters ---- */
 
@@ -214,6 +216,36 @@ size_t decoder_parameters(const decoder *d)
     size_t total = 0;
     for (size_t i = 0; i < d->param_count; i++) total += decoder_param_elements(&d->param[i]);
     return total;
+}
+
+static int same_output(const decoder *d, size_t a, size_t b)
+{
+    const size_t width = (size_t)d->cfg.d_model;
+    const real *w = d->weight + d->param[d->output].offset;
+    const real *bias = d->cfg.output_bias ? d->weight + d->param[d->output_bias].offset : NULL;
+    return (!bias || bias[a] == bias[b]) && memcmp(w + a * width, w + b * width, width * sizeof *w) == 0;
+}
+
+/* How far two computed logits of equal weights may lie apart: see knn.c on the bound. */
+static double logit_margin(const decoder *d, const real *x, size_t token, double logit)
+{
+    const size_t width = (size_t)d->cfg.d_model;
+    const real *w = d->weight + d->param[d->output].offset + token * width;
+    const double epsilon = sizeof(real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON;
+    const double product = (double)kernels_get()->dot(x, x, width) * (double)kernels_get()->dot(w, w, width);
+    const double bias = d->cfg.output_bias ? fabs((double)d->weight[d->param[d->output_bias].offset + token]) : 0;
+    return 1.1 * epsilon * ((double)(width + 3) * (sqrt(product) + bias) + 2 * fabs(logit)) + FLT_MIN;
+}
+
+int32_t decoder_choice(const decoder *d, const real *logits, const real *x)
+{
+    const kernels *k = kernels_get();
+    const size_t winner = k->argmax(logits, (size_t)d->cfg.vocab);
+    const double most = (double)logits[winner];
+    const real bar = x ? (real)(most - logit_margin(d, x, winner, most)) : -INFINITY;
+    for (size_t i = 0; (i += k->first_above(logits + i, bar, winner - i)) < winner; i++)
+        if (same_output(d, i, winner)) return (int32_t)i;
+    return (int32_t)winner;
 }
 
 double decoder_layer_flops(const decoder *d, size_t layer, double context)

@@ -220,15 +220,19 @@ int32_t stream_argmax(const real *logits, size_t vocab)
     return (int32_t)kernels_get()->argmax(logits, vocab);
 }
 
+int32_t stream_choice(const stream *s, const real *logits)
+{
+    return decoder_choice(s->d, logits, NULL);
+}
+
 void stream_generate(stream *s, size_t count, int32_t *out)
 {
-    const size_t vocab = stream_vocab(s);
     for (size_t i = 0; i < count; i++) {
         size_t stride;
         const real *logits = stream_predict(s, &stride);
         if (!logits) return;
         for (size_t lane = 0; lane < s->lanes; lane++)
-            out[lane * count + i] = stream_argmax(logits + lane * stride, vocab);
+            out[lane * count + i] = stream_choice(s, logits + lane * stride);
         stream_feed(s, out + i, count, 1, 0, NULL, NULL);
     }
 }

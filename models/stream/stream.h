@@ -29,6 +29,8 @@ const real *stream_predict(stream *s, size_t *stride);
 size_t stream_vocab(const stream *s);
 /* The token of the largest logit; the first of equals. */
 int32_t stream_argmax(const real *logits, size_t vocab);
+/* The same for what the stream predicts, where tokens of equal output weights are equals too (decoder_choice). */
+int32_t stream_choice(const stream *s, const real *logits);
 /* Greedy continuation: out[lane * count + i]. Call after feeding, instead of flush. The tokens generated become
  * part of the stream. */
 void stream_generate(stream *s, size_t count, int32_t *out);
