@@ -13,7 +13,7 @@ enum {
 
 typedef struct pal_error {
     int code;
-    char text[600]; /* one line: the file, the place and the fix */
+    char text[8192]; /* one line: the file, the place and the fix */
 } pal_error;
 
 /* Fill *err with a formatted line and return `code`, so that callers can write `return pal_fail(...)`. */

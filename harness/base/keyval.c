@@ -1,3 +1,5 @@
+/* One value at a time: numbers, ranges, lists, choices and texts, as a row of a table describes them.
+ * keyval_pairs.c reads the lines and words that hold them. */
 #include "harness/base/keyval.h"
 
 #include <ctype.h>
@@ -7,33 +9,39 @@
 #include <string.h>
 #include <strings.h>
 
-#define COMMAND_LINE "command line"
-
 static const int64_t size_limit = INT64_C(1) << 53; /* what a kv_list's double still holds exactly */
 
 /* ---- Numbers. ---- */
 
 typedef enum whole { WHOLE_OK, WHOLE_BAD, WHOLE_LARGE } whole;
 
-/* Digits with an optional sign before and an optional K or M behind. */
+/* Digits, also behind a point, with an optional sign before and an optional K or M behind: "-4", "32K", "1.5K".
+ * Only what comes to a whole number is one. */
 static whole parse_whole(const char *text, int64_t *out)
 {
     const char *c = text;
     const int sign = *c == '-' ? -1 : 1;
     if (sign < 0) c++;
     if (!isdigit((unsigned char)*c)) return WHOLE_BAD;
-    int64_t value = 0;
-    int large = 0;
-    for (; isdigit((unsigned char)*c); c++)
+    int64_t value = 0, tenths = 1; /* the number is value / tenths */
+    int large = 0, point = 0;
+    for (; isdigit((unsigned char)*c) || (*c == '.' && !point && isdigit((unsigned char)c[1])); c++) {
+        if (*c == '.') {
+            point = 1;
+            continue;
+        }
+        if (point) large |= __builtin_mul_overflow(tenths, 10, &tenths);
         large |=
             __builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, sign * (*c - '0'), &value);
+    }
     int64_t unit = 1;
     if (*c == 'k' || *c == 'K') unit = 1024;
     if (*c == 'm' || *c == 'M') unit = 1024 * 1024;
     if (unit > 1) c++;
-    if (*c) return WHOLE_BAD;
+    if (*c || (point && unit == 1)) return WHOLE_BAD;
     large |= __builtin_mul_overflow(value, unit, &value);
-    *out = value;
+    if (!large && value % tenths != 0) return WHOLE_BAD;
+    *out = large ? 0 : value / tenths;
     return large ? WHOLE_LARGE : WHOLE_OK;
 }
 
@@ -138,31 +146,62 @@ static int parse_number(const kv_spec *spec, const char *text, int64_t *whole_ou
     return check_bounds(spec, text, *real_out, err);
 }
 
-/* ---- One field. ---- */
+/* ---- Lists. ---- */
+
+static int put_number(const kv_spec *spec, const char *text, double value, kv_list *list, pal_error *err)
+{
+    if (list->count == KV_LIST_MAX)
+        return pal_fail(err, PAL_USAGE, "%s=%s: too many values; a list holds up to %d", spec->key, text,
+                        KV_LIST_MAX);
+    list->value[list->count++] = value;
+    return PAL_OK;
+}
+
+/* Decimal steps add up to what a person would write: 0.3, not 0.30000000000000004. */
+static double tidy(double value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.12g", value);
+    return strtod(text, NULL);
+}
+
+/* "FIRST:LAST:STEP" or "FIRST:LAST:*FACTOR": FIRST and then on while LAST is not passed. */
+static int add_range(const kv_spec *spec, char *text, kv_list *list, pal_error *err)
+{
+    char whole_text[64];
+    snprintf(whole_text, sizeof whole_text, "%s", text);
+    char *last = strchr(text, ':'), *step = strchr(last + 1, ':');
+    if (!step || strchr(step + 1, ':'))
+        return pal_fail(err, PAL_USAGE,
+                        "%s=%s: not a range; write FIRST:LAST:STEP or FIRST:LAST:*FACTOR, as in %s", spec->key,
+                        whole_text, spec->type == KV_SIZES ? "32K:1M:*2" : "0:100:10");
+    *last++ = *step++ = '\0';
+    const int times = *step == '*';
+    double from, to, by;
+    int64_t unused;
+    kv_spec free_step = *spec; /* a step has no bounds, and a factor no unit */
+    free_step.min = free_step.max = 0;
+    if (times) free_step.type = KV_REALS;
+    PAL_TRY(parse_number(spec, text, &unused, &from, err));
+    PAL_TRY(parse_number(spec, last, &unused, &to, err));
+    PAL_TRY(parse_number(&free_step, step + times, &unused, &by, err));
+    if (times ? by <= 1 || from <= 0 : by == 0 || (to < from) != (by < 0))
+        return pal_fail(err, PAL_USAGE, "%s=%s: a range that never ends; the step must lead from %s to %s",
+                        spec->key, whole_text, text, last);
+    const double slack = spec->type == KV_SIZES ? 0 : 1e-9 * fabs(by);
+    double value = from;
+    for (int i = 1; by < 0 ? value >= to - slack : value <= to + slack; i++) {
+        PAL_TRY(put_number(spec, whole_text, spec->type == KV_SIZES ? trunc(value) : tidy(value), list, err));
+        value = times ? value * by : from + i * by;
+    }
+    return PAL_OK;
+}
 
 /* [*begin, *end) without the white space at both ends. */
 static void trim(const char **begin, const char **end)
 {
     while (*begin < *end && isspace((unsigned char)**begin)) ++*begin;
     while (*begin < *end && isspace((unsigned char)(*end)[-1])) --*end;
-}
-
-int kv_each_name(const char *key, const char *list, kv_take_name *take, void *arg, pal_error *err)
-{
-    for (const char *at = list;; at++) {
-        char name[KV_TEXT_MAX];
-        const char *begin = at, *end = at + strcspn(at, ",");
-        at = end;
-        trim(&begin, &end);
-        if (begin == end)
-            return pal_fail(err, PAL_USAGE, "%s=%s: an empty name; give names or paths, separated by commas", key,
-                            list);
-        if ((size_t)(end - begin) >= sizeof name)
-            return pal_fail(err, PAL_USAGE, "%s=%s: a name that is too long", key, list);
-        snprintf(name, sizeof name, "%.*s", (int)(end - begin), begin);
-        PAL_TRY(take(arg, name, err));
-        if (!*at) return PAL_OK;
-    }
 }
 
 static int set_list(const kv_spec *spec, kv_list *list, const char *text, pal_error *err)
@@ -181,20 +220,55 @@ static int set_list(const kv_spec *spec, kv_list *list, const char *text, pal_er
             return pal_fail(err, PAL_USAGE, "%s=%s: an empty value in the list; write it as %s", spec->key, text,
                             spec->type == KV_SIZES ? "32K,128K" : "0,50,100");
         if ((size_t)(end - begin) >= sizeof item)
-            return pal_fail(err, PAL_USAGE, "%s=%.*s: not a number", spec->key, (int)(end - begin), begin);
+            return pal_fail(err, PAL_USAGE, "%s=%.60s...: not a number", spec->key, begin);
         memcpy(item, begin, (size_t)(end - begin));
         item[end - begin] = 0;
-        if (parsed.count == KV_LIST_MAX)
-            return pal_fail(err, PAL_USAGE, "%s=%s: too many values; a list holds up to %d", spec->key, text,
-                            KV_LIST_MAX);
+        double value;
         int64_t unused;
-        PAL_TRY(parse_number(spec, item, &unused, &parsed.value[parsed.count], err));
-        parsed.count++;
+        if (strchr(item, ':')) {
+            PAL_TRY(add_range(spec, item, &parsed, err));
+        } else {
+            PAL_TRY(parse_number(spec, item, &unused, &value, err));
+            PAL_TRY(put_number(spec, text, value, &parsed, err));
+        }
         if (!*at) break;
     }
     *list = parsed;
     return PAL_OK;
 }
+
+/* The end of the name at `at`: a comma that no backslash takes its meaning from. */
+static const char *name_end(const char *at)
+{
+    for (; *at && *at != ','; at++)
+        if (*at == '\\' && (at[1] == ',' || at[1] == '\\')) at++;
+    return at;
+}
+
+int kv_each_name(const char *key, const char *list, kv_take_name *take, void *arg, pal_error *err)
+{
+    for (const char *at = list;; at++) {
+        char name[KV_TEXT_MAX];
+        const char *begin = at, *end = name_end(at);
+        size_t size = 0;
+        at = end;
+        trim(&begin, &end);
+        if (begin == end)
+            return pal_fail(err, PAL_USAGE, "%s=%s: an empty name; give names or paths, separated by commas", key,
+                            list);
+        if ((size_t)(end - begin) >= sizeof name)
+            return pal_fail(err, PAL_USAGE, "%s=%.60s...: a name that is too long", key, list);
+        for (const char *c = begin; c < end; c++) {
+            if (*c == '\\' && (c[1] == ',' || c[1] == '\\')) c++;
+            name[size++] = *c;
+        }
+        name[size] = '\0';
+        PAL_TRY(take(arg, name, err));
+        if (!*at) return PAL_OK;
+    }
+}
+
+/* ---- One field. ---- */
 
 /* The i-th of "a|b|c" and its length, or NULL. */
 static const char *choice_at(const char *choices, int64_t index, size_t *length)
@@ -219,7 +293,7 @@ static int set_choice(const kv_spec *spec, int64_t *out, const char *text, pal_e
             return PAL_OK;
         }
     }
-    char names[256] = "";
+    char names[1024] = "";
     size_t used = 0;
     for (int64_t i = 0; (choice = choice_at(spec->choices, i, &length)) && used < sizeof names; i++) {
         const char *joint = i == 0 ? "" : choice[length] ? ", " : " or ";
@@ -249,6 +323,9 @@ int kv_set(const kv_spec *spec, void *base, const char *text, pal_error *err)
         if (strlen(text) >= KV_TEXT_MAX)
             return pal_fail(err, PAL_USAGE, "%s=%.40s...: too long; up to %d characters", spec->key, text,
                             KV_TEXT_MAX - 1);
+        if (!*text && *spec->fallback) /* "results=" would mean the root directory */
+            return pal_fail(err, PAL_USAGE, "%s=: an empty value; give one, or leave the key out for %s=%s",
+                            spec->key, spec->key, spec->fallback);
         memset(field, 0, KV_TEXT_MAX); /* no stale bytes behind the NUL: structs are compared and hashed */
         memcpy(field, text, strlen(text));
         return PAL_OK;
@@ -310,111 +387,5 @@ const kv_spec *kv_find(const kv_spec *table, size_t count, const char *key)
 int kv_defaults(const kv_spec *table, size_t count, void *base, pal_error *err)
 {
     for (size_t i = 0; i < count; i++) PAL_TRY(kv_set(&table[i], base, table[i].fallback, err));
-    return PAL_OK;
-}
-
-/* ---- Pairs. ---- */
-
-void kv_pairs_free(kv_pairs *pairs)
-{
-    free(pairs->pair);
-    *pairs = (kv_pairs){0};
-}
-
-static kv_pair *find_pair(const kv_pairs *pairs, const char *key)
-{
-    for (size_t i = 0; i < pairs->count; i++)
-        if (strcasecmp(pairs->pair[i].key, key) == 0) return &pairs->pair[i];
-    return NULL;
-}
-
-static int add_span(kv_pairs *pairs, const char *key, size_t key_length, const char *value, size_t value_length,
-                    const char *where, pal_error *err)
-{
-    kv_pair added = {0};
-    if (key_length == 0) return pal_fail(err, PAL_USAGE, "%s: no key before '='; write key=value", where);
-    if (key_length >= sizeof added.key)
-        return pal_fail(err, PAL_USAGE, "%s: the key \"%.*s...\" is longer than %zu characters", where, 20, key,
-                        sizeof added.key - 1);
-    memcpy(added.key, key, key_length);
-    if (value_length >= sizeof added.value)
-        return pal_fail(err, PAL_USAGE, "%s: the value of \"%s\" is longer than %zu characters", where, added.key,
-                        sizeof added.value - 1);
-    memcpy(added.value, value, value_length);
-    snprintf(added.where, sizeof added.where, "%s", where);
-
-    kv_pair *slot = find_pair(pairs, added.key);
-    if (!slot) {
-        if (pairs->count == pairs->capacity) {
-            const size_t capacity = pairs->capacity ? 2 * pairs->capacity : 16;
-            kv_pair *grown = realloc(pairs->pair, capacity * sizeof *grown);
-            if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for settings");
-            pairs->pair = grown;
-            pairs->capacity = capacity;
-        }
-        slot = &pairs->pair[pairs->count++];
-    }
-    *slot = added;
-    return PAL_OK;
-}
-
-int kv_pairs_add(kv_pairs *pairs, const char *key, const char *value, const char *where, pal_error *err)
-{
-    return add_span(pairs, key, strlen(key), value, strlen(value), where, err);
-}
-
-int kv_pairs_parse(kv_pairs *pairs, const char *text, const char *name, pal_error *err)
-{
-    int number = 0;
-    for (const char *line = text; *line;) {
-        const char *next = line + strcspn(line, "\n");
-        const char *begin = line, *end = line + strcspn(line, "#\n");
-        line = *next ? next + 1 : next;
-        number++;
-        trim(&begin, &end);
-        if (begin == end) continue;
-        const char *equals = memchr(begin, '=', (size_t)(end - begin));
-        if (!equals)
-            return pal_fail(err, PAL_DATA, "%s:%d: \"%.*s\" is not a setting; write key = value", name, number,
-                            end - begin > 60 ? 60 : (int)(end - begin), begin);
-        const char *key_end = equals, *value = equals + 1;
-        trim(&begin, &key_end);
-        trim(&value, &end);
-        char where[320];
-        snprintf(where, sizeof where, "%s:%d", name, number);
-        PAL_TRY(add_span(pairs, begin, (size_t)(key_end - begin), value, (size_t)(end - value), where, err));
-    }
-    return PAL_OK;
-}
-
-int kv_pairs_args(kv_pairs *pairs, int count, char *const *words, pal_error *err)
-{
-    for (int i = 0; i < count; i++) {
-        const char *equals = strchr(words[i], '=');
-        if (!equals || equals == words[i])
-            return pal_fail(err, PAL_USAGE, "\"%s\" is not a setting; write key=value, such as len=32K", words[i]);
-        PAL_TRY(add_span(pairs, words[i], (size_t)(equals - words[i]), equals + 1, strlen(equals + 1),
-                         COMMAND_LINE, err));
-    }
-    return PAL_OK;
-}
-
-const char *kv_pairs_value(const kv_pairs *pairs, const char *key)
-{
-    const kv_pair *found = find_pair(pairs, key);
-    return found ? found->value : NULL;
-}
-
-int kv_apply(const kv_spec *table, size_t count, void *base, const kv_pairs *pairs, pal_error *err)
-{
-    for (size_t i = 0; i < count; i++) {
-        const kv_pair *found = find_pair(pairs, table[i].key);
-        if (!found) continue;
-        pal_error cause;
-        const int code = kv_set(&table[i], base, found->value, &cause);
-        if (code == PAL_OK) continue;
-        if (strcmp(found->where, COMMAND_LINE) == 0) return pal_fail(err, code, "%s", cause.text);
-        return pal_fail(err, code, "%s: %s", found->where, cause.text);
-    }
     return PAL_OK;
 }

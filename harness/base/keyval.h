@@ -9,18 +9,19 @@
 
 typedef enum kv_type {
     KV_INT,    /* int64_t; also accepts the suffixes of KV_SIZE */
-    KV_SIZE,   /* int64_t with an optional K (1024) or M (1024*1024) suffix */
+    KV_SIZE,   /* int64_t with an optional K (1024) or M (1024*1024) suffix: "32768", "32K", "1.5K" */
     KV_REAL,   /* double */
     KV_CHOICE, /* int64_t index into `choices` */
     KV_TEXT,   /* char[KV_TEXT_MAX] */
-    KV_SIZES,  /* kv_list of KV_SIZE values: "32K,128K,1M" */
-    KV_REALS   /* kv_list of doubles: "0,50,100" */
+    KV_SIZES,  /* kv_list of KV_SIZE values: "32K,128K,1M"; ranges: "32K:1M:*2" */
+    KV_REALS   /* kv_list of doubles: "0,50,100"; ranges: "0:100:10" */
 } kv_type;
 
 enum {
-    KV_TEXT_MAX = 256,
-    KV_LIST_MAX = 32,
-    KV_OUT_MAX = KV_LIST_MAX * 26 /* holds the text of any value, NUL included */
+    KV_TEXT_MAX = 4096, /* as PATH_MAX: any path fits */
+    KV_LIST_MAX = 128,
+    KV_OUT_MAX =
+        KV_TEXT_MAX /* holds the text of any value, NUL included; a list takes 26 for each of its numbers */
 };
 
 typedef struct kv_list {
@@ -41,8 +42,8 @@ typedef struct kv_spec {
 /* "128", "32K", "1M" -> tokens or bytes. PAL_USAGE names `key` and the accepted forms. */
 int kv_parse_size(const char *key, const char *text, int64_t *out, pal_error *err);
 typedef int kv_take_name(void *arg, const char *name, pal_error *err);
-/* Hand each name of a comma-separated list on, without the white space around it. PAL_USAGE: an empty one, or one
- * of KV_TEXT_MAX characters or more; or what `take` returns. */
+/* Hand each name of a comma-separated list on, without the white space around it. "\," stands for a comma inside a
+ * name, "\\" for a backslash before one. PAL_USAGE: an empty name; or what `take` returns. */
 int kv_each_name(const char *key, const char *list, kv_take_name *take, void *arg, pal_error *err);
 /* 131072 -> "128K"; exact values only, otherwise plain digits. `out` holds at least 24 bytes. Returns `out`. */
 char *kv_format_size(int64_t value, char *out);
@@ -59,9 +60,11 @@ void kv_get(const kv_spec *spec, const void *base, char *out, size_t out_size);
 /* One `key = value` pair as it was read, with where it stood (for messages). */
 typedef struct kv_pair {
     char key[64];
-    char value[KV_TEXT_MAX];
-    char where[320]; /* "models/configs/x.conf:3" or "command line" */
+    char *value;
+    char *where; /* "my.conf:3" or KV_COMMAND_LINE */
 } kv_pair;
+
+#define KV_COMMAND_LINE "command line"
 
 typedef struct kv_pairs {
     kv_pair *pair;
@@ -71,7 +74,15 @@ typedef struct kv_pairs {
 void kv_pairs_free(kv_pairs *pairs);
 /* Append one pair; a later pair of the same key (case-insensitive) replaces the earlier one in place. */
 int kv_pairs_add(kv_pairs *pairs, const char *key, const char *value, const char *where, pal_error *err);
-/* Append the pairs of "key = value" lines; '#' starts a comment. `name` is used in messages. */
+/* Append all pairs of `over`, as kv_pairs_add would. */
+int kv_pairs_merge(kv_pairs *pairs, const kv_pairs *over, pal_error *err);
+/* The next line of *text without its comment and the white space around it; 0 at the end. A '#' at the start of a
+ * line or behind white space starts a comment. */
+int kv_next_line(const char **text, const char **begin, const char **end);
+/* Append the pair of such a line; `name` and `number` are used in messages. */
+int kv_pairs_line(kv_pairs *pairs, const char *begin, const char *end, const char *name, int number,
+                  pal_error *err);
+/* Append the pairs of "key = value" lines. `name` is used in messages. */
 int kv_pairs_parse(kv_pairs *pairs, const char *text, const char *name, pal_error *err);
 /* Append command-line words of the form key=value. PAL_USAGE for any other word. */
 int kv_pairs_args(kv_pairs *pairs, int count, char *const *words, pal_error *err);

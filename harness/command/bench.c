@@ -1,6 +1,7 @@
 /* Throughput of training and streaming evaluation, as tokens a second and as a share of what SGEMM reaches on this
  * machine at this moment. */
 #include "harness/command/commands.h"
+#include "harness/command/groups.h"
 
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
@@ -60,8 +61,6 @@ static const kv_spec bench_table[] = {
      .max = 3600,
      .help = "measured time of each row"},
 };
-enum { BENCH_ROWS = sizeof bench_table / sizeof bench_table[0] };
-
 /* The model stated in the README, unless the words say otherwise. */
 static const char *const bench_model[][2] = {{"attention", "infini-linear"},
                                              {"d_model", "256"},
@@ -70,12 +69,6 @@ static const char *const bench_model[][2] = {{"attention", "infini-linear"},
                                              {"d_head", "64"},
                                              {"d_ff", "1024"},
                                              {"segment", "512"}};
-
-const kv_spec *bench_config_table(size_t *count)
-{
-    *count = BENCH_ROWS;
-    return bench_table;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -234,25 +227,24 @@ static int bench_eval(bench *b, size_t lanes, pal_error *err)
     return PAL_OK;
 }
 
-static int run_bench(bench *b, const kv_pairs *words, pal_error *err)
+static int read_model(model_config *cfg, const kv_pairs *words, pal_error *err)
 {
     kv_pairs model = {0};
-    int code = kv_defaults(bench_table, BENCH_ROWS, &b->cfg, err);
+    int code = PAL_OK;
     for (size_t i = 0; code == PAL_OK && i < sizeof bench_model / sizeof bench_model[0]; i++)
         code = kv_pairs_add(&model, bench_model[i][0], bench_model[i][1], "bench", err);
-    for (size_t i = 0; code == PAL_OK && i < words->count; i++) {
-        const kv_pair *p = &words->pair[i];
-        const kv_spec *spec = kv_find(bench_table, BENCH_ROWS, p->key);
-        code = spec ? kv_set(spec, &b->cfg, p->value, err) : kv_pairs_add(&model, p->key, p->value, p->where, err);
-    }
-    if (code == PAL_OK) code = model_config_read(&b->model_cfg, &model, err);
+    if (code == PAL_OK) code = kv_pairs_merge(&model, words, err);
+    if (code == PAL_OK) code = model_config_read(cfg, &model, err);
     for (size_t i = 0; code == PAL_OK && i < model.count; i++)
-        if (!model_config_knows(b->model_cfg.attention, model.pair[i].key))
-            code = pal_fail(err, PAL_USAGE, "%s: unknown key `%s`; `palimpsest help bench` lists all",
-                            model.pair[i].where, model.pair[i].key);
+        if (!model_config_knows(cfg->attention, model.pair[i].key))
+            code = pal_fail(err, PAL_USAGE, "%s: attention %s has no such key; `palimpsest help bench` lists all",
+                            model.pair[i].key, cfg->attention->name);
     kv_pairs_free(&model);
-    PAL_TRY(code);
+    return code;
+}
 
+static int run_bench(bench *b, pal_error *err)
+{
     const int threads = b->cfg.threads ? (int)b->cfg.threads : os_processors();
     PAL_TRY(gemm_setup(threads, err));
     PAL_TRY(pool_create(&b->pool, threads, err));
@@ -273,14 +265,24 @@ static int run_bench(bench *b, const kv_pairs *words, pal_error *err)
     return PAL_OK;
 }
 
-int cmd_bench(int argc, char **argv, pal_error *err)
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
-    kv_pairs words = {0};
-    bench b = {0};
-    int code = kv_pairs_args(&words, argc, argv, err);
-    if (code == PAL_OK) code = run_bench(&b, &words, err);
-    kv_pairs_free(&words);
+    bench b = {.cfg = *(const bench_config *)options};
+    int code = read_model(&b.model_cfg, rest, err);
+    if (code == PAL_OK) code = run_bench(&b, err);
     decoder_destroy(b.model);
     pool_destroy(b.pool);
     return code;
 }
+
+const pal_command bench_command = {
+    .name = "bench",
+    .summary = "speed of training and evaluation on this machine",
+    .examples = "bench\n"
+                "bench attention=local d_model=128 segment=256 mode=eval\n",
+    .options = bench_table,
+    .count = sizeof bench_table / sizeof *bench_table,
+    .bytes = sizeof(bench_config),
+    .groups = groups_of_model,
+    .run = run,
+};

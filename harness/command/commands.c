@@ -1,64 +1,82 @@
+/* The table of commands, and how the first word of a command line finds one.
+ * A word that is no command gets the nearest names. */
 #include "harness/command/commands.h"
 
-#include <stddef.h>
+#include "harness/base/near.h"
+#include "harness/base/version.h"
+#include "harness/gate/audit.h"
+#include "harness/gate/compare.h"
+#include "harness/gate/regress.h"
+#include "harness/gate/verify.h"
+#include "harness/report/tables.h"
+
+#include <stdio.h>
 #include <string.h>
 
-const command command_table[] = {
-    {"train", "train a model from a recipe", cmd_train, NULL, NULL},
-    {"eval", "evaluate models on a task; finished samples are never computed again", cmd_eval, NULL, NULL},
-    {"plan", "what an eval would cost: tokens, FLOPs, bytes, time", cmd_plan, NULL, NULL},
-    {"report", "write CSVs, tables and plots again from the journal, computing nothing", cmd_report, NULL, NULL},
-    {"compare", "compare two journals sample by sample; exit code 1 if the second is worse", cmd_compare,
-     compare_options_table,
-     "`compare A B` reads two journals, or all those of two directories of results, and pairs their samples."},
-    {"regress", "hold losses against a committed baseline; exit code 1 if one moved", cmd_regress,
-     regress_options_table,
-     "With the baseline's BLAS core every bit must agree; with another one small relative differences are "
-     "allowed\n"
-     "(harness/gate/baseline.h)."},
-    {"verify", "compute samples of a journal again, to the bit; exit code 1 if one differs", cmd_verify,
-     verify_options_table, NULL},
-    {"imprint", "what a needle leaves in a model's state, by the length of what follows it", cmd_imprint, NULL,
-     NULL},
-    {"plots", "draw all pictures of a directory of results again", cmd_plots, plots_options_table,
-     "What gnuplot reads stays in keep=FOLDER: to draw a picture by hand, or with another program."},
-    {"tables", "the paper's tables from the journals: Markdown, LaTeX and CSV", cmd_tables, tables_options_table,
-     NULL},
-    {"audit", "hold the papers' claims against the journals; exit code 1 if a verdict changed", cmd_audit,
-     audit_options_table, NULL},
-    {"html", "one page with all results, and results.json", cmd_html, html_options_table, NULL},
-    {"list", "attention modules, tasks, and the weights that are here", cmd_list, NULL, NULL},
-    {"bench", "speed of training and evaluation on this machine", cmd_bench, bench_config_table,
-     "The keys of the model (`palimpsest help train`) work too."},
-    {"tokenizer", "train a byte-level BPE tokenizer, or measure one", cmd_tokenizer, tokenizer_options_table,
-     "`tokenizer train` learns one from data= and writes it to out=, `tokenizer stats` encodes data= and counts,\n"
-     "`tokenizer encode` prints a line of tokens for every document."},
-    {"rouge", "ROUGE-1, -2, -L and -Lsum of texts against references", cmd_rouge, rouge_options_table,
-     "--key value, --key=value and --flag work as well as key=value. JSON lines: \"reference\" (a string or a "
-     "list)\n"
-     "and \"hypothesis\" or \"prediction\", in two files line by line, or both in the file of ref=."},
-    {"help", "help, or help COMMAND: its keys and their defaults", cmd_help, NULL, NULL},
-    {NULL, NULL, NULL, NULL, NULL},
+const pal_command *const command_table[] = {
+    &eval_command,    &plan_command,      &report_command,  &tables_command,
+    &compare_command, &audit_command,     &verify_command,  &regress_command,
+    &train_command,   &bench_command,     &imprint_command, &list_command,
+    &rouge_command,   &tokenizer_command, &help_command,    NULL,
 };
 
-const command *command_find(const char *name)
+static const pal_command *find(const char *name)
 {
-    for (const command *c = command_table; c->name; c++)
-        if (strcmp(c->name, name) == 0) return c;
+    for (size_t i = 0; command_table[i]; i++)
+        if (strcmp(command_table[i]->name, name) == 0) return command_table[i];
     return NULL;
 }
 
-int command_options(const char *name, const kv_spec *table, size_t count, void *base, int argc, char *const *argv,
-                    pal_error *err)
+static int is(const char *word, const char *option, const char *other)
 {
-    kv_pairs words = {0};
-    int code = kv_pairs_args(&words, argc, argv, err);
-    for (size_t i = 0; code == PAL_OK && i < words.count; i++)
-        if (!kv_find(table, count, words.pair[i].key))
-            code = pal_fail(err, PAL_USAGE, "%s: %s has no such key; `palimpsest help %s` lists them",
-                            words.pair[i].key, name, name);
-    if (code == PAL_OK) code = kv_defaults(table, count, base, err);
-    if (code == PAL_OK) code = kv_apply(table, count, base, &words, err);
-    kv_pairs_free(&words);
-    return code;
+    return strcmp(word, option) == 0 || strcmp(word, other) == 0;
+}
+
+static int unknown(const char *word, pal_error *err)
+{
+    near_names near;
+    char text[NEAR_TEXT];
+    near_begin(&near, word);
+    for (size_t i = 0; command_table[i]; i++) near_offer(&near, command_table[i]->name);
+    return pal_fail(err, PAL_USAGE, "%s: no such command%s `palimpsest help` lists them", word,
+                    near.count ? near_text(&near, text) : ";");
+}
+
+/* A command's --help may stand anywhere before "--". The word behind it, or the first word, names the topic. */
+static int asks_for_help(int argc, char *const *argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (is(argv[i], "--help", "-h")) return 1;
+    return 0;
+}
+
+static const char *topic_of(int argc, char *const *argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strncasecmp(argv[i], "task=", 5) == 0) return argv[i] + 5;
+        if (argv[i][0] != '-' && !strchr(argv[i], '=')) return argv[i];
+    }
+    return NULL;
+}
+
+int commands_main(int argc, char *const *argv, pal_error *err)
+{
+    if (argc < 2)
+        return pal_fail(
+            err, PAL_USAGE,
+            "say what to do, such as `palimpsest eval passkey len=4K n=5`; `palimpsest help` has more");
+    const char *word = argv[1];
+    if (is(word, "--help", "-h")) {
+        help_overview();
+        return PAL_OK;
+    }
+    if (is(word, "--version", "-V") || strcmp(word, "version") == 0) {
+        printf("palimpsest %s\n", pal_version());
+        return PAL_OK;
+    }
+    const pal_command *c = find(word);
+    if (!c) return unknown(word, err);
+    if (c != &help_command && asks_for_help(argc - 2, argv + 2))
+        return help_command_text(c, c->groups ? topic_of(argc - 2, argv + 2) : NULL, err);
+    return command_run(c, argc - 2, argv + 2, err);
 }

@@ -1,5 +1,6 @@
 #include "harness/base/os.h"
 #include "harness/command/commands.h"
+#include "harness/command/groups.h"
 #include "harness/eval/batch.h"
 #include "harness/eval/plan.h"
 #include "harness/eval/progress.h"
@@ -162,10 +163,10 @@ static int plan_row(const eval_request *r, plan_part *p, pool *threads, double *
     return PAL_OK;
 }
 
-int cmd_plan(int argc, char **argv, pal_error *err)
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     eval_request r;
-    PAL_TRY(eval_request_read(&r, argc, argv, 1, err));
+    PAL_TRY(eval_request_make(&r, options, rest, 1, err));
     plan all = {0};
     pool *threads = NULL;
     int code = gemm_setup(r.threads, err);
@@ -187,3 +188,16 @@ int cmd_plan(int argc, char **argv, pal_error *err)
     eval_request_free(&r);
     return code;
 }
+
+const pal_command plan_command = {
+    .name = "plan",
+    .summary = "what an eval would cost: tokens, FLOPs, bytes, time",
+    .examples = "plan task=passkey len=1M\n"
+                "plan task=perplexity data=books\n",
+    .options = eval_options_rows,
+    .count = EVAL_OPTIONS,
+    .bytes = sizeof(eval_options),
+    .groups = groups_of_tasks,
+    .words = words_of_eval,
+    .run = run,
+};

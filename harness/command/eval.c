@@ -1,35 +1,33 @@
+/* `palimpsest eval`: evaluate models on a task, into the journal, the tables and the pictures.
+ * The keys of the task come from the task's own table. */
 #include "harness/eval/eval.h"
+
 #include "harness/command/commands.h"
+#include "harness/command/groups.h"
 #include "harness/plots/plots.h"
-#include "harness/report/report.h"
 
-static int draw(const eval_request *r, pal_error *err)
-{
-    return r->options.plots ? plots_task(r->task, r->options.results, r->options.weights, stdout, err) : PAL_OK;
-}
-
-int cmd_eval(int argc, char **argv, pal_error *err)
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     eval_request request;
-    PAL_TRY(eval_request_read(&request, argc, argv, 1, err));
+    PAL_TRY(eval_request_make(&request, options, rest, 1, err));
     int code = eval_run(&request, stdout, stderr, err);
-    if (code == PAL_OK) code = draw(&request, err);
+    const eval_options *o = &request.options;
+    if (code == PAL_OK && o->plots) code = plots_task(request.task, o->results, o->weights, stdout, err);
     eval_request_free(&request);
     return code;
 }
 
-int cmd_report(int argc, char **argv, pal_error *err)
-{
-    eval_request request;
-    PAL_TRY(eval_request_read(&request, argc, argv, 0, err));
-    char path[2 * KV_TEXT_MAX];
-    eval_journal_path(&request.options, request.task, path, sizeof path);
-    results held;
-    results_init(&held, request.task, path);
-    int code = facts_read_journal(&held, request.options.weights, err);
-    if (code == PAL_OK) code = report_write(&held, request.options.results, stdout, err);
-    if (code == PAL_OK) code = draw(&request, err);
-    results_free(&held);
-    eval_request_free(&request);
-    return code;
-}
+const pal_command eval_command = {
+    .name = "eval",
+    .summary = "evaluate models on a task; finished samples are never computed again",
+    .examples = "eval passkey len=4K n=5\n"
+                "eval passkey model=infini-delta,local len=32K:1M:*2 depths=0:100:10\n"
+                "eval perplexity data=/path/of/my/books model='text-*'\n"
+                "eval booksum n=5\n",
+    .options = eval_options_rows,
+    .count = EVAL_OPTIONS,
+    .bytes = sizeof(eval_options),
+    .words = words_of_eval,
+    .groups = groups_of_tasks,
+    .run = run,
+};

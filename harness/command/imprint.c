@@ -3,6 +3,7 @@
  * it is the most that a read could find of it. */
 #include "harness/base/os.h"
 #include "harness/command/commands.h"
+#include "harness/command/groups.h"
 #include "harness/eval/eval.h"
 #include "harness/eval/progress.h"
 #include "harness/report/report.h"
@@ -188,24 +189,35 @@ static int measure_all(imprint *m, pal_error *err)
     return PAL_OK;
 }
 
-int cmd_imprint(int argc, char **argv, pal_error *err)
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
-    static const char *const control[] = {"control=none", "control=absent"};
+    static const char *const control[] = {"none", "absent"};
     imprint m = {0};
-    char **words = calloc((size_t)argc + 1, sizeof *words);
-    if (!words) return pal_fail(err, PAL_INTERNAL, "out of memory for the words");
-    if (argc) memcpy(words, argv, (size_t)argc * sizeof *words);
     int code = PAL_OK, opened = 0;
     for (int i = 0; code == PAL_OK && i < 2; i++) {
-        words[argc] = (char *)control[i];
-        code = eval_request_read(&m.request[i], argc + 1, words, 1, err);
+        kv_pairs words = {0};
+        code = kv_pairs_merge(&words, rest, err);
+        if (code == PAL_OK) code = kv_pairs_add(&words, "control", control[i], "imprint", err);
+        if (code == PAL_OK) code = eval_request_make(&m.request[i], options, &words, 1, err);
         opened += code == PAL_OK;
+        kv_pairs_free(&words);
     }
     if (code == PAL_OK) code = gemm_setup(m.request[WITH].threads, err);
     if (code == PAL_OK) code = pool_create(&m.pool, m.request[WITH].threads, err);
     if (code == PAL_OK) code = measure_all(&m, err);
     pool_destroy(m.pool);
     for (int i = 0; i < opened; i++) eval_request_free(&m.request[i]);
-    free(words);
     return code;
 }
+
+const pal_command imprint_command = {
+    .name = "imprint",
+    .summary = "what a needle leaves in a model's state, by the length of what follows it",
+    .examples = "imprint task=passkey model=infini-delta len=2K:32K:*2 depths=0 n=5\n",
+    .options = eval_options_rows,
+    .count = EVAL_OPTIONS,
+    .bytes = sizeof(eval_options),
+    .groups = groups_of_tasks,
+    .words = words_of_eval,
+    .run = run,
+};

@@ -1,4 +1,6 @@
-#include "harness/base/os.h"
+/* `palimpsest list`: attention modules, tasks, and the models that are here.
+ * A model's facts are read from its own file. */
+#include "harness/base/listing.h"
 #include "harness/command/commands.h"
 #include "harness/eval/request.h"
 #include "models/attention/attention.h"
@@ -8,24 +10,68 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int list_weights(const char *dir, pal_error *err)
+typedef struct list_options {
+    int64_t what, format, full;
+    char weights[KV_TEXT_MAX];
+} list_options;
+
+enum { LIST_ALL, LIST_MODELS, LIST_TASKS, LIST_ATTENTION };
+
+#define AT(field) offsetof(list_options, field)
+
+static const kv_spec options_table[] = {
+    {"what", KV_CHOICE, AT(what), "all", 0, 0, "all|models|tasks|attention", "what to list"},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the models"},
+    {"full", KV_CHOICE, AT(full), "0", 0, 0, "0|1", "1: whole SHA-256 digests"},
+    {"format", KV_CHOICE, AT(format), "text", 0, 0, LISTING_FORMATS,
+     "csv and jsonl give every value in full; with what=all they give the models"},
+};
+
+static const listing_column name_columns[] = {{"name", NULL, -22}, {"summary", NULL, -40}};
+static const listing_column model_columns[] = {
+    {"name", NULL, -28},         {"attention", NULL, -14}, {"task", "trained on", -10}, {"parameters", NULL, 10},
+    {"state_bytes", "state", 9}, {"segment", NULL, 7},     {"sha256", NULL, -12}};
+
+static const char *task_of(const checkpoint_info *info)
+{
+    const char *task = kv_pairs_value(&info->metadata, "task");
+    return task ? task : "";
+}
+
+static void put_model(const list_options *o, listing *l, const char *name, const decoder *d,
+                      const checkpoint_info *info)
+{
+    const model_config *cfg = decoder_config(d);
+    char digest[HASH_HEX], size[24], bytes[32];
+    const int whole = o->full || !listing_for_people(l);
+    snprintf(digest, sizeof digest, "%.*s", whole ? HASH_HEX - 1 : 12, info->digest);
+    snprintf(bytes, sizeof bytes, "%zu KiB", decoder_memory_bytes(d) / 1024);
+    listing_text(l, name);
+    listing_text(l, cfg->attention->name);
+    listing_text(l, task_of(info));
+    listing_number(l, (double)decoder_parameters(d), NULL);
+    listing_number(l, (double)decoder_memory_bytes(d), bytes);
+    listing_number(l, (double)cfg->segment, kv_format_size(cfg->segment, size));
+    listing_text(l, digest);
+}
+
+static int list_models(const list_options *o, pal_error *err)
 {
     weights_file *files = NULL;
     size_t count = 0;
     pal_error none;
-    printf("\nWeights in %s (model=NAME):\n", dir);
-    if (weights_resolve("all", dir, &files, &count, &none) != PAL_OK) printf("  none\n");
+    listing l;
+    listing_begin(&l, stdout, (listing_format)o->format, model_columns,
+                  sizeof model_columns / sizeof *model_columns);
+    if (weights_resolve("all", o->weights, &files, &count, &none) != PAL_OK && listing_for_people(&l))
+        printf("no models in %s\n", o->weights);
     int code = PAL_OK;
     for (size_t i = 0; code == PAL_OK && i < count; i++) {
         decoder *d = NULL;
         checkpoint_info info;
         code = checkpoint_load(files[i].path, &d, &info, err);
         if (code != PAL_OK) break;
-        const model_config *cfg = decoder_config(d);
-        char segment[24];
-        printf("  %-28s %s, %zu parameters, %zu bytes of state, segment %s\n  %-28s sha256 %s\n", files[i].name,
-               cfg->attention->name, decoder_parameters(d), decoder_memory_bytes(d),
-               kv_format_size(cfg->segment, segment), "", info.digest);
+        put_model(o, &l, files[i].name, d, &info);
         decoder_destroy(d);
         checkpoint_info_free(&info);
     }
@@ -33,25 +79,53 @@ static int list_weights(const char *dir, pal_error *err)
     return code;
 }
 
-int cmd_list(int argc, char **argv, pal_error *err)
+static void list_tasks(const list_options *o)
 {
-    static const kv_spec key = {"weights", KV_TEXT, 0, WEIGHTS_DIR, 0, 0, NULL, NULL};
-    char dir[KV_TEXT_MAX];
-    kv_pairs words = {0};
-    int code = kv_pairs_args(&words, argc, argv, err);
-    if (code == PAL_OK) code = kv_defaults(&key, 1, dir, err);
-    if (code == PAL_OK) code = kv_apply(&key, 1, dir, &words, err);
-    for (size_t i = 0; code == PAL_OK && i < words.count; i++)
-        if (!kv_find(&key, 1, words.pair[i].key))
-            code = pal_fail(err, PAL_USAGE, "%s: list has no such key; it takes weights=DIRECTORY",
-                            words.pair[i].key);
-    kv_pairs_free(&words);
-    if (code != PAL_OK) return code;
-    printf("Attention modules (attention = NAME in a config):\n");
-    for (size_t i = 0; attn_table[i]; i++) printf("  %-22s %s\n", attn_table[i]->name, attn_table[i]->summary);
-    printf("\nTasks (task=NAME):\n");
-    for (size_t i = 0; task_table[i]; i++) printf("  %-22s %s\n", task_table[i]->name, task_table[i]->summary);
-    PAL_TRY(gemm_setup(1, err));
-    printf("\nBLAS core: %s\n", gemm_core());
-    return list_weights(dir, err);
+    listing l;
+    listing_begin(&l, stdout, (listing_format)o->format, name_columns, 2);
+    for (size_t i = 0; task_table[i]; i++) {
+        listing_text(&l, task_table[i]->name);
+        listing_text(&l, task_table[i]->summary);
+    }
 }
+
+static void list_attention(const list_options *o)
+{
+    listing l;
+    listing_begin(&l, stdout, (listing_format)o->format, name_columns, 2);
+    for (size_t i = 0; attn_table[i]; i++) {
+        listing_text(&l, attn_table[i]->name);
+        listing_text(&l, attn_table[i]->summary);
+    }
+}
+
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
+{
+    (void)rest;
+    const list_options *o = options;
+    const int everything = o->what == LIST_ALL && (o->format == LISTING_TEXT || o->format == LISTING_MARKDOWN);
+    if (everything) printf("Attention modules (attention=NAME in a recipe):\n\n");
+    if (everything || o->what == LIST_ATTENTION) list_attention(o);
+    if (everything) printf("\nTasks (task=NAME):\n\n");
+    if (everything || o->what == LIST_TASKS) list_tasks(o);
+    if (everything) {
+        PAL_TRY(gemm_setup(1, err));
+        printf("\nBLAS core: %s\n\nModels in %s (model=NAME):\n\n", gemm_core(), o->weights);
+    }
+    if (everything || o->what == LIST_MODELS || o->what == LIST_ALL) return list_models(o, err);
+    return PAL_OK;
+}
+
+static const char *const places[] = {"what", NULL};
+
+const pal_command list_command = {
+    .name = "list",
+    .summary = "attention modules, tasks, and the models that are here",
+    .examples = "list models\n"
+                "list models --full --format csv\n",
+    .options = options_table,
+    .count = sizeof options_table / sizeof *options_table,
+    .bytes = sizeof(list_options),
+    .words = places,
+    .run = run,
+};

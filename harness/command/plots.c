@@ -1,4 +1,4 @@
-/* The command `plots`: its keys. */
+/* `palimpsest plots`: the pictures of a directory of results, drawn again. */
 #include "harness/plots/plots.h"
 
 #include "harness/command/commands.h"
@@ -15,17 +15,20 @@ static const kv_spec options_table[] = {
     {"keep", KV_TEXT, AT(keep), "", 0, 0, NULL,
      "directory for the tables that gnuplot reads; empty: they are removed"},
 };
-enum { OPTIONS = sizeof options_table / sizeof *options_table };
 
-const kv_spec *plots_options_table(size_t *count)
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
-    *count = OPTIONS;
-    return options_table;
+    (void)rest;
+    return plots_run(options, task_table, stdout, err);
 }
 
-int cmd_plots(int argc, char **argv, pal_error *err)
-{
-    plots_options o;
-    PAL_TRY(command_options("plots", options_table, OPTIONS, &o, argc, argv, err));
-    return plots_run(&o, task_table, stdout, err);
-}
+const pal_command plots_command = {
+    .name = "plots",
+    .summary = "draw all pictures of a directory of results again",
+    .note = "What gnuplot reads stays in keep=FOLDER: to draw a picture by hand, or with another program.\n",
+    .examples = "plots results=results/reference\n",
+    .options = options_table,
+    .count = sizeof options_table / sizeof *options_table,
+    .bytes = sizeof(plots_options),
+    .run = run,
+};

@@ -32,47 +32,9 @@ static const kv_spec options_table[] = {
     {"each", KV_INT, AT(each), "0", 0, 1, NULL, "1: first a line for every pair"},
     {"seed", KV_INT, AT(seed), "1", 0, 9007199254740992.0, NULL, "of the bootstrap"},
 };
-enum { OPTIONS = sizeof options_table / sizeof *options_table };
 
-const kv_spec *rouge_options_table(size_t *count)
+static int check_options(const rouge_options *o, pal_error *err)
 {
-    *count = OPTIONS;
-    return options_table;
-}
-
-/* ---- The command line ---- */
-
-/* "--key value", "--key=value", "--flag" and "key=value" alike. */
-static int read_words(kv_pairs *pairs, int argc, char **argv, pal_error *err)
-{
-    for (int i = 0; i < argc; i++) {
-        const char *word = argv[i];
-        if (strncmp(word, "--", 2) == 0) word += 2;
-        if (word == argv[i] || strchr(word, '=')) {
-            PAL_TRY(kv_pairs_args(pairs, 1, (char *[]){(char *)word}, err));
-            continue;
-        }
-        const kv_spec *spec = kv_find(options_table, OPTIONS, word);
-        const int flag = spec && spec->type == KV_INT && spec->max == 1;
-        if (spec && !flag && i + 1 == argc)
-            return pal_fail(err, PAL_USAGE, "--%s: say which, as --%s=...", word, word);
-        PAL_TRY(kv_pairs_add(pairs, word, spec && !flag ? argv[++i] : "1", "command line", err));
-    }
-    return PAL_OK;
-}
-
-static int read_options(rouge_options *o, int argc, char **argv, pal_error *err)
-{
-    kv_pairs pairs = {0};
-    int code = kv_defaults(options_table, OPTIONS, o, err);
-    if (code == PAL_OK) code = read_words(&pairs, argc, argv, err);
-    if (code == PAL_OK) code = kv_apply(options_table, OPTIONS, o, &pairs, err);
-    for (size_t i = 0; code == PAL_OK && i < pairs.count; i++)
-        if (!kv_find(options_table, OPTIONS, pairs.pair[i].key))
-            code = pal_fail(err, PAL_USAGE, "%s: rouge has no such key; see `palimpsest help rouge`",
-                            pairs.pair[i].key);
-    kv_pairs_free(&pairs);
-    PAL_TRY(code);
     if (!*o->ref) return pal_fail(err, PAL_USAGE, "rouge needs --ref FILE, and --hyp FILE");
     if (!*o->hyp && !o->jsonl)
         return pal_fail(err, PAL_USAGE, "rouge needs --hyp FILE; only with --jsonl can one file hold both");
@@ -292,23 +254,37 @@ static int print_summary_json(const rouge_options *o, const scores *all, const s
     return print_json(out, err);
 }
 
-int cmd_rouge(int argc, char **argv, pal_error *err)
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
-    if (argc == 1 && strcmp(argv[0], "--help") == 0) return cmd_help(1, (char *[]){"rouge"}, err);
-    rouge_options o;
+    (void)rest;
+    const rouge_options *o = options;
     rouge_scorer *s = NULL;
     rouge_pairs *pairs = NULL;
     scores all = {0};
     summary sum;
-    PAL_TRY(read_options(&o, argc, argv, err));
-    int code = rouge_scorer_create((int)o.stemmer, &s, err);
-    if (code == PAL_OK) code = rouge_pairs_open(&pairs, o.ref, o.hyp, (int)o.jsonl, err);
-    if (code == PAL_OK) code = score_all(s, &o, pairs, &all, err);
-    if (code == PAL_OK) code = summarise(&all, &sum, (uint64_t)o.seed, err);
-    if (code == PAL_OK && o.json) code = print_summary_json(&o, &all, &sum, err);
-    if (code == PAL_OK && !o.json) print_table(&o, &all, &sum);
+    PAL_TRY(check_options(o, err));
+    int code = rouge_scorer_create((int)o->stemmer, &s, err);
+    if (code == PAL_OK) code = rouge_pairs_open(&pairs, o->ref, o->hyp, (int)o->jsonl, err);
+    if (code == PAL_OK) code = score_all(s, o, pairs, &all, err);
+    if (code == PAL_OK) code = summarise(&all, &sum, (uint64_t)o->seed, err);
+    if (code == PAL_OK && o->json) code = print_summary_json(o, &all, &sum, err);
+    if (code == PAL_OK && !o->json) print_table(o, &all, &sum);
     rouge_pairs_close(pairs);
     rouge_scorer_destroy(s);
     free(all.pair);
     return code;
 }
+
+const pal_command rouge_command = {
+    .name = "rouge",
+    .summary = "ROUGE-1, -2, -L and -Lsum of texts against references",
+    .note = "JSON lines: \"reference\" (a string or a list) and \"hypothesis\" or \"prediction\", in two files "
+            "line by "
+            "line, or both in the file of ref=.\n",
+    .examples = "rouge --ref reference.txt --hyp summary.txt\n"
+                "rouge --jsonl --ref pairs.jsonl --stemmer --json\n",
+    .options = options_table,
+    .count = sizeof options_table / sizeof *options_table,
+    .bytes = sizeof(rouge_options),
+    .run = run,
+};

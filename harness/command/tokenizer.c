@@ -12,11 +12,19 @@
 
 typedef struct tokenizer_options {
     char data[KV_TEXT_MAX], split[KV_TEXT_MAX], tokenizer[KV_TEXT_MAX], out[KV_TEXT_MAX];
-    int64_t vocab;
+    int64_t action, vocab;
 } tokenizer_options;
 
 #define AT(field) offsetof(tokenizer_options, field)
 static const kv_spec tokenizer_table[] = {
+    {.key = "action",
+     .type = KV_CHOICE,
+     .offset = AT(action),
+     .fallback = "stats",
+     .choices = "train|stats|encode",
+     .help = "train: learn a tokenizer from data= and write it to out=; stats: encode data= and count; encode: "
+             "print a "
+             "line of tokens for every document"},
     {.key = "data", .type = KV_TEXT, .offset = AT(data), .fallback = "", .help = "corpora, comma-separated"},
     {.key = "split",
      .type = KV_TEXT,
@@ -41,13 +49,7 @@ static const kv_spec tokenizer_table[] = {
      .fallback = "bytes",
      .help = "stats, encode: bytes, or a tokenizer.json"},
 };
-enum { TOKENIZER_ROWS = sizeof tokenizer_table / sizeof tokenizer_table[0], MOST_CORPORA = 64 };
-
-const kv_spec *tokenizer_options_table(size_t *count)
-{
-    *count = TOKENIZER_ROWS;
-    return tokenizer_table;
-}
+enum { MOST_CORPORA = 64 };
 
 /* ---- The corpora of data=. ---- */
 
@@ -236,34 +238,32 @@ static int run_encode(const corpora *c, const tokenizer_options *o, pal_error *e
 
 /* ---- The command. ---- */
 
-typedef struct verb {
-    const char *name;
-    int (*run)(const corpora *c, const tokenizer_options *o, pal_error *err);
-} verb;
-static const verb verbs[] = {{"train", run_train}, {"stats", run_stats}, {"encode", run_encode}};
-
-int cmd_tokenizer(int argc, char **argv, pal_error *err)
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
-    const verb *v = NULL;
-    for (size_t i = 0; argc > 0 && i < sizeof verbs / sizeof verbs[0]; i++)
-        if (strcmp(argv[0], verbs[i].name) == 0) v = &verbs[i];
-    if (!v)
-        return pal_fail(
-            err, PAL_USAGE,
-            "say `tokenizer train`, `tokenizer stats` or `tokenizer encode`; see `palimpsest help tokenizer`");
-    tokenizer_options o;
-    kv_pairs words = {0};
-    corpora c = {0};
-    int code = kv_pairs_args(&words, argc - 1, argv + 1, err);
-    if (code == PAL_OK) code = kv_defaults(tokenizer_table, TOKENIZER_ROWS, &o, err);
-    if (code == PAL_OK) code = kv_apply(tokenizer_table, TOKENIZER_ROWS, &o, &words, err);
-    for (size_t i = 0; code == PAL_OK && i < words.count; i++)
-        if (!kv_find(tokenizer_table, TOKENIZER_ROWS, words.pair[i].key))
-            code = pal_fail(err, PAL_USAGE, "%s: unknown key `%s`; `palimpsest help tokenizer` lists all",
-                            words.pair[i].where, words.pair[i].key);
-    kv_pairs_free(&words);
-    if (code == PAL_OK) code = corpus_open_list(o.data, o.split, "train", take_corpus, &c, err);
-    if (code == PAL_OK) code = v->run(&c, &o, err);
-    corpora_close(&c);
+    static int (*const actions[])(const corpora *c, const tokenizer_options *o,
+                                  pal_error *err) = {run_train, run_stats, run_encode};
+    (void)rest;
+    const tokenizer_options *o = options;
+    corpora *c = calloc(1, sizeof *c);
+    if (!c) return pal_fail(err, PAL_INTERNAL, "out of memory for the corpora");
+    int code = corpus_open_list(o->data, o->split, "train", take_corpus, c, err);
+    if (code == PAL_OK) code = actions[o->action](c, o, err);
+    corpora_close(c);
+    free(c);
     return code;
 }
+
+static const char *const places[] = {"action", NULL};
+
+const pal_command tokenizer_command = {
+    .name = "tokenizer",
+    .summary = "train a byte-level BPE tokenizer, or measure one",
+    .examples = "tokenizer train data=books vocab=4K out=my.json\n"
+                "tokenizer stats data=books split=test tokenizer=my.json\n"
+                "tokenizer encode data=note.txt tokenizer=my.json\n",
+    .options = tokenizer_table,
+    .count = sizeof tokenizer_table / sizeof *tokenizer_table,
+    .bytes = sizeof(tokenizer_options),
+    .words = places,
+    .run = run,
+};

@@ -1,14 +1,28 @@
-#include "harness/command/commands.h"
+/* `palimpsest train`: train a model, or go on with the training.
+ * recipe= and config= bring settings; the words beside them override them. */
+#include "harness/train/train.h"
 
+#include "harness/base/os.h"
 #include "harness/base/utf8.h"
+#include "harness/command/commands.h"
+#include "harness/command/groups.h"
 #include "harness/train/train.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
-static int read_config(const char *path, kv_pairs *recipe, pal_error *err)
+typedef struct recipe_options {
+    char config[KV_TEXT_MAX];
+} recipe_options;
+
+#define AT(field) offsetof(recipe_options, field)
+
+static const kv_spec options_table[] = {
+    {"config", KV_TEXT, AT(config), "", 0, 0, NULL,
+     "files of settings, separated by commas; the later override the earlier, and words here override them all"},
+};
+
+static int read_config(void *recipe, const char *path, pal_error *err)
 {
     char *text;
     size_t size;
@@ -18,23 +32,23 @@ static int read_config(const char *path, kv_pairs *recipe, pal_error *err)
     return code;
 }
 
-/* `config=A,B` brings recipes, of which the later ones override the earlier; the other words override them all. */
-int cmd_train(int argc, char **argv, pal_error *err)
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
-    kv_pairs words = {0}, recipe = {0};
-    char files[KV_TEXT_MAX] = "", *rest = files;
-    int code = kv_pairs_args(&words, argc, argv, err);
-    const char *config = code == PAL_OK ? kv_pairs_value(&words, "config") : NULL;
-    if (config) snprintf(files, sizeof files, "%s", config);
-    for (char *path; code == PAL_OK && (path = strtok_r(rest, ",", &rest));)
-        code = read_config(path, &recipe, err);
-    for (size_t i = 0; code == PAL_OK && i < words.count; i++) {
-        const kv_pair *p = &words.pair[i];
-        if (strcasecmp(p->key, "config") == 0) continue;
-        code = kv_pairs_add(&recipe, p->key, p->value, p->where, err);
-    }
+    const recipe_options *o = options;
+    kv_pairs recipe = {0};
+    int code = o->config[0] ? kv_each_name("config", o->config, read_config, &recipe, err) : PAL_OK;
+    if (code == PAL_OK) code = kv_pairs_merge(&recipe, rest, err);
     if (code == PAL_OK) code = train_run(&recipe, stdout, err);
-    kv_pairs_free(&words);
     kv_pairs_free(&recipe);
     return code;
 }
+
+const pal_command train_command = {
+    .name = "train",
+    .summary = "train a model from a recipe",
+    .options = options_table,
+    .count = sizeof options_table / sizeof *options_table,
+    .bytes = sizeof(recipe_options),
+    .groups = groups_of_training,
+    .run = run,
+};

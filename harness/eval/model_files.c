@@ -1,13 +1,18 @@
 /* Finding weights: a directory's files by name, or files by path. */
 #include "harness/eval/model_files.h"
 
+#include "harness/base/near.h"
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
+#include "models/files/checkpoint.h"
 
 #include <dirent.h>
+#include <fnmatch.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static int by_name(const void *a, const void *b)
 {
@@ -20,95 +25,149 @@ static int has_suffix(const char *name, size_t length)
     return length > suffix && memcmp(name + length - suffix, WEIGHTS_SUFFIX, suffix) == 0;
 }
 
-static int add(weights_file **list, size_t *count, const char *dir, const char *file, size_t length,
-               pal_error *err)
+/* What is known while model= is resolved, and what was found. */
+typedef struct search {
+    const char *task, *dir;
+    weights_file *shipped;
+    size_t shipped_count;
+    weights_file *found;
+    size_t count;
+} search;
+
+static int add(weights_file **list, size_t *count, const char *dir, const char *file, pal_error *err)
 {
     weights_file *grown = realloc(*list, (*count + 1) * sizeof *grown);
     if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for the list of models");
     *list = grown;
     weights_file *added = &grown[*count];
-    const char *slash = memrchr(file, '/', length);
-    const char *name = slash ? slash + 1 : file;
-    size_t name_length = length - (size_t)(name - file);
+    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
+    size_t name_length = strlen(name);
     if (has_suffix(name, name_length)) name_length -= strlen(WEIGHTS_SUFFIX);
-    const int fits = name_length > 0 && snprintf(added->path, sizeof added->path, "%s%s%.*s", dir ? dir : "",
-                                                 dir ? "/" : "", (int)length, file) < (int)sizeof added->path;
+    const int fits = name_length > 0 && snprintf(added->path, sizeof added->path, "%s%s%s", dir ? dir : "",
+                                                 dir ? "/" : "", file) < (int)sizeof added->path;
     if (!fits || name_length >= sizeof added->name)
-        return pal_fail(err, PAL_USAGE, "\"%.*s\" cannot be the name of a weights file", (int)length, file);
+        return pal_fail(err, PAL_USAGE, "\"%s\" cannot be the name of a weights file", file);
     snprintf(added->name, sizeof added->name, "%.*s", (int)name_length, name);
     ++*count;
     return PAL_OK;
 }
 
-/* All shipped weights, by name. A directory that does not exist has none. */
-static int list_dir(const char *dir, weights_file **out, size_t *count, pal_error *err)
+/* A file that two names or patterns mean is evaluated once. */
+static int take(search *s, const char *path, pal_error *err)
 {
-    DIR *handle = opendir(dir);
+    for (size_t i = 0; i < s->count; i++)
+        if (strcmp(s->found[i].path, path) == 0) return PAL_OK;
+    return add(&s->found, &s->count, NULL, path, err);
+}
+
+/* All shipped weights, in order. A directory that does not exist has none. */
+static int list_dir(search *s, pal_error *err)
+{
+    DIR *handle = opendir(s->dir);
     int code = PAL_OK;
     for (struct dirent *entry; handle && code == PAL_OK && (entry = readdir(handle));)
         if (has_suffix(entry->d_name, strlen(entry->d_name)))
-            code = add(out, count, dir, entry->d_name, strlen(entry->d_name), err);
+            code = add(&s->shipped, &s->shipped_count, s->dir, entry->d_name, err);
     if (handle) closedir(handle);
-    if (*count) qsort(*out, *count, sizeof **out, by_name);
+    if (s->shipped_count) qsort(s->shipped, s->shipped_count, sizeof *s->shipped, by_name);
     return code;
 }
 
-static int unknown(const char *name, size_t length, const char *dir, const weights_file *shipped, size_t count,
-                   pal_error *err)
+/* The part of "passkey-infini-delta" behind its first dash; NULL: none. */
+static const char *short_name(const char *name)
 {
-    char names[400] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < count && used < sizeof names; i++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", shipped[i].name);
-    if (count == 0)
-        return pal_fail(err, PAL_USAGE, "model=%.*s: there are no weights in %s; give the path of a %s file",
-                        (int)length, name, dir, WEIGHTS_SUFFIX);
-    return pal_fail(err, PAL_USAGE, "model=%.*s: no such model in %s; use all, a path, or one of: %s", (int)length,
-                    name, dir, names);
+    const char *dash = strchr(name, '-');
+    return dash ? dash + 1 : NULL;
 }
 
-static int pick(const char *name, size_t length, const char *dir, const weights_file *shipped,
-                size_t shipped_count, weights_file **out, size_t *count, pal_error *err)
+static int trained_on(const char *path, const char *task)
 {
-    if (memchr(name, '/', length) || has_suffix(name, length)) {
-        PAL_TRY(add(out, count, NULL, name, length, err));
-        const weights_file *added = &(*out)[*count - 1];
-        if (os_file_exists(added->path)) return PAL_OK;
-        return pal_fail(err, PAL_USAGE, "model=%s: there is no such file", added->path);
+    decoder *d = NULL;
+    checkpoint_info info;
+    pal_error unread;
+    if (checkpoint_load(path, &d, &info, &unread) != PAL_OK) return 0;
+    const char *theirs = kv_pairs_value(&info.metadata, "task");
+    const int same = theirs && strcasecmp(theirs, task) == 0;
+    decoder_destroy(d);
+    checkpoint_info_free(&info);
+    return same;
+}
+
+static int unknown(const search *s, const char *name, pal_error *err)
+{
+    near_names near;
+    char text[NEAR_TEXT];
+    if (s->shipped_count == 0)
+        return pal_fail(err, PAL_USAGE, "model=%s: there are no weights in %s; give the path of a %s file", name,
+                        s->dir, WEIGHTS_SUFFIX);
+    near_begin(&near, name);
+    /* Of equally near names those of the task come first. */
+    for (int theirs = 1; theirs >= 0; theirs--)
+        for (size_t i = 0; i < s->shipped_count; i++) {
+            const char *full = s->shipped[i].name, *last = short_name(full);
+            if ((s->task && strncasecmp(full, s->task, strlen(s->task)) == 0) != theirs) continue;
+            if (last) near_offer_as(&near, last, full);
+            near_offer(&near, full);
+        }
+    return pal_fail(err, PAL_USAGE, "model=%s: no such model in %s%s `palimpsest list models` has all", name,
+                    s->dir,
+                    near.count ? near_text(&near, text) : "; give its name, \"all\", or the path of a file;");
+}
+
+/* A path, or a pattern of paths. */
+static int pick_path(search *s, const char *name, pal_error *err)
+{
+    glob_t match = {0};
+    if (os_file_exists(name)) return take(s, name, err);
+    int code = PAL_OK;
+    if (strpbrk(name, "*?[") && glob(name, 0, NULL, &match) == 0)
+        for (size_t i = 0; code == PAL_OK && i < match.gl_pathc; i++) code = take(s, match.gl_pathv[i], err);
+    else
+        code = pal_fail(err, PAL_USAGE, "model=%s: there is no such file", name);
+    globfree(&match);
+    return code;
+}
+
+static int pick(void *arg, const char *name, pal_error *err)
+{
+    search *s = arg;
+    if (strchr(name, '/') || has_suffix(name, strlen(name))) return pick_path(s, name, err);
+    int known = 0;
+    const int all = strcmp(name, "all") == 0, pattern = strpbrk(name, "*?[") != NULL;
+    for (size_t i = 0; i < s->shipped_count; i++) {
+        const char *there = s->shipped[i].name;
+        if (!all && strcmp(there, name) != 0 && !(pattern && fnmatch(name, there, 0) == 0)) continue;
+        known = 1;
+        PAL_TRY(take(s, s->shipped[i].path, err));
     }
-    for (size_t i = 0; i < shipped_count; i++)
-        if (strlen(shipped[i].name) == length && memcmp(shipped[i].name, name, length) == 0)
-            return add(out, count, NULL, shipped[i].path, strlen(shipped[i].path), err);
-    return unknown(name, length, dir, shipped, shipped_count, err);
+    for (size_t i = 0; s->task && !known && i < s->shipped_count; i++) {
+        const char *last = short_name(s->shipped[i].name);
+        if (!last || strcmp(last, name) != 0 || !trained_on(s->shipped[i].path, s->task)) continue;
+        known = 1;
+        PAL_TRY(take(s, s->shipped[i].path, err));
+    }
+    return known ? PAL_OK : unknown(s, name, err);
+}
+
+int weights_resolve_for(const char *task, const char *models, const char *dir, weights_file **out, size_t *count,
+                        pal_error *err)
+{
+    search s = {.task = task, .dir = dir};
+    int code = list_dir(&s, err);
+    if (code == PAL_OK) code = kv_each_name("model", models, pick, &s, err);
+    free(s.shipped);
+    for (size_t i = 0; code == PAL_OK && i < s.count; i++)
+        code = utf8_check_name("the name of the weights", s.found[i].path, PAL_USAGE, err);
+    if (code != PAL_OK) {
+        free(s.found);
+        s = (search){0};
+    }
+    *out = s.found;
+    *count = s.count;
+    return code;
 }
 
 int weights_resolve(const char *models, const char *dir, weights_file **out, size_t *count, pal_error *err)
 {
-    weights_file *shipped = NULL;
-    size_t shipped_count = 0;
-    *out = NULL;
-    *count = 0;
-    int code = list_dir(dir, &shipped, &shipped_count, err);
-    if (code == PAL_OK && strcmp(models, "all") == 0) {
-        if (shipped_count == 0) code = unknown(models, strlen(models), dir, NULL, 0, err);
-        *out = shipped;
-        *count = shipped_count;
-        shipped = NULL;
-    } else {
-        for (const char *at = models; code == PAL_OK; at++) {
-            const size_t length = strcspn(at, ",");
-            code = pick(at, length, dir, shipped, shipped_count, out, count, err);
-            at += length;
-            if (!*at) break;
-        }
-    }
-    free(shipped);
-    for (size_t i = 0; code == PAL_OK && i < *count; i++)
-        code = utf8_check_name("the name of the weights", (*out)[i].path, PAL_USAGE, err);
-    if (code != PAL_OK) {
-        free(*out);
-        *out = NULL;
-        *count = 0;
-    }
-    return code;
+    return weights_resolve_for(NULL, models, dir, out, count, err);
 }

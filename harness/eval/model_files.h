@@ -12,9 +12,13 @@ typedef struct weights_file {
     char path[2 * KV_TEXT_MAX];
 } weights_file;
 
-/* "all": every *.safetensors in `dir`; otherwise a comma-separated list of names found there and of paths (with a
- * '/' or the suffix), in that order. *out is malloc'ed. PAL_USAGE: nothing there, or a name unknown (lists those
- * known). */
+/* What model= means, in the order given: "all", every *.safetensors in `dir`; names found there; patterns of such
+ * names, "passkey-*"; paths (with a '/' or the suffix), which may be patterns too. kv_each_name splits the list.
+ * With a task, a name that is not there stands for the task's model of that name: "infini-delta" for
+ * "passkey-infini-delta". *out is malloc'ed. PAL_USAGE: nothing there, or a name unknown (says the nearest). */
+int weights_resolve_for(const char *task, const char *models, const char *dir, weights_file **out, size_t *count,
+                        pal_error *err);
+/* The same without a task. */
 int weights_resolve(const char *models, const char *dir, weights_file **out, size_t *count, pal_error *err);
 
 #endif

@@ -2,6 +2,7 @@
  * they name. */
 #include "harness/eval/request.h"
 
+#include "harness/base/near.h"
 #include "harness/base/os.h"
 #include "models/attention/attention.h"
 
@@ -12,10 +13,12 @@
 
 #define AT(field) offsetof(eval_options, field)
 
-static const kv_spec options_table[] = {
+const kv_spec eval_options_rows[EVAL_OPTIONS] = {
     {"task", KV_TEXT, AT(task), "passkey", 0, 0, NULL, "what to evaluate on; see `palimpsest list`"},
     {"model", KV_TEXT, AT(model), "all", 0, 0, NULL,
-     "all, or a comma-separated list of shipped models and of paths of weights"},
+     "all that the task trained; or a list of names, of patterns such as passkey-*, of paths; infini-delta means "
+     "the "
+     "task's own"},
     {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the shipped models"},
     {"results", KV_TEXT, AT(results), "results", 0, 0, NULL, "directory of the journal, the tables and the plots"},
     {"batch", KV_INT, AT(batch), "10", 1, 1024, NULL,
@@ -35,33 +38,32 @@ static const kv_spec options_table[] = {
     {"plots", KV_CHOICE, AT(plots), "1", 0, 0, "0|1", "draw the plots, if gnuplot is there"},
 };
 
-const kv_spec *eval_options_table(size_t *count)
-{
-    *count = sizeof options_table / sizeof *options_table;
-    return options_table;
-}
-
 static int find_task(eval_request *r, pal_error *err)
 {
     r->task = task_find(r->options.task);
     if (r->task) return PAL_OK;
-    char names[300] = "";
-    size_t used = 0;
-    for (size_t i = 0; task_table[i] && used < sizeof names; i++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", task_table[i]->name);
-    return pal_fail(err, PAL_USAGE, "task=%s: no such task; use one of: %s", r->options.task, names);
+    near_names near;
+    char text[NEAR_TEXT];
+    near_begin(&near, r->options.task);
+    for (size_t i = 0; task_table[i]; i++) near_offer(&near, task_table[i]->name);
+    return pal_fail(err, PAL_USAGE, "task=%s: no such task%s `palimpsest list tasks` has all", r->options.task,
+                    near.count ? near_text(&near, text) : ";");
 }
 
-/* Every word must be somebody's key: a misspelt one must not be silently ignored. */
+/* Every word must be the task's: a misspelt one must not be silently ignored. */
 static int check_keys(const eval_request *r, const kv_pairs *words, pal_error *err)
 {
-    size_t count;
-    const kv_spec *table = eval_options_table(&count);
+    const task_module *task = r->task;
     for (size_t i = 0; i < words->count; i++) {
         const char *key = words->pair[i].key;
-        if (kv_find(table, count, key) || kv_find(r->task->request_table, r->task->request_count, key)) continue;
-        return pal_fail(err, PAL_USAGE, "%s: task %s has no such key; `palimpsest help eval` lists them", key,
-                        r->task->name);
+        if (kv_find(task->request_table, task->request_count, key)) continue;
+        near_names near;
+        char text[NEAR_TEXT];
+        near_begin(&near, key);
+        for (size_t k = 0; k < task->request_count; k++) near_offer(&near, task->request_table[k].key);
+        for (size_t k = 0; k < EVAL_OPTIONS; k++) near_offer(&near, eval_options_rows[k].key);
+        return pal_fail(err, PAL_USAGE, "%s: task %s has no such key%s `palimpsest help eval %s` lists them", key,
+                        task->name, near.count ? near_text(&near, text) : ";", task->name);
     }
     return PAL_OK;
 }
@@ -116,7 +118,7 @@ static int load_models(eval_request *r, pal_error *err)
 {
     weights_file *files;
     size_t count;
-    PAL_TRY(weights_resolve(r->options.model, r->options.weights, &files, &count, err));
+    PAL_TRY(weights_resolve_for(r->task->name, r->options.model, r->options.weights, &files, &count, err));
     r->model = calloc(count, sizeof *r->model);
     int code = r->model ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the models");
     for (size_t i = 0; code == PAL_OK && i < count; i++) {
@@ -142,32 +144,40 @@ static int load_all(eval_request *r, pal_error *err)
     return r->sample ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the cells");
 }
 
+int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *words, int load, pal_error *err)
+{
+    *r = (eval_request){.options = *o};
+    PAL_TRY(find_task(r, err));
+    PAL_TRY(check_keys(r, words, err));
+    const kv_spec *table = r->task->request_table;
+    const size_t count = r->task->request_count;
+    r->task_request = calloc(1, r->task->request_bytes);
+    int code = r->task_request ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the request");
+    if (code == PAL_OK) code = kv_defaults(table, count, r->task_request, err);
+    if (code == PAL_OK) code = kv_apply(table, count, r->task_request, words, err);
+    r->threads = r->options.threads ? (int)r->options.threads : os_processors();
+    if (r->threads > POOL_MAX_THREADS) r->threads = POOL_MAX_THREADS;
+    if (code == PAL_OK && load) code = load_all(r, err);
+    if (code != PAL_OK) eval_request_free(r);
+    return code;
+}
+
 int eval_request_read(eval_request *r, int argc, char *const *argv, int load, pal_error *err)
 {
     *r = (eval_request){0};
-    size_t count;
-    const kv_spec *table = eval_options_table(&count);
-    kv_pairs words = {0};
+    eval_options o;
+    kv_pairs words = {0}, rest = {0};
     int code = kv_pairs_args(&words, argc, argv, err);
-    if (code == PAL_OK) code = kv_defaults(table, count, &r->options, err);
-    if (code == PAL_OK) code = kv_apply(table, count, &r->options, &words, err);
-    if (code == PAL_OK) code = find_task(r, err);
-    if (code == PAL_OK) code = check_keys(r, &words, err);
-    if (code == PAL_OK) {
-        r->task_request = calloc(1, r->task->request_bytes);
-        if (!r->task_request) code = pal_fail(err, PAL_INTERNAL, "out of memory for the request");
+    if (code == PAL_OK) code = kv_defaults(eval_options_rows, EVAL_OPTIONS, &o, err);
+    if (code == PAL_OK) code = kv_apply(eval_options_rows, EVAL_OPTIONS, &o, &words, err);
+    for (size_t i = 0; code == PAL_OK && i < words.count; i++) {
+        const kv_pair *p = &words.pair[i];
+        if (!kv_find(eval_options_rows, EVAL_OPTIONS, p->key))
+            code = kv_pairs_add(&rest, p->key, p->value, p->where, err);
     }
-    if (code == PAL_OK) code = kv_defaults(r->task->request_table, r->task->request_count, r->task_request, err);
-    if (code == PAL_OK)
-        code = kv_apply(r->task->request_table, r->task->request_count, r->task_request, &words, err);
+    if (code == PAL_OK) code = eval_request_make(r, &o, &rest, load, err);
     kv_pairs_free(&words);
-    if (code == PAL_OK) {
-        const int processors = os_processors();
-        r->threads = r->options.threads ? (int)r->options.threads : processors;
-        if (r->threads > POOL_MAX_THREADS) r->threads = POOL_MAX_THREADS;
-    }
-    if (code == PAL_OK && load) code = load_all(r, err);
-    if (code != PAL_OK) eval_request_free(r);
+    kv_pairs_free(&rest);
     return code;
 }
 

@@ -17,7 +17,8 @@ typedef struct eval_options {
     double checkpoint;
 } eval_options;
 
-const kv_spec *eval_options_table(size_t *count);
+enum { EVAL_OPTIONS = 12 };
+extern const kv_spec eval_options_rows[EVAL_OPTIONS];
 
 typedef struct eval_model {
     weights_file file;
@@ -41,9 +42,11 @@ typedef struct eval_request {
     int threads;
 } eval_request;
 
-/* Read the words of a command line. PAL_USAGE: a key nobody knows, a bad value, an unknown task. With `load`, also
- * load every model and the tokenizer and let the task begin, so that what is wrong with any of them shows before
- * work begins. */
+/* Read the task's own keys out of `words`. PAL_USAGE: a key nobody knows, a bad value, an unknown task. With
+ * `load`, also load every model and the tokenizer and let the task begin, so that what is wrong with any of them
+ * shows before work begins. */
+int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *words, int load, pal_error *err);
+/* The same for words key=value, with the harness's own keys among them. */
 int eval_request_read(eval_request *r, int argc, char *const *argv, int load, pal_error *err);
 void eval_request_free(eval_request *r);
 

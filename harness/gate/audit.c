@@ -3,6 +3,7 @@
 
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
+#include "harness/eval/model_files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -161,3 +162,33 @@ int audit_run(const audit_options *o, const task_module *const *tasks, FILE *out
     audit_free(&a);
     return code;
 }
+
+/* ---- The command ---- */
+
+#define AT(field) offsetof(audit_options, field)
+
+static const kv_spec options_table[] = {
+    {"claims", KV_TEXT, AT(claims), "results/claims.conf", 0, 0, NULL, "the claims"},
+    {"verdicts", KV_TEXT, AT(verdicts), "results/verdicts.csv", 0, 0, NULL, "the committed verdicts"},
+    {"results", KV_TEXT, AT(results), "results/reference", 0, 0, NULL,
+     "directory of the journals; the committed verdicts are about those that are committed too"},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the models, for their gates"},
+    {"update", KV_CHOICE, AT(update), "0", 0, 0, "0|1", "1: write the verdicts instead of comparing with them"},
+};
+
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
+{
+    (void)rest;
+    return audit_run(options, task_table, stdout, err);
+}
+
+const pal_command audit_command = {
+    .name = "audit",
+    .summary = "hold the papers' claims against the journals; exit code 1 if a verdict changed",
+    .examples = "audit\n"
+                "audit results=results\n",
+    .options = options_table,
+    .count = sizeof options_table / sizeof *options_table,
+    .bytes = sizeof(audit_options),
+    .run = run,
+};

@@ -3,6 +3,7 @@
 #ifndef PAL_AUDIT_H
 #define PAL_AUDIT_H
 
+#include "harness/base/command.h"
 #include "harness/report/evidence.h"
 
 #include <stdio.h>
@@ -100,5 +101,7 @@ typedef struct trend_point {
  * At least two different x. */
 int trend_slope(const trend_point *point, size_t count, uint64_t seed, double *slope, interval *ci,
                 pal_error *err);
+
+extern const pal_command audit_command;
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef PAL_COMPARE_H
 #define PAL_COMPARE_H
 
+#include "harness/base/command.h"
 #include "harness/journal/cells.h"
 #include "harness/stats/pairs.h"
 
@@ -55,5 +56,7 @@ typedef struct compare_options {
 
 /* All of the above. PAL_GATE: B is significantly worse somewhere. PAL_USAGE: nothing to compare. */
 int compare_run(const compare_options *o, FILE *out, pal_error *err);
+
+extern const pal_command compare_command;
 
 #endif

@@ -119,3 +119,40 @@ int compare_run(const compare_options *o, FILE *out, pal_error *err)
     compare_free(&c);
     return code;
 }
+
+/* ---- The command ---- */
+
+#define AT(field) offsetof(compare_options, field)
+
+static const kv_spec options_table[] = {
+    {"a", KV_TEXT, AT(a), "", 0, 0, NULL, "what to compare with; the first word without a key"},
+    {"b", KV_TEXT, AT(b), "", 0, 0, NULL, "what may be worse; the second word without a key"},
+    {"task", KV_TEXT, AT(task), "", 0, 0, NULL, "only this task; else every one that both hold"},
+    {"model_a", KV_TEXT, AT(model_a), "", 0, 0, NULL,
+     "only this model of A; NAME@SHA picks one of several weights of a name"},
+    {"model_b", KV_TEXT, AT(model_b), "", 0, 0, NULL, "the model of B that it meets; else the same"},
+    {"alpha", KV_REAL, AT(alpha), "0.05", 1e-6, 0.5, NULL, "level of the tests; the intervals are at 1 - alpha"},
+};
+
+static const char *const places[] = {"a", "b", NULL};
+
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
+{
+    (void)rest;
+    return compare_run(options, stdout, err);
+}
+
+const pal_command compare_command = {
+    .name = "compare",
+    .summary = "compare two journals sample by sample; exit code 1 if the second is worse",
+    .note =
+        "`compare A B` reads two journals, or all those of two directories of results, and pairs their samples.\n",
+    .examples = "compare before after\n"
+                "compare results/reference results task=passkey\n"
+                "compare . . model_a=passkey-local model_b=passkey-infini-delta\n",
+    .options = options_table,
+    .count = sizeof options_table / sizeof *options_table,
+    .bytes = sizeof(compare_options),
+    .words = places,
+    .run = run,
+};

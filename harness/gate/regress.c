@@ -2,11 +2,13 @@
 
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
+#include "harness/eval/model_files.h"
 #include "harness/eval/plan.h"
 #include "harness/eval/progress.h"
 #include "harness/gate/baseline.h"
 #include "harness/train/train.h"
 #include "models/engine/gemm.h"
+#include "models/engine/pool.h"
 
 #include <dirent.h>
 #include <jansson.h>
@@ -219,7 +221,7 @@ static int trained_on_text(const weights_file *file, int *is, pal_error *err)
 /* Keep the files of models that the gate is for: all that are named, or those that were trained on text. */
 static int find_models(const regress_options *o, weights_file **files, size_t *count, pal_error *err)
 {
-    PAL_TRY(weights_resolve(o->model, o->weights, files, count, err));
+    PAL_TRY(weights_resolve_for("perplexity", o->model, o->weights, files, count, err));
     size_t kept = 0;
     int code = PAL_OK;
     for (size_t i = 0; code == PAL_OK && i < *count; i++) {
@@ -302,3 +304,39 @@ int regress_run(const regress_options *o, FILE *out, FILE *log, pal_error *err)
     pool_destroy(g.pool);
     return code;
 }
+
+/* ---- The command ---- */
+
+#define AT(field) offsetof(regress_options, field)
+
+static const kv_spec options_table[] = {
+    {"baseline", KV_TEXT, AT(baseline), "results/baseline.csv", 0, 0, NULL, "what the losses are held against"},
+    {"update", KV_CHOICE, AT(update), "0", 0, 0, "0|1", "1: write the baseline instead"},
+    {"model", KV_TEXT, AT(model), "all", 0, 0, NULL,
+     "all that were trained on text, or a list as in an eval; the rows of others are then left alone"},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the shipped models"},
+    {"data", KV_TEXT, AT(data), "datasets/slice", 0, 0, NULL, "the text: the test split of a corpus"},
+    {"recipe", KV_TEXT, AT(recipe), "models/configs/regress.conf", 0, 0, NULL,
+     "of the tiny model that is trained on that text"},
+    {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL,
+     "0: all processors; the results do not depend on it"},
+};
+
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
+{
+    (void)rest;
+    return regress_run(options, stdout, stderr, err);
+}
+
+const pal_command regress_command = {
+    .name = "regress",
+    .summary = "compare losses with the committed baseline; exit code 1 if one moved",
+    .note = "With the baseline's BLAS core every bit must agree. With another one small relative differences are "
+            "allowed (harness/gate/baseline.h).\n",
+    .examples = "regress\n"
+                "regress update=1 baseline=new.csv\n",
+    .options = options_table,
+    .count = sizeof options_table / sizeof *options_table,
+    .bytes = sizeof(regress_options),
+    .run = run,
+};

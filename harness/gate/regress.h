@@ -3,6 +3,7 @@
 #ifndef PAL_REGRESS_H
 #define PAL_REGRESS_H
 
+#include "harness/base/command.h"
 #include "harness/base/keyval.h"
 
 #include <stdio.h>
@@ -22,5 +23,7 @@ typedef struct regress_options {
  * row was. With `update`, write the baseline instead. With a list of models, the rows of others are left alone.
  * Progress goes to `log`. */
 int regress_run(const regress_options *o, FILE *out, FILE *log, pal_error *err);
+
+extern const pal_command regress_command;
 
 #endif

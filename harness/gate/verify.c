@@ -3,10 +3,12 @@
 
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
+#include "harness/eval/model_files.h"
 #include "harness/eval/request.h"
 #include "harness/gate/trace.h"
 #include "harness/report/report.h"
 #include "models/engine/gemm.h"
+#include "models/engine/pool.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -397,3 +399,39 @@ int verify_run(const verify_options *o, FILE *out, pal_error *err)
     pool_destroy(v.one);
     return code;
 }
+
+/* ---- The command ---- */
+
+#define AT(field) offsetof(verify_options, field)
+
+static const kv_spec options_table[] = {
+    {"results", KV_TEXT, AT(results), "results", 0, 0, NULL, "directory of the journal"},
+    {"task", KV_TEXT, AT(task), "", 0, 0, NULL, "only this task's journal; else every one that is there"},
+    {"k", KV_INT, AT(k), "3", 1, 10000000, NULL, "samples to compute again, of each journal"},
+    {"seed", KV_INT, AT(seed), "1", 0, 9007199254740992.0, NULL, "which samples are drawn"},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL,
+     "directory where the journal's weights are sought by their SHA-256"},
+    {"tokenizer", KV_TEXT, AT(tokenizer), "", 0, 0, NULL,
+     "\"bytes\" or the path of a tokenizer.json; empty: the one that the model was trained with"},
+    {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL,
+     "0: all processors, at least 2; the results should not depend on it"},
+    {"trace", KV_SIZE, AT(trace), "4K", 1, 1 << 26, NULL,
+     "tokens of a sample that differs that are read with 1 thread and with all, to compare every layer"},
+};
+
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
+{
+    (void)rest;
+    return verify_run(options, stdout, err);
+}
+
+const pal_command verify_command = {
+    .name = "verify",
+    .summary = "compute samples of a journal again; exit code 1 if one differs",
+    .examples = "verify k=5\n"
+                "verify results=results/reference task=passkey\n",
+    .options = options_table,
+    .count = sizeof options_table / sizeof *options_table,
+    .bytes = sizeof(verify_options),
+    .run = run,
+};

@@ -2,6 +2,7 @@
 #ifndef PAL_VERIFY_H
 #define PAL_VERIFY_H
 
+#include "harness/base/command.h"
 #include "harness/base/keyval.h"
 
 #include <stdio.h>
@@ -20,5 +21,7 @@ typedef struct verify_options {
  * weights that a drawn sample needs are not there, or texts, tokenizer or settings are no longer the journal's.
  * PAL_USAGE: there is nothing to verify. */
 int verify_run(const verify_options *o, FILE *out, pal_error *err);
+
+extern const pal_command verify_command;
 
 #endif

@@ -1,6 +1,7 @@
 #include "harness/report/tables.h"
 
 #include "harness/base/os.h"
+#include "harness/eval/model_files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,3 +72,34 @@ int tables_run(const tables_options *o, const task_module *const *tasks, FILE *l
     free(e);
     return code;
 }
+
+/* ---- The command ---- */
+
+#define AT(field) offsetof(tables_options, field)
+
+static const kv_spec options_table[] = {
+    {"results", KV_TEXT, AT(results), "results", 0, 0, NULL, "directory of the journals"},
+    {"out", KV_TEXT, AT(out), "", 0, 0, NULL,
+     "directory of the tables, .md, .tex and .csv; empty: tables in results="},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the models, for table 1"},
+};
+
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
+{
+    (void)rest;
+    tables_options o = *(const tables_options *)options;
+    if (!o.out[0] && snprintf(o.out, sizeof o.out, "%s/tables", o.results) >= (int)sizeof o.out)
+        return pal_fail(err, PAL_USAGE, "results=%.60s...: too long for a directory of results", o.results);
+    return tables_run(&o, task_table, stdout, err);
+}
+
+const pal_command tables_command = {
+    .name = "tables",
+    .summary = "the paper's tables from the journals: Markdown, LaTeX and CSV",
+    .examples = "tables\n"
+                "tables results=results/reference out=/tmp/tables\n",
+    .options = options_table,
+    .count = sizeof options_table / sizeof *options_table,
+    .bytes = sizeof(tables_options),
+    .run = run,
+};

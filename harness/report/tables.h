@@ -3,6 +3,7 @@
 #ifndef PAL_TABLES_H
 #define PAL_TABLES_H
 
+#include "harness/base/command.h"
 #include "harness/report/evidence.h"
 #include "harness/report/table.h"
 
@@ -30,5 +31,7 @@ int tables_mark_best(table *t, size_t column, const task_metric *metric, size_t 
 
 /* "each number: our mean with its interval and n": what the notes of all tables say. */
 extern const char tables_note[];
+
+extern const pal_command tables_command;
 
 #endif

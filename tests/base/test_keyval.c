@@ -67,13 +67,21 @@ static void test_sizes(void **state)
     static const struct {
         const char *text;
         int64_t value;
-    } good[] = {{"0", 0},         {"1", 1},
-                {"32768", 32768}, {"32K", 32768},
-                {"32k", 32768},   {"1M", 1 << 20},
-                {"1m", 1 << 20},  {"007", 7},
-                {"3M", 3 << 20},  {"9007199254740992", INT64_C(1) << 53}};
-    static const char *const bad[] = {"",    "K",    "12Q", "-1",  "+1", "1.5M", "1KK", "1K ",
-                                      " 1K", "0x10", "1e3", "1 K", "１", "M1",   "1G",  "--1"};
+    } good[] = {{"0", 0},
+                {"1", 1},
+                {"32768", 32768},
+                {"32K", 32768},
+                {"32k", 32768},
+                {"1M", 1 << 20},
+                {"1m", 1 << 20},
+                {"007", 7},
+                {"1.5K", 1536},
+                {"0.25M", 256 << 10},
+                {"1.50K", 1536},
+                {"3M", 3 << 20},
+                {"9007199254740992", INT64_C(1) << 53}};
+    static const char *const bad[] = {"",    "K",   "12Q", "-1",   "+1",  "1.3K", "1.", ".5K", "1.5", "1.5.0K",
+                                      "1KK", "1K ", " 1K", "0x10", "1e3", "1 K",  "１", "M1",  "1G",  "--1"};
     pal_error err;
     int64_t value;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -175,7 +183,7 @@ static void test_long_values(void **state)
     (void)state;
     pal_error err;
     settings s = {0};
-    char text[600];
+    char text[KV_TEXT_MAX + 100];
     memset(text, 'x', sizeof text);
     text[KV_TEXT_MAX - 1] = 0;
     set(&s, "name", text);
@@ -185,7 +193,7 @@ static void test_long_values(void **state)
     text[KV_TEXT_MAX - 1] = 'x';
     text[KV_TEXT_MAX] = 0;
     assert_int_equal(kv_set(kv_find(table, ROWS, "name"), &s, text, &err), PAL_USAGE);
-    assert_non_null(strstr(err.text, "too long; up to 255 characters"));
+    assert_non_null(strstr(err.text, "too long; up to 4095 characters"));
 
     char *at = text;
     for (int i = 0; i < KV_LIST_MAX; i++) at += sprintf(at, "%s%d", i ? "," : "", 1000 + i);
@@ -194,7 +202,7 @@ static void test_long_values(void **state)
     assert_true(s.lens.value[KV_LIST_MAX - 1] == 1000 + KV_LIST_MAX - 1);
     strcpy(at, ",7777");
     assert_int_equal(kv_set(kv_find(table, ROWS, "lens"), &s, text, &err), PAL_USAGE);
-    assert_non_null(strstr(err.text, "too many values; a list holds up to 32"));
+    assert_non_null(strstr(err.text, "too many values; a list holds up to 128"));
     memset(text, '1', sizeof text);
     text[sizeof text - 1] = 0;
     assert_int_equal(kv_set(kv_find(table, ROWS, "lens"), &s, text, &err), PAL_USAGE);
@@ -260,6 +268,39 @@ static void test_lists(void **state)
     assert_text(&s, "none", "");
 }
 
+static void test_ranges(void **state)
+{
+    (void)state;
+    settings s = {0};
+    static const struct {
+        const char *key, *text, *same;
+    } good[] = {{"lens", "32K:1M:*2", "32K,64K,128K,256K,512K,1M"},
+                {"lens", "1K:4K:1K", "1K,2K,3K,4K"},
+                {"lens", "1K:4000:1K", "1K,2K,3K"},
+                {"lens", "64:64:*2", "64"},
+                {"lens", "100:400:*1.5", "100,150,225,337"},
+                {"depths", "0:100:10", "0,10,20,30,40,50,60,70,80,90,100"},
+                {"depths", "0:0.5:0.1", "0,0.1,0.2,0.3,0.4,0.5"},
+                {"depths", "100:0:-50, 7", "100,50,0,7"}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        set(&s, good[i].key, good[i].text);
+        assert_text(&s, good[i].key, good[i].same);
+    }
+    assert_message("depths", "0:100",
+                   "depths=0:100: not a range; write FIRST:LAST:STEP or FIRST:LAST:*FACTOR, as in 0:100:10");
+    assert_message("lens", "1K:2K:3K:4K",
+                   "lens=1K:2K:3K:4K: not a range; write FIRST:LAST:STEP or FIRST:LAST:*FACTOR, as in 32K:1M:*2");
+    assert_message("depths", "0:100:0",
+                   "depths=0:100:0: a range that never ends; the step must lead from 0 to 100");
+    assert_message("depths", "0:100:-1",
+                   "depths=0:100:-1: a range that never ends; the step must lead from 0 to 100");
+    assert_message("lens", "32K:1M:*1",
+                   "lens=32K:1M:*1: a range that never ends; the step must lead from 32K to 1M");
+    assert_message("depths", "0:200:50", "depths=200: out of range; use 0 to 100");
+    assert_message("depths", "0:100:0.1", "depths=0:100:0.1: too many values; a list holds up to 128");
+    assert_message("name", "", "name=: an empty value; give one, or leave the key out for name=model");
+}
+
 /* ---- Pairs. ---- */
 
 static void test_parse_file(void **state)
@@ -267,9 +308,11 @@ static void test_parse_file(void **state)
     (void)state;
     pal_error err;
     kv_pairs pairs = {0};
-    const char *text = "# a comment\n\n  n = 20 # more\r\nname=a b=c\n\tLEN\t=\t64K\nN = 30\nempty =\nlast = 1";
+    const char *text =
+        "# a comment\n\n  n = 20 # more\r\nname=a b=c\n\tLEN\t=\t64K\nN = 30\nempty =\npath = a#b # c\nlast = 1";
     assert_int_equal(kv_pairs_parse(&pairs, text, "x.conf", &err), PAL_OK);
-    assert_int_equal(pairs.count, 5);
+    assert_int_equal(pairs.count, 6);
+    assert_string_equal(kv_pairs_value(&pairs, "path"), "a#b");
     assert_string_equal(kv_pairs_value(&pairs, "n"), "30");
     assert_string_equal(pairs.pair[0].where, "x.conf:6");
     assert_string_equal(kv_pairs_value(&pairs, "name"), "a b=c");
@@ -301,7 +344,7 @@ static void test_parse_errors(void **state)
     assert_string_equal(err.text, "\"32K\" is not a setting; write key=value, such as len=32K");
     assert_int_equal(kv_pairs_args(&pairs, 1, nameless, &err), PAL_USAGE);
 
-    char text[400];
+    char text[KV_TEXT_MAX + 1];
     memset(text, 'k', sizeof text);
     text[64] = 0;
     assert_int_equal(kv_pairs_add(&pairs, text, "1", "x.conf:1", &err), PAL_USAGE);
@@ -311,7 +354,7 @@ static void test_parse_errors(void **state)
     memset(text, 'v', sizeof text);
     text[KV_TEXT_MAX] = 0;
     assert_int_equal(kv_pairs_add(&pairs, "name", text, "x.conf:1", &err), PAL_USAGE);
-    assert_string_equal(err.text, "x.conf:1: the value of \"name\" is longer than 255 characters");
+    assert_string_equal(err.text, "x.conf:1: the value of \"name\" is longer than 4095 characters");
     kv_pairs_free(&pairs);
 }
 
@@ -377,6 +420,9 @@ static void test_each_name(void **state)
         assert_non_null(strstr(e.text, "empty name"));
     }
     *all = '\0';
+    assert_int_equal(kv_each_name("data", "a\\,b\\\\,c\\d,\\,", join_names, all, &e), PAL_OK);
+    assert_string_equal(all, "[a,b\\][c\\d][,]");
+    *all = '\0';
     assert_int_equal(kv_each_name("data", "a,bad,b", join_names, all, &e), PAL_DATA);
     assert_string_equal(all, "[a]");
     memset(longest, 'x', KV_TEXT_MAX);
@@ -387,13 +433,21 @@ static void test_each_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_name),         cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_format_size),       cmocka_unit_test(test_defaults_and_text),
-        cmocka_unit_test(test_find_ignores_case), cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_long_values),       cmocka_unit_test(test_whole_numbers),
-        cmocka_unit_test(test_reals_round_trip),  cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_parse_file),        cmocka_unit_test(test_parse_errors),
-        cmocka_unit_test(test_many_pairs),        cmocka_unit_test(test_apply),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_each_name),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_format_size),
+        cmocka_unit_test(test_defaults_and_text),
+        cmocka_unit_test(test_find_ignores_case),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_long_values),
+        cmocka_unit_test(test_whole_numbers),
+        cmocka_unit_test(test_reals_round_trip),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_parse_file),
+        cmocka_unit_test(test_parse_errors),
+        cmocka_unit_test(test_many_pairs),
+        cmocka_unit_test(test_apply),
     };
     return cmocka_run_group_tests_name("keyval", tests, NULL, NULL);
 }

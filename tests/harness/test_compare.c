@@ -436,13 +436,13 @@ static void test_words(void **state)
     (void)state;
     char *three[] = {"one", "two", "three"}, *unknown[] = {"one", "two", "modle_a=m"}, *one[] = {"a=/tmp"};
     char *level[] = {"alpha=0", "/tmp", "/tmp"};
-    assert_int_equal(cmd_compare(3, three, &err), PAL_USAGE);
+    assert_int_equal(command_run(&compare_command, 3, three, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "three"));
-    assert_int_equal(cmd_compare(3, unknown, &err), PAL_USAGE);
+    assert_int_equal(command_run(&compare_command, 3, unknown, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "modle_a"));
-    assert_int_equal(cmd_compare(1, one, &err), PAL_USAGE);
+    assert_int_equal(command_run(&compare_command, 1, one, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "b is missing"));
-    assert_int_equal(cmd_compare(3, level, &err), PAL_USAGE);
+    assert_int_equal(command_run(&compare_command, 3, level, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "alpha"));
 }
 

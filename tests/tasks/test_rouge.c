@@ -259,7 +259,7 @@ static int run(const char *const *words)
     const int kept = dup(STDOUT_FILENO), out = open(out_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     assert_true(kept >= 0 && out >= 0);
     dup2(out, STDOUT_FILENO);
-    const int code = cmd_rouge(argc, argv, &err);
+    const int code = command_run(&rouge_command, argc, argv, &err);
     fflush(stdout);
     dup2(kept, STDOUT_FILENO);
     close(kept);
@@ -382,7 +382,7 @@ static void test_refusals(void **state)
         {"a", "a\n\n\xC3", "jsonl=0", "%h: byte offset 3: not UTF-8", PAL_DATA},
         {"a", "a", "colour=1", "colour: rouge has no such key", PAL_USAGE},
         {"a", "a", "jsonl=2", "jsonl", PAL_USAGE},
-        {"a", "a", "--policy", "--policy: say which", PAL_USAGE},
+        {"a", "a", "--policy", "--policy: its value is missing", PAL_USAGE},
         {"a", "a", "best", "\"best\" is not a setting", PAL_USAGE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

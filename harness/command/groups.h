@@ -1,0 +1,17 @@
+/* Keys that several commands share: those of an evaluation, of every task and of every attention module.
+ * Each list is made of the tables themselves. */
+#ifndef PAL_GROUPS_H
+#define PAL_GROUPS_H
+
+#include "harness/base/command.h"
+#include "harness/eval/request.h"
+
+/* The words without a key of all that evaluates: the task. */
+extern const char *const words_of_eval[];
+
+/* As command.groups. */
+size_t groups_of_tasks(command_group *out);
+size_t groups_of_model(command_group *out);
+size_t groups_of_training(command_group *out);
+
+#endif
