@@ -76,7 +76,7 @@ int commands_main(int argc, char *const *argv, pal_error *err)
     }
     const pal_command *c = find(word);
     if (!c) return unknown(word, err);
-    if (c != &help_command && asks_for_help(argc - 2, argv + 2))
+    if (asks_for_help(argc - 2, argv + 2))
         return help_command_text(c, c->groups ? topic_of(argc - 2, argv + 2) : NULL, err);
     return command_run(c, argc - 2, argv + 2, err);
 }

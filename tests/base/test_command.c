@@ -26,7 +26,7 @@ typedef struct fruit_options {
 
 static const kv_spec rows[] = {
     {"name", KV_TEXT, AT(name), "apple", 0, 0, NULL, "what"},
-    {"path", KV_TEXT, AT(path), "", 0, 0, NULL, "where"},
+    {"where", KV_TEXT, AT(path), "", 0, 0, NULL, "where"},
     {"max_seeds", KV_INT, AT(max_seeds), "5", 0, 99, NULL, "how many"},
     {"peel", KV_CHOICE, AT(peel), "1", 0, 0, "0|1", "a switch"},
     {"ripe", KV_INT, AT(ripe), "0", 0, 1, NULL, "a switch too"},
@@ -42,7 +42,7 @@ static size_t groups(command_group *out)
 
 static fruit_options seen;
 static char seen_rest[200];
-static const char *const places[] = {"name", "path", NULL};
+static const char *const places[] = {"name", "where", NULL};
 
 static int run(const void *options, const kv_pairs *rest, pal_error *e)
 {
@@ -100,10 +100,10 @@ static void test_spellings(void **state)
     assert_int_equal(seen.max_seeds, 5);
     good(TRY("max_seeds=6", "--max-seeds=8")); /* the later one */
     assert_int_equal(seen.max_seeds, 8);
-    good(TRY("name=a=b", "--path", "-x=1"));
+    good(TRY("name=a=b", "--where", "-x=1"));
     assert_string_equal(seen.name, "a=b");
     assert_string_equal(seen.path, "-x=1");
-    good(TRY("--path="));
+    good(TRY("--where="));
     assert_string_equal(seen.path, "");
 }
 
@@ -131,7 +131,7 @@ static void test_words(void **state)
     assert_string_equal(seen.name, "--pear");
     assert_string_equal(seen.path, "peel=0");
     assert_int_equal(seen.peel, 1);
-    refused(TRY("one", "two", "three"), "\"three\" is one word too many; fruit takes name path");
+    refused(TRY("one", "two", "three"), "\"three\" is one word too many; fruit takes name where");
     good(TRY("height=1K", "--height", "2K"));
     assert_string_equal(seen_rest, "height=2K;");
 }
