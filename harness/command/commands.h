@@ -4,6 +4,7 @@
 #define PAL_COMMANDS_H
 
 #include "harness/base/command.h"
+#include "tasks/task.h"
 
 extern const pal_command train_command, eval_command, plan_command, report_command, plots_command, imprint_command,
     list_command, bench_command, tokenizer_command, rouge_command, help_command;
@@ -13,6 +14,9 @@ extern const pal_command *const command_table[];
 
 /* The program: argv[1] names the command. Also -h, --help, -V, --version, and a command's own --help. */
 int commands_main(int argc, char *const *argv, pal_error *err);
+
+/* plots.c: the pictures of one task, or (NULL) of all tasks and of training, into the directory of results. */
+int draw_pictures(const task_module *only, const char *results_dir, const char *weights, pal_error *err);
 
 /* help.c: what a command does, its examples and its keys. `topic` picks the groups of one task or attention
  * module; NULL: the groups that are not of one, and where to ask for the others. PAL_USAGE: nothing is called so.

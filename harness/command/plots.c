@@ -4,6 +4,9 @@
 #include "harness/command/commands.h"
 #include "harness/eval/model_files.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #define AT(field) offsetof(plots_options, field)
 
 static const kv_spec options_table[] = {
@@ -20,6 +23,19 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     (void)rest;
     return plots_run(options, task_table, stdout, err);
+}
+
+int draw_pictures(const task_module *only, const char *results_dir, const char *weights, pal_error *err)
+{
+    if (only) return plots_task(only, results_dir, weights, stdout, err);
+    plots_options *o = calloc(1, sizeof *o);
+    if (!o) return pal_fail(err, PAL_INTERNAL, "out of memory for the pictures");
+    snprintf(o->results, sizeof o->results, "%s", results_dir);
+    snprintf(o->weights, sizeof o->weights, "%s", weights);
+    snprintf(o->scripts, sizeof o->scripts, "%s", PLOTS_DIR);
+    const int code = plots_run(o, task_table, stdout, err);
+    free(o);
+    return code;
 }
 
 const pal_command plots_command = {

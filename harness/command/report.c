@@ -8,7 +8,6 @@
 #include "harness/eval/model_files.h"
 #include "harness/page/lm_eval.h"
 #include "harness/page/page.h"
-#include "harness/plots/plots.h"
 #include "harness/report/report.h"
 
 #include <stdio.h>
@@ -51,19 +50,6 @@ static int report_task(const report_options *o, const task_module *task, const c
     return code;
 }
 
-/* Those of all tasks and of training. */
-static int draw_all(const report_options *o, pal_error *err)
-{
-    plots_options *p = calloc(1, sizeof *p);
-    if (!p) return pal_fail(err, PAL_INTERNAL, "out of memory for the pictures");
-    snprintf(p->results, sizeof p->results, "%s", o->page.results);
-    snprintf(p->weights, sizeof p->weights, "%s", o->page.weights);
-    snprintf(p->scripts, sizeof p->scripts, "%s", PLOTS_DIR);
-    const int code = plots_run(p, task_table, stdout, err);
-    free(p);
-    return code;
-}
-
 static int report_tasks(const report_options *o, const task_module *only, pal_error *err)
 {
     size_t found = 0;
@@ -80,6 +66,7 @@ static int report_tasks(const report_options *o, const task_module *only, pal_er
         free(path);
         PAL_TRY(code);
     }
+    if (found && o->plots) return draw_pictures(only, o->page.results, o->page.weights, err);
     if (found) return PAL_OK;
     return pal_fail(err, PAL_DATA,
                     "%s: no journal of %s there; `palimpsest eval` makes one, results= names another",
