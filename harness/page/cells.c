@@ -3,6 +3,7 @@
 
 #include "harness/base/text.h"
 #include "harness/page/again.h"
+#include "harness/page/samples.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,10 +13,8 @@
 
 /* Sums and maxima over the samples of one or more rows. */
 typedef struct cost {
-    double samples, tokens, seconds;
-    double read, read_seconds; /* of the samples of which it is known */
+    double samples, tokens;
     int64_t threads, batch;
-    uint64_t peak_rss;
 } cost;
 
 static void add_cost(cost *c, const report_row *row)
@@ -24,27 +23,17 @@ static void add_cost(cost *c, const report_row *row)
         const result_sample *s = &row->cell->sample[k];
         c->samples++;
         c->tokens += (double)s->tokens;
-        c->seconds += s->seconds;
-        if (isfinite(s->read)) {
-            c->read += s->read;
-            c->read_seconds += s->seconds;
-        }
         if (s->threads > c->threads) c->threads = s->threads;
         if (s->batch > c->batch) c->batch = s->batch;
-        if (s->peak_rss > c->peak_rss) c->peak_rss = s->peak_rss;
     }
 }
 
-/* "SkylakeX, 2 threads, 10 side by side, peak 41.2 MiB" */
+/* "SkylakeX, 2 threads, 10 side by side". What a run cost differs from run to run: TASK-cost.csv has it. */
 static void put_machine(FILE *out, const result_cell *cell, const cost *c)
 {
     text_html(out, cell->kind == RESULT_REFERENCE ? "no model" : cell->blas_core);
     fprintf(out, ", %lld thread%s", (long long)c->threads, c->threads == 1 ? "" : "s");
     if (c->batch > 1) fprintf(out, ", %lld side by side", (long long)c->batch);
-    if (c->peak_rss) {
-        fputs(", peak ", out);
-        text_bytes(out, (double)c->peak_rss);
-    }
 }
 
 /* A digest's first characters, linked to the weights' config where that is part of the page. */
@@ -78,7 +67,6 @@ static void put_run(FILE *out, const report *rep, size_t first, const html_shipp
     fputs("</td>", out);
     html_count(out, sum.samples);
     html_count(out, sum.tokens);
-    html_count(out, sum.seconds);
     fputs("<td class=\"made\"><code>", out);
     text_html(out, c->settings);
     fputs("</code><br/>", out);
@@ -99,7 +87,7 @@ void html_runs(FILE *out, const evidence *e, const html_shipped *shipped)
           "scope=\"col\">run</th>"
           "<th scope=\"col\">task</th><th scope=\"col\" class=\"n\">parameters</th>"
           "<th scope=\"col\" class=\"n\">state</th><th scope=\"col\" class=\"n\">samples</th>"
-          "<th scope=\"col\" class=\"n\">tokens</th><th scope=\"col\" class=\"n\">seconds</th>"
+          "<th scope=\"col\" class=\"n\">tokens</th>"
           "<th scope=\"col\">settings, machine</th><th scope=\"col\">SHA-256</th></tr>"
           "</thead>\n<tbody>\n",
           out);
@@ -129,27 +117,36 @@ static void put_row(FILE *out, const report *rep, const report_row *row)
     char text[64];
     cost sum = {0};
     add_cost(&sum, row);
-    fputs("<tr><th scope=\"row\">", out);
+    fprintf(out, "<tr id=\"cell-%s-%zu\"><th scope=\"row\">", rep->task->name, (size_t)(row - rep->row));
     text_html(out, row->label);
     fputs("</th><td>", out);
     text_html(out, row->cell->name);
     put_digest(out, "texts", row->cell->data, NULL);
     fputs("</td>", out);
-    html_count(out, (double)row->n);
+    fprintf(out,
+            "<td class=\"n\"><button type=\"button\" class=\"samples\" data-task=\"%s\" data-cell=\"%zu\" "
+            "aria-expanded=\"false\" title=\"Show the samples\">%lld</button></td>",
+            rep->task->name, (size_t)(row - rep->row), (long long)row->n);
     for (size_t m = 0; m < rep->task->metric_count; m++)
         if (!rep->task->metric[m].detail)
             html_value(out, report_format(&rep->task->metric[m], &row->metric[m], text));
-    if (sum.read_seconds > 0)
-        html_count(out, sum.read / sum.read_seconds);
-    else
-        fputs("<td class=\"n\"></td>", out);
     put_command(out, rep->task, row->cell, &sum);
     fputs("</tr>\n", out);
 }
 
-void html_cells(FILE *out, const evidence *e)
+static int put_samples(FILE *out, const evidence_task *task, pal_error *err)
 {
-    for (size_t t = 0; t < e->count; t++) {
+    records all;
+    PAL_TRY(records_read(&all, &task->held, err));
+    const int code = html_samples(out, &task->rep, &all, err);
+    records_free(&all);
+    return code;
+}
+
+int html_cells(FILE *out, const evidence *e, pal_error *err)
+{
+    int code = PAL_OK;
+    for (size_t t = 0; t < e->count && code == PAL_OK; t++) {
         const report *rep = &e->task[t].rep;
         if (rep->count == 0) continue;
         fprintf(out, "<details id=\"cells-%s\"><summary id=\"cells-of-%s\">%s: %zu cells</summary>\n<p>",
@@ -162,10 +159,10 @@ void html_cells(FILE *out, const evidence *e)
         for (size_t m = 0; m < rep->task->metric_count; m++)
             if (!rep->task->metric[m].detail)
                 fprintf(out, "<th scope=\"col\" class=\"n\">%s</th>", rep->task->metric[m].name);
-        fputs("<th scope=\"col\" class=\"n\">tokens/s</th>"
-              "<th scope=\"col\">made again by, machine</th></tr></thead>\n<tbody>\n",
-              out);
+        fputs("<th scope=\"col\">made again by, machine</th></tr></thead>\n<tbody>\n", out);
         for (size_t i = 0; i < rep->count; i++) put_row(out, rep, &rep->row[i]);
         fputs("</tbody>\n</table></div>\n</details>\n", out);
+        code = put_samples(out, &e->task[t], err);
     }
+    return code;
 }

@@ -6,6 +6,7 @@
 #include "harness/base/os.h"
 #include "harness/base/text.h"
 #include "harness/page/files.h"
+#include "harness/page/headline.h"
 #include "harness/page/lm_eval.h"
 
 #include <stdlib.h>
@@ -196,10 +197,17 @@ static void put_figures(FILE *out, const figures *all)
     html_figures(out, all, 0);
 }
 
-static void put_page(FILE *out, const content *c)
+static int put_page(FILE *out, const content *c, pal_error *err)
 {
+    int code;
     put_head(out);
     put_overview(out, c->e, c->a);
+    fputs("<div class=\"headlines\">\n", out);
+    for (size_t t = 0; t < c->e->count; t++) {
+        const headline h = headline_of(&c->e->task[t].rep);
+        html_headline(out, &h);
+    }
+    fputs("</div>\n", out);
     html_figures(out, &c->figures, 1);
     put_contents(out, c->e, c->set);
     put_section(out, TABLES);
@@ -213,12 +221,13 @@ static void put_page(FILE *out, const content *c)
     put_section(out, RUNS);
     html_runs(out, c->e, &c->shipped);
     put_section(out, CELLS);
-    html_cells(out, c->e);
+    code = html_cells(out, c->e, err);
     put_section(out, CONFIGS);
     fwrite(c->configs, 1, c->configs_size, out);
     put_section(out, ENVIRONMENT);
     put_environment(out, c->e);
     fprintf(out, "<script>%s</script>\n</body>\n</html>\n", page_js);
+    return code;
 }
 
 static int write_page(const html_options *o, const evidence *e, const audit *a, FILE *log, pal_error *err)
@@ -231,12 +240,16 @@ static int write_page(const html_options *o, const evidence *e, const audit *a, 
     int code = gather(&c, o, log, err);
     FILE *out = code == PAL_OK ? open_memstream(&text, &size) : NULL;
     if (out)
-        put_page(out, &c);
+        code = put_page(out, &c, err);
     else if (code == PAL_OK)
         code = pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
     content_free(&c);
     table_set_free(&set);
-    PAL_TRY(code);
+    if (code != PAL_OK) {
+        if (out) fclose(out);
+        free(text);
+        return code;
+    }
     PAL_TRY(text_finish(out, &text, &size, o->out, err));
     fprintf(log, "wrote %s\n", o->out);
     PAL_TRY(lm_eval_summary(e, o->json, err));

@@ -37,9 +37,9 @@ void html_shipped_free(html_shipped *s);
 /* Configs and recipes of the weights in a directory. PAL_DATA: one of them is damaged. */
 int html_configs(FILE *out, const char *weights, html_shipped *shipped, pal_error *err);
 
-/* Every run, and every cell: on what it was made, and the command that makes it again. */
+/* Every run, and every cell: on what it was made, the command that makes it again, and its samples. */
 void html_runs(FILE *out, const evidence *e, const html_shipped *shipped);
-void html_cells(FILE *out, const evidence *e);
+int html_cells(FILE *out, const evidence *e, pal_error *err);
 /* One picture, with the number that the page gives it. */
 typedef struct figure {
     size_t number;

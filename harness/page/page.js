@@ -120,10 +120,7 @@
         row.after(below);
     }
 
-    for (const button of all('button.samples')) {
-        button.hidden = false;
-        button.addEventListener('click', drill);
-    }
+    for (const button of all('button.samples')) button.addEventListener('click', drill);
 
     /* ---- Pictures on a narrow screen ---- */
 

@@ -31,7 +31,8 @@ static int visit(void *arg, const char *line, size_t size, int64_t number, pal_e
     if (kind && strcmp(kind, "sample") == 0 && key && json_is_object(content)) {
         const result_cell *cell = results_find(all->of, key);
         const int64_t index = json_integer_value(json_object_get(object, "index"));
-        if (cell) code = add(all, (sample_record){(size_t)(cell - all->of->cell), index, (size_t)number, content}, err);
+        if (cell)
+            code = add(all, (sample_record){(size_t)(cell - all->of->cell), index, (size_t)number, content}, err);
     }
     json_decref(object);
     return code;
