@@ -24,6 +24,10 @@ extern const os_table os_system;
 const os_table *os_use(const os_table *table);
 const os_table *os(void);
 
+/* Monotonic seconds. A clock that runs backwards, as after the move of a virtual machine, seems to stand still:
+ * differences are never negative. */
+double os_now(void);
+
 /* Open /dev/null wherever standard input, output or error is closed, so that no file of ours gets their numbers
  * and is overwritten by messages. First thing in main. Returns 0, or -1 when that is impossible. */
 int os_fill_standard(void);

@@ -106,11 +106,11 @@ static int measure_peak(pool *p, double *flops, pal_error *err)
     peak_job job = {block, block + threads * side * side, block + 2 * threads * side * side};
     double run[MOST_RUNS];
     size_t runs = 0;
-    const double start = os()->now();
-    while (runs < 3 || (os()->now() - start < 1 && runs < MOST_RUNS)) {
-        const double before = os()->now();
+    const double start = os_now();
+    while (runs < 3 || (os_now() - start < 1 && runs < MOST_RUNS)) {
+        const double before = os_now();
         pool_run(p, (int)threads, peak_task, &job);
-        run[runs++] = 2.0 * (double)threads * side * side * side / (os()->now() - before);
+        run[runs++] = 2.0 * (double)threads * side * side * side / (os_now() - before);
     }
     *flops = median(run, runs);
     free(block);
@@ -166,12 +166,12 @@ static int bench_train(bench *b, size_t lanes, pal_error *err)
         double run[MOST_RUNS], total = 0;
         size_t runs = 0;
         for (int warm = 1; runs < MOST_RUNS && (total < b->cfg.seconds || runs < 3); warm = 0) {
-            const double before = os()->now();
+            const double before = os_now();
             for (size_t lane = 0; lane < lanes; lane++) decoder_state_reset(b->model, state[lane]);
             memset(grad, 0, weights * sizeof *grad);
             window_step(w, segments, tokens, tokens, weight, state, grad, (attn_penalty){0}, NULL);
             optimiser_step(&o, b->model, b->pool, grad, 1e-4);
-            const double seconds = os()->now() - before;
+            const double seconds = os_now() - before;
             if (warm) continue;
             run[runs++] = seconds;
             total += seconds;
@@ -213,9 +213,9 @@ static int bench_eval(bench *b, size_t lanes, pal_error *err)
     size_t runs = 0;
     for (int warm = 2; runs < MOST_RUNS && (total < b->cfg.seconds || runs < 3); warm -= warm > 0) {
         if (most && stream_position(s) + count > (uint64_t)most) stream_reset(s);
-        const double before = os()->now();
+        const double before = os_now();
         stream_feed(s, tokens, count, count, 1, ignore_score, NULL);
-        const double seconds = os()->now() - before;
+        const double seconds = os_now() - before;
         if (warm) continue; /* a feed that begins a stream leaves its last segment in the buffer */
         run[runs++] = seconds;
         total += seconds;

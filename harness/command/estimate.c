@@ -39,10 +39,10 @@ static int probe(const decoder *d, pool *threads, size_t lanes, int scored, doub
     double done = 0, seconds = 0;
     for (int warm = 1; seconds < probe_seconds; warm = 0) {
         stream_reset(s);
-        const double began = os()->now();
+        const double began = os_now();
         stream_feed(s, tokens, count, count, scored ? 0 : UINT64_MAX, scored ? ignore : NULL, NULL);
         if (warm) continue;
-        seconds += os()->now() - began;
+        seconds += os_now() - began;
         done += (double)(lanes * segments * segment) * decoder_flops(d, (double)(segments * segment) / 2, scored);
     }
     *flops_per_second = done / seconds;
@@ -71,9 +71,9 @@ static int read_round(const eval_request *r, const batch_item *item, stream *s, 
         if (*round || stream_passed(s) == 0) continue;
         *round = stream_position(s) - stream_passed(s);
         from = stream_position(s);
-        began = os()->now();
+        began = os_now();
     }
-    if (*round) *seconds_each = (os()->now() - began) / (double)(stream_position(s) - from);
+    if (*round) *seconds_each = (os_now() - began) / (double)(stream_position(s) - from);
     r->task->close(sample);
     return code;
 }
@@ -105,11 +105,11 @@ static int time_text(const eval_request *r, const plan_part *p, double *seconds_
     *seconds_each = 0;
     if (p->count == 0) return PAL_OK;
     PAL_TRY(r->task->open(r->run, p->item[0].cell, p->item[0].index, &sample, err));
-    const double began = os()->now();
+    const double began = os_now();
     int code = PAL_OK;
     for (; code == PAL_OK && got > 0 && sum < MOST; sum += got)
         code = r->task->read(sample, tokens, CHUNK, &got, err);
-    if (sum) *seconds_each = (os()->now() - began) / (double)sum;
+    if (sum) *seconds_each = (os_now() - began) / (double)sum;
     r->task->close(sample);
     return code;
 }

@@ -105,9 +105,9 @@ static void show_training(void *arg, size_t vocab)
 
 static int train_on(const corpora *c, const tokenizer_options *o, bpe_words *words, pal_error *err)
 {
-    const double start = os()->now();
+    const double start = os_now();
     PAL_TRY(count_words(c, words, err));
-    const double counted = os()->now();
+    const double counted = os_now();
     uint64_t bytes = 0;
     for (size_t i = 0; i < words->count; i++) bytes += (uint64_t)words->word[i].times * words->word[i].size;
     progress p;
@@ -124,7 +124,7 @@ static int train_on(const corpora *c, const tokenizer_options *o, bpe_words *wor
                "%.1f s\n"
                "digest %s\n",
                o->out, tokenizer_vocab(t), c->documents, (unsigned long long)bytes, words->count, counted - start,
-               os()->now() - counted, tokenizer_digest(t));
+               os_now() - counted, tokenizer_digest(t));
     tokenizer_destroy(t);
     return saved;
 }
@@ -148,7 +148,7 @@ typedef struct tally {
 static int tally_document(tally *sum, const corpus *c, size_t index, const tokenizer *t, pal_error *err)
 {
     int32_t tokens[1024];
-    const double start = os()->now();
+    const double start = os_now();
     token_reader *r;
     PAL_TRY(token_reader_open(&r, c, index, t, err));
     size_t got;
@@ -158,7 +158,7 @@ static int tally_document(tally *sum, const corpus *c, size_t index, const token
     sum->tokens--; /* the begin token */
     sum->bytes += token_reader_bytes(r);
     sum->words += token_reader_words(r);
-    sum->seconds += os()->now() - start;
+    sum->seconds += os_now() - start;
     token_reader_close(r);
     return code;
 }

@@ -6,6 +6,7 @@
 #include "harness/eval/decode.h"
 #include "harness/eval/sample_checkpoint.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,6 +216,19 @@ static int start_shared(batch *b, uint64_t position, pal_error *err)
     return PAL_OK;
 }
 
+/* Whether the scores in a checkpoint are those that a stream at its place has delivered: without a gap, and
+ * choices of this vocabulary. */
+static int scores_fit(const batch *b, const batch_item *item, const partial *p)
+{
+    const uint64_t read = stream_position(b->stream) - stream_buffered(b->stream),
+                   all = item->tokens - item->first;
+    const uint64_t due = read + 1 > item->first ? read + 1 - item->first : 0;
+    if (stream_position(b->stream) != p->position || p->scored != (due < all ? due : all)) return 0;
+    for (size_t i = 0; i < p->scored; i++)
+        if (p->argmax[i] < 0 || (size_t)p->argmax[i] >= stream_vocab(b->stream)) return 0;
+    return isfinite(p->seconds) && p->seconds >= 0 && isfinite(p->read) && p->read >= 0;
+}
+
 static int resume_lane(batch *b, size_t lane, pal_error *err)
 {
     slot *s = b->lane[lane];
@@ -223,12 +237,13 @@ static int resume_lane(batch *b, size_t lane, pal_error *err)
     partial_path(b->setup->partial, s->item->key, s->item->index, path);
     PAL_TRY(partial_load(path, s->item->key, s->item->index, &p, err));
     int code = PAL_OK;
-    if (p.state_bytes != b->snapshot || p.position != s->item->resume || p.position > s->item->tokens ||
-        p.scored > s->item->tokens - s->item->first)
+    if (p.state_bytes != b->snapshot || p.position != s->item->resume || p.position > s->item->tokens)
         code = pal_fail(err, PAL_DATA, "%s: not a checkpoint that fits", path);
     pal_error cause;
     if (code == PAL_OK && stream_restore(b->stream, lane, p.state, &cause) != PAL_OK)
         code = pal_fail(err, PAL_DATA, "%s: %s: remove the file", path, cause.text);
+    if (code == PAL_OK && !scores_fit(b, s->item, &p))
+        code = pal_fail(err, PAL_DATA, "%s: its scores do not fit its place: remove the file", path);
     if (code == PAL_OK) {
         memcpy(s->nll, p.nll, p.scored * sizeof *s->nll);
         memcpy(s->argmax, p.argmax, p.scored * sizeof *s->argmax);
@@ -286,7 +301,7 @@ static int continued(const slot *s)
 static int save_partials(batch *b, pal_error *err)
 {
     const uint64_t position = stream_position(b->stream);
-    const double now = os()->now();
+    const double now = os_now();
     const double pause = b->save_cost * SAVING_PART;
     if (!b->setup->partial || now - b->saved < (pause > b->setup->partial_every ? pause : b->setup->partial_every))
         return PAL_OK;
@@ -314,7 +329,7 @@ static int save_partials(batch *b, pal_error *err)
                             err);
     }
     free(state);
-    b->saved = os()->now();
+    b->saved = os_now();
     b->save_cost = b->saved - now;
     return code;
 }
@@ -407,10 +422,10 @@ static int continue_from(batch *b, uint64_t prompt, pal_error *err)
         used += s->item->decoding.max_tokens;
         code = stream_restore(b->stream, i, s->prompt, err);
     }
-    const double began = os()->now();
+    const double began = os_now();
     if (code == PAL_OK) code = continuation_run(b->stream, c, lanes, err);
     for (size_t i = 0; code == PAL_OK && i < lanes; i++) {
-        b->lane[i]->seconds += (os()->now() - began) / (double)lanes;
+        b->lane[i]->seconds += (os_now() - began) / (double)lanes;
         code = deliver(b, b->lane[i], &c[i], err);
     }
     free(c);
@@ -474,7 +489,7 @@ static uint64_t next_stop(const batch *b, uint64_t end)
 /* Wall time since the last call, to the lanes at work. */
 static void account(batch *b)
 {
-    const double now = os()->now();
+    const double now = os_now();
     if (now - b->clock < LIVELY && 2 * b->chunk * b->lanes <= b->room) b->chunk *= 2;
     size_t alive = 0;
     for (size_t i = 0; i < b->lanes; i++) alive += !b->lane[i]->finished;
@@ -528,7 +543,7 @@ static int run(batch *b, uint64_t position, pal_error *err)
 int batch_run(batch_runner *r, const batch_item *item, const batch_group *group, pal_error *err)
 {
     const size_t count = group->count;
-    batch b = {.r = r, .setup = &r->setup, .count = count, .clock = os()->now()};
+    batch b = {.r = r, .setup = &r->setup, .count = count, .clock = os_now()};
     b.saved = b.clock;
     b.chunk = CHUNK;
     b.room = token_room(count);

@@ -189,7 +189,7 @@ static void on_progress(void *arg, uint64_t tokens)
     char note[REPORT_LABEL + 96], length[24];
     snprintf(note, sizeof note, "%s %s  %.0f tokens/s", p->model->file.name,
              p->length ? kv_format_size(p->length, length) : p->cell[0]->name,
-             u->part_tokens / (os()->now() - u->part_began + 1e-9));
+             u->part_tokens / (os_now() - u->part_began + 1e-9));
     progress_update(&u->progress, u->work, note);
 }
 
@@ -244,7 +244,7 @@ static int run_part(run *u, plan_part *p, pal_error *err)
     if (p->count == 0) return PAL_OK;
     u->current = p;
     u->part_rate = p->flops / p->work;
-    u->part_began = os()->now();
+    u->part_began = os_now();
     u->part_tokens = 0;
     os_reset_peak_rss();
     const batch_setup setup = {.d = p->model->decoder,

@@ -16,7 +16,7 @@ void progress_start(progress *p, FILE *out, const char *name, double total, doub
                     .start = done,
                     .done = done,
                     .terminal = isatty(fileno(out))};
-    p->began = p->shown = os()->now();
+    p->began = p->shown = os_now();
 }
 
 char *progress_format_time(double seconds, char out[32])
@@ -34,7 +34,7 @@ char *progress_format_time(double seconds, char out[32])
 void progress_update(progress *p, double done, const char *note)
 {
     p->done = done;
-    const double now = os()->now();
+    const double now = os_now();
     if (now - p->shown < (p->terminal ? terminal_pause : log_pause)) return;
     p->shown = now;
     const double rate = (done - p->start) / (now - p->began);

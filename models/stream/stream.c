@@ -242,6 +242,11 @@ uint64_t stream_position(const stream *s)
     return s->position;
 }
 
+uint64_t stream_buffered(const stream *s)
+{
+    return s->fill;
+}
+
 uint64_t stream_passed(const stream *s)
 {
     return s->passed;
@@ -280,16 +285,36 @@ void stream_save(stream *s, size_t lane, void *out)
     memcpy((char *)out + snapshot_head(s), s->state[lane], decoder_state_bytes(s->d));
 }
 
+/* A snapshot from a file may be damaged or forged: whatever is later used as a size or an index is checked here.
+ */
+static int check_snapshot(const stream *s, const uint64_t head[2], const char *in, const char *state,
+                          pal_error *err)
+{
+    const uint64_t position = head[0], fill = head[1];
+    state_header header; /* a snapshot need not be aligned */
+    memcpy(&header, state, sizeof header);
+    PAL_TRY(decoder_state_check(s->d, &header, err));
+    if (fill > s->n || fill > position || (position - fill) % s->n != 0)
+        return pal_fail(err, PAL_DATA, "the snapshot's buffer is damaged; start the sample again");
+    if (header.seen > position - fill)
+        return pal_fail(err, PAL_DATA,
+                        "the snapshot's state counts more tokens than were read; start the sample again");
+    for (size_t i = 0; i < fill; i++) {
+        int32_t token;
+        memcpy(&token, in + 2 * sizeof(uint64_t) + i * sizeof token, sizeof token);
+        if (token < 0 || (size_t)token >= stream_vocab(s))
+            return pal_fail(err, PAL_DATA, "the snapshot holds token %d of %zu; start the sample again",
+                            (int)token, stream_vocab(s));
+    }
+    return PAL_OK;
+}
+
 int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
 {
     uint64_t head[2];
     memcpy(head, in, sizeof head);
     const char *state = (const char *)in + snapshot_head(s);
-    state_header check; /* a snapshot need not be aligned */
-    memcpy(&check, state, sizeof check);
-    PAL_TRY(decoder_state_check(s->d, &check, err));
-    if (head[1] > s->n + 1)
-        return pal_fail(err, PAL_DATA, "the snapshot's buffer is damaged; start the sample again");
+    PAL_TRY(check_snapshot(s, head, in, state, err));
     settle(s); /* the other lanes */
     cycle_forget(&s->cycle);
     s->position = head[0];

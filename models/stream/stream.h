@@ -36,6 +36,7 @@ int32_t stream_choice(const stream *s, const real *logits);
 void stream_generate(stream *s, size_t count, int32_t *out);
 
 uint64_t stream_position(const stream *s); /* tokens fed to each lane */
+uint64_t stream_buffered(const stream *s); /* of these, not yet read */
 /* Of these, the tokens that were not computed: the states of all lanes had come back to what they were before, and
  * the tokens too (cycle.h). The bits are the same. */
 uint64_t stream_passed(const stream *s);
@@ -44,6 +45,7 @@ void stream_read_all(stream *s);
 /* Save and restore one lane between feeds: the state at the last segment border, and the buffered tokens. */
 size_t stream_snapshot_bytes(const stream *s);
 void stream_save(stream *s, size_t lane, void *out);
+/* PAL_DATA: a damaged snapshot, or one of another model; the stream is as it was. */
 int stream_restore(stream *s, size_t lane, const void *in, pal_error *err);
 /* A lane's state (decoder.h) at the last segment border, valid until the next call. */
 const void *stream_state(stream *s, size_t lane);

@@ -192,7 +192,7 @@ static int run_book(const rows *w, const result_cell *row, size_t count, const k
     int code = PAL_OK;
     for (size_t i = 0; code == PAL_OK && i < count; i++) {
         if (result_done(results_find(w->held, row[i].key), item->index)) continue;
-        const double began = os()->now();
+        const double began = os_now();
         batch_result result = {.seconds = 0};
         if (!s) {
             code = w->r->task->open(w->r->run, item->cell, item->index, &s, err);
@@ -200,7 +200,7 @@ static int run_book(const rows *w, const result_cell *row, size_t count, const k
         }
         if (code == PAL_OK) code = score_row(w, kinds[i], item, s, &book, &result, err);
         if (code != PAL_OK) break;
-        result_sample sample = {.seconds = os()->now() - began,
+        result_sample sample = {.seconds = os_now() - began,
                                 .tokens = (int64_t)item->tokens,
                                 .read = (double)item->tokens,
                                 .threads = 1,

@@ -143,7 +143,7 @@ static int measure(const eval_request *r, const compressor *c, const batch_item 
                    pal_error *err)
 {
     task_sample *s = NULL;
-    const double began = os()->now();
+    const double began = os_now();
     const int text = memfd_create("text", MFD_CLOEXEC);
     uint64_t size = 0;
     int code = text < 0 ? pal_fail(err, PAL_INTERNAL, "no memory file: %s", strerror(errno)) : PAL_OK;
@@ -151,7 +151,7 @@ static int measure(const eval_request *r, const compressor *c, const batch_item 
     if (code == PAL_OK) code = write_text(r, item, s, text, err);
     if (code == PAL_OK) code = compressed_size(c, text, &size, err);
     if (code == PAL_OK) code = score_size(r, item, s, size, result, err);
-    result->seconds = os()->now() - began;
+    result->seconds = os_now() - began;
     if (s) r->task->close(s);
     if (text >= 0) close(text);
     return code;

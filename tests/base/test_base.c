@@ -429,6 +429,29 @@ static void test_os_table(void **state)
     assert_true(passed >= 0.002 && passed < 60);
 }
 
+static double hand; /* of the clock below */
+
+static double moved_by_hand(void)
+{
+    return hand;
+}
+
+/* A clock that runs backwards stands still; afterwards it goes on. */
+static void test_time_never_runs_backwards(void **state)
+{
+    (void)state;
+    const os_table clock = {os_system.open, write, fsync, rename, moved_by_hand};
+    static const double shown[][2] = {{10, 10}, {12, 12}, {3, 12}, {-5, 12}, {11.9, 12}, {12.5, 12.5}, {1e9, 1e9}};
+    os_use(&clock);
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        hand = shown[i][0];
+        assert_true(os_now() == shown[i][1]);
+    }
+    os_use(NULL);
+    const double before = os_now(); /* a new table has its own time */
+    assert_true(before < 1e9 && os_now() >= before);
+}
+
 static void test_make_dirs(void **state)
 {
     (void)state;
@@ -505,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_a_message_is_one_line),
         cmocka_unit_test_teardown(test_write_file_survives_faults, restore_os),
         cmocka_unit_test_teardown(test_os_table, restore_os),
+        cmocka_unit_test_teardown(test_time_never_runs_backwards, restore_os),
         cmocka_unit_test(test_make_dirs),
         cmocka_unit_test(test_peak_rss),
         cmocka_unit_test(test_machine_figures),

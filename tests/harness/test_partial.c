@@ -2,8 +2,11 @@
 #include "tests/lib/batch_lab.h"
 #include "tests/lib/use_blas.h"
 
+#include "harness/base/hash.h"
 #include "harness/base/os.h"
+#include "harness/base/rng.h"
 #include "harness/eval/sample_checkpoint.h"
+#include "models/stream/stream.h"
 
 static char partial_dir[] = "/tmp/palimpsest-batch-XXXXXX";
 
@@ -100,6 +103,123 @@ static void test_bad_checkpoints(void **state)
     decoder_destroy(other);
 }
 
+/* Make a changed checkpoint pass for a whole one: its SHA-256 is computed again. */
+static void seal(char *data, size_t size)
+{
+    hash_hex(data, size - HASH_HEX, data + size - HASH_HEX);
+}
+
+/* Numbers that a forger would try, in the fields that are sizes, positions, tokens and times. */
+static void test_forged_checkpoints(void **state)
+{
+    (void)state;
+    static const uint64_t nan = 0x7ff8000000000000, minus_one = 0xbff0000000000000;
+    const uint64_t wild[] = {0,    1,         63,         64,        65,         255, 256,
+                             1024, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX, nan, minus_one};
+    enum { FIELDS = 80, FLIPS = 100 };
+    static const char *const modules[] = {"infini-delta", "memorizing", "transformer-xl", "local"};
+    for (size_t m = 0; m < sizeof modules / sizeof *modules; m++) {
+        decoder *d = make_model(modules[m]);
+        char path[PARTIAL_PATH], *data;
+        size_t size;
+        task_run run = even_run();
+        seen whole[SAMPLES];
+        run.length[0] = run.prompt[0] = 1500;
+        run.first[0] = 900;
+        run.generate[0] = 0;
+        run_alone(d, &run, 0, whole);
+        partial_path(partial_dir, "key", 0, path);
+        run.fail_after = 1000;
+        assert_int_equal(run_toy(d, &run, (how){.partial = partial_dir}, 0, 1), PAL_DATA);
+        run.fail_after = 0;
+        const how h = {.partial = partial_dir, .resume = {saved_position(0)}};
+        assert_int_equal(os_read_file(path, &data, &size, &err), PAL_OK);
+        rng r = rng_make(7, "forge", m, 0);
+        int taken = 0;
+        for (int i = 0; i < FIELDS + FLIPS; i++) {
+            char *forged = malloc(size);
+            memcpy(forged, data, size);
+            if (i < FIELDS) { /* the file's own head, then the snapshot's at its end of the scores */
+                const size_t place =
+                    i % 2 ? 48 + 8 * (size_t)rng_below(&r, 8) : size - HASH_HEX - 8 * (size_t)rng_below(&r, 64);
+                if (place + 8 <= size - HASH_HEX)
+                    memcpy(forged + place, &wild[rng_below(&r, sizeof wild / sizeof *wild)], 8);
+            } else {
+                for (int k = 0; k < 1 + i % 3; k++)
+                    forged[rng_below(&r, (uint64_t)(size - HASH_HEX))] ^= (char)(1u << rng_below(&r, 8));
+            }
+            seal(forged, size);
+            assert_int_equal(os_write_file(path, forged, size, &err), PAL_OK);
+            free(forged);
+            notes = 0;
+            if (run_toy(d, &run, h, 0, 1) != PAL_OK) fail_msg("%s", err.text);
+            if (notes == 0)
+                taken++;
+            else
+                assert_memory_equal(&seen_of[0], &whole[0], sizeof whole[0]); /* refused: started anew */
+        }
+        assert_true(taken < FIELDS + FLIPS);
+        free(data);
+        decoder_destroy(d);
+    }
+    notes = 0;
+}
+
+/* Each of the fields, by itself. */
+static void test_forged_snapshots(void **state)
+{
+    (void)state;
+    decoder *d = make_model("infini-linear");
+    pool *one;
+    stream *s;
+    assert_int_equal(pool_create(&one, 1, &err), PAL_OK);
+    assert_int_equal(stream_create(&s, d, one, 1, &err), PAL_OK);
+    const uint64_t n = (uint64_t)decoder_config(d)->segment;
+    int32_t tokens[400];
+    for (int i = 0; i < 400; i++) tokens[i] = i % 7;
+    stream_feed(s, tokens, 400, (size_t)n + 5, UINT64_MAX, NULL, NULL);
+    const size_t size = stream_snapshot_bytes(s);
+    char *good = malloc(size), *bad = malloc(size);
+    stream_save(s, 0, good);
+    assert_int_equal(stream_restore(s, 0, good, &err), PAL_OK);
+    const size_t state_at = size - decoder_state_bytes(d);
+    const int32_t vocab = (int32_t)stream_vocab(s);
+    const struct {
+        size_t at, size;
+        uint64_t value;
+        const char *said;
+    } cases[] = {
+        {0, 8, n + 6, "buffer is damaged"},
+        {0, 8, 4, "buffer is damaged"},
+        {0, 8, 0, "buffer is damaged"},
+        {8, 8, 6, "buffer is damaged"},
+        {8, 8, n + 5, "buffer is damaged"},
+        {8, 8, UINT64_MAX - n + 6, "buffer is damaged"},
+        {16, 4, (uint32_t)-1, "holds token -1"},
+        {16 + 16, 4, (uint32_t)vocab, "the snapshot holds token"},
+        {16 + 16, 4, INT32_MAX, "the snapshot holds token"},
+        {state_at + offsetof(state_header, seen), 8, n + 1, "counts more tokens"},
+        {state_at + offsetof(state_header, seen), 8, UINT64_MAX, "counts more tokens"},
+        {state_at + offsetof(state_header, bytes), 8, 64, "belongs to another model"},
+        {state_at + offsetof(state_header, shape), 8, 64, "belongs to another model"},
+        {state_at, 8, 64, "header is damaged"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        memcpy(bad, good, size);
+        memcpy(bad + cases[i].at, &cases[i].value, cases[i].size);
+        assert_int_equal(stream_restore(s, 0, bad, &err), PAL_DATA);
+        if (!strstr(err.text, cases[i].said)) fail_msg("case %zu: %s", i, err.text);
+        memset(bad, 0, size);
+        stream_save(s, 0, bad);
+        assert_memory_equal(good, bad, size); /* the stream is as it was */
+    }
+    free(good);
+    free(bad);
+    stream_destroy(s);
+    pool_destroy(one);
+    decoder_destroy(d);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -120,6 +240,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_bad_checkpoints),
+        cmocka_unit_test(test_forged_snapshots),
+        cmocka_unit_test(test_forged_checkpoints),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
