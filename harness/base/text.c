@@ -167,6 +167,8 @@ void text_plot(FILE *out, const char *text)
             fputs("\xE2\x90\xA1", out); /* U+2421 */
         else if (c == '"')
             fputs("\xE2\x80\x9D", out); /* U+201D */
+        else if (c == '\\')
+            fputs("\\\\", out); /* gnuplot reads escapes in fields */
         else {
             text += put_character(out, text);
             continue;

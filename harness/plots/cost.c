@@ -61,6 +61,7 @@ static void add_panel(figure *f, const report *rep, const cost *list, size_t cou
             const figure_look look = plots_look(list[i].row, rep);
             figure_add_series(f, &look);
         }
+        if (memory && !(list[i].peak > 0)) continue;
         const double length = (double)list[i].row->cell->length;
         figure_add_size_tick(f, 'x', length);
         figure_add_point(
@@ -85,8 +86,10 @@ int plots_cost(const report *rep, figure_output *out, int *none, pal_error *err)
     *none = lengths && count == 0;
     snprintf(script, sizeof script, "%.40s_cost", rep->task->name);
     figure_begin(&f, script, "", "");
+    int memory = 0; /* records of before it was measured have none */
+    for (size_t i = 0; i < count; i++) memory |= list[i].peak > 0;
     if (count) add_panel(&f, rep, list, count, 0);
-    if (count) add_panel(&f, rep, list, count, 1);
+    if (memory) add_panel(&f, rep, list, count, 1);
     const int code = lengths ? figure_draw(&f, out, err) : PAL_OK;
     figure_free(&f);
     free(list);

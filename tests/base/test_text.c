@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "harness/base/csv.h"
+#include "harness/base/os.h"
 #include "harness/base/process.h"
 #include "harness/base/text.h"
 
@@ -79,6 +81,7 @@ static void test_plot_fields(void **state)
            "b\xE2\x90\x8A"
            "c\"");
     expect(text_plot, "say \"x\" # no", "\"say \xE2\x80\x9Dx\xE2\x80\x9D # no\"");
+    expect(text_plot, "a\\n", "\"a\\\\n\"");
     expect(text_plot, "\x7F\xFF", "\"\xE2\x90\xA1\xEF\xBF\xBD\"");
 }
 
@@ -129,6 +132,67 @@ static void test_file_names(void **state)
     many[sizeof many - 2] = 'y';
     assert_string_not_equal(id, text_id(many, other));
     assert_true(strlen(id) < TEXT_ID);
+}
+
+/* ---- CSV that is read back ---- */
+
+static int read_csv(csv_table *t, const char *text, pal_error *err)
+{
+    char path[] = "/tmp/pal-csv-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(os_write_file(path, text, strlen(text), err), PAL_OK);
+    const int code = csv_read(t, path, err);
+    unlink(path);
+    return code;
+}
+
+/* What text_csv writes comes back as it was, whatever it holds. */
+static void test_csv_round_trip(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"plain", "a,b", "say \"x\"", "two\nlines", "=1+1", "'quoted",
+                                        "''",    "-x",  "@y",        "\t",         ""};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char *written = NULL;
+        size_t size = 0;
+        csv_table t;
+        pal_error err;
+        FILE *out = open_memstream(&written, &size);
+        fputs("first,name,last\n1,", out);
+        text_csv(out, texts[i]);
+        fputs(",2.5\n", out);
+        fclose(out);
+        assert_int_equal(read_csv(&t, written, &err), PAL_OK);
+        assert_int_equal(t.rows, 1);
+        assert_string_equal(csv_text(&t, 0, csv_column(&t, "name")), texts[i]);
+        assert_true(csv_number(&t, 0, csv_column(&t, "last")) == 2.5);
+        assert_true(isnan(csv_number(&t, 0, csv_column(&t, "none"))));
+        assert_string_equal(csv_text(&t, 1, 0), "");
+        csv_free(&t);
+        free(written);
+    }
+}
+
+static void test_csv_forms(void **state)
+{
+    (void)state;
+    csv_table t;
+    pal_error err;
+    assert_int_equal(read_csv(&t, "a,b\r\n1,\"2\"\r\n3,", &err), PAL_OK); /* CR LF, and no newline at the end */
+    assert_int_equal(t.rows, 2);
+    assert_string_equal(csv_text(&t, 0, csv_column(&t, "b")), "2");
+    assert_string_equal(csv_text(&t, 1, 1), "");
+    csv_free(&t);
+    assert_int_equal(read_csv(&t, "", &err), PAL_OK);
+    assert_int_equal(t.rows, 0);
+    csv_free(&t);
+    static const char *const bad[] = {"a,b\n1\n", "a,b\n1,2,3\n", "a\n\"open\n", "a,b\n\"x\"y,2\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(read_csv(&t, bad[i], &err), PAL_DATA);
+        assert_non_null(strstr(err.text, "row 2"));
+    }
 }
 
 /* ---- Programs ---- */
@@ -198,6 +262,8 @@ int main(void)
         cmocka_unit_test(test_plot_fields),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_file_names),
+        cmocka_unit_test(test_csv_round_trip),
+        cmocka_unit_test(test_csv_forms),
         cmocka_unit_test(test_words_reach_the_program),
         cmocka_unit_test(test_program_in_a_folder),
     };

@@ -1,0 +1,203 @@
+/* Which rows of a report a picture takes, and where each stands in it. */
+#include "harness/plots/picture.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tokens of a sample; NaN: whole documents. */
+static double length_of(const result_cell *cell)
+{
+    const char *at = strstr(cell->name, ":len=");
+    char text[32];
+    int64_t value;
+    pal_error none;
+    if (cell->extent == RESULT_LENGTH) return (double)cell->length;
+    if (!at) return NAN;
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(at + 5, ","), at + 5);
+    return kv_parse_size("len", text, &value, &none) == PAL_OK ? (double)value : NAN;
+}
+
+/* The middle of the range of positions that doubles from "4K" on; the first one goes to 256. */
+static double position_of(const char *metric)
+{
+    const char *at = strchr(metric, '@');
+    int64_t from;
+    pal_error none;
+    if (!at || kv_parse_size("position", at + 1, &from, &none) != PAL_OK) return NAN;
+    return from ? sqrt(2) * (double)from : 128;
+}
+
+double picture_x(picture_axis axis, const result_cell *cell, const char *metric)
+{
+    switch (axis) {
+    case OF_DEPTH:
+        return cell->depth;
+    case OF_DISTANCE:
+        return (double)cell->length * (1 - cell->depth / 100);
+    case OF_POSITION:
+        return position_of(metric);
+    case OF_STATE:
+        return (double)cell->state_bytes;
+    default:
+        return length_of(cell);
+    }
+}
+
+/* ---- Choice of rows ---- */
+
+static int trained_here(const report *rep, const result_cell *cell)
+{
+    return strcmp(cell->facts.trained_on, rep->task->name) == 0;
+}
+
+static int any_trained_here(const report *rep)
+{
+    for (size_t i = 0; i < rep->count; i++)
+        if (trained_here(rep, rep->row[i].cell)) return 1;
+    return 0;
+}
+
+int picture_takes(const report *rep, const picture *p, const report_row *row)
+{
+    const result_cell *c = row->cell;
+    return !(((p->without & NO_ZEROED) && c->memory == RESULT_ZEROED) ||
+             ((p->without & NO_VARIANTS) && c->variant[0]) ||
+             ((p->without & NO_REFERENCES) && c->kind == RESULT_REFERENCE) ||
+             ((p->without & TRAINED_HERE) && any_trained_here(rep) && !trained_here(rep, c)) ||
+             ((p->without & NOT_AT_END) && c->depth >= 100) ||
+             (p->facet == BY_DEPTH && c->depth != 0 && c->depth != 50 && c->depth != 100));
+}
+
+/* Groups are numbered: 0 trained on this task, 1 on another, 2 nobody knows; or classes of size from the smallest.
+ */
+int picture_group_of(const report *rep, const picture *p, const result_cell *cell)
+{
+    if (p->group == BY_TRAINING) return trained_here(rep, cell) ? 0 : cell->facts.trained_on[0] ? 1 : 2;
+    if (p->group != BY_SIZE) return 0;
+    double from = 0, next;
+    for (int class = 0;; class ++) {
+        next = INFINITY;
+        for (size_t i = 0; i < rep->count; i++) {
+            const double size = (double)rep->row[i].cell->parameters;
+            if (size > 0 && size > 1.1 * from && size < next) next = size;
+        }
+        if (!isfinite(next) || (double)cell->parameters <= 1.1 * next) return class;
+        from = next;
+    }
+}
+
+static void group_title(const picture *p, int group, const result_cell *cell, char *out, size_t size)
+{
+    static const char *const training[] = {"trained on this task", "not trained on this task", "training unknown"};
+    out[0] = '\0';
+    if (p->group == BY_TRAINING) snprintf(out, size, "%s", training[group]);
+    if (p->group == BY_SIZE) snprintf(out, size, "%.2fM parameters", (double)cell->parameters / 1e6);
+}
+
+/* Which panel of its group a row stands in: equal texts, equal panels. */
+void picture_facet_of(const picture *p, const report_row *row, char *out, size_t size)
+{
+    out[0] = '\0';
+    if (p->facet == BY_DEPTH) {
+        const double depth = row->cell->depth;
+        if (depth == 0)
+            snprintf(out, size, "needle at the start");
+        else if (depth == 100)
+            snprintf(out, size, "needle at the end");
+        else
+            snprintf(out, size, depth == 50 ? "needle in the middle" : "needle at %g %%", depth);
+    }
+    if (p->facet == BY_LENGTH) {
+        char length[24];
+        snprintf(out, size, "%s tokens", kv_format_size(row->cell->length, length));
+    }
+    if (p->facet == BY_MODEL) snprintf(out, size, "%s", row->label);
+    if (p->facet == BY_ATTENTION) snprintf(out, size, "%s", row->cell->facts.attention);
+}
+
+/* ---- Choosing ---- */
+
+/* A token is not the same to models of another tokenizer: a picture by position holds those of the tokenizer that
+ * most rows have. */
+static void keep_one_tokenizer(rows *all)
+{
+    size_t most = 0, kept = 0;
+    const char *best = "";
+    for (size_t i = 0; i < all->count; i++) {
+        size_t same = 0;
+        for (size_t k = 0; k < all->count; k++)
+            same += strcmp(all->row[k]->cell->tokenizer, all->row[i]->cell->tokenizer) == 0;
+        if (same > most) best = all->row[i]->cell->tokenizer;
+        if (same > most) most = same;
+    }
+    for (size_t i = 0; i < all->count; i++)
+        if (strcmp(all->row[i]->cell->tokenizer, best) == 0) all->row[kept++] = all->row[i];
+    all->count = kept;
+}
+
+/* Rows of the report at one depth, or at one length. */
+static size_t at_depth(const rows *all, double depth)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++) count += all->row[i]->cell->depth == depth;
+    return count;
+}
+
+/* The depths of a grid of depth by length are those that at least half as many cells have as the most common one:
+ * lengths with more of them have a picture by depth. Of more than fit beside one another whole tens stay. */
+static void keep_common_depths(rows *all)
+{
+    enum { DEPTHS_SHOWN = 11 };
+    const report_row **kept = calloc(all->count + 1, sizeof *kept);
+    size_t most = 0, count = 0, depths = 0;
+    if (!kept) return; /* more rows than are needed are no harm */
+    for (size_t i = 0; i < all->count; i++) {
+        const size_t same = at_depth(all, all->row[i]->cell->depth);
+        if (same > most) most = same;
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        size_t earlier = 0;
+        if (2 * at_depth(all, all->row[i]->cell->depth) < most) continue;
+        while (all->row[earlier]->cell->depth != all->row[i]->cell->depth) earlier++;
+        depths += earlier == i;
+        kept[count++] = all->row[i];
+    }
+    all->count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (depths <= DEPTHS_SHOWN || fmod(kept[i]->cell->depth, 10) == 0) all->row[all->count++] = kept[i];
+    free(kept);
+}
+
+/* Only lengths at which more depths than start, middle and end were evaluated. */
+static void keep_many_depths(rows *all)
+{
+    enum { FEW = 3 };
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        size_t depths = 0;
+        for (size_t k = 0; k < all->rep->count; k++) {
+            const report_row *a = &all->rep->row[k], *b = all->row[i];
+            depths += a->cell->length == b->cell->length && strcmp(a->label, b->label) == 0;
+        }
+        if (depths > FEW) all->row[count++] = all->row[i];
+    }
+    all->count = count;
+}
+
+/* The rows of a group: of the texts of `like` where pictures are split by texts. */
+void picture_choose(rows *all, const report_row *like, int group)
+{
+    const picture *p = all->picture;
+    all->count = 0;
+    for (size_t i = 0; i < all->rep->count; i++) {
+        const report_row *row = &all->rep->row[i];
+        if (picture_takes(all->rep, p, row) && picture_group_of(all->rep, p, row->cell) == group &&
+            (p->split == ONE_PICTURE || plots_same_texts(row->cell, like->cell)))
+            all->row[all->count++] = row;
+    }
+    if (p->axis == OF_POSITION) keep_one_tokenizer(all);
+    if (p->facet == BY_MODEL && p->axis == OF_LENGTH) keep_common_depths(all);
+    if (p->axis == OF_DEPTH) keep_many_depths(all);
+    if (all->count) group_title(p, group, all->row[0]->cell, all->heading, sizeof all->heading);
+}

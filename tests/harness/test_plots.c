@@ -1,0 +1,375 @@
+/* Pictures: hostile names of models, texts, folders and logs are all drawn and nothing is run; what the tables for
+ * gnuplot hold; which rows a picture takes; colours by attention module whatever the file is called. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "harness/base/csv.h"
+#include "harness/base/process.h"
+#include "harness/plots/plots.h"
+#include "tests/lib/journal_lab.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+/* Each would leave the file $PWN behind if a shell, gnuplot or make read it as program text. */
+static const char *const hostile[] = {"two words (best)",
+                                      "it's;touch $PWN;'",
+                                      "say \"x\";touch $PWN;\"",
+                                      "$(touch $PWN)",
+                                      "`touch $PWN`",
+                                      "a;touch $PWN",
+                                      "two\nlines",
+                                      "a, b, \"c, d\"",
+                                      "|touch $PWN",
+                                      "&touch $PWN&",
+                                      "lr=1",
+                                      "-e touch",
+                                      "<touch $PWN",
+                                      "@x ^{b}_1&{y}\\n%s#9"};
+enum { HOSTILE = sizeof hostile / sizeof *hostile };
+
+static char home[64], scripts[PATH_MAX], pwned[128], started[PATH_MAX];
+
+static int set_up(void **state)
+{
+    assert_non_null(realpath("plots", scripts));
+    assert_non_null(getcwd(started, sizeof started));
+    assert_int_equal(lab_make_dir(state), 0);
+    strcpy(home, dir);
+    snprintf(pwned, sizeof pwned, "%s/pwned", home);
+    setenv("PWN", pwned, 1);
+    return chdir(home);
+}
+
+static int tear_down(void **state)
+{
+    strcpy(dir, home);
+    return chdir(started) | lab_remove_dir(state);
+}
+
+static int no_gnuplot(void)
+{
+    static const char *const word[] = {"gnuplot", "--version", NULL};
+    char said[64];
+    int status;
+    return process_run(word, NULL, &status, said, sizeof said, &err) != PAL_OK || status != 0;
+}
+
+/* What the run said on its log; the caller frees it. */
+static char *draw(const char *folder, const char *keep)
+{
+    static const task_module *none_but[] = {NULL, NULL, NULL, NULL};
+    plots_options o = {.weights = "no-such-folder"};
+    char *text = NULL;
+    size_t size = 0, count = 0;
+    static const char *const names[] = {"passkey", "perplexity", "booksum"};
+    for (size_t i = 0; i < 3; i++) none_but[count++] = task_find(names[i]);
+    snprintf(o.results, sizeof o.results, "%s", folder);
+    snprintf(o.scripts, sizeof o.scripts, "%.*s", (int)sizeof o.scripts - 1, scripts);
+    snprintf(o.keep, sizeof o.keep, "%s", keep);
+    FILE *log = open_memstream(&text, &size);
+    if (plots_run(&o, none_but, log, &err) != PAL_OK) fail_msg("%s: %s", folder, err.text);
+    fclose(log);
+    if (strstr(text, "no plots")) fail_msg("%s", text);
+    return text;
+}
+
+static void write_file(const char *path, const char *text)
+{
+    if (os_write_file(path, text, strlen(text), &err) != PAL_OK) fail_msg("%s", err.text);
+}
+
+static void check_picture(const char *folder, const char *name)
+{
+    static const char *const kind[] = {"svg", "png"};
+    for (int k = 0; k < 2; k++) {
+        char path[512];
+        struct stat found;
+        snprintf(path, sizeof path, "%s/%s.%s", folder, name, kind[k]);
+        if (stat(path, &found) != 0 || found.st_size == 0) fail_msg("no picture %s", path);
+    }
+}
+
+/* As a picture shows a name: gnuplot's fields cannot hold a double quote, and XML no '<'. */
+static void check_shown(const char *svg, const char *name)
+{
+    char *shown = NULL, plain[300] = "";
+    size_t size = 0, used = 0;
+    FILE *out = open_memstream(&shown, &size);
+    text_plot(out, name);
+    fclose(out);
+    for (const char *c = shown + 1; c[1]; c++) {
+        if (*c == '\\') c++; /* gnuplot reads the escape */
+        static const char *const entity[] = {"<&lt;", ">&gt;", "&&amp;"};
+        const char *put = NULL;
+        for (int i = 0; i < 3; i++)
+            if (*c == entity[i][0]) put = entity[i] + 1;
+        /* gnuplot leaves '>' as it is, which XML allows */
+        used += (size_t)snprintf(plain + used, sizeof plain - used, put && *c != '>' ? "%s" : "%.1s",
+                                 put && *c != '>' ? put : c);
+    }
+    if (!strstr(svg, plain)) fail_msg("no name \"%s\" in the picture", plain);
+    free(shown);
+}
+
+static char *read_picture(const char *folder, const char *name)
+{
+    char path[512], *svg = NULL;
+    size_t size;
+    snprintf(path, sizeof path, "%s/%s.svg", folder, name);
+    assert_int_equal(os_read_file(path, &svg, &size, &err), PAL_OK);
+    return svg;
+}
+
+static void test_hostile_names(void **state)
+{
+    (void)state;
+    if (no_gnuplot()) skip();
+    snprintf(dir, sizeof dir, "all");
+    assert_int_equal(mkdir("all", 0777), 0);
+    assert_int_equal(mkdir("all/training", 0777), 0);
+    lab_journal *passkey = lab_open(task_find("passkey"));
+    for (int i = 0; i < HOSTILE; i++)
+        for (int depth = 0; depth <= 100; depth += 50)
+            for (int length = 1024; length <= 4096; length *= 2)
+                lab_passkey(passkey, hostile[i], length, depth, "seed=1", i, 20);
+    lab_close(passkey);
+    static const double nll[] = {4.0, 4.1, 4.2, 4.3};
+    lab_journal *perplexity = lab_open(task_find("perplexity"));
+    for (int i = 0; i < HOSTILE; i++)
+        lab_perplexity(perplexity, hostile[i], hostile[i], "split=test", 4096, nll, 4);
+    lab_close(perplexity);
+    for (int i = 0; i < HOSTILE; i++) {
+        char path[200];
+        snprintf(path, sizeof path, "all/training/%s.csv", hostile[i]);
+        write_file(path, "step,length,tokens,loss\n1,1,1000000,5\n2,1,2000000,4\n3,1,3000000,3\n4,1,4000000,2\n5,"
+                         "1,5000000,1\n");
+        snprintf(path, sizeof path, "all/training/%s-gates.csv", hostile[i]);
+        write_file(path, "step,gate,head,open\n5,layers.0.dec_attn.gate,0,0.5\n5,layers.1.dec_attn.gate,0,0.25\n");
+    }
+    FILE *imprint = fopen("all/passkey-imprint.csv", "w");
+    fputs("model,weights_sha256,length,depth,segments,layer,part,n,norm,difference,lo,hi\n", imprint);
+    for (int i = 0; i < HOSTILE; i++) {
+        for (int segments = 1; segments <= 10; segments *= 10) {
+            text_csv(imprint, hostile[i]);
+            fprintf(imprint, ",%d,512,0,%d,0,M,3,2962,0.7,0.6,0.8\n", i, segments);
+            text_csv(imprint, hostile[i]);
+            fprintf(imprint, ",%d,512,0,%d,0,z,3,2962,0.7,0.6,0.8\n", i, segments);
+        }
+    }
+    fclose(imprint);
+
+    free(draw("all", ""));
+
+    assert_int_equal(access(pwned, F_OK), -1);
+    static const char *const pictures[] = {"passkey-accuracy",    "passkey-heatmap", "passkey-writes",
+                                           "passkey-cost",        "passkey-imprint", "training-loss-other",
+                                           "training-gates-other"};
+    for (size_t p = 0; p < sizeof pictures / sizeof *pictures; p++) {
+        check_picture("all", pictures[p]);
+        char *svg = read_picture("all", pictures[p]);
+        for (int i = 0; i < HOSTILE; i++) check_shown(svg, hostile[i]);
+        free(svg);
+    }
+    for (int i = 0; i < HOSTILE; i++) {
+        char name[200], id[TEXT_ID];
+        snprintf(name, sizeof name, "perplexity-state-%s", text_id(hostile[i], id));
+        check_picture("all", name);
+    }
+}
+
+static void test_hostile_folders(void **state)
+{
+    (void)state;
+    if (no_gnuplot()) skip();
+    for (int i = 0; i < HOSTILE; i++) {
+        char path[200];
+        assert_int_equal(mkdir(hostile[i], 0777), 0);
+        snprintf(dir, sizeof dir, "%s", hostile[i]);
+        lab_journal *passkey = lab_open(task_find("passkey"));
+        lab_passkey(passkey, "passkey-local", 1024, 0, "seed=1", 3, 20);
+        lab_close(passkey);
+        snprintf(path, sizeof path, "%s/kept \"tables\"", hostile[i]);
+        free(draw(hostile[i], path));
+        check_picture(hostile[i], "passkey-accuracy");
+        check_picture(hostile[i], "passkey-heatmap");
+        assert_int_equal(access(pwned, F_OK), -1);
+    }
+    /* Nothing is left in the folder for temporary files. */
+    assert_int_equal(mkdir("<tmp $(touch $PWN)", 0777), 0);
+    setenv("TMPDIR", "<tmp $(touch $PWN)", 1);
+    free(draw(hostile[0], ""));
+    unsetenv("TMPDIR");
+    assert_int_equal(rmdir("<tmp $(touch $PWN)"), 0);
+    assert_int_equal(access(pwned, F_OK), -1);
+}
+
+/* ---- What is drawn ---- */
+
+static csv_table read_tsv(const char *path)
+{
+    csv_table t;
+    char *text;
+    size_t size;
+    assert_int_equal(os_read_file(path, &text, &size, &err), PAL_OK);
+    for (char *c = text; *c; c++) *c = *c == '\t' ? ',' : *c;
+    write_file("table.csv", text);
+    free(text);
+    assert_int_equal(csv_read(&t, "table.csv", &err), PAL_OK);
+    return t;
+}
+
+static const char *field(const csv_table *t, size_t row, const char *column)
+{
+    const size_t c = csv_column(t, column);
+    assert_true(c < t->columns && row < t->rows);
+    return csv_text(t, row, c);
+}
+
+static void lab_shared(lab_journal *j, const char *model, int64_t length, int shared)
+{
+    char name[64];
+    snprintf(name, sizeof name, "len=%d,depth=0", (int)length);
+    const result_cell cell = lab_cell(j, model, name, length, 0, "seed=1", 2);
+    lab_announce(j, &cell, 2);
+    for (int64_t i = 0; i < 2; i++) {
+        const double value[TASK_VALUES] = {1, 1, 1, 0};
+        result_sample sample = {.seconds = 0.5,
+                                .tokens = length,
+                                .read = (double)(shared ? length / 2 : length),
+                                .threads = 1,
+                                .batch = 1,
+                                .peak_rss = 64 << 20};
+        for (size_t v = 0; v < j->task->value_count; v++) sample.value[v] = value[v];
+        assert_int_equal(results_add(&j->held, j->file, cell.key, i, &sample, "{}", &err), PAL_OK);
+    }
+}
+
+/* The colour follows the attention module, whatever the file's name; rows of another run, controls and variants
+ * stay out. */
+static void test_what_is_drawn(void **state)
+{
+    (void)state;
+    if (no_gnuplot()) skip();
+    snprintf(dir, sizeof dir, "drawn");
+    assert_int_equal(mkdir("drawn", 0777), 0);
+    lab_journal *j = lab_open(task_find("passkey"));
+    result_cell mine = lab_cell(j, "mine", "len=1024,depth=0", 1024, 0, "seed=1", 2);
+    mine.facts = lab_facts("passkey-infini-delta");
+    lab_announce(j, &mine, 2);
+    const double value[TASK_VALUES] = {1, 1, 1, 0};
+    for (int i = 0; i < 2; i++) lab_sample(j, &mine, i, value, 1);
+    lab_passkey(j, "text-local", 1024, 0, "seed=1", 1, 4);
+    lab_passkey(j, "passkey-infini-linear", 1024, 0, "seed=1", 1, 4);
+    lab_passkey(j, "passkey-infini-linear", 1024, 0, "seed=1 memory=zeroed", 1, 4);
+    lab_passkey(j, "passkey-infini-linear", 1048576, 100, "seed=1", 1, 4);
+    lab_close(j);
+    free(draw("drawn", "drawn/keep"));
+
+    csv_table looks = read_tsv("drawn/keep/passkey_accuracy/looks.tsv"),
+              panels = read_tsv("drawn/keep/passkey_accuracy/panels.tsv"),
+              points = read_tsv("drawn/keep/passkey_accuracy/points.tsv");
+    int ours = 0, papers = 0;
+    for (size_t r = 0; r < looks.rows; r++) {
+        if (strcmp(field(&looks, r, "label"), "mine") == 0) {
+            ours++;
+            assert_string_equal(field(&looks, r, "attention"), "infini-delta");
+            assert_string_equal(field(&looks, r, "variant"), "0");
+        }
+        assert_string_equal(field(&looks, r, "zeroed"), "0");
+        papers += strcmp(field(&looks, r, "kind"), "paper") == 0;
+    }
+    assert_int_equal(ours, 1);
+    assert_int_equal(papers, 1); /* at 1M the paper has fine-tuned Linear's value, at 1K none */
+    assert_int_equal(panels.rows, 3);
+    assert_string_equal(field(&panels, 0, "heading"), "trained on this task");
+    assert_string_equal(field(&panels, 2, "heading"), "not trained on this task");
+    int whole = 0;
+    for (size_t r = 0; r < points.rows; r++) whole += strcmp(field(&points, r, "y"), "100") == 0;
+    assert_true(whole >= 1); /* shares are in percent */
+    csv_free(&looks);
+    csv_free(&panels);
+    csv_free(&points);
+
+    char *svg = read_picture("drawn", "passkey-accuracy");
+    lab_check_has(svg, " role=\"img\">\n<title>Passkey: digits found, by the length of the input</title>");
+    lab_check_has(svg, "<desc>Share of the key");
+    lab_check_lacks(svg, "Gnuplot");
+    lab_check_lacks(svg, "GNUPLOT");
+    lab_check_lacks(svg, "<title>gnuplot_plot");
+    free(svg);
+}
+
+/* The cost picture holds cells whose samples shared nothing; without any the old picture goes, and the log says
+ * why. */
+static void test_cost_of_what_was_not_shared(void **state)
+{
+    (void)state;
+    if (no_gnuplot()) skip();
+    snprintf(dir, sizeof dir, "cost");
+    assert_int_equal(mkdir("cost", 0777), 0);
+    lab_journal *j = lab_open(task_find("passkey"));
+    lab_shared(j, "passkey-local", 1024, 1);
+    lab_close(j);
+    write_file("cost/passkey-cost.svg", "old");
+    write_file("cost/passkey-cost.png", "old");
+    char *log = draw("cost", "");
+    lab_check_has(log, "no cost picture of passkey: all samples shared work");
+    free(log);
+    assert_int_equal(access("cost/passkey-cost.svg", F_OK), -1);
+    assert_int_equal(access("cost/passkey-cost.png", F_OK), -1);
+
+    j = lab_open(task_find("passkey"));
+    lab_shared(j, "passkey-infini-linear", 1024, 0);
+    lab_shared(j, "passkey-infini-linear", 2048, 1);
+    lab_close(j);
+    log = draw("cost", "cost/keep");
+    lab_check_lacks(log, "no cost picture");
+    free(log);
+    check_picture("cost", "passkey-cost");
+    csv_table points = read_tsv("cost/keep/passkey_cost/points.tsv");
+    assert_int_equal(points.rows, 2); /* time and memory of the one cell */
+    assert_string_equal(field(&points, 0, "x"), "1024");
+    assert_string_equal(field(&points, 0, "y"), "488.28125"); /* 1 s for 2048 tokens, in microseconds */
+    assert_string_equal(field(&points, 1, "y"), "64");        /* MiB */
+    csv_free(&points);
+}
+
+static void test_no_gnuplot(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", getenv("PATH"));
+    snprintf(dir, sizeof dir, "bare");
+    assert_int_equal(mkdir("bare", 0777), 0);
+    lab_journal *j = lab_open(task_find("passkey"));
+    lab_passkey(j, "passkey-local", 1024, 0, "seed=1", 3, 20);
+    lab_close(j);
+    setenv("PATH", "/nowhere", 1);
+    figure_output out = {.scripts = scripts, .dir = "bare", .keep = ""};
+    evidence *e = malloc(sizeof *e);
+    static const task_module *one[2];
+    one[0] = task_find("passkey");
+    assert_int_equal(evidence_read(e, one, "bare", &err), PAL_OK);
+    assert_int_equal(plots_cells(&e->task[0].rep, &out, &err), PAL_OK);
+    setenv("PATH", path, 1);
+    assert_string_equal(out.note, "gnuplot is not installed; type: make deps");
+    assert_int_equal(out.drawn, 0);
+    evidence_free(e);
+    free(e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_hostile_folders),
+        cmocka_unit_test(test_what_is_drawn), cmocka_unit_test(test_cost_of_what_was_not_shared),
+        cmocka_unit_test(test_no_gnuplot),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
