@@ -266,7 +266,7 @@ non_finite() {
     craft number "$work/tiny.safetensors" "$work/huge.safetensors" layers.1.pos_ff.CoreNet.0.bias 1 7f7fffff
     passkey "$work/huge.safetensors" "$work/r2"
     code_is 0 1
-    grep -qi 'nan\|inf' "$work/r2/passkey-table.md" 2>/dev/null && say 'NaN in the table'
+    grep -qiE "(^|[^a-z])(nan|-?inf)([^a-z]|$)" "$work/r2/passkey-table.md" 2>/dev/null && say 'NaN in the table'
     true
 }
 row damaged_gzip 'a damaged gzip member, wherever, is an error with its file'
@@ -305,10 +305,10 @@ damaged_lanes() {
     # Stop it as soon as there is a checkpoint.
     "$P" train config="$work/tiny.conf" out="$out" "${words[@]}" >/dev/null 2>&1 &
     local child=$!
-    for i in $(seq 1000); do ls "$out".lanes-* >/dev/null 2>&1 && break; sleep 0.02; done
+    for i in $(seq 1000); do ls "$out"*.lanes-* >/dev/null 2>&1 && break; sleep 0.02; done
     kill -9 $child 2>/dev/null
     wait $child 2>/dev/null
-    lanes=$(ls "$out".lanes-* 2>/dev/null | head -n 1)
+    lanes=$(ls "$out"*.lanes-* 2>/dev/null | head -n 1)
     [ -n "$lanes" ] || say 'no checkpoint to damage'
     mkdir "$work/kept"
     cp "$out"* "$work/kept/"
