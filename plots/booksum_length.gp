@@ -3,7 +3,7 @@
 # Reads DIR/booksum-cells.csv, writes DIR/booksum-<metric>-<texts>.png and .svg. Bars are 95 % intervals over books.
 # Rows that take no model are thin and grey; whole books have no place on the axis and are left out.
 load system("dirname ".ARG0)."/style.gnuplot"
-dir = ARGC > 0 ? ARG1 : "results"
+dir = ARGC > 0 ? ARG1 : "results/run"
 
 # Lines "texts,label,model?,length,value,lo,hi" of a metric. Columns: 4 model, 9 BLAS core, 12 metric, 14 value, 15 lo,
 # 16 hi, 25 cell ("stories/test:len=16K,skipped=2"). Commas in quotes become semicolons first.

@@ -10,7 +10,7 @@
 #define AT(field) offsetof(plots_options, field)
 
 static const kv_spec options_table[] = {
-    {"results", KV_TEXT, AT(results), "results", 0, 0, NULL, "directory of the journals; the pictures go there"},
+    {"results", KV_TEXT, AT(results), "results/run", 0, 0, NULL, "directory of the journals; the pictures go there"},
     {"training", KV_TEXT, AT(training), "", 0, 0, NULL, "directory of the training logs; empty: results/training"},
     {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL,
      "directory of the models, for what the logs trained"},

@@ -23,7 +23,7 @@ typedef struct report_options {
 #define AT(field) offsetof(report_options, field)
 
 static const kv_spec options_table[] = {
-    {"results", KV_TEXT, AT(page.results), "results", 0, 0, NULL,
+    {"results", KV_TEXT, AT(page.results), "results/run", 0, 0, NULL,
      "directory of the journals, and of all that is made"},
     {"task", KV_TEXT, AT(task), "", 0, 0, NULL, "only the tables and pictures of this task, and no page"},
     {"out", KV_TEXT, AT(page.out), "", 0, 0, NULL, "the page; empty: report.html in results="},
@@ -35,7 +35,7 @@ static const kv_spec options_table[] = {
     {"date", KV_TEXT, AT(page.date), LM_EVAL_DATE, 0, 0, NULL,
      "date in the names of those files; journals hold none, and the same results give the same files"},
     {"plots", KV_CHOICE, AT(plots), "1", 0, 0, "0|1", "draw the pictures, if gnuplot is there"},
-    {"claims", KV_TEXT, AT(page.claims), "results/claims.conf", 0, 0, NULL, "the claims to judge"},
+    {"claims", KV_TEXT, AT(page.claims), "results/expected/claims.conf", 0, 0, NULL, "the claims to judge"},
     {"weights", KV_TEXT, AT(page.weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the models, for their configs"},
 };
 

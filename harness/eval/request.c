@@ -20,7 +20,7 @@ const kv_spec eval_options_rows[EVAL_OPTIONS] = {
      "the "
      "task's own"},
     {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the shipped models"},
-    {"results", KV_TEXT, AT(results), "results", 0, 0, NULL, "directory of the journal, the tables and the plots"},
+    {"results", KV_TEXT, AT(results), "results/run", 0, 0, NULL, "directory of the journal, the tables and the plots"},
     {"batch", KV_INT, AT(batch), "10", 1, 1024, NULL,
      "samples run side by side; lowered to fit memory; the results do not depend on it"},
     {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL,

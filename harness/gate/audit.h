@@ -30,7 +30,7 @@ typedef enum audit_verdict { AUDIT_REPRODUCED, AUDIT_NOT_REPRODUCED, AUDIT_NOT_C
 extern const char *const audit_verdict_name[];
 
 typedef struct audit_claim {
-    char id[64], where[320]; /* "results/claims.conf:12" */
+    char id[64], where[320]; /* "results/expected/claims.conf:12" */
     char source[KV_TEXT_MAX], claim[KV_TEXT_MAX], differs[KV_TEXT_MAX];
     int64_t rule; /* audit_rule */
     char task[KV_TEXT_MAX], metric[KV_TEXT_MAX];

@@ -310,7 +310,7 @@ int regress_run(const regress_options *o, FILE *out, FILE *log, pal_error *err)
 #define AT(field) offsetof(regress_options, field)
 
 static const kv_spec options_table[] = {
-    {"baseline", KV_TEXT, AT(baseline), "results/baseline.csv", 0, 0, NULL, "what the losses are held against"},
+    {"baseline", KV_TEXT, AT(baseline), "results/expected/baseline.csv", 0, 0, NULL, "what the losses are held against"},
     {"update", KV_CHOICE, AT(update), "0", 0, 0, "0|1", "1: write the baseline instead"},
     {"model", KV_TEXT, AT(model), "all", 0, 0, NULL,
      "all that were trained on text, or a list as in an eval; the rows of others are then left alone"},

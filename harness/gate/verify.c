@@ -405,7 +405,7 @@ int verify_run(const verify_options *o, FILE *out, pal_error *err)
 #define AT(field) offsetof(verify_options, field)
 
 static const kv_spec options_table[] = {
-    {"results", KV_TEXT, AT(results), "results", 0, 0, NULL, "directory of the journal"},
+    {"results", KV_TEXT, AT(results), "results/run", 0, 0, NULL, "directory of the journal"},
     {"task", KV_TEXT, AT(task), "", 0, 0, NULL, "only this task's journal; else every one that is there"},
     {"k", KV_INT, AT(k), "3", 1, 10000000, NULL, "samples to compute again, of each journal"},
     {"seed", KV_INT, AT(seed), "1", 0, 9007199254740992.0, NULL, "which samples are drawn"},

@@ -78,7 +78,7 @@ int tables_run(const tables_options *o, const task_module *const *tasks, FILE *l
 #define AT(field) offsetof(tables_options, field)
 
 static const kv_spec options_table[] = {
-    {"results", KV_TEXT, AT(results), "results", 0, 0, NULL, "directory of the journals"},
+    {"results", KV_TEXT, AT(results), "results/run", 0, 0, NULL, "directory of the journals"},
     {"out", KV_TEXT, AT(out), "", 0, 0, NULL,
      "directory of the tables, .md, .tex and .csv; empty: tables in results="},
     {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the models, for table 1"},

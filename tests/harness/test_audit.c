@@ -379,7 +379,7 @@ static void test_shipped_claims(void **state)
     lab_close(j);
     audit a;
     evidence e;
-    if (audit_read(&a, "results/claims.conf", &err) != PAL_OK) fail_msg("%s", err.text);
+    if (audit_read(&a, "results/expected/claims.conf", &err) != PAL_OK) fail_msg("%s", err.text);
     assert_int_equal(evidence_read(&e, task_table, dir, &err), PAL_OK);
     if (audit_judge(&a, &e, dir, &err) != PAL_OK) fail_msg("%s", err.text);
     size_t reproduced = 0;
