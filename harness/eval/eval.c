@@ -205,7 +205,8 @@ static int on_done(void *arg, const batch_item *item, const batch_result *result
 {
     run *u = arg;
     plan_part *p = u->current;
-    result_sample sample = {.seconds = result->seconds,
+    result_sample sample = {.not_finite = !result->finite,
+                            .seconds = result->seconds,
                             .tokens = (int64_t)item->tokens,
                             .read = result->read,
                             .threads = u->request->threads,

@@ -80,13 +80,13 @@ static int list_samples(const results *r, pick **out, size_t *count, pal_error *
 {
     size_t room = 0;
     *count = 0;
-    for (size_t c = 0; c < r->count; c++) room += r->cell[c].capacity;
+    for (size_t c = 0; c < r->count; c++) room += r->cell[c].count;
     *out = calloc(room + 1, sizeof **out);
     if (!*out) return pal_fail(err, PAL_INTERNAL, "out of memory for the samples of the journal");
     for (size_t c = 0; c < r->count; c++) {
         if (r->cell[c].kind == RESULT_REFERENCE) continue;
-        for (size_t i = 0; i < r->cell[c].capacity; i++)
-            if (r->cell[c].sample[i].done) (*out)[(*count)++] = (pick){.cell = &r->cell[c], .index = (int64_t)i};
+        for (size_t i = 0; i < r->cell[c].count; i++)
+            (*out)[(*count)++] = (pick){.cell = &r->cell[c], .index = r->cell[c].sample[i].index};
     }
     return PAL_OK;
 }
@@ -297,7 +297,7 @@ static int find_cause(const verifier *v, const eval_request *r, const pick *p, c
 static int verify_opened(verifier *v, const eval_request *r, const pick *p, pal_error *err)
 {
     const task_module *task = r->task;
-    const double *then = p->cell->sample[p->index].value;
+    const double *then = result_sample_at(p->cell, p->index)->value;
     const task_cell *cell;
     batch_result now;
     PAL_TRY(check_request(r, p, &cell, err));

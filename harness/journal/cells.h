@@ -20,7 +20,8 @@
 enum { RESULT_KEY = 33, RESULT_TEXT = 512, RESULT_INDEX_MAX = 10000000 };
 
 typedef struct result_sample {
-    int done;
+    int64_t index;
+    int not_finite;            /* a logit, state or loss was no number: every value is NaN, and none is a score */
     uint64_t cluster;          /* equal for samples of the same task_module.cluster; 0: of none */
     double value[TASK_VALUES]; /* in the task's order; NaN where the journal has none */
     double seconds;            /* of wall time, shared with the samples beside it */
@@ -58,8 +59,9 @@ typedef struct result_cell {
     uint64_t parameters, state_bytes;
     int64_t *asked; /* every number of samples that was asked for */
     size_t asked_count;
-    result_sample *sample; /* by index */
-    size_t capacity;
+    /* Those that are done, by index. Where n samples are complete, the first n are samples 0 to n - 1. */
+    result_sample *sample;
+    size_t count, capacity;
 } result_cell;
 
 typedef struct results {
@@ -86,20 +88,27 @@ int result_same_size(const result_cell *a, const result_cell *b);
 /* The cell with this key, or NULL; valid until the next record is taken in. */
 result_cell *results_find(const results *r, const char *key);
 int result_done(const result_cell *cell, int64_t index);
+/* The sample, or NULL when it is not done. */
+const result_sample *result_sample_at(const result_cell *cell, int64_t index);
+/* Take in a sample; one that is known already stays as it is. */
+int result_put(result_cell *cell, const result_sample *sample, pal_error *err);
+/* How many of samples 0 to n - 1 are not finite. */
+int64_t result_not_finite(const result_cell *cell, int64_t n);
 /* Whether this number of samples was announced. */
 int result_asked(const result_cell *cell, int64_t samples);
 /* The largest number of samples that was asked for and is done to the last one; 0: none. Anything beyond belongs
  * to a request that was interrupted and is not reported. */
 int64_t result_complete(const result_cell *cell);
 
-/* How many clusters samples 0 .. n-1 fall into. */
+/* How many clusters samples 0 .. n-1 fall into. These two return 0 without memory. */
 size_t result_clusters(const result_cell *cell, int64_t n);
 /* The columns of a metric over samples 0 .. n-1: what is summed (num) and over what (den), before the exp or ln 2
  * of its kind. Samples of one cluster are summed into one row, where the first of them stands. Returns the number
  * of rows, which is that of clusters. */
 size_t result_columns(const task_metric *metric, const result_cell *cell, int64_t n, double *num, double *den);
 
-/* Append a record to the journal and take it in. `record` is the task's JSON object. */
+/* Append a record to the journal and take it in; `index` goes before that of `sample`. `record` is the task's JSON
+ * object. */
 int results_announce(results *r, journal *j, const result_cell *cell, int64_t asked, pal_error *err);
 int results_add(results *r, journal *j, const char *key, int64_t index, const result_sample *sample,
                 const char *record, pal_error *err);

@@ -71,9 +71,9 @@ static result_cell *put(side *s, result_cell cell, int64_t n, int64_t hits, doub
     s->r.cell = s->cell;
     for (int64_t i = 0; i < n; i++)
         s->sample[at][i] = (result_sample){
-            .done = 1, .value = {i < hits, 100 * nll + (double)(i * 7 % 5) - (i % 2 ? nll : 0), 100}};
+            .index = i, .value = {i < hits, 100 * nll + (double)(i * 7 % 5) - (i % 2 ? nll : 0), 100}};
     cell.sample = s->sample[at];
-    cell.capacity = (size_t)n;
+    cell.count = cell.capacity = (size_t)n;
     s->asked[at] = n;
     cell.asked = &s->asked[at];
     cell.asked_count = 1;
