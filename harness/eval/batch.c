@@ -33,6 +33,7 @@ typedef struct slot {
     double *nll; /* [item->tokens - item->first] */
     int32_t *argmax;
     uint64_t next; /* position of the next target to be scored */
+    int finite;    /* the state was, when the sample had been read */
     int finished;  /* all scores are there, and the sample is closed unless it is still to be continued */
     void *prompt;  /* snapshot after the prompt, of samples that are continued */
     double seconds, read;
@@ -336,10 +337,32 @@ static int save_partials(batch *b, pal_error *err)
 
 /* ---- The end of samples ---- */
 
+static int all_finite(const double *value, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(value[i])) return 0;
+    return 1;
+}
+
+/* A key that is no number may never be looked up again: the state is asked too. */
+static int state_finite(const batch *b, size_t lane)
+{
+    const char *state = stream_state(b->stream, lane);
+    const real *value = decoder_layer_state(b->setup->d, state, 0);
+    const size_t count = (size_t)(state + decoder_state_bytes(b->setup->d) - (const char *)value) / sizeof *value;
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite((double)value[i])) return 0;
+    return 1;
+}
+
 static int deliver(batch *b, slot *s, const continuation *c, pal_error *err)
 {
     const batch_item *item = s->item;
-    batch_result result = {.seconds = s->seconds, .read = s->read, .held = b->snapshot};
+    batch_result result = {.finite = s->finite && all_finite(s->nll, (size_t)(item->tokens - item->first)) &&
+                                     (!c || !c->not_finite),
+                           .seconds = s->seconds,
+                           .read = s->read,
+                           .held = b->snapshot};
     const task_output output = {.first = item->first,
                                 .count = (size_t)(item->tokens - item->first),
                                 .nll = s->nll,
@@ -349,6 +372,7 @@ static int deliver(batch *b, slot *s, const continuation *c, pal_error *err)
     b->setup->task->score(s->sample, &output, result.value, result.record, BATCH_RECORD);
     b->setup->task->close(s->sample);
     s->sample = NULL;
+    for (size_t i = 0; !result.finite && i < TASK_VALUES; i++) result.value[i] = NAN;
     PAL_TRY(b->setup->done(b->setup->arg, item, &result, err));
     if (b->setup->partial && item->key) {
         char path[PARTIAL_PATH];
@@ -366,6 +390,7 @@ static int finish_lanes(batch *b, pal_error *err)
         slot *s = b->lane[i];
         if (s->finished || at < s->item->tokens || s->next < s->item->tokens) continue;
         s->finished = 1;
+        s->finite = state_finite(b, i);
         if (!continued(s)) PAL_TRY(deliver(b, s, NULL, err));
     }
     return PAL_OK;
@@ -494,7 +519,7 @@ static void account(batch *b)
     size_t alive = 0;
     for (size_t i = 0; i < b->lanes; i++) alive += !b->lane[i]->finished;
     for (size_t i = 0; i < b->lanes; i++)
-        if (!b->lane[i]->finished) b->lane[i]->seconds += (now - b->clock) / (double)alive;
+        if (!b->lane[i]->finished) b->lane[i]->seconds += passed / (double)alive;
     b->clock = now;
 }
 

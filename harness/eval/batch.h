@@ -47,6 +47,7 @@ size_t batch_cut(const decoder *d, batch_item *item, size_t count, size_t lanes,
                  batch_group *group);
 
 typedef struct batch_result {
+    int finite; /* 0: a loss, a logit or the state was no number; then every value is NaN */
     double value[TASK_VALUES];
     char record[BATCH_RECORD];
     double seconds; /* of wall time, shared evenly with the samples beside it at each moment */

@@ -47,6 +47,8 @@ typedef struct writer {
 static int32_t next_token(const stream *s, continuation *c, writer *w, const real *logits, size_t vocab,
                           continuation_choice *choice)
 {
+    for (size_t i = 0; !w->done && i < vocab; i++) c->not_finite |= !isfinite((double)logits[i]);
+    w->done |= c->not_finite;
     if (!w->done && c->count < c->how->max_tokens) {
         const int32_t token = c->how->temperature > 0 ? continuation_draw(logits, vocab, c->how->temperature,
                                                                           c->how->top_p, &w->draws, choice)
@@ -83,6 +85,7 @@ int continuation_run(stream *s, continuation *lane, size_t lanes, pal_error *err
     const int there = w && fed && choice;
     for (size_t i = 0; there && i < lanes; i++) {
         lane[i].count = 0;
+        lane[i].not_finite = 0;
         w[i].draws = rng_make(lane[i].how->seed, "decoding", (uint64_t)lane[i].index, 0);
     }
     if (there) write_all(s, vocab, lane, w, lanes, fed, choice);

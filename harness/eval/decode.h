@@ -11,6 +11,7 @@ typedef struct continuation {
     const task_decoding *how;
     int64_t index;  /* of the sample: part of its draws' key */
     int32_t *token; /* [how->max_tokens] */
+    int not_finite; /* set when a logit was no number; nothing is drawn from it on */
     size_t count;   /* tokens made; fewer than max_tokens after a stop token, which is not among them */
 } continuation;
 

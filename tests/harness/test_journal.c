@@ -40,10 +40,10 @@ static int remove_dir(void **state)
     return rmdir(dir);
 }
 
-/* Record i is {"i":i,"text":"..."} with a text whose length varies. */
+/* Record i has a text whose length varies. */
 static void record(int i, char out[160])
 {
-    int used = snprintf(out, 160, "{\"i\":%d,\"text\":\"", i);
+    int used = snprintf(out, 160, JOURNAL_OPENING "t\",\"index\":%d,\"text\":\"", i);
     for (int k = 0; k < 5 + i * 13 % 90; k++) out[used++] = (char)('a' + (i + k) % 26);
     strcpy(out + used, "\"}");
 }

@@ -360,7 +360,7 @@ static void test_summary(void **state)
     (void)state;
     result_sample samples[4] = {
         {.value = {1, 2, 1}}, {.value = {0, 2, 3}}, {.value = {1, 2, 1}}, {.value = {1, NAN, 1}}};
-    const result_cell cell = {.sample = samples, .capacity = 4};
+    const result_cell cell = {.sample = samples, .count = 4};
     char text[64];
     summary s = report_summary(&toy, &cell, 0, 4);
     assert_true(s.value == 0.75);
