@@ -148,7 +148,7 @@ static void print_cell(void *arg, const result_cell *cell, int64_t n)
     char text[64], depth[32] = "-", label[REPORT_LABEL];
     if (!isnan(cell->depth)) snprintf(depth, sizeof depth, "%g%%", cell->depth);
     progress_clear(&u->progress);
-    print_place(u, report_name(cell, label), cell->length, cell->name);
+    print_place(u, label_name(cell, label), cell->length, cell->name);
     fprintf(u->out, " %6s %4lld", depth, (long long)n);
     for (size_t m = 0; m < task->metric_count; m++) {
         if (task->metric[m].detail) continue;

@@ -134,6 +134,6 @@ int facts_complete(results *r, const char *dir, pal_error *err)
 
 int facts_read_journal(results *r, const char *dir, pal_error *err)
 {
-    PAL_TRY(journal_read(r->path, results_visit, r, err));
+    PAL_TRY(journal_read_tail(r->path, results_visit, r, &r->tail, err));
     return facts_complete(r, dir, err);
 }

@@ -154,6 +154,7 @@ int audit_run(const audit_options *o, const task_module *const *tasks, FILE *out
     evidence *e = malloc(sizeof *e);
     int code = e ? evidence_read(e, tasks, o->results, err) : pal_fail(err, PAL_INTERNAL, "out of memory");
     if (code == PAL_OK) {
+        evidence_note(e, out);
         code = audit_judge(&a, e, o->weights, err);
         if (code == PAL_OK) code = finish(&a, o, out, err);
         evidence_free(e);

@@ -1,5 +1,7 @@
 #include "harness/gate/compare.h"
 
+#include "harness/journal/labels.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,21 +13,25 @@ static int same_place(const result_cell *a, const result_cell *b)
     return a->memory == b->memory && pair_same_samples(a, b);
 }
 
-/* Whether the cell is complete and one of the runs that the filter, "name" or "name@sha", names. */
-static int wanted(const result_cell *cell, const char *filter)
+/* Whether the cell is complete and one of the runs that the label names; "": any. */
+static int wanted(const result_cell *cell, const char *label)
 {
-    if (result_complete(cell) == 0) return 0;
-    if (!filter[0] || strcmp(cell->model, filter) == 0) return 1;
-    const char *at = strrchr(filter, '@');
-    return at && strlen(cell->model) == (size_t)(at - filter) &&
-           strncmp(cell->model, filter, (size_t)(at - filter)) == 0 &&
-           strncmp(cell->weights, at + 1, strlen(at + 1)) == 0;
+    return result_complete(cell) > 0 && (!label[0] || label_fits(label, cell));
+}
+
+/* Whether the labels pair a control with a model that keeps its memory. */
+static int control_named(compare_models models)
+{
+    label_parts a, b;
+    return models.a[0] && models.b[0] && label_read(models.a, &a) && label_read(models.b, &b) &&
+           a.zeroed != b.zeroed;
 }
 
 static int meet(const result_cell *a, const result_cell *b, compare_models models)
 {
-    return wanted(a, models.a) && wanted(b, models.b) && same_place(a, b) &&
-           (models.b[0] || strcmp(a->model, b->model) == 0);
+    if (!wanted(a, models.a) || !wanted(b, models.b)) return 0;
+    if (control_named(models)) return a->memory != b->memory && pair_same_samples(a, b);
+    return same_place(a, b) && (models.b[0] || strcmp(a->model, b->model) == 0);
 }
 
 /* Another run of the same model in the same place, so that nobody knows which one is meant. */

@@ -70,6 +70,10 @@ static int add_task(comparison *c, const task_module *task, const char *path_a, 
     results_init(&b, task, path_b);
     int code = facts_read_journal(&a, WEIGHTS_DIR, err);
     if (code == PAL_OK) code = facts_read_journal(&b, WEIGHTS_DIR, err);
+    if (code == PAL_OK) {
+        results_note(&a, stderr);
+        results_note(&b, stderr);
+    }
     if (code == PAL_OK) code = compare_add(c, &a, &b, models, err);
     *outdated += a.outdated + b.outdated;
     results_free(&a);

@@ -75,14 +75,6 @@ static int list_places(const audit_claim *c, place **out, size_t *count, pal_err
 
 /* ---- Cells ---- */
 
-static int is_model(const result_cell *cell, const char *model)
-{
-    const char *at = strrchr(model, '@');
-    const size_t size = at ? (size_t)(at - model) : strlen(model);
-    return strncmp(cell->model, model, size) == 0 && cell->model[size] == '\0' &&
-           (!at || strncmp(cell->weights, at + 1, strlen(at + 1)) == 0);
-}
-
 /* The model's row of a cell, with its memory; NULL with a note when there is none, or more than one that differ in
  * more than the BLAS core. */
 static const report_row *find_row(judgement *j, const char *model, const char *cell)
@@ -91,7 +83,7 @@ static const report_row *find_row(judgement *j, const char *model, const char *c
     for (size_t i = 0; j->rep && i < j->rep->count; i++) {
         const report_row *row = &j->rep->row[i];
         const result_cell *c = row->cell;
-        if (!is_model(c, model) || strcmp(c->name, cell) != 0 || c->memory == RESULT_ZEROED) continue;
+        if (!label_fits(model, c) || strcmp(c->name, cell) != 0 || c->memory == RESULT_ZEROED) continue;
         if (j->claim->settings[0] && strcmp(c->settings, j->claim->settings) != 0) continue;
         if (found && (strcmp(found->cell->weights, c->weights) != 0 ||
                       strcmp(found->cell->config, c->config) != 0 || !pair_same_samples(found->cell, c))) {

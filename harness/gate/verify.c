@@ -305,7 +305,7 @@ static int verify_opened(verifier *v, const eval_request *r, const pick *p, pal_
     const size_t different = count_different(task, then, now.value);
     char label[REPORT_LABEL];
     fprintf(v->out, "%-9s %s  %s  %s sample %lld  %.12s: ", different ? "DIFFERENT" : "same", task->name,
-            report_name(p->cell, label), p->cell->name, (long long)p->index, p->cell->weights);
+            label_name(p->cell, label), p->cell->name, (long long)p->index, p->cell->weights);
     v->verified++;
     if (different == 0) {
         fprintf(v->out, "%zu values\n", task->value_count);
@@ -353,6 +353,7 @@ static int verify_task(verifier *v, const task_module *task, const char *path, p
     size_t count = 0;
     results_init(&r, task, path);
     int code = facts_read_journal(&r, v->o->weights, err);
+    if (code == PAL_OK) results_note(&r, v->out);
     if (code == PAL_OK) code = list_samples(&r, &sample, &count, err);
     if (code == PAL_OK) code = verify_picks(v, &r, sample, count, err);
     free(sample);

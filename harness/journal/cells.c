@@ -21,6 +21,19 @@ void results_free(results *r)
     *r = (results){0};
 }
 
+void results_note(const results *r, FILE *out)
+{
+    if (r->tail.whole)
+        fprintf(out, "%s: the last record is damaged and left out%s%s; `eval` computes it again\n", r->path,
+                r->tail.what[0] ? ": " : "", r->tail.what);
+    else if (r->tail.bytes)
+        fprintf(out, "%s: the last %zu bytes are a record that a crash left unfinished; left out\n", r->path,
+                r->tail.bytes);
+    if (r->outdated)
+        fprintf(out, "%s: %lld records are of other versions of task %s and left out; this program reads %d.%d\n",
+                r->path, (long long)r->outdated, r->task->name, r->task->version, r->task->scorer_version);
+}
+
 void result_cell_identify(const task_module *task, result_cell *cell)
 {
     char text[2 * KV_TEXT_MAX + RESULT_TEXT + 4 * HASH_HEX + 256], digest[HASH_HEX];

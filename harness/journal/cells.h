@@ -14,6 +14,8 @@
 #include "harness/journal/journal.h"
 #include "tasks/task.h"
 
+#include <stdio.h>
+
 /* What stands for the BLAS core of rows that no model made: part of their keys. */
 #define REFERENCES_CORE "none"
 
@@ -69,11 +71,14 @@ typedef struct results {
     const char *path; /* of the journal, for messages */
     result_cell *cell;
     size_t count, capacity;
-    int64_t outdated; /* records of other versions of the task or its scorer; left out */
+    int64_t outdated;  /* records of other versions of the task or its scorer; left out */
+    journal_tail tail; /* what the journal holds behind its last intact record */
 } results;
 
 void results_init(results *r, const task_module *task, const char *path);
 void results_free(results *r);
+/* A line on `out` for whatever the journal holds and the results do not; nothing where they hold all. */
+void results_note(const results *r, FILE *out);
 /* Take in one line of a journal: a journal_visit with a results as its argument. */
 int results_visit(void *results_arg, const char *line, size_t size, int64_t number, pal_error *err);
 

@@ -1,4 +1,5 @@
 /* The records of a journal: reading them into cells and samples, and writing them as JSON. */
+#include "harness/base/version.h"
 #include "harness/journal/cells.h"
 
 #include <jansson.h>
@@ -221,6 +222,7 @@ int results_announce(results *r, journal *j, const result_cell *cell, int64_t as
     json_object_set_new(object, "blas_core", json_string(cell->blas_core));
     json_object_set_new(object, "tokenizer", json_string(cell->tokenizer));
     json_object_set_new(object, "data", json_string(cell->data));
+    json_object_set_new(object, "program", json_string(pal_version()));
     json_object_set_new(object, "row", json_string(kind_word[cell->kind]));
     json_object_set_new(object, "memory", json_string(memory_word[cell->memory]));
     json_object_set_new(object, "extent", json_string(extent_word[cell->extent]));

@@ -267,6 +267,7 @@ int html_run(const html_options *o, const task_module *const *tasks, FILE *log, 
     evidence *e = malloc(sizeof *e);
     int code = e ? evidence_read(e, tasks, o->results, err) : pal_fail(err, PAL_INTERNAL, "out of memory");
     if (code == PAL_OK) {
+        evidence_note(e, log);
         code = audit_judge(&a, e, o->weights, err);
         if (code == PAL_OK) code = write_page(o, e, &a, log, err);
         evidence_free(e);

@@ -36,6 +36,11 @@ void evidence_free(evidence *e)
     e->count = 0;
 }
 
+void evidence_note(const evidence *e, FILE *out)
+{
+    for (size_t i = 0; i < e->count; i++) results_note(&e->task[i].held, out);
+}
+
 const report *evidence_report(const evidence *e, const char *task)
 {
     for (size_t i = 0; i < e->count; i++)

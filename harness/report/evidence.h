@@ -25,6 +25,8 @@ typedef struct evidence {
  */
 int evidence_read(evidence *out, const task_module *const *tasks, const char *dir, pal_error *err);
 void evidence_free(evidence *e);
+/* results_note of every journal. */
+void evidence_note(const evidence *e, FILE *out);
 /* The report of a task, or NULL when the list does not hold it or no cell is complete. */
 const report *evidence_report(const evidence *e, const char *task);
 

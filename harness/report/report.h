@@ -4,7 +4,7 @@
 #define PAL_REPORT_H
 
 #include "harness/base/text.h"
-#include "harness/journal/cells.h"
+#include "harness/journal/labels.h"
 #include "harness/stats/pairs.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #define REPORT_LEVEL 0.95 /* of all intervals */
 #define REPORT_POWER 0.8  /* of what could have been seen */
 
-enum { REPORT_LABEL = KV_TEXT_MAX + 64 };
+enum { REPORT_LABEL = LABEL_TEXT };
 
 typedef struct summary {
     double value;
@@ -24,7 +24,8 @@ typedef struct summary {
  * start of a hash that tells them apart. */
 typedef struct report_row {
     const result_cell *cell;
-    int64_t n; /* samples 0 .. n-1 are reported */
+    int64_t n;          /* samples 0 .. n-1 are reported */
+    int64_t not_finite; /* of them; where there is one, no metric has a value */
     char label[REPORT_LABEL];
     summary *metric; /* in the task's order */
 } report_row;
@@ -38,9 +39,6 @@ typedef struct report {
 /* Points into `r`, which must stay as it is while the report lives. */
 int report_create(report *out, const results *r, pal_error *err);
 void report_free(report *rep);
-
-/* The label before any '@'. Returns out. */
-const char *report_name(const result_cell *cell, char out[REPORT_LABEL]);
 
 /* A metric over samples 0 .. n-1 and its interval: exact binomial where samples are hit or miss; else a bootstrap
  * over whole clusters of samples (result_columns, stats.h), for a share that is the same in all samples the exact

@@ -37,27 +37,19 @@ static int outranks(const report *rep, const result_cell *a, const result_cell *
     return x != y ? x > y : strcmp(a->settings, b->settings) < 0;
 }
 
-const char *report_name(const result_cell *cell, char out[REPORT_LABEL])
-{
-    snprintf(out, REPORT_LABEL, "%s%s", cell->model, cell->memory == RESULT_ZEROED ? ", memory zeroed" : "");
-    return out;
-}
-
 static void label_row(report_row *row, const report *rep)
 {
     char name[REPORT_LABEL], other[REPORT_LABEL];
     const result_cell *c = row->cell;
     int several = 0;
-    report_name(c, name);
+    label_name(c, name);
     for (size_t i = 0; i < rep->count && !several; i++) {
         const result_cell *o = rep->row[i].cell;
-        several = !same_run(o, c) && strcmp(report_name(o, other), name) == 0 &&
+        several = !same_run(o, c) && strcmp(label_name(o, other), name) == 0 &&
                   (!same_model(o, c) || outranks(rep, o, c));
     }
-    char text[3 * HASH_HEX + RESULT_TEXT + 80], digest[HASH_HEX] = "";
-    const int size = snprintf(text, sizeof text, "%s\n%s\n%s\n%s\n%s", c->weights, c->config, c->settings,
-                              c->blas_core, c->tokenizer);
-    if (several) hash_hex(text, (size_t)size, digest);
+    char digest[HASH_HEX] = "";
+    if (several) label_digest(c, digest);
     snprintf(row->label, sizeof row->label, several ? "%.300s@%.6s" : "%.300s%s", name, digest);
 }
 
@@ -80,7 +72,10 @@ static int by_place(const void *a, const void *b)
 static int add_row(report *rep, const result_cell *cell, int64_t n, pal_error *err)
 {
     report_row *row = &rep->row[rep->count];
-    *row = (report_row){.cell = cell, .n = n, .metric = calloc(rep->task->metric_count + 1, sizeof *row->metric)};
+    *row = (report_row){.cell = cell,
+                        .n = n,
+                        .not_finite = result_not_finite(cell, n),
+                        .metric = calloc(rep->task->metric_count + 1, sizeof *row->metric)};
     if (!row->metric) return pal_fail(err, PAL_INTERNAL, "out of memory for the report");
     rep->count++;
     for (size_t m = 0; m < rep->task->metric_count; m++) {

@@ -60,6 +60,7 @@ int tables_run(const tables_options *o, const task_module *const *tasks, FILE *l
     if (!e) return pal_fail(err, PAL_INTERNAL, "out of memory for the tables");
     int code = evidence_read(e, tasks, o->results, err);
     if (code == PAL_OK) {
+        evidence_note(e, log);
         code = tables_build(&set, e, o->weights, err);
         if (code == PAL_OK) {
             code = write_all(&set, o->out, log, err);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -369,6 +370,144 @@ static void test_kill(void **state)
     assert_true(torn > 0); /* otherwise the test did not test much */
 }
 
+/* ---- What is not ours, and what is damaged ---- */
+
+static void check_refused(const char *data, size_t size)
+{
+    journal *j = NULL;
+    size_t cut;
+    spill(data, size);
+    assert_int_equal(journal_open(&j, path, NULL, NULL, &cut, &err), PAL_DATA);
+    assert_non_null(strstr(err.text, "not a journal"));
+    assert_int_equal(journal_read(path, NULL, NULL, &err), PAL_DATA);
+    char *again;
+    size_t again_size;
+    slurp(&again, &again_size);
+    assert_int_equal(again_size, size);
+    assert_memory_equal(again, data, size);
+    free(again);
+}
+
+/* A file of another program at the journal's name is never emptied. */
+static void test_foreign_file(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "my notes", "one line\n", "{\"results\": [1, 2]}", "{\"kind\":\"List\",\"items\":[]}\n", "a,b\n1,2\n",
+        "{",        "\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (strcmp(texts[i], "{") != 0) check_refused(texts[i], strlen(texts[i]));
+    /* What a crash may leave of the first record: its beginning, or zeros. */
+    int lines;
+    size_t cut;
+    spill("{", 1);
+    journal_close(open_counted(&lines, &cut));
+    assert_int_equal(cut, 1);
+    spill("\0\0\0\0", 4);
+    journal_close(open_counted(&lines, &cut));
+    assert_int_equal(cut, 4);
+}
+
+/* A last record that is whole but damaged is named; one that is torn is counted. */
+static void test_damaged_tail(void **state)
+{
+    (void)state;
+    int lines;
+    size_t cut;
+    write_records(2);
+    journal *j = open_counted(&lines, &cut);
+    assert_int_equal(journal_append(j,
+                                    "{\"kind\":\"sample\",\"model\":\"my model\",\"cell\":\"len=1024,depth=0\","
+                                    "\"index\":7,\"values\":{}}",
+                                    &err),
+                     PAL_OK);
+    journal_close(j);
+    char *data;
+    size_t size;
+    slurp(&data, &size);
+    data[size - 4] ^= 1;
+    spill(data, size);
+    journal_tail tail;
+    lines = 0;
+    assert_int_equal(journal_read_tail(path, count_lines, &lines, &tail, &err), PAL_OK);
+    assert_int_equal(lines, 2);
+    assert_true(tail.whole);
+    assert_string_equal(tail.what, "sample 7 of cell len=1024,depth=0, model my model");
+    data[size - 4] ^= 1;
+    spill(data, size - 9);
+    lines = 0;
+    assert_int_equal(journal_read_tail(path, count_lines, &lines, &tail, &err), PAL_OK);
+    assert_false(tail.whole && tail.what[0] == '\0');
+    assert_true(tail.bytes > 0);
+    spill(data, size - 60);
+    lines = 0;
+    assert_int_equal(journal_read_tail(path, count_lines, &lines, &tail, &err), PAL_OK);
+    assert_false(tail.whole);
+    j = open_counted(&lines, &cut);
+    assert_int_equal(journal_cut(j)->bytes, cut);
+    assert_true(cut > 0);
+    journal_close(j);
+    free(data);
+}
+
+/* A directory that is moved or removed under a run: one line, and nothing is lost. */
+static void test_moved(void **state)
+{
+    (void)state;
+    char moved[160], text[160], *data;
+    size_t cut, size;
+    int lines;
+    snprintf(moved, sizeof moved, "%s.moved", path);
+    write_records(2);
+    journal *j = open_counted(&lines, &cut);
+    assert_int_equal(rename(path, moved), 0);
+    record(2, text);
+    assert_int_equal(journal_append(j, text, &err), PAL_INTERNAL);
+    assert_non_null(strstr(err.text, "was moved"));
+    assert_int_equal(journal_append(j, text, &err), PAL_INTERNAL);
+    journal_close(j);
+    assert_int_equal(rename(moved, path), 0);
+    j = open_counted(&lines, &cut);
+    assert_int_equal(lines, 3);
+    assert_int_equal(cut, 0);
+
+    assert_int_equal(unlink(path), 0);
+    record(3, text);
+    assert_int_equal(journal_append(j, text, &err), PAL_INTERNAL);
+    assert_non_null(strstr(err.text, "was removed"));
+    journal_close(j);
+    j = open_counted(&lines, &cut);
+    assert_int_equal(lines, 4);
+
+    /* Removed, and another file in its place: that stays as it is. */
+    assert_int_equal(unlink(path), 0);
+    spill("somebody else's", 15);
+    record(4, text);
+    assert_int_equal(journal_append(j, text, &err), PAL_INTERNAL);
+    assert_non_null(strstr(err.text, ".rescued"));
+    journal_close(j);
+    slurp(&data, &size);
+    assert_int_equal(size, 15);
+    free(data);
+    snprintf(moved, sizeof moved, "%s.rescued", path);
+    assert_int_equal(rename(moved, path), 0);
+    journal_close(open_counted(&lines, &cut));
+    assert_int_equal(lines, 5);
+}
+
+static void test_pipe(void **state)
+{
+    (void)state;
+    journal *j = NULL;
+    size_t cut;
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(journal_open(&j, path, NULL, NULL, &cut, &err), PAL_DATA);
+    assert_int_equal(journal_read(path, NULL, NULL, &err), PAL_DATA);
+    assert_non_null(strstr(err.text, "a pipe"));
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +518,10 @@ int main(void)
         cmocka_unit_test(test_disk_full),
         cmocka_unit_test(test_read_only_and_io_error),
         cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_foreign_file),
+        cmocka_unit_test(test_damaged_tail),
+        cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_pipe),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -39,6 +39,14 @@ static inline int lab_remove_dir(void **state)
     return system(command);
 }
 
+/* A path in the directory, valid until the next call. */
+static inline const char *lab_path(const char *name)
+{
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
 /* Not inlined: gcc would then take what was read for the pointer that it was read through. */
 static __attribute__((noinline, unused)) char *lab_slurp(const char *name)
 {
