@@ -42,13 +42,13 @@ figure_look plots_look(const report_row *row, const report *others)
                         .kind = c->kind == RESULT_REFERENCE ? FIGURE_REFERENCE : FIGURE_MODEL};
     char name[REPORT_LABEL], other[REPORT_LABEL], text[64];
     int unique = 1;
-    report_name(c, name);
+    label_name(c, name);
     snprintf(look.attention, sizeof look.attention, "%s", c->facts.attention);
     /* The mark after '@' is needed only where two rows of one name are about the same cell. */
     for (size_t i = 0; i < others->count && unique; i++) {
         const report_row *o = &others->row[i];
         unique = strcmp(o->label, row->label) == 0 || !plots_same_texts(o->cell, c) ||
-                 o->cell->variant[0] != c->variant[0] || strcmp(report_name(o->cell, other), name) != 0;
+                 o->cell->variant[0] != c->variant[0] || strcmp(label_name(o->cell, other), name) != 0;
     }
     const char *reference = look.kind == FIGURE_REFERENCE ? reference_label(c->model, text, sizeof text) : NULL;
     const char *mark = unique ? NULL : strrchr(row->label, '@');

@@ -173,13 +173,13 @@ static void test_words(void **state)
     eval_request r;
     char text[RESULT_TEXT];
     assert_int_equal(read_request(&r, "docs=7 max_tokens=2K memory=both"), PAL_OK);
-    assert_int_equal(eval_request_words(&r, 1, 0, text, sizeof text, &err), PAL_OK);
+    assert_int_equal(eval_cell_settings(&r, &r.cell[0], 0, text, sizeof text, &err), PAL_OK);
     assert_string_equal(text, "split=test max_tokens=2K");
-    assert_int_equal(eval_request_words(&r, 1, 1, text, sizeof text, &err), PAL_OK);
+    assert_int_equal(eval_cell_settings(&r, &r.cell[0], 1, text, sizeof text, &err), PAL_OK);
     assert_string_equal(text, "split=test max_tokens=2K memory=zeroed");
-    assert_int_equal(eval_request_words(&r, 0, 0, text, sizeof text, &err), PAL_OK);
+    assert_int_equal(eval_request_words(&r, 0, text, sizeof text, &err), PAL_OK);
     assert_non_null(strstr(text, "/sea split=test docs=7 max_tokens=2K"));
-    assert_int_equal(eval_request_words(&r, 0, 0, text, 20, &err), PAL_USAGE);
+    assert_int_equal(eval_request_words(&r, 0, text, 20, &err), PAL_USAGE);
     eval_request_free(&r);
 }
 
