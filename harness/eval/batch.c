@@ -519,7 +519,7 @@ static void account(batch *b)
     size_t alive = 0;
     for (size_t i = 0; i < b->lanes; i++) alive += !b->lane[i]->finished;
     for (size_t i = 0; i < b->lanes; i++)
-        if (!b->lane[i]->finished) b->lane[i]->seconds += passed / (double)alive;
+        if (!b->lane[i]->finished) b->lane[i]->seconds += (now - b->clock) / (double)alive;
     b->clock = now;
 }
 

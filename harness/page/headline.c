@@ -17,7 +17,7 @@ static int is_plain(const report_row *row)
 {
     char name[REPORT_LABEL];
     return row->cell->kind == RESULT_MODEL && row->cell->memory == RESULT_KEPT && !row->cell->variant[0] &&
-           strcmp(row->label, report_name(row->cell, name)) == 0;
+           strcmp(row->label, label_name(row->cell, name)) == 0;
 }
 
 static int same_label(const report_row *a, const report_row *b)
