@@ -12,7 +12,7 @@ panel_height = 300
 left_gap = 50
 right_gap = 16
 bottom_gap = 30
-main_title = "Summaries: overall ROUGE. ".subject
+main_title = "Overall ROUGE of summaries: ".subject
 x_title = "length of the input, tokens (1K = 1024)"
 load here."canvas.gnuplot"
 

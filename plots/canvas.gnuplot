@@ -29,9 +29,9 @@ do for [k = 1:r] {
 }
 cell_width = (width - outer_left - outer_right) / across
 # Characters that fit above a panel and below it.
-title_most = int((cell_width - left_gap) / 8.0)
+title_most = int((cell_width - left_gap) / title_char)
 title_most = title_most < 16 ? 16 : title_most
-name_most = int((cell_width - left_gap - 30) / 6.6)
+name_most = int((cell_width - left_gap - 30) / 6.2)
 legend = with_legend ? sum [k = 1:looks] (kind[k] eq "context" ? 0 : 1) : 0
 legend_rows = (legend + legend_across - 1) / legend_across
 foot = 0.0 + axis_gap + legend_rows * legend_row + 8

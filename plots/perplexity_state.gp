@@ -38,10 +38,10 @@ do for [p = 1:panels] {
     plot for [s = first_of(p):last_of(p)] points using (drawn(x_of(s))):(column("y")):(column("lo")):(column("hi")) \
             with yerrorbars lc rgb color(series_look[s]) dt 1 pt -1 lw 0.8, \
         for [s = first_of(p):last_of(p)] points using (drawn(x_of(s))):(column("y")):(end - drawn(column("x"))): \
-            (column("z") - column("y")) with vectors nohead lc rgb light lw 0.7, \
+            (column("z") - column("y")) with vectors nohead lc rgb color(series_look[s]) lw 0.5, \
         for [s = first_of(p):last_of(p)] points using (drawn(x_of(s))):(column("y")) with points \
             lc rgb color(series_look[s]) pt point(series_look[s]) ps 0.9, \
         for [s = first_of(p):last_of(p)] points using (column("series") == s ? end : NaN):(column("z")):(cut(label[series_look[s]], 29)) \
-            with labels left offset 0.5, 0 noenhanced font ",11" tc rgb color(series_look[s])
+            with labels left offset 0.5, 0 noenhanced font ",11"
 }
 load here."legend.gnuplot"

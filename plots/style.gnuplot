@@ -110,6 +110,7 @@ left_gap = 55.0
 right_gap = 12
 top_gap = 26
 bottom_gap = 30
+title_char = 8.0
 heading_gap = 26
 title_gap = 32
 legend_row = 20

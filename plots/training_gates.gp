@@ -8,6 +8,7 @@ out = ARG2
 load here."style.gnuplot"
 
 across = 3
+title_char = 6.4
 panel_height = 96
 left_gap = 24
 right_gap = 4

@@ -14,7 +14,7 @@ left_gap = 42
 right_gap = 8
 with_legend = 0
 with_names = panel_group[panels] > 0 && panel_heading[1] ne ""
-main_title = "Loss in training: ".subject
+main_title = "Loss in training, nats a token: ".subject
 x_title = "tokens trained on, millions"
 load here."canvas.gnuplot"
 
