@@ -23,7 +23,7 @@ static const kv_spec options[] = {
      .fallback = "10000",
      .min = 2,
      .max = 1e9,
-     .help = "base of the rotary positions"},
+     .help = "base of the rotary positions (rotate-half)"},
 };
 
 static size_t context_of(const model_config *cfg)

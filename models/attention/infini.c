@@ -47,29 +47,31 @@ static const double write_stretch = 1.2, write_shift = 0.1, write_shut = 1.0 / 3
 
 static const kv_spec options[] = {
     {"memory_feature", KV_CHOICE, OPTION(FEATURE), "elu1", 0, 0, "elu1|relu",
-     "phi of the memory's q and k; the paper: elu1 = ELU + 1"},
-    {"memory_eps", KV_REAL, OPTION(EPS), "1e-6", 1e-12, 1, NULL, "added to the memory's denominator phi(q) z"},
+     "phi of the memory's unrotated q and k; the paper: elu1 = ELU + 1"},
+    {"memory_eps", KV_REAL, OPTION(EPS), "1e-6", 1e-12, 1, NULL,
+     "added to the denominators phi(q) z of a read and phi(k) z of the delta rule"},
     {"memory_z_init", KV_REAL, OPTION(Z_INIT), "0", 0, 1e6, NULL,
-     "every element of z before the first segment (M starts at 0)"},
+     "every element of z before the first segment (M starts at 0); the memory is empty all the same"},
     {"memory_z_rule", KV_CHOICE, OPTION(Z_RULE), "sum", 0, 0, "sum|gamma",
-     "sum: the paper; gamma: z grows by clip(1 - z phi(k)/|phi(k)|^2, 0, 1) phi(k), as in ARMT"},
+     "sum: the paper; gamma: z grows by clip(1 - z phi(k)/|phi(k)|^2, 0, 1) phi(k), z of before the segment"},
     {"first_segment", KV_CHOICE, OPTION(FIRST_SEGMENT), "local", 0, 0, "local|gated",
-     "empty memory: local = the output is the local attention; gated = it is still scaled by 1 - g"},
+     "a head whose memory is empty: local = the local attention alone; gated = that times 1 - g"},
     {"gate_init", KV_REAL, OPTION(GATE_INIT), "0", -20, 20, NULL,
-     "beta before training: 0 gives memory and local attention equal weight"},
+     "beta before training; g = sigmoid(beta) weighs the memory: 0 gives both equal weight"},
     {"rope_base", KV_REAL, OPTION(ROPE_BASE), "10000", 2, 1e9, NULL,
-     "base of the rotary positions of the local attention"},
+     "base of the rotary positions (rotate-half) of the local attention"},
     {"xl_len", KV_SIZE, OPTION(XL_LEN), "0", 0, 1 << 30, NULL,
      "tokens before the segment whose keys and values the local attention caches, as Transformer-XL"},
     {"memory_key", KV_CHOICE, OPTION(KEY), "own", 0, 0, "own|previous",
-     "the key that v_t is bound to: own = k_t, the paper; previous = k_{t-1}, so that a read gives what came "
-     "next"},
+     "the key that v_t is bound to: own = k_t, the paper; previous = k_{t-1}, across segments too; a stream's "
+     "first "
+     "token then writes nothing"},
     {"memory_from", KV_INT, OPTION(MEMORY_FROM), "0", 0, 1024, NULL,
      "the first layer with a memory, counted from 0; those below have the local attention alone"},
     {"memory_empty", KV_CHOICE, OPTION(MEMORY_EMPTY), "first", 0, 0, "first|unwritten",
      "when a head's memory is empty: first = in a stream's first segment; unwritten = until something is written"},
     {"write_gate_init", KV_REAL, OPTION(WRITE_INIT), "0", -20, 20, NULL,
-     "infini-gated: the write gate's bias before training: 0 opens it half way"},
+     "bias b of the write gate clip(1.2 sigmoid(w x + b) - 0.1, 0, 1), x the normed input, before training"},
 };
 
 /* ---- shapes ---- */

@@ -20,16 +20,18 @@ static const kv_spec shared_rows[] = {
     {"d_head", KV_INT, FIELD(d_head), "32", 2, 4096, NULL, "width of a head (even)"},
     {"d_ff", KV_INT, FIELD(d_ff), "512", 1, 1 << 20, NULL, "width of the feed-forward layer"},
     {"segment", KV_SIZE, FIELD(segment), "128", 16, 1 << 20, NULL, "tokens of a segment (a multiple of 16)"},
-    {"activation", KV_CHOICE, FIELD(activation), "gelu", 0, 0, "gelu|relu", "feed-forward activation"},
+    {"activation", KV_CHOICE, FIELD(activation), "gelu", 0, 0, "gelu|relu",
+     "feed-forward activation; gelu is the tanh form"},
     {"embed_scale", KV_CHOICE, FIELD(embed_scale), "none", 0, 0, "none|sqrt_d_model",
      "factor on token embeddings (Transformer-XL uses sqrt_d_model)"},
-    {"final_norm", KV_CHOICE, FIELD(final_norm), "1", 0, 0, "0|1", "layer norm before the output weights"},
+    {"final_norm", KV_CHOICE, FIELD(final_norm), "1", 0, 0, "0|1", "a norm before the output weights"},
     {"tied", KV_CHOICE, FIELD(tied), "1", 0, 0, "0|1", "output weights are the embedding's"},
     {"output_bias", KV_CHOICE, FIELD(output_bias), "0", 0, 0, "0|1", "a bias on the logits"},
     {"attn_scale", KV_CHOICE, FIELD(attn_scale), "head", 0, 0, "head|model",
      "scores are divided by sqrt(d_head), or by sqrt(d_model) as Infini-attention's equation 6 prints"},
     {"init_std", KV_REAL, FIELD(init_std), "0.02", 0, 10, NULL, "standard deviation of initial weights"},
-    {"norm_eps", KV_REAL, FIELD(norm_eps), "1e-5", 1e-12, 0.1, NULL, "layer norm: added to the variance"},
+    {"norm_eps", KV_REAL, FIELD(norm_eps), "1e-5", 1e-12, 0.1, NULL,
+     "layer norm: added to the variance under the root"},
 };
 
 enum { SHARED_ROWS = sizeof shared_rows / sizeof shared_rows[0] };

@@ -1,0 +1,324 @@
+#!/usr/bin/python3
+"""The models once more, in 64-bit numpy, from the equations of models/README.md alone.
+
+Reads shipped weights by itself, computes the loss of every token of a text, and compares the losses of the
+ranges of positions that `palimpsest eval task=perplexity` writes to its journal. Run by hand:
+
+    tests/peer/equations.py [--binary build/palimpsest] [--text FILE] [--tokens 2304] [MODEL.safetensors ...]
+
+Exit code 1 when a range differs by more than 1e-5 nats a token.
+"""
+import argparse
+import hashlib
+import json
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+MODELS = ("text-infini-delta", "text-infini-gated", "text-infini-next", "text-transformer-xl", "text-memorizing",
+          "passkey-infini-next-overlap")
+BEGIN = "<|endoftext|>"
+LIMIT = 1e-5
+
+
+def read_weights(path):
+    """Tensors in float64, and the config as a dictionary of strings."""
+    data = pathlib.Path(path).read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + size])
+    meta = header.pop("__metadata__")
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        raw = data[8 + size + begin:8 + size + end]
+        if entry["dtype"] == "BF16":
+            value = (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
+        else:
+            value = np.frombuffer(raw, {"F32": "<f4", "F64": "<f8"}[entry["dtype"]])
+        tensors[name] = value.astype(np.float64).reshape(entry["shape"])
+    config = dict(line.split(" = ", 1) for line in meta["config"].strip().splitlines())
+    return tensors, config, meta
+
+
+def size(text):
+    """A number of tokens; K and M stand for 2^10 and 2^20."""
+    return int(text[:-1]) << {"K": 10, "M": 20}[text[-1]] if text[-1] in "KM" else int(text)
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def softmax(score):
+    e = np.exp(score - score.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def norm(x, gain, bias, eps):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / np.sqrt((centred ** 2).mean(axis=-1, keepdims=True) + eps) * gain + bias
+
+
+def activation(kind, a):
+    if kind == "relu":
+        return np.maximum(a, 0)
+    return 0.5 * a * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a ** 3)))
+
+
+def rotate(x, position, base):
+    half = x.shape[-1] // 2
+    angle = position[:, None] * float(base) ** (-2 * np.arange(half) / x.shape[-1])
+    c, s = np.cos(angle), np.sin(angle)
+    return np.concatenate([x[:, :half] * c - x[:, half:] * s, x[:, half:] * c + x[:, :half] * s], axis=1)
+
+
+class Layer:
+    """One layer's attention, with its state."""
+
+    def __init__(self, w, c, index):
+        self.w, self.c, self.index = w, c, index
+        self.h, self.e, self.n = int(c["n_heads"]), int(c["d_head"]), size(c["segment"])
+        self.kind = c["attention"]
+        self.scale = 1 / np.sqrt(float(c["d_model"] if c.get("attn_scale") == "model" else self.e))
+        self.seen = 0
+        self.cache = None  # rows of before the segment
+        self.memory = [self.empty_memory() for _ in range(self.h)]
+        self.store = [(np.zeros((0, self.e)), np.zeros((0, self.e))) for _ in range(self.h)]
+
+    def tensor(self, name):
+        return self.w["layers.%d.dec_attn.%s" % (self.index, name)]
+
+    def option(self, name, fallback):
+        return self.c.get(name, fallback)
+
+    def heads(self, x):
+        qkv = x @ self.tensor("qkv_net.weight").T
+        d = self.h * self.e
+        part = lambda i, h: qkv[:, i * d + h * self.e:i * d + (h + 1) * self.e]
+        return [[part(i, h) for h in range(self.h)] for i in range(3)]
+
+    def normed(self, x):
+        return norm(x, self.tensor("layer_norm.weight"), self.tensor("layer_norm.bias"), float(self.c["norm_eps"]))
+
+    def local(self, q, k, v, old_k, old_v, scale):
+        """Causal attention over the rows before the segment and those of the segment, rotated."""
+        old = len(old_k)
+        at = np.arange(old + len(q), dtype=np.float64)
+        base = self.option("rope_base", "10000")
+        keys = rotate(np.concatenate([old_k, k]), at, base)
+        score = scale * rotate(q, at[old:], base) @ keys.T
+        score[np.arange(old + len(q))[None, :] > old + np.arange(len(q))[:, None]] = -np.inf
+        return softmax(score) @ np.concatenate([old_v, v])
+
+    def cached(self, h, k, v):
+        """The cached keys and values of head h; then those of this segment enter."""
+        length = size(self.option("xl_len", "0"))
+        if self.cache is None:
+            self.cache = [(np.zeros((0, self.e)), np.zeros((0, self.e))) for _ in range(self.h)]
+        old = self.cache[h]
+        newest = [np.concatenate([a, b]) for a, b in zip(old, (k, v))]
+        self.cache[h] = tuple(a[max(0, len(a) - length):] for a in newest)
+        return old
+
+    def __call__(self, x):
+        n = self.normed(x)
+        if self.kind == "transformer-xl":
+            out = self.transformer_xl(x, n)
+        else:
+            q, k, v = self.heads(n)
+            out = [self.head(h, n, q[h], k[h], v[h]) for h in range(self.h)]
+        self.seen += len(x)
+        return np.concatenate(out, axis=1) @ self.tensor("o_net.weight").T
+
+    def head(self, h, n, q, k, v):
+        if self.kind == "memorizing" and self.index == self.knn_layer():
+            return self.memorizing(h, q, k, v)
+        local = self.local(q, k, v, *self.cached(h, k, v), self.scale)
+        if self.kind.startswith("infini") and self.index >= int(self.option("memory_from", "0")):
+            return self.infini(h, n, q, k, v, local)
+        return local
+
+    # ---- transformer-xl ----
+
+    def transformer_xl(self, x, n):
+        length = size(self.option("mem_len", "-1"))
+        length = self.n if length < 0 else length
+        clamp, same = size(self.option("clamp_len", "-1")), self.option("same_length", "0") == "1"
+        old = np.zeros((0, x.shape[1])) if self.cache is None else self.cache
+        rows = np.concatenate([self.normed(old), n]) if len(old) else n
+        self.cache = np.concatenate([old, x])
+        self.cache = self.cache[max(0, len(self.cache) - length):]
+        half = x.shape[1] // 2
+        distance = np.arange(len(rows), dtype=np.float64)
+        if clamp > 0:
+            distance = np.minimum(distance, clamp)
+        angle = distance[:, None] * 10000.0 ** (-2 * np.arange(half) / x.shape[1])
+        rel = np.concatenate([np.sin(angle), np.cos(angle)], axis=1) @ self.tensor("r_net.weight").T
+        q, k, v = self.heads(rows)
+        t, j = len(old) + np.arange(len(x))[:, None], np.arange(len(rows))[None, :]
+        away = t - j
+        hidden = (away < 0) | (same & (away >= length))
+        out = []
+        for h in range(self.h):
+            u, w = (self.w.get("r_%s_bias" % s, None) for s in "wr")
+            u = self.tensor("r_w_bias") if u is None else u
+            w = self.tensor("r_r_bias") if w is None else w
+            r = rel[:, h * self.e:(h + 1) * self.e]
+            mine = q[h][len(old):]
+            score = (mine + u[h]) @ k[h].T
+            score += np.take_along_axis((mine + w[h]) @ r.T, np.maximum(away, 0), axis=1)
+            out.append(softmax(np.where(hidden, -np.inf, self.scale * score)) @ v[h])
+        return out
+
+    # ---- Infini-attention ----
+
+    def empty_memory(self):
+        z = np.full(self.e, float(self.option("memory_z_init", "0")))
+        return {"M": np.zeros((self.e, self.e)), "z": z, "last": np.zeros(self.e)}
+
+    def feature(self, a):
+        if self.option("memory_feature", "elu1") == "relu":
+            return np.maximum(a, 0)
+        return np.where(a < 0, np.exp(np.minimum(a, 0)), a + 1)
+
+    def infini(self, h, n, q, k, v, local):
+        m, eps = self.memory[h], float(self.option("memory_eps", "1e-6"))
+        z_init = float(self.option("memory_z_init", "0"))
+        readable = self.seen > 0 or z_init > 0
+        recall = lambda f: (f @ m["M"]) / (f @ m["z"] + eps)[:, None] if readable else np.zeros_like(f)
+        read = recall(self.feature(q))
+        empty = self.seen == 0
+        if self.option("memory_empty", "first") == "unwritten":
+            empty = not m["M"].any() and (m["z"] == z_init).all()
+        g = sigmoid(self.tensor("gate").reshape(-1)[h])
+        if empty and self.option("first_segment", "local") == "local":
+            g = 0
+        f = self.feature(k)
+        key = f if self.option("memory_key", "own") == "own" else np.concatenate([m["last"][None], f[:-1]])
+        weight = np.ones(len(k))
+        if self.kind == "infini-gated":
+            a = n @ self.tensor("write_gate.weight")[h] + self.tensor("write_gate.bias").reshape(-1)[h]
+            weight = np.clip(1.2 * sigmoid(a) - 0.1, 0, 1)
+        share = np.ones(len(k))
+        if self.option("memory_z_rule", "sum") == "gamma" and readable:
+            length = (key ** 2).sum(axis=1)
+            share = np.where(length > 0, np.clip(1 - key @ m["z"] / np.where(length > 0, length, 1), 0, 1), 0)
+        old = recall(key) if self.kind == "infini-delta" else 0
+        m["M"] = m["M"] + (weight[:, None] * key).T @ (v - old)
+        m["z"] = m["z"] + (weight * share) @ key
+        m["last"] = f[-1]
+        return g * read + (1 - g) * local
+
+    # ---- Memorizing Transformer ----
+
+    def knn_layer(self):
+        layer = int(self.option("knn_layer", "-1"))
+        return layer if layer >= 0 else -(-3 * int(self.c["n_layers"]) // 4) - 1
+
+    def memorizing(self, h, q, k, v):
+        unit = lambda a: a / np.sqrt((a ** 2).sum(axis=1, keepdims=True) + 1e-12)
+        q, k = np.exp(self.tensor("log_qk_scale").reshape(-1)[h]) * unit(q), unit(k)
+        local = self.local(q, k, v, *self.cached(h, k, v), 1)
+        keys, values = self.store[h]
+        most, entries = int(self.option("knn_k", "32")), size(self.option("knn_entries", "64K"))
+        g = sigmoid(self.tensor("gate").reshape(-1)[h])
+        if self.seen == 0 and self.option("first_segment", "local") == "local":
+            g = 0
+        read = np.zeros_like(q)
+        if len(keys):
+            score = q @ keys.T
+            best = np.argsort(-score, axis=1, kind="stable")[:, :most]
+            read = np.einsum("tk,tke->te", softmax(np.take_along_axis(score, best, axis=1)), values[best])
+        self.store[h] = tuple(np.concatenate([a, b])[-entries:] for a, b in zip(self.store[h], (k, v)))
+        return g * read + (1 - g) * local
+
+
+def losses(path, tokens):
+    """The loss of tokens[1:], in nats."""
+    w, c, _ = read_weights(path)
+    layers, n = [Layer(w, c, i) for i in range(int(c["n_layers"]))], size(c["segment"])
+    embedding, eps = w["word_emb.emb_layers.0.weight"], float(c["norm_eps"])
+    output = embedding if c["tied"] == "1" else w["crit.out_layers.0.weight"]
+    scale = np.sqrt(float(c["d_model"])) if c["embed_scale"] == "sqrt_d_model" else 1
+    out = []
+    for begin in range(0, len(tokens) - 1, n):
+        x = scale * embedding[tokens[begin:begin + n]]
+        for i, layer in enumerate(layers):
+            ff = "layers.%d.pos_ff." % i
+            x = x + layer(x)
+            hidden = norm(x, w[ff + "layer_norm.weight"], w[ff + "layer_norm.bias"], eps)
+            hidden = hidden @ w[ff + "CoreNet.0.weight"].T + w[ff + "CoreNet.0.bias"].reshape(-1)
+            x = x + activation(c["activation"], hidden) @ w[ff + "CoreNet.3.weight"].T
+            x = x + w[ff + "CoreNet.3.bias"].reshape(-1)
+        if c["final_norm"] == "1":
+            x = norm(x, w["final_norm.weight"], w["final_norm.bias"], eps)
+        logits = x @ output.T
+        if c["output_bias"] == "1":
+            logits = logits + w["crit.out_layers.0.bias"].reshape(-1)
+        wanted = tokens[begin + 1:begin + n + 1]
+        logits = logits[:len(wanted)]
+        most = logits.max(axis=1)
+        total = most + np.log(np.exp(logits - most[:, None]).sum(axis=1))
+        out.append(total - logits[np.arange(len(wanted)), wanted])
+    return np.concatenate(out)
+
+
+def tokenizer_of(path):
+    """The shipped tokenizer whose SHA-256 the weights name."""
+    wanted = read_weights(path)[2]["tokenizer_sha256"]
+    for file in pathlib.Path("models/tokenizers").glob("*.json"):
+        if hashlib.sha256(file.read_bytes()).hexdigest() == wanted:
+            return str(file)
+    sys.exit("%s: models/tokenizers has no file of SHA-256 %s" % (path, wanted))
+
+
+def encode(binary, tokenizer, text, count):
+    line = subprocess.run([binary, "tokenizer", "encode", "data=%s" % text, "tokenizer=%s" % tokenizer], check=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.split("\n")[0]
+    tokens = [int(t) for t in line.split()][:count]
+    begin = next(t["id"] for t in json.load(open(tokenizer))["added_tokens"] if t["content"] == BEGIN)
+    return np.array([begin] + tokens)
+
+
+def journal_ranges(binary, weights, text, count, folder):
+    """{first position: (sum of losses, tokens)} as the program found them."""
+    subprocess.run([binary, "eval", "task=perplexity", "model=%s" % weights, "data=%s" % text,
+                    "max_tokens=%d" % count, "references=0", "plots=0", "results=%s" % folder], check=True,
+                   stdout=subprocess.DEVNULL)
+    sample = [json.loads(line) for line in open(pathlib.Path(folder) / "perplexity-journal.jsonl")]
+    value = next(s["values"] for s in sample if s["kind"] == "sample")
+    at = lambda name: int(name[4:].replace("K", "")) * (1024 if name.endswith("K") else 1)
+    return {at(name): (value[name], int(value["tokens" + name[3:]])) for name in value
+            if name.startswith("nll@") and value["tokens" + name[3:]] > 0}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", default="build/palimpsest")
+    parser.add_argument("--text", default="models/attention/infini.c")
+    parser.add_argument("--tokens", type=int, default=2304)
+    parser.add_argument("weights", nargs="*", default=["models/weights/%s.safetensors" % m for m in MODELS])
+    args = parser.parse_args()
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        text = pathlib.Path(folder) / "text.txt"
+        text.write_bytes(pathlib.Path(args.text).read_bytes())
+        for weights in args.weights:
+            tokens = encode(args.binary, tokenizer_of(weights), text, args.tokens)
+            mine = losses(weights, tokens)
+            run = pathlib.Path(folder) / pathlib.Path(weights).stem
+            worst = 0
+            for first, (total, count) in sorted(journal_ranges(args.binary, weights, text, args.tokens, run).items()):
+                worst = max(worst, abs(mine[first:first + count].sum() - total) / count)
+            failed |= not worst <= LIMIT
+            print("%s  %-30s %d tokens, mean loss %.6f, worst range off by %.1e nats a token" % (
+                "agrees" if worst <= LIMIT else "DIFFERS", pathlib.Path(weights).stem, len(mine), mine.mean(), worst))
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
