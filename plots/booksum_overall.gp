@@ -1,6 +1,7 @@
 # title: Summaries: overall ROUGE, by the length of the input
 # caption: The geometric mean of ROUGE-1, -2 and -L, in percent, against the length of the input. Bars are 95 % intervals over
 #   texts; a model that scores 0 in every text has none. Grey: rows that take no model.
+# lead: it stands at the top of the report page
 # Draw by hand: palimpsest plots keep=FOLDER, then gnuplot -c plots/booksum_overall.gp FOLDER/booksum_overall-stories-test OUT.svg
 here = ARG0[1:strlen(ARG0) - strlen("booksum_overall.gp")]
 folder = ARG1

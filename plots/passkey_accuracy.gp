@@ -2,6 +2,7 @@
 # caption: Share of the key's five digits that a model says, against the length of the input, for a needle at the start, in the
 #   middle and at the end of the text. Bars are 95 % intervals; models stand a little apart so that bars do not hide each
 #   other. Dotted line: guessing finds 10 %. Dotted with crosses: the paper's own values, from models of 1B parameters.
+# lead: it stands at the top of the report page
 # Draw by hand: palimpsest plots keep=FOLDER, then gnuplot -c plots/passkey_accuracy.gp FOLDER/passkey_accuracy OUT.svg
 here = ARG0[1:strlen(ARG0) - strlen("passkey_accuracy.gp")]
 folder = ARG1

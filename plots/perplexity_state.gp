@@ -2,6 +2,7 @@
 # caption: Down and left is better. One panel for each size of model. The bytes of streaming state are on a logarithmic axis;
 #   a model without any stands at "none". Names stand beside the points, moved apart where they would overlap. Bars are
 #   95 % intervals of the difference from Transformer-XL of that size and seed, on the same documents.
+# lead: it stands at the top of the report page
 # Draw by hand: palimpsest plots keep=FOLDER, then gnuplot -c plots/perplexity_state.gp FOLDER/perplexity_state-novels-test OUT.svg
 here = ARG0[1:strlen(ARG0) - strlen("perplexity_state.gp")]
 folder = ARG1

@@ -1,5 +1,5 @@
-/* The pictures of a directory as figures of the page.
- * Their titles come from the pictures themselves, or from the heads of the scripts that draw them. */
+/* The pictures of a directory as figures of the page, with the titles and descriptions that they hold themselves.
+ * The scripts that draw them say which stand at the top. */
 #include "harness/page/page.h"
 
 #include "harness/base/os.h"
@@ -66,8 +66,8 @@ static char *join(const char *dir, const char *name)
 /* ---- Heads of the scripts ---- */
 
 /* The script that draws this picture: the longest plots/a_b.gp whose name, with '-' for '_', begins the picture's
- * and ends where a word of it ends; NULL: none does. *rest: what follows in the picture's name. */
-static const char *script_of(const listing *scripts, const char *name, const char **rest)
+ * and ends where a word of it ends; NULL: none does. */
+static const char *script_of(const listing *scripts, const char *name)
 {
     const char *best = NULL;
     size_t longest = 0;
@@ -80,60 +80,35 @@ static const char *script_of(const listing *scripts, const char *name, const cha
         best = script;
         longest = size;
     }
-    *rest = name + longest + (name[longest] == '-');
     return best;
 }
 
-/* Append the text behind every "# KEY:" at the head of a script. */
-static void take_lines(const char *script, const char *key, char *out, size_t room)
+/* Whether a line "# lead:" is at the head of the script. One that cannot be read has none. */
+static int leads(const char *dir, const char *script)
 {
-    const size_t size = strlen(key);
-    for (const char *line = script; *line == '#'; line += strcspn(line, "\n"), line += *line == '\n') {
-        const char *at = line + 1 + strspn(line + 1, " ");
-        if (strncmp(at, key, size) != 0 || at[size] != ':') continue;
-        at += size + 1 + strspn(at + size + 1, " ");
-        const size_t held = strlen(out);
-        snprintf(out + held, room - held, "%s%.*s", held ? " " : "", (int)strcspn(at, "\n"), at);
-    }
-}
-
-/* "Title" and "passkey-local.svg" -> "Title: passkey-local". */
-static void add_rest(char title[SVG_TITLE], const char *rest)
-{
-    const size_t held = strlen(title), size = strlen(rest);
-    if (held && size > strlen(".svg"))
-        snprintf(title + held, SVG_TITLE - held, ": %.*s", (int)(size - strlen(".svg")), rest);
-}
-
-/* What the picture does not say itself its script may. A script that cannot be read says nothing. */
-static void read_head(figure *f, const char *script, const char *rest)
-{
-    char *text;
+    static const char wanted[] = "# lead:";
+    char *path = join(dir, script), *text = NULL;
     size_t size;
     pal_error none;
-    if (!script || os_read_file(script, &text, &size, &none) != PAL_OK) return;
-    f->ours = 1;
-    if (!f->svg.title[0]) {
-        take_lines(text, "title", f->svg.title, sizeof f->svg.title);
-        add_rest(f->svg.title, rest);
-    }
-    if (!f->svg.about[0]) take_lines(text, "caption", f->svg.about, sizeof f->svg.about);
-    char lead[8] = "";
-    take_lines(text, "lead", lead, sizeof lead);
-    f->lead = lead[0] != '\0';
+    int found = 0;
+    if (path && os_read_file(path, &text, &size, &none) == PAL_OK)
+        for (const char *line = text; *line == '#' && !found; line += strcspn(line, "\n"), line += *line == '\n')
+            found = strncmp(line, wanted, strlen(wanted)) == 0;
     free(text);
+    free(path);
+    return found;
 }
 
 /* ---- Reading ---- */
 
 /* A picture that cannot be shown is left out with a line on `log`; only a full memory is an error. */
-static int read_figure(figures *all, const char *path, const char *name, FILE *log, pal_error *err)
+static int read_figure(page_figures *all, const char *path, const char *name, FILE *log, pal_error *err)
 {
-    figure *f = &all->figure[all->count];
+    page_figure *f = &all->figure[all->count];
     char *text, prefix[24];
     size_t size;
     pal_error why;
-    *f = (figure){0};
+    *f = (page_figure){0};
     snprintf(f->name, sizeof f->name, "%s", name);
     snprintf(prefix, sizeof prefix, "f%zu-", all->count + 1);
     int code = os_read_file(path, &text, &size, &why);
@@ -149,7 +124,7 @@ static int read_figure(figures *all, const char *path, const char *name, FILE *l
     return PAL_OK;
 }
 
-static int read_named(figures *all, const char *dir, const char *name, const listing *scripts, FILE *log,
+static int read_named(page_figures *all, const char *dir, const char *name, const listing *scripts, FILE *log,
                       pal_error *err)
 {
     const size_t before = all->count;
@@ -158,44 +133,72 @@ static int read_named(figures *all, const char *dir, const char *name, const lis
     const int code = read_figure(all, path, name, log, err);
     free(path);
     if (code != PAL_OK || all->count == before) return code;
-    const char *rest, *script = script_of(scripts, name, &rest);
-    char *at = script ? join(scripts->dir, script) : NULL;
-    read_head(&all->figure[before], at, rest);
-    free(at);
+    const char *script = script_of(scripts, name);
+    if (script && leads(scripts->dir, script)) all->figure[before].lead = 1;
+    /* Of the pictures of one script the first leads. */
+    for (size_t i = 0; i < before; i++)
+        if (all->figure[i].lead && script && script_of(scripts, all->figure[i].name) == script)
+            all->figure[before].lead = 0;
     return PAL_OK;
 }
 
-int figures_read(figures *all, const char *dir, const char *plots, FILE *log, pal_error *err)
+/* "passkey-accuracy.svg" is of "passkey": the place of its task in the list; the list's length: of none. */
+static size_t task_of(const page_figure *f, const task_module *const *tasks)
+{
+    size_t at = 0;
+    for (; tasks[at]; at++) {
+        const size_t size = strlen(tasks[at]->name);
+        if (strncmp(f->name, tasks[at]->name, size) == 0 && strchr("-.", f->name[size])) break;
+    }
+    return at;
+}
+
+static int in_order(const void *a, const void *b)
+{
+    const page_figure *x = a, *y = b;
+    if (x->lead != y->lead) return x->lead ? -1 : 1;
+    if (x->task != y->task) return x->task < y->task ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+static void number_figures(page_figures *all, const task_module *const *tasks)
+{
+    for (size_t i = 0; i < all->count; i++) all->figure[i].task = task_of(&all->figure[i], tasks);
+    qsort(all->figure, all->count, sizeof *all->figure, in_order);
+    for (size_t i = 0; i < all->count; i++) all->figure[i].number = i + 1;
+}
+
+int figures_read(page_figures *all, const char *dir, const char *plots, const task_module *const *tasks, FILE *log,
+                 pal_error *err)
 {
     listing pictures = list_files(dir, is_picture), scripts = list_files(plots, is_script);
-    *all = (figures){.figure = calloc((size_t)pictures.count + 1, sizeof *all->figure)};
+    *all = (page_figures){.figure = calloc((size_t)pictures.count + 1, sizeof *all->figure)};
     int code = all->figure ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the pictures");
     for (int i = 0; code == PAL_OK && i < pictures.count; i++)
         code = read_named(all, dir, pictures.entry[i]->d_name, &scripts, log, err);
     free_listing(&pictures);
     free_listing(&scripts);
-    size_t number = 0;
-    for (int lead = 1; lead >= 0; lead--)
-        for (size_t i = 0; i < all->count; i++)
-            if (all->figure[i].lead == lead) all->figure[i].number = ++number;
-    if (code != PAL_OK) figures_free(all);
+    if (code == PAL_OK)
+        number_figures(all, tasks);
+    else
+        figures_free(all);
     return code;
 }
 
-void figures_free(figures *all)
+void figures_free(page_figures *all)
 {
     for (size_t i = 0; i < all->count; i++) svg_free(&all->figure[i].svg);
     free(all->figure);
-    *all = (figures){0};
+    *all = (page_figures){0};
 }
 
 /* ---- Writing ---- */
 
-static void put_figure(FILE *out, const figure *f)
+static void put_figure(FILE *out, const page_figure *f)
 {
     const char *title = f->svg.title[0] ? f->svg.title : f->name;
     fprintf(out, "<figure id=\"figure-%zu\" class=\"%s%s\">\n<div class=\"canvas\">", f->number,
-            f->ours ? "plot" : "foreign", f->svg.width >= WIDE ? " whole" : "");
+            f->svg.gnuplot ? "plot" : "foreign", f->svg.width >= WIDE ? " whole" : "");
     svg_put(out, &f->svg, title);
     fprintf(out, "</div>\n<figcaption><b>Figure %zu. ", f->number);
     text_html(out, title);
@@ -206,14 +209,10 @@ static void put_figure(FILE *out, const figure *f)
     fputs("</code></figcaption>\n</figure>\n", out);
 }
 
-size_t html_figures(FILE *out, const figures *all, int lead)
+void html_figures(FILE *out, const page_figures *all, size_t first, size_t end)
 {
-    size_t put = 0;
-    for (size_t i = 0; i < all->count; i++) {
-        if (all->figure[i].lead != lead) continue;
-        if (!put++) fputs("<div class=\"figures\">\n", out);
-        put_figure(out, &all->figure[i]);
-    }
-    if (put) fputs("</div>\n", out);
-    return put;
+    if (first >= end) return;
+    fputs("<div class=\"figures\">\n", out);
+    for (size_t i = first; i < end; i++) put_figure(out, &all->figure[i]);
+    fputs("</div>\n", out);
 }

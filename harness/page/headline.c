@@ -317,7 +317,7 @@ void html_headline(FILE *out, const headline *h)
 {
     const char *task = h->rep->task->name;
     if (h->rows == 0) return;
-    fprintf(out, "<section>\n<h3 id=\"headline-%s\">%c%s: ", task, task[0] - 'a' + 'A', task + 1);
+    fprintf(out, "<h3 id=\"headline-%s\">%c%s: ", task, task[0] - 'a' + 'A', task + 1);
     put_words(out, h->metric->name);
     fputs(h->metric->kind == METRIC_SHARE ? ", %" : "", out);
     fputs("</h3>\n", out);
@@ -341,5 +341,4 @@ void html_headline(FILE *out, const headline *h)
     }
     fputs("</tbody>\n</table></div>\n", out);
     put_note(out, h);
-    fputs("</section>\n", out);
 }

@@ -8,11 +8,11 @@
 #include "harness/page/files.h"
 #include "harness/page/headline.h"
 #include "harness/page/lm_eval.h"
+#include "harness/plots/plots.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PLOTS_DIR "plots"
 /* Tables of this file are about sizes: they stand further down. */
 #define SIZES_FILE "table1"
 
@@ -163,19 +163,19 @@ typedef struct content {
     const evidence *e;
     const audit *a;
     const table_set *set;
-    figures figures;
+    page_figures figures;
     char *configs; /* written aside first: they say which weights can be linked to */
     size_t configs_size;
     html_shipped shipped;
 } content;
 
-static int gather(content *c, const html_options *o, FILE *log, pal_error *err)
+static int gather(content *c, const html_options *o, const task_module *const *tasks, FILE *log, pal_error *err)
 {
     FILE *aside = open_memstream(&c->configs, &c->configs_size);
     if (!aside) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
     int code = html_configs(aside, o->weights, &c->shipped, err);
     if (fclose(aside) != 0 && code == PAL_OK) code = pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
-    return code == PAL_OK ? figures_read(&c->figures, o->results, PLOTS_DIR, log, err) : code;
+    return code == PAL_OK ? figures_read(&c->figures, o->results, PLOTS_DIR, tasks, log, err) : code;
 }
 
 static void content_free(content *c)
@@ -191,10 +191,32 @@ static void put_tables(FILE *out, const table_set *set, int sizes)
         if (is_sizes(&set->table[i]) == sizes) html_table(out, &set->table[i]);
 }
 
-static void put_figures(FILE *out, const figures *all)
+static size_t leading(const page_figures *all)
+{
+    size_t count = 0;
+    while (count < all->count && all->figure[count].lead) count++;
+    return count;
+}
+
+static void put_figures(FILE *out, const page_figures *all)
 {
     if (all->count == 0) fputs("<p>None have been drawn: <code>make plots</code> does, with gnuplot.</p>\n", out);
-    html_figures(out, all, 0);
+    html_figures(out, all, leading(all), all->count);
+}
+
+/* The main numbers of each task beside the first picture; the other leading pictures below. */
+static void put_headlines(FILE *out, const content *c)
+{
+    const size_t leads = leading(&c->figures);
+    fputs("<div class=\"headline\">\n<div>\n", out);
+    for (size_t t = 0; t < c->e->count; t++) {
+        const headline h = headline_of(&c->e->task[t].rep);
+        html_headline(out, &h);
+    }
+    fputs("</div>\n<div>\n", out);
+    html_figures(out, &c->figures, 0, leads ? 1 : 0);
+    fputs("</div>\n</div>\n", out);
+    html_figures(out, &c->figures, 1, leads);
 }
 
 static int put_page(FILE *out, const content *c, pal_error *err)
@@ -202,13 +224,7 @@ static int put_page(FILE *out, const content *c, pal_error *err)
     int code;
     put_head(out);
     put_overview(out, c->e, c->a);
-    fputs("<div class=\"headlines\">\n", out);
-    for (size_t t = 0; t < c->e->count; t++) {
-        const headline h = headline_of(&c->e->task[t].rep);
-        html_headline(out, &h);
-    }
-    fputs("</div>\n", out);
-    html_figures(out, &c->figures, 1);
+    put_headlines(out, c);
     put_contents(out, c->e, c->set);
     put_section(out, TABLES);
     put_tables(out, c->set, 0);
@@ -230,14 +246,15 @@ static int put_page(FILE *out, const content *c, pal_error *err)
     return code;
 }
 
-static int write_page(const html_options *o, const evidence *e, const audit *a, FILE *log, pal_error *err)
+static int write_page(const html_options *o, const task_module *const *tasks, const evidence *e, const audit *a,
+                      FILE *log, pal_error *err)
 {
     table_set set;
     char *text = NULL;
     size_t size = 0;
     PAL_TRY(tables_build(&set, e, o->weights, err));
     content c = {.e = e, .a = a, .set = &set};
-    int code = gather(&c, o, log, err);
+    int code = gather(&c, o, tasks, log, err);
     FILE *out = code == PAL_OK ? open_memstream(&text, &size) : NULL;
     if (out)
         code = put_page(out, &c, err);
@@ -269,7 +286,7 @@ int html_run(const html_options *o, const task_module *const *tasks, FILE *log, 
     if (code == PAL_OK) {
         evidence_note(e, log);
         code = audit_judge(&a, e, o->weights, err);
-        if (code == PAL_OK) code = write_page(o, e, &a, log, err);
+        if (code == PAL_OK) code = write_page(o, tasks, e, &a, log, err);
         evidence_free(e);
     }
     free(e);

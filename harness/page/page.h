@@ -41,25 +41,26 @@ int html_configs(FILE *out, const char *weights, html_shipped *shipped, pal_erro
 void html_runs(FILE *out, const evidence *e, const html_shipped *shipped);
 int html_cells(FILE *out, const evidence *e, pal_error *err);
 /* One picture, with the number that the page gives it. */
-typedef struct figure {
+typedef struct page_figure {
     size_t number;
     char name[256]; /* of its file */
     svg_picture svg;
-    int ours; /* a script of plots/ draws it: black and white follow the reader's light or dark page */
-    int lead; /* it stands at the top of the page */
-} figure;
+    int lead;    /* it stands at the top of the page */
+    size_t task; /* its task's place in the list */
+} page_figure;
 
-typedef struct figures {
-    figure *figure;
+typedef struct page_figures {
+    page_figure *figure;
     size_t count;
-} figures;
+} page_figures;
 
-/* The files DIR/ *.svg, by name. Title and caption: of the picture itself, else from the lines "# title:" and
- * "# caption:" of the script in `plots` that draws it; a line "# lead:" puts it at the top. A file that svg_read
- * refuses is left out with a line on `log`. */
-int figures_read(figures *all, const char *dir, const char *plots, FILE *log, pal_error *err);
-void figures_free(figures *all);
-/* Those that lead, or those that do not. Returns how many there are. */
-size_t html_figures(FILE *out, const figures *all, int lead);
+/* The files DIR/ *.svg, those that lead first, then by task of the NULL-terminated list, then by name. A file that
+ * svg_read refuses is left out with a line on `log`. The first picture of each script in `plots` with a line "#
+ * lead:" at its head leads. */
+int figures_read(page_figures *all, const char *dir, const char *plots, const task_module *const *tasks, FILE *log,
+                 pal_error *err);
+void figures_free(page_figures *all);
+/* Those from `first` to before `end`. */
+void html_figures(FILE *out, const page_figures *all, size_t first, size_t end);
 
 #endif

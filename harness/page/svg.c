@@ -369,6 +369,7 @@ static void put_attribute(reader *r, size_t kind, const char *full, const char *
     } else if (space[0]) {
         return; /* an editor's notes: they draw nothing */
     } else if (strcmp(name, "id") == 0) {
+        if (strcmp(value, "gnuplot_canvas") == 0) r->picture->gnuplot = 1;
         if (is_target(r, kind) && keep_identifier(r, value)) fprintf(r->out, " id=\"%s%s\"", r->prefix, value);
     } else if (LISTED(name, attributes) && safe_value(value)) {
         fprintf(r->out, " %s=\"", name);

@@ -19,6 +19,7 @@ typedef struct svg_picture {
     double width, height;                    /* of the view box */
     double left, top;                        /* its origin */
     char title[SVG_TITLE], about[SVG_ABOUT]; /* its <title> and <desc>; "" where it has none of its own */
+    int gnuplot; /* gnuplot drew it: black on a white ground, which a page can change */
     char *body;
     size_t size;
 } svg_picture;
