@@ -90,9 +90,9 @@ static const kv_spec train_table[] = {
      .offset = AT(write_penalty_of),
      .fallback = "opening",
      .choices = "opening|logit",
-     .help =
-         "what costs: a gate's opening, which hardly moves one that is wide open, or its logit until it is well "
-         "shut"},
+     .help = "what costs: a gate's opening 1.2 sigmoid(a) - 0.1, which hardly moves one that is wide open, or 0.3 "
+             "times "
+             "its logit a, down to sigmoid(a) = 1/32"},
     {.key = "lead_len",
      .type = KV_SIZE,
      .offset = AT(lead_len),
