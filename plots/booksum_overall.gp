@@ -31,7 +31,7 @@ upper(s) = column("y") > 0 ? column("hi") : 0
 do for [p = 1:panels] {
     load here."panel.gnuplot"
     plot for [s = 1:all_series] points using (kind[series_look[s]] eq "model" ? x_of(s) * shift(s) : NaN): \
-            (column("y")):(lower(s)):(upper(s)) with yerrorbars lc rgb color(series_look[s]) dt 1 pt -1 lw 0.8, \
+            (column("y")):(lower(s)):(upper(s)) with yerrorbars lc rgb color(series_look[s]) dt 1 pt 0 lw 0.8, \
         for [s = 1:all_series] points using (kind[series_look[s]] eq "model" ? x_of(s) * shift(s) : x_of(s)):(column("y")) \
             with linespoints lc rgb color(series_look[s]) dt dash(series_look[s]) lw width_of(series_look[s]) \
             pt point(series_look[s]) ps 0.8

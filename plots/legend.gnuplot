@@ -27,7 +27,7 @@ do for [k = 1:looks] {
         down = axis_gap + legend_row * (e / legend_across) + legend_row / 2.0
         set arrow 10 + k from left, down to left + 30, down nohead lc rgb color(k) dt dash(k) lw width_of(k)
         set label 10 + k "" at left + 15, down point pt point(k) lc rgb color(k) ps 0.9
-        set label 1000 + k cut(label[k], 72 / legend_across) at left + 36, down left noenhanced font ",12"
+        set label 1000 + k cut(label[k], 76 / legend_across) at left + 36, down left noenhanced font ",12"
         e = e + 1
     }
 }

@@ -7,7 +7,7 @@ set tmargin at screen 1 - (y0 + top_gap) / height
 set bmargin at screen 1 - (y0 + top_gap + panel_height) / height
 if (p > 1) { unset label }
 if (p > 1) { unset arrow }
-set label 2 cut(panel_title[p], title_most) at screen x0 / width, screen 1 - (y0 + top_gap - 12.0) / height left noenhanced font ",13"
+set label 2 cut(panel_title[p], title_most) at screen x0 / width, screen 1 - (y0 + top_gap - 12.0) / height left noenhanced font title_font
 if (panel_heading[p] ne "" && (p == 1 || panel_group[p] != panel_group[p > 1 ? p - 1 : 1])) {
     set label 3 panel_heading[p] at screen 10 / width, screen 1 - (y0 - 4.0) / height left noenhanced font ",14"
 }

@@ -33,7 +33,7 @@ do for [p = 1:panels] {
     load here."panel.gnuplot"
     plot 10 with lines lc rgb grey dt 3 lw 1, \
         for [s = first_of(p):last_of(p)] points using (x_of(s) * shift(s, p)):(column("y")):(column("lo")):(column("hi")) \
-            with yerrorbars lc rgb color(series_look[s]) dt 1 pt -1 lw 0.7, \
+            with yerrorbars lc rgb color(series_look[s]) dt 1 pt 0 lw 0.7, \
         for [s = first_of(p):last_of(p)] points using (x_of(s) * shift(s, p)):(column("y")) with linespoints \
             lc rgb color(series_look[s]) dt dash(series_look[s]) lw width_of(series_look[s]) pt point(series_look[s]) ps 0.6
 }

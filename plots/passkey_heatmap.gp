@@ -14,7 +14,7 @@ right_gap = 6
 bottom_gap = 40
 top_gap = 26
 with_legend = 0
-axis_gap = 86
+axis_gap = 90
 main_title = "Passkey: digits found, %"
 columns = sum [t = 1:ticks] (tick_axis[t] eq "x" ? 1 : 0)
 rows = ticks - columns
@@ -38,12 +38,12 @@ do for [t = 1:ticks] {
     if (tick_axis[t] eq "x") { set xtics add (tick_label[t] place("x", tick_place[t])) }
     if (tick_axis[t] eq "y") { set ytics add (tick_label[t] place("y", tick_place[t])) }
 }
-set object 1 rectangle from graph 0, graph 0 to graph 1, graph 1 behind fillstyle pattern 4 noborder fillcolor rgb "#d8d8d8"
+set object 1 rectangle from graph 0, graph 0 to graph 1, graph 1 behind fillstyle pattern 4 noborder fillcolor rgb "#dddddd"
 do for [p = 1:panels] {
     load here."panel.gnuplot"
     s = first_of(p)
-    plot points using (place("x", x_of(s))):(place("y", column("z"))):(0.49):(0.48):(column("y")) \
-            with boxxyerror fillstyle solid noborder fillcolor palette, \
+    plot points using (place("x", x_of(s))):(place("y", column("z"))):(0.5):(0.5):(column("y")) \
+            with boxxyerror fillstyle solid border lc rgb "white" fillcolor palette, \
         points using (place("x", x_of(s))):(place("y", column("z"))):(sprintf("%.0f", column("y"))): \
             (column("y") > 55 ? 0x000000 : 0xffffff) with labels font ",10" textcolor rgb variable
 }
@@ -55,15 +55,15 @@ unset label 2
 unset label 3
 set lmargin at screen 0.2
 set rmargin at screen 0.8
-set tmargin at screen 56.0 / height
-set bmargin at screen 42.0 / height
+set tmargin at screen 60.0 / height
+set bmargin at screen 46.0 / height
 set xrange [0:100]
 set yrange [0:1]
 set border 15
 unset ytics
 set xtics norotate center ("0" 0, "10" 10, "25" 25, "50" 50, "75" 75, "100 %%" 100) scale 0.6 out font ",11" offset 0, 0
 set samples 101
-set label 5 "chance" at first 10, screen 12.0 / height center font ",11"
+set label 5 "chance" at first 10, screen 11.0 / height center font ",11"
 plot "+" using 1:(0.5):(0.5):(0.5):1 with boxxyerror fillstyle solid noborder fillcolor palette
 unset multiplot
 unset output

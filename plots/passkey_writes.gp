@@ -9,6 +9,8 @@ out = ARG2
 load here."style.gnuplot"
 
 across = 3
+title_font = ",11"
+title_char = 6.2
 panel_height = 130
 left_gap = 32
 right_gap = 4
@@ -31,7 +33,7 @@ do for [p = 1:panels] {
     k = series_look[first_of(p)]
     plot 10 with lines lc rgb grey dt 3 lw 1, \
         points using (x_of(first_of(p))):(column("y")):(column("lo")):(column("hi")) \
-            with yerrorbars lc rgb light dt 1 pt -1 lw 1, \
+            with yerrorbars lc rgb light dt 1 pt 0 lw 1, \
         points using (x_of(first_of(p))):(column("y")) with points lc rgb color(k) pt point(k) ps 0.6
 }
 load here."legend.gnuplot"

@@ -37,7 +37,7 @@ do for [p = 1:panels] {
     stats points using (column("panel") == p ? column("y") : NaN) nooutput
     set yrange [STATS_min - 0.06 * (STATS_max - STATS_min) - 0.001:STATS_max + 0.06 * (STATS_max - STATS_min) + 0.001]
     plot for [s = first_of(p):last_of(p)] points using (drawn(x_of(s))):(column("y")):(column("lo")):(column("hi")) \
-            with yerrorbars lc rgb color(series_look[s]) dt 1 pt -1 lw 0.8, \
+            with yerrorbars lc rgb color(series_look[s]) dt 1 pt 0 lw 0.8, \
         for [s = first_of(p):last_of(p)] points using (drawn(x_of(s))):(column("y")):(end - drawn(column("x"))): \
             (column("z") - column("y")) with vectors nohead lc rgb color(series_look[s]) lw 0.5, \
         for [s = first_of(p):last_of(p)] points using (drawn(x_of(s))):(column("y")) with points \

@@ -86,7 +86,7 @@ cut(name, most) = strlen(name) <= most ? name : name[1:most - 13]."…".name[str
 
 # ---- Grounds ----
 
-set border 3 lc rgb "black"
+set border 3
 set grid ytics lc rgb "#dddddd" lt 1
 set tics nomirror
 set bars 0.5
@@ -110,7 +110,8 @@ left_gap = 55.0
 right_gap = 12
 top_gap = 26
 bottom_gap = 30
-title_char = 8.0
+title_char = 7.4
+title_font = ",13"
 heading_gap = 26
 title_gap = 32
 legend_row = 20

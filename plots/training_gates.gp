@@ -8,7 +8,8 @@ out = ARG2
 load here."style.gnuplot"
 
 across = 3
-title_char = 6.4
+title_font = ",11"
+title_char = 6.2
 panel_height = 96
 left_gap = 24
 right_gap = 4
@@ -30,14 +31,13 @@ set xtics 1 scale 0 font ",10" offset 0, 0.5
 set ytics 1 scale 0 font ",10" offset 0.8, 0
 do for [p = 1:panels] {
     load here."panel.gnuplot"
-    set label 2 font ",11"
     s = first_of(p)
     set xrange [*:*]
     set yrange [*:*]
     stats points using (x_of(s)):(column("y")) nooutput
     set xrange [STATS_min_x - 0.5:STATS_max_x + 0.5]
     set yrange [STATS_max_y + 0.5:STATS_min_y - 0.5]
-    plot points using (x_of(s)):(column("y")):(0.49):(0.48):(column("z")) with boxxyerror fillstyle solid noborder fc palette, \
+    plot points using (x_of(s)):(column("y")):(0.5):(0.5):(column("z")) with boxxyerror fillstyle solid border lc rgb "white" fc palette, \
         points using (x_of(s)):(column("y")):(sprintf("%.2f", column("z"))):(column("z") > 0.55 ? 0x000000 : 0xffffff) \
             with labels font ",10" textcolor rgb variable
 }
