@@ -1,6 +1,6 @@
 /* `palimpsest eval`: evaluate models on a task, into the journal, the tables and the pictures.
  * The keys of the task come from the task's own table. */
-#include "harness/eval/eval.h"
+#include "harness/report/live_table.h"
 
 #include "harness/command/commands.h"
 #include "harness/command/groups.h"
@@ -10,9 +10,14 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     eval_request request;
     PAL_TRY(eval_request_make(&request, options, rest, 1, err));
-    int code = eval_run(&request, stdout, stderr, err);
     const eval_options *o = &request.options;
-    if (code == PAL_OK && o->plots) code = plots_task(request.task, o->results, o->weights, stdout, err);
+    int code = live_table_run(&request, stdout, stderr, err);
+    FILE *log = o->format == LISTING_TEXT || o->format == LISTING_MARKDOWN ? stdout : stderr;
+    pal_error cause;
+    const int drawn = (code == PAL_OK || code == PAL_GATE) && o->plots
+                          ? plots_task(request.task, o->results, o->weights, log, &cause)
+                          : PAL_OK;
+    if (drawn != PAL_OK) code = pal_fail(err, drawn, "%s", cause.text);
     eval_request_free(&request);
     return code;
 }

@@ -45,6 +45,7 @@ static int report_task(const report_options *o, const task_module *task, const c
     results held;
     results_init(&held, task, path);
     int code = facts_read_journal(&held, o->page.weights, err);
+    if (code == PAL_OK) results_note(&held, stderr);
     if (code == PAL_OK) code = report_write(&held, o->page.results, stdout, err);
     results_free(&held);
     return code;

@@ -1,5 +1,5 @@
-/* The evaluation runner: plans what the journal lacks, runs it model by model, journals every sample and prints
- * every cell that is complete. */
+/* The evaluation runner: plans what the journal lacks, runs it model by model, journals every sample and reports
+ * every cell that is complete to whoever watches. */
 #include "harness/eval/eval.h"
 
 #include "harness/base/os.h"
@@ -7,22 +7,28 @@
 #include "harness/eval/progress.h"
 #include "harness/eval/references.h"
 #include "harness/eval/sample_checkpoint.h"
-#include "harness/report/report.h"
 #include "models/engine/gemm.h"
 
-#include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { NOTE_MAX = 400 };
 
+/* What the runner keeps for a part of the plan. */
+typedef struct part_cells {
+    char (*key)[RESULT_KEY]; /* of each cell */
+    size_t shown;            /* cells that were reported, in their order */
+} part_cells;
+
 typedef struct run {
     eval_request *request;
-    FILE *out;
+    const eval_watch *watch;
     pool *pool;
     journal *journal;
-    results results;
+    results *results;
     plan plan;
+    part_cells *cells;              /* of each part */
     char partial[KV_TEXT_MAX + 16]; /* directory of checkpoints inside samples */
     progress progress;
     double work;      /* FLOPs done */
@@ -34,6 +40,54 @@ typedef struct run {
 void eval_journal_path(const eval_options *options, const task_module *task, char *out, size_t size)
 {
     snprintf(out, size, "%s/%s-journal.jsonl", options->results, task->name);
+}
+
+/* ---- What the watcher is told ---- */
+
+__attribute__((format(printf, 2, 3))) static void tell(run *u, const char *format, ...)
+{
+    char text[NOTE_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    progress_clear(&u->progress);
+    u->watch->note(u->watch->arg, text);
+}
+
+static void tell_begin(run *u)
+{
+    const eval_request *r = u->request;
+    size_t pending = 0;
+    for (size_t i = 0; i < u->plan.count; i++) pending += u->plan.part[i].count;
+    char note[NOTE_MAX];
+    for (size_t i = 0; r->task->note && r->task->note(r->run, i, note, sizeof note); i++)
+        tell(u, "note: %s", note);
+    u->watch->begin(u->watch->arg, r, pending);
+}
+
+static void tell_cell(void *arg, const result_cell *cell, int64_t n)
+{
+    run *u = arg;
+    progress_clear(&u->progress);
+    u->watch->cell(u->watch->arg, cell, n);
+}
+
+static part_cells *cells_of(const run *u, const plan_part *p)
+{
+    return &u->cells[p - u->plan.part];
+}
+
+/* The cells of a part, in their order: one that is complete waits for those before it. */
+static void tell_complete(run *u, const plan_part *p)
+{
+    part_cells *cells = cells_of(u, p);
+    for (; cells->shown < p->cell_count; cells->shown++) {
+        const result_cell *cell = results_find(u->results, cells->key[cells->shown]);
+        const int64_t samples = p->cell[cells->shown]->samples;
+        if (!cell || result_complete(cell) < samples) return;
+        tell_cell(u, cell, samples);
+    }
 }
 
 /* ---- Planning ---- */
@@ -72,7 +126,7 @@ static uint64_t find_partial(run *u, const batch_item *item)
     partial_path(u->partial, item->key, item->index, path);
     if (!os_file_exists(path)) return 0;
     if (partial_load(path, item->key, item->index, &found, &cause) != PAL_OK) {
-        fprintf(u->out, "%s; starting its sample anew\n", cause.text);
+        tell(u, "%s; starting its sample anew", cause.text);
         return 0;
     }
     const uint64_t position = found.position;
@@ -92,14 +146,17 @@ static void drop_partial(const run *u, const batch_item *item)
 static int wanted(void *arg, plan_part *p, size_t c, batch_item *item, int *take, pal_error *err)
 {
     run *u = arg;
-    if (!p->key[c][0]) {
+    part_cells *cells = cells_of(u, p);
+    if (!cells->key && !(cells->key = calloc(p->cell_count, sizeof *cells->key)))
+        return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    if (!cells->key[c][0]) {
         result_cell described;
         PAL_TRY(describe_cell(u, p, p->cell[c], &described, err));
-        memcpy(p->key[c], described.key, RESULT_KEY);
+        memcpy(cells->key[c], described.key, RESULT_KEY);
     }
-    const result_cell *known = results_find(&u->results, p->key[c]);
+    const result_cell *known = results_find(u->results, cells->key[c]);
     *take = !(known && result_done(known, item->index));
-    item->key = p->key[c];
+    item->key = cells->key[c];
     if (*take)
         item->resume = find_partial(u, item);
     else
@@ -115,69 +172,6 @@ static int all_skipped(const run *u, pal_error *err)
                     u->plan.part[0].skip);
 }
 
-/* ---- Printing ---- */
-
-static void print_header(const run *u)
-{
-    const eval_request *r = u->request;
-    size_t pending = 0;
-    for (size_t i = 0; i < u->plan.count; i++) pending += u->plan.part[i].count;
-    char note[NOTE_MAX];
-    for (size_t i = 0; r->task->note && r->task->note(r->run, i, note, sizeof note); i++)
-        fprintf(u->out, "note: %s\n", note);
-    fprintf(u->out, "%s: models %zu, cells of each %zu, samples to do %zu, threads %d, BLAS core %s\n",
-            r->task->name, r->model_count, r->cell_count, pending, r->threads, gemm_core());
-    fprintf(u->out, "%-28s %-12s %6s %4s", "model", r->cell[0].length ? "length" : "texts", "depth", "n");
-    for (size_t m = 0; m < r->task->metric_count; m++)
-        if (!r->task->metric[m].detail) fprintf(u->out, "  %-20s", r->task->metric[m].name);
-    fprintf(u->out, "  tokens/s\n");
-    fflush(u->out);
-}
-
-/* The length, or the name of the cell when its samples differ in length. */
-static void print_place(const run *u, const char *label, int64_t length, const char *name)
-{
-    char text[24];
-    fprintf(u->out, "%-28s %-12s", label, length ? kv_format_size(length, text) : name);
-}
-
-static void print_cell(void *arg, const result_cell *cell, int64_t n)
-{
-    run *u = arg;
-    const task_module *task = u->request->task;
-    char text[64], depth[32] = "-", label[REPORT_LABEL];
-    if (!isnan(cell->depth)) snprintf(depth, sizeof depth, "%g%%", cell->depth);
-    progress_clear(&u->progress);
-    print_place(u, label_name(cell, label), cell->length, cell->name);
-    fprintf(u->out, " %6s %4lld", depth, (long long)n);
-    for (size_t m = 0; m < task->metric_count; m++) {
-        if (task->metric[m].detail) continue;
-        const summary s = report_summary(task, cell, m, n);
-        fprintf(u->out, "  %-20s", report_format(&task->metric[m], &s, text));
-    }
-    double seconds = 0, read = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (!isfinite(cell->sample[i].read)) continue;
-        seconds += cell->sample[i].seconds;
-        read += cell->sample[i].read;
-    }
-    fprintf(u->out, read > 0 ? "  %.0f\n" : "  -\n", read / seconds);
-    fflush(u->out);
-}
-
-static void print_complete(run *u, plan_part *p)
-{
-    for (size_t c = 0; c < p->cell_count; c++) {
-        if (p->printed[c]) continue;
-        const result_cell *cell = results_find(&u->results, p->key[c]);
-        int64_t done = 0;
-        while (cell && done < p->cell[c]->samples && result_done(cell, done)) done++;
-        if (done < p->cell[c]->samples) continue;
-        p->printed[c] = 1;
-        print_cell(u, cell, p->cell[c]->samples);
-    }
-}
-
 /* ---- Running ---- */
 
 static void on_progress(void *arg, uint64_t tokens)
@@ -186,7 +180,7 @@ static void on_progress(void *arg, uint64_t tokens)
     const plan_part *p = u->current;
     u->work += (double)tokens * u->part_rate;
     u->part_tokens += (double)tokens;
-    char note[REPORT_LABEL + 96], length[24];
+    char note[KV_TEXT_MAX + 96], length[24];
     snprintf(note, sizeof note, "%s %s  %.0f tokens/s", p->model->file.name,
              p->length ? kv_format_size(p->length, length) : p->cell[0]->name,
              u->part_tokens / (os_now() - u->part_began + 1e-9));
@@ -195,16 +189,14 @@ static void on_progress(void *arg, uint64_t tokens)
 
 static void on_note(void *arg, const char *text)
 {
-    run *u = arg;
-    progress_clear(&u->progress);
-    fprintf(u->out, "%s\n", text);
+    tell(arg, "%s", text);
 }
 
-/* A sample is done: journal it, and print its cell when that is complete. */
+/* A sample is done: journal it, and show its cell when that is complete. */
 static int on_done(void *arg, const batch_item *item, const batch_result *result, pal_error *err)
 {
     run *u = arg;
-    plan_part *p = u->current;
+    const plan_part *p = u->current;
     result_sample sample = {.not_finite = !result->finite,
                             .seconds = result->seconds,
                             .tokens = (int64_t)item->tokens,
@@ -214,19 +206,19 @@ static int on_done(void *arg, const batch_item *item, const batch_result *result
                             .held = result->held,
                             .peak_rss = os_peak_rss()};
     memcpy(sample.value, result->value, sizeof sample.value);
-    PAL_TRY(results_add(&u->results, u->journal, item->key, item->index, &sample, result->record, err));
-    print_complete(u, p);
+    PAL_TRY(results_add(u->results, u->journal, item->key, item->index, &sample, result->record, err));
+    tell_complete(u, p);
     return PAL_OK;
 }
 
 static int announce(run *u, const plan_part *p, pal_error *err)
 {
     for (size_t c = 0; c < p->cell_count; c++) {
-        const result_cell *known = results_find(&u->results, p->key[c]);
+        const result_cell *known = results_find(u->results, cells_of(u, p)->key[c]);
         if (known && result_asked(known, p->cell[c]->samples)) continue;
         result_cell cell;
         PAL_TRY(describe_cell(u, p, p->cell[c], &cell, err));
-        PAL_TRY(results_announce(&u->results, u->journal, &cell, p->cell[c]->samples, err));
+        PAL_TRY(results_announce(u->results, u->journal, &cell, p->cell[c]->samples, err));
     }
     return PAL_OK;
 }
@@ -236,12 +228,11 @@ static int run_part(run *u, plan_part *p, pal_error *err)
     const eval_request *r = u->request;
     if (p->skip[0]) {
         progress_clear(&u->progress);
-        print_place(u, p->model->file.name, p->length, p->cell[0]->name);
-        fprintf(u->out, " skipped: %s\n", p->skip);
+        u->watch->skipped(u->watch->arg, p->model, p->cell[0], p->skip);
         return PAL_OK;
     }
     PAL_TRY(announce(u, p, err));
-    print_complete(u, p);
+    tell_complete(u, p);
     if (p->count == 0) return PAL_OK;
     u->current = p;
     u->part_rate = p->flops / p->work;
@@ -273,8 +264,8 @@ static int run_all(run *u, FILE *log, pal_error *err)
     eval_request *r = u->request;
     PAL_TRY(plan_make(&u->plan, r, wanted, u, err));
     PAL_TRY(all_skipped(u, err));
-    print_header(u);
-    if (r->options.references) PAL_TRY(references_run(r, &u->results, u->journal, print_cell, u, err));
+    tell_begin(u);
+    if (r->options.references) PAL_TRY(references_run(r, u->results, u->journal, tell_cell, u, err));
     double total = 0;
     for (size_t i = 0; i < u->plan.count; i++) total += u->plan.part[i].flops;
     progress_start(&u->progress, log, NULL, total, 0, NULL);
@@ -284,24 +275,38 @@ static int run_all(run *u, FILE *log, pal_error *err)
     return code;
 }
 
-int eval_run(eval_request *r, FILE *out, FILE *log, pal_error *err)
+/* The journal, with what it holds taken in. */
+static int open_journal(run *u, pal_error *err)
 {
-    run u = {.request = r, .out = out};
-    char path[2 * KV_TEXT_MAX];
-    eval_journal_path(&r->options, r->task, path, sizeof path);
-    snprintf(u.partial, sizeof u.partial, "%s/.partial", r->options.results);
-    results_init(&u.results, r->task, path);
+    const char *path = u->results->path;
     size_t cut = 0;
-    int code = gemm_setup(r->threads, err);
+    PAL_TRY(journal_open(&u->journal, path, results_visit, u->results, &cut, err));
+    const journal_tail *tail = journal_cut(u->journal);
+    if (tail->whole)
+        tell(u, "%s: the last record was damaged and is cut off%s%s; its sample is computed again", path,
+             tail->what[0] ? ": " : "", tail->what);
+    else if (cut > 0)
+        tell(u, "%s: cut %zu bytes of a record that a crash left unfinished", path, cut);
+    if (u->results->outdated)
+        tell(u, "%s: %lld records are of other versions of task %s and left out", path,
+             (long long)u->results->outdated, u->request->task->name);
+    return facts_complete(u->results, u->request->options.weights, err);
+}
+
+int eval_run(eval_request *r, const eval_watch *watch, FILE *log, results *held, pal_error *err)
+{
+    run u = {.request = r, .watch = watch, .results = held};
+    snprintf(u.partial, sizeof u.partial, "%s/.partial", r->options.results);
+    u.cells = calloc(2 * r->cell_count * r->model_count + 1, sizeof *u.cells);
+    int code = u.cells ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    if (code == PAL_OK) code = gemm_setup(r->threads, err);
     if (code == PAL_OK) code = pool_create(&u.pool, r->threads, err);
-    if (code == PAL_OK) code = journal_open(&u.journal, path, results_visit, &u.results, &cut, err);
-    if (code == PAL_OK && cut > 0)
-        fprintf(out, "%s: cut %zu bytes of a record that a crash left unfinished\n", path, cut);
-    if (code == PAL_OK) code = facts_complete(&u.results, r->options.weights, err);
+    if (code == PAL_OK) code = open_journal(&u, err);
     if (code == PAL_OK) code = run_all(&u, log, err);
-    if (code == PAL_OK) code = report_write(&u.results, r->options.results, out, err);
+    if (code == PAL_OK) code = journal_check(u.journal, err);
+    for (size_t i = 0; u.cells && i < u.plan.count; i++) free(u.cells[i].key);
+    free(u.cells);
     plan_free(&u.plan);
-    results_free(&u.results);
     journal_close(u.journal);
     pool_destroy(u.pool);
     return code;

@@ -147,9 +147,7 @@ static int fill_part(plan_part *p, eval_request *r, size_t first, size_t *place,
 {
     p->length = r->cell[first].length;
     p->cell = calloc(r->cell_count, sizeof *p->cell);
-    p->key = calloc(r->cell_count, sizeof *p->key);
-    p->printed = calloc(r->cell_count, sizeof *p->printed);
-    if (!p->cell || !p->key || !p->printed) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    if (!p->cell) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
     for (size_t c = first; c < r->cell_count; c++) {
         if (c > first && (p->length == 0 || r->cell[c].length != p->length)) continue;
         place[p->cell_count] = c;
@@ -210,8 +208,6 @@ void plan_free(plan *p)
 {
     for (size_t i = 0; i < p->count; i++) {
         free(p->part[i].cell);
-        free(p->part[i].key);
-        free(p->part[i].printed);
         free(p->part[i].item);
         free(p->part[i].group);
     }

@@ -17,8 +17,6 @@ typedef struct plan_part {
     int64_t length; /* 0: whole documents */
     const task_cell **cell;
     size_t cell_count;
-    char (*key)[RESULT_KEY]; /* of each cell, and whether it was printed: the caller's */
-    int *printed;
     batch_item *item; /* samples to do, in the order of batch_cut */
     size_t count;
     batch_group *group;

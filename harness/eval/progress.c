@@ -3,6 +3,7 @@
 
 #include "harness/base/os.h"
 
+#include <math.h>
 #include <unistd.h>
 
 static const double terminal_pause = 0.2, log_pause = 30; /* seconds between two lines */
@@ -17,6 +18,19 @@ void progress_start(progress *p, FILE *out, const char *name, double total, doub
                     .done = done,
                     .terminal = isatty(fileno(out))};
     p->began = p->shown = os_now();
+}
+
+char *human_count(double value, const char *unit, char out[24])
+{
+    static const char prefix[][2] = {"", "K", "M", "G", "T", "P"};
+    size_t p = 0;
+    while (fabs(value) >= 999.5 && p + 1 < sizeof prefix / sizeof *prefix) {
+        value /= 1000;
+        p++;
+    }
+    const int digits = p > 0 && fabs(value) < 99.95 ? 1 : 0;
+    snprintf(out, 24, "%.*f%s%s%.8s", digits, value, unit ? " " : "", prefix[p], unit ? unit : "");
+    return out;
 }
 
 char *progress_format_time(double seconds, char out[32])

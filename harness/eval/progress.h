@@ -22,6 +22,10 @@ void progress_update(progress *p, double done, const char *note);
 /* Wipe the line: call before anything else is printed. */
 void progress_clear(progress *p);
 
+/* A number for people, in 24 bytes: "812", "31.5K", "31.5M", "2.1G"; followed by a unit where one is given:
+ * human_count(9e11, "FLOP", out) is "900 GFLOP". Returns out. */
+char *human_count(double value, const char *unit, char out[24]);
+
 /* Seconds as "45 s", "3 min 20 s", "1 h 05 min". Returns out. */
 char *progress_format_time(double seconds, char out[32]);
 

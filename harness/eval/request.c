@@ -2,6 +2,8 @@
  * they name. */
 #include "harness/eval/request.h"
 
+#include "harness/base/listing.h"
+
 #include "harness/base/near.h"
 #include "harness/base/os.h"
 #include "models/attention/attention.h"
@@ -20,7 +22,8 @@ const kv_spec eval_options_rows[EVAL_OPTIONS] = {
      "the "
      "task's own"},
     {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the shipped models"},
-    {"results", KV_TEXT, AT(results), "results/run", 0, 0, NULL, "directory of the journal, the tables and the plots"},
+    {"results", KV_TEXT, AT(results), "results/run", 0, 0, NULL,
+     "directory of the journal, the tables and the plots"},
     {"batch", KV_INT, AT(batch), "10", 1, 1024, NULL,
      "samples run side by side; lowered to fit memory; the results do not depend on it"},
     {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL,
@@ -35,6 +38,7 @@ const kv_spec eval_options_rows[EVAL_OPTIONS] = {
      "seconds between checkpoints inside long samples; 0: none"},
     {"references", KV_CHOICE, AT(references), "1", 0, 0, "0|1",
      "also measure what takes no model: compressors on perplexity, extracts and copied summaries on booksum"},
+    {"format", KV_CHOICE, AT(format), "text", 0, 0, LISTING_FORMATS, "of the rows on standard output"},
     {"plots", KV_CHOICE, AT(plots), "1", 0, 0, "0|1", "draw the plots, if gnuplot is there"},
 };
 

@@ -14,10 +14,11 @@ typedef struct eval_options {
     char task[KV_TEXT_MAX], model[KV_TEXT_MAX], weights[KV_TEXT_MAX], results[KV_TEXT_MAX], tokenizer[KV_TEXT_MAX];
     int64_t memory; /* MEMORY_* */
     int64_t batch, threads, share, references, plots;
+    int64_t format; /* listing_format */
     double checkpoint;
 } eval_options;
 
-enum { EVAL_OPTIONS = 12 };
+enum { EVAL_OPTIONS = 13 };
 extern const kv_spec eval_options_rows[EVAL_OPTIONS];
 
 typedef struct eval_model {

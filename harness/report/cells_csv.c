@@ -62,7 +62,7 @@ typedef struct cost {
     const report_row *row;
     int64_t threads, batch, samples;
     double seconds, tokens;
-    double read, read_seconds; /* of the samples of which it is known */
+    double read; /* tokens computed; NaN: not known of all samples */
     uint64_t held, peak_rss;
 } cost;
 
@@ -115,10 +115,7 @@ static size_t add_up(const report *rep, cost **costs)
             c->samples++;
             c->seconds += s->seconds;
             c->tokens += (double)s->tokens;
-            if (isfinite(s->read)) {
-                c->read += s->read;
-                c->read_seconds += s->seconds;
-            }
+            c->read += s->read;
             if (s->held > c->held) c->held = s->held;
             if (s->peak_rss > c->peak_rss) c->peak_rss = s->peak_rss;
         }
@@ -150,9 +147,12 @@ int report_cost_csv(const report *rep, const char *path, pal_error *err)
         if (cell->length) fprintf(out, "%lld", (long long)cell->length);
         fprintf(out, ",%lld,%lld,%lld,%.3f,", (long long)c->threads, (long long)c->batch, (long long)c->samples,
                 c->seconds);
-        text_number(out, round(c->read / c->read_seconds));
-        fprintf(out, ",%llu,%llu,%.0f,%.0f,%llu,", (unsigned long long)cell->state_bytes,
-                (unsigned long long)c->peak_rss, c->tokens, c->read, (unsigned long long)c->held);
+        /* Of input; no number where samples shared work or passed over tokens: it would be of something else. */
+        text_number(out, c->read == c->tokens ? round(c->tokens / c->seconds) : NAN);
+        fprintf(out, ",%llu,%llu,%.0f,", (unsigned long long)cell->state_bytes, (unsigned long long)c->peak_rss,
+                c->tokens);
+        text_number(out, round(c->read));
+        fprintf(out, ",%llu,", (unsigned long long)c->held);
         text_csv(out, cell->length ? "" : cell->name);
         fputc('\n', out);
     }

@@ -51,6 +51,15 @@ char *report_format(const task_metric *metric, const summary *s, char out[64]);
  * that was evaluated; 0: none was. */
 uint64_t report_memorizing_state(const report *rep, const result_cell *cell);
 
+/* What a cell's samples 0 .. n-1 cost. */
+typedef struct cell_cost {
+    double seconds;  /* of wall time */
+    double tokens;   /* of the samples */
+    double computed; /* tokens that the model really read for them; NaN: unknown */
+    double speed;    /* tokens of input per second; NaN where samples shared work or passed over tokens */
+} cell_cost;
+cell_cost report_cost(const result_cell *cell, int64_t n);
+
 /* The metric that models are compared in first: one of bits, else the task's first. */
 size_t report_main_metric(const task_module *task);
 

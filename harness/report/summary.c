@@ -181,6 +181,18 @@ uint64_t report_memorizing_state(const report *rep, const result_cell *cell)
     return most;
 }
 
+cell_cost report_cost(const result_cell *cell, int64_t n)
+{
+    cell_cost sum = {0};
+    for (int64_t i = 0; i < n; i++) {
+        sum.seconds += cell->sample[i].seconds;
+        sum.tokens += (double)cell->sample[i].tokens;
+        sum.computed += cell->sample[i].read;
+    }
+    sum.speed = sum.computed == sum.tokens && sum.seconds > 0 ? sum.tokens / sum.seconds : NAN;
+    return sum;
+}
+
 size_t report_main_metric(const task_module *task)
 {
     for (size_t m = 0; m < task->metric_count; m++)

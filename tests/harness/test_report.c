@@ -228,11 +228,10 @@ static void test_files(void **state)
     assert_null(strstr(cells, "4096"));
 
     char *cost = slurp("toy-cost.csv");
-    /* Both depths together: 4 samples of 2048 tokens in 2 seconds, of which half were read. */
-    assert_non_null(
-        strstr(cost, "toy,infini-linear,w1,1000,2048,2,8,4,2.000,2048,2048,1000001,8192,4096,3000,\n"));
-    assert_non_null(
-        strstr(cost, "toy,infini-linear,w1,1000,1024,2,8,2,1.000,1024,2048,1000001,2048,1024,3000,\n"));
+    /* Both depths together: 4 samples of 2048 tokens in 2 seconds. Half were read, so there is no speed of input.
+     */
+    assert_non_null(strstr(cost, "toy,infini-linear,w1,1000,2048,2,8,4,2.000,,2048,1000001,8192,4096,3000,\n"));
+    assert_non_null(strstr(cost, "toy,infini-linear,w1,1000,1024,2,8,2,1.000,,2048,1000001,2048,1024,3000,\n"));
 
     char *table = slurp("toy-table.md");
     assert_non_null(strstr(table, "| length | model | start (0 %) | middle (50 %) | end (100 %) | state |\n"));

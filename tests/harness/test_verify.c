@@ -8,9 +8,9 @@
 
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
-#include "harness/eval/eval.h"
 #include "harness/gate/trace.h"
 #include "harness/gate/verify.h"
+#include "harness/report/live_table.h"
 #include "models/attention/attention.h"
 
 #include <math.h>
@@ -103,7 +103,7 @@ static void eval(const char *const *more)
     assert_non_null(quiet);
     int code = eval_request_read(&r, count, words, 1, &err);
     if (code == PAL_OK) {
-        code = eval_run(&r, quiet, quiet, &err);
+        code = live_table_run(&r, quiet, quiet, &err);
         eval_request_free(&r);
     }
     fclose(quiet);
