@@ -1,16 +1,30 @@
+/* The file of a training run's streaming states and of its source's place, beside the checkpoint.
+ * All of it is under one SHA-256: a changed byte anywhere is refused. */
 #include "harness/train/lanes.h"
 
+#include "harness/base/hash.h"
 #include "harness/base/os.h"
 #include "models/engine/arena.h"
 
-#include <glob.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
-enum { HEADER = 64 * ARENA_ALIGN, PATH = 2 * KV_TEXT_MAX };
+enum { PATH = 2 * KV_TEXT_MAX, PLACE = 64 * ARENA_ALIGN - 32 };
+
+/* How the file begins; then the states, [lanes, state_bytes], and the SHA-256 of all before it, in hex. */
+typedef struct head {
+    char magic[8];
+    int64_t step;
+    uint64_t lanes, state_bytes;
+    char place[PLACE]; /* the source's, NUL-terminated and zero-filled */
+} head;
+
+_Static_assert(sizeof(head) % ARENA_ALIGN == 0, "states are aligned");
+
+static const char magic[8] = "PALLANE2";
 
 static void path_of(const char *checkpoint, int64_t step, char path[PATH])
 {
@@ -20,13 +34,14 @@ static void path_of(const char *checkpoint, int64_t step, char path[PATH])
 int train_lanes_open(train_lanes_state *l, const decoder *d, size_t lanes, pal_error *err)
 {
     *l = (train_lanes_state){.lanes = lanes, .state_bytes = decoder_state_bytes(d)};
-    l->image_bytes = HEADER + lanes * l->state_bytes;
+    l->body_bytes = sizeof(head) + lanes * l->state_bytes;
+    l->image_bytes = l->body_bytes + HASH_HEX;
     l->image = aligned_alloc(ARENA_ALIGN, (l->image_bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
     l->state = malloc(lanes * sizeof *l->state);
     if (!l->image || !l->state)
         return pal_fail(err, PAL_INTERNAL, "out of memory for the states of %zu lanes; lower batch_tokens", lanes);
     memset(l->image, 0, l->image_bytes);
-    for (size_t i = 0; i < lanes; i++) l->state[i] = l->image + HEADER + i * l->state_bytes;
+    for (size_t i = 0; i < lanes; i++) l->state[i] = l->image + sizeof(head) + i * l->state_bytes;
     return PAL_OK;
 }
 
@@ -37,20 +52,17 @@ void train_lanes_close(train_lanes_state *l)
     *l = (train_lanes_state){0};
 }
 
-static unsigned long crc_of(const char *data, size_t size)
-{
-    return crc32_z(crc32_z(0, NULL, 0), (const unsigned char *)data, size);
-}
-
 int train_lanes_save(train_lanes_state *l, const char *checkpoint, int64_t step, const task_module *task,
                      const task_source *source, pal_error *err)
 {
-    char place[HEADER - 128], path[PATH];
-    PAL_TRY(task->source_save(source, place, sizeof place, err));
-    if (!place[0]) return PAL_OK;
-    memset(l->image, 0, HEADER);
-    snprintf(l->image, HEADER, "palimpsest-lanes 1 step %lld crc %08lx\n%s\n", (long long)step,
-             crc_of(l->image + HEADER, l->image_bytes - HEADER), place);
+    char path[PATH];
+    head h = {.step = step, .lanes = l->lanes, .state_bytes = l->state_bytes};
+    PAL_TRY(task->source_save(source, h.place, sizeof h.place, err));
+    if (!h.place[0]) return PAL_OK;
+    memset(h.place + strlen(h.place), 0, sizeof h.place - strlen(h.place));
+    memcpy(h.magic, magic, sizeof magic);
+    memcpy(l->image, &h, sizeof h);
+    hash_hex(l->image, l->body_bytes, l->image + l->body_bytes);
     path_of(checkpoint, step, path);
     return os_write_file(path, l->image, l->image_bytes, err);
 }
@@ -58,13 +70,18 @@ int train_lanes_save(train_lanes_state *l, const char *checkpoint, int64_t step,
 static int take_image(train_lanes_state *l, const decoder *d, const char *data, size_t size, int64_t step,
                       const char *path, pal_error *err)
 {
-    long long its_step;
-    unsigned long crc;
-    if (size != l->image_bytes || !memchr(data, '\0', HEADER) ||
-        sscanf(data, "palimpsest-lanes 1 step %lld crc %lx\n", &its_step, &crc) != 2 || its_step != step ||
-        crc != crc_of(data + HEADER, size - HEADER))
+    head h;
+    char digest[HASH_HEX] = "";
+    const int whole = size == l->image_bytes;
+    if (whole) hash_hex(data, l->body_bytes, digest);
+    if (!whole || memcmp(digest, data + l->body_bytes, HASH_HEX) != 0)
         return pal_fail(err, PAL_DATA,
                         "%s is damaged or of another model; delete it and its checkpoint to start anew", path);
+    memcpy(&h, data, sizeof h);
+    if (memcmp(h.magic, magic, sizeof magic) != 0 || h.step != step || h.lanes != l->lanes ||
+        h.state_bytes != l->state_bytes || !memchr(h.place, '\0', sizeof h.place))
+        return pal_fail(err, PAL_DATA,
+                        "%s is of another step or version; delete it and its checkpoint to start anew", path);
     memcpy(l->image, data, size);
     for (size_t i = 0; i < l->lanes; i++) PAL_TRY(decoder_state_check(d, l->state[i], err));
     return PAL_OK;
@@ -73,7 +90,7 @@ static int take_image(train_lanes_state *l, const decoder *d, const char *data, 
 int train_lanes_restore(train_lanes_state *l, const decoder *d, const char *checkpoint, int64_t step,
                         const task_module *task, task_source *source, pal_error *err)
 {
-    char place[HEADER], path[PATH], *data;
+    char place[PLACE], path[PATH], *data;
     size_t size;
     PAL_TRY(task->source_save(source, place, sizeof place, err));
     if (!place[0]) return PAL_OK;
@@ -82,19 +99,25 @@ int train_lanes_restore(train_lanes_state *l, const decoder *d, const char *chec
     const int code = take_image(l, d, data, size, step, path, err);
     free(data);
     PAL_TRY(code);
-    char *line = strchr(l->image, '\n') + 1;
-    snprintf(place, sizeof place, "%.*s", (int)strcspn(line, "\n"), line);
-    return task->source_restore(source, place, err);
+    return task->source_restore(source, ((const head *)l->image)->place, err);
 }
 
 void train_lanes_remove_others(const char *checkpoint, int64_t step)
 {
-    char pattern[PATH], keep[PATH];
-    snprintf(pattern, sizeof pattern, "%s.lanes-*", checkpoint);
+    char path[PATH], keep[PATH];
     path_of(checkpoint, step, keep);
-    glob_t found;
-    if (glob(pattern, 0, NULL, &found) != 0) return;
-    for (size_t i = 0; i < found.gl_pathc; i++)
-        if (strcmp(found.gl_pathv[i], keep) != 0) unlink(found.gl_pathv[i]);
-    globfree(&found);
+    const char *slash = strrchr(checkpoint, '/'), *name = slash ? slash + 1 : checkpoint;
+    const int directory = (int)(name - checkpoint);
+    snprintf(path, sizeof path, "%.*s", directory, checkpoint);
+    DIR *handle = opendir(directory ? path : ".");
+    if (!handle) return;
+    /* Names are compared, not matched: one with a star or brackets stands for itself. */
+    for (struct dirent *entry; (entry = readdir(handle));) {
+        const size_t length = strlen(name);
+        if (strncmp(entry->d_name, name, length) != 0 || strncmp(entry->d_name + length, ".lanes-", 7) != 0)
+            continue;
+        snprintf(path, sizeof path, "%.*s%s", directory, checkpoint, entry->d_name);
+        if (strcmp(path, keep) != 0) unlink(path);
+    }
+    closedir(handle);
 }

@@ -7,8 +7,8 @@
 #include "tasks/task.h"
 
 typedef struct train_lanes_state {
-    char *image; /* what the file holds: a header, then the states */
-    size_t image_bytes, lanes, state_bytes;
+    char *image; /* what the file holds: a header, the states, a SHA-256 of both */
+    size_t image_bytes, body_bytes, lanes, state_bytes;
     void **state; /* [lanes], into the image */
 } train_lanes_state;
 

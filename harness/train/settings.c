@@ -1,3 +1,5 @@
+/* The settings of a training run: the table behind help, recipes and the weights' metadata.
+ * What one setting demands of another is checked here. */
 #include "harness/train/train.h"
 
 #include "models/engine/pool.h"
@@ -14,7 +16,17 @@ static const kv_spec train_table[] = {
      .fallback = "bytes",
      .help = "bytes, or the path of a tokenizer.json; the model's vocab must hold its tokens"},
     {.key = "out", .type = KV_TEXT, .offset = AT(out), .fallback = "", .help = "file for the final weights"},
-    {.key = "log", .type = KV_TEXT, .offset = AT(log), .fallback = "", .help = "loss CSV (default: beside `out`)"},
+    {.key = "log",
+     .type = KV_TEXT,
+     .offset = AT(log),
+     .fallback = "",
+     .help = "file for the losses (default: beside `out`)"},
+    {.key = "log_format",
+     .type = KV_CHOICE,
+     .offset = AT(log_format),
+     .fallback = "csv",
+     .choices = "csv|jsonl",
+     .help = "of the log; jsonl: one object a line, as importers of wandb, trackio and TensorBoard read"},
     {.key = "init", .type = KV_TEXT, .offset = AT(init), .fallback = "", .help = "weights to start from"},
     {.key = "init_new",
      .type = KV_CHOICE,
@@ -128,6 +140,26 @@ static const kv_spec train_table[] = {
      .min = 1,
      .max = 1e9,
      .help = "steps averaged in a row of the log"},
+    {.key = "val_every",
+     .type = KV_INT,
+     .offset = AT(val_every),
+     .fallback = "0",
+     .min = 0,
+     .max = 1e9,
+     .help =
+         "steps between measurements of the loss on held-out sequences; 0: none. The weights do not depend on it"},
+    {.key = "val_tokens",
+     .type = KV_SIZE,
+     .offset = AT(val_tokens),
+     .fallback = "64K",
+     .min = 1,
+     .max = 1 << 30,
+     .help = "tokens of such a measurement, at least; always the same ones"},
+    {.key = "val_split",
+     .type = KV_TEXT,
+     .offset = AT(val_split),
+     .fallback = "validation",
+     .help = "the split of the training data that is held out; what a task generates is drawn by another seed"},
     {.key = "dtype",
      .type = KV_CHOICE,
      .offset = AT(dtype),
@@ -218,6 +250,11 @@ int train_config_check(const train_config *c, const model_config *model, pal_err
     PAL_TRY(check_list(c, "batch_tokens", &c->batch_tokens, 1, err));
     PAL_TRY(check_list(c, "write_penalty", &c->write_penalty, 1, err));
     PAL_TRY(check_list(c, "lead_times", &c->lead_times, 1, err));
+    if (c->val_every % c->log_every)
+        return pal_fail(err, PAL_USAGE,
+                        "val_every=%lld is not a multiple of log_every=%lld, whose rows carry it; use %lld",
+                        (long long)c->val_every, (long long)c->log_every,
+                        (long long)((c->val_every / c->log_every + 1) * c->log_every));
     for (int64_t i = 0; i < c->train_len.count; i++) {
         const int64_t length = (int64_t)c->train_len.value[i];
         if (length % model->segment)
@@ -230,8 +267,9 @@ int train_config_check(const train_config *c, const model_config *model, pal_err
 
 int train_config_shapes(const char *key)
 {
-    static const char *const others[] = {"threads",   "recompute",       "out", "log", "init",
-                                         "log_every", "checkpoint_every"};
+    static const char *const others[] = {"threads",   "recompute",        "out",        "log",       "init",
+                                         "log_every", "checkpoint_every", "log_format", "val_every", "val_tokens",
+                                         "val_split"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (strcmp(key, others[i]) == 0) return 0;
     return 1;

@@ -9,10 +9,15 @@
 
 #include <stdio.h>
 
+enum { RECOMPUTE_AUTO, RECOMPUTE_NO, RECOMPUTE_YES };
+
 typedef struct train_config {
     char task[KV_TEXT_MAX];
-    char out[KV_TEXT_MAX]; /* final weights */
-    char log[KV_TEXT_MAX]; /* loss CSV */
+    char out[KV_TEXT_MAX];         /* final weights */
+    char log[KV_TEXT_MAX];         /* of losses */
+    int64_t log_format;            /* a train_log_format */
+    int64_t val_every, val_tokens; /* steps between validations, 0: none; tokens of one */
+    char val_split[KV_TEXT_MAX];
     char tokenizer[KV_TEXT_MAX];
     char init[KV_TEXT_MAX]; /* weights to start from; "" = drawn from the seed */
     int64_t init_new;       /* 1: tensors that they lack are drawn from the seed */

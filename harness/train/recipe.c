@@ -1,0 +1,123 @@
+/* A training recipe: its settings, what they need, and whether files on disk were made by them.
+ * The whole recipe goes into the weights as metadata. */
+#include "harness/train/trainer.h"
+
+#include "harness/base/os.h"
+#include "models/attention/attention.h"
+#include "models/engine/gemm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int read_recipe(trainer *t, const kv_pairs *pairs, pal_error *err)
+{
+    size_t count;
+    const kv_spec *table = train_config_table(&count);
+    PAL_TRY(kv_defaults(table, count, &t->cfg, err));
+    PAL_TRY(model_config_read(&t->model_cfg, pairs, err));
+    const char *name = kv_pairs_value(pairs, "task");
+    t->task = task_find(name ? name : t->cfg.task);
+    if (!t->task || !t->task->source_open)
+        return pal_fail(err, PAL_USAGE, "task=%s: no task of this name can be trained on; see `palimpsest list`",
+                        name);
+    t->task_cfg = calloc(1, t->task->train_bytes ? t->task->train_bytes : 1);
+    if (!t->task_cfg) return pal_fail(err, PAL_INTERNAL, "out of memory for the task's settings");
+    PAL_TRY(kv_defaults(t->task->train_table, t->task->train_count, t->task_cfg, err));
+    for (size_t i = 0; i < pairs->count; i++) {
+        const kv_pair *p = &pairs->pair[i];
+        const kv_spec *ours = kv_find(table, count, p->key);
+        const kv_spec *tasks = kv_find(t->task->train_table, t->task->train_count, p->key);
+        if (ours) PAL_TRY(kv_set(ours, &t->cfg, p->value, err));
+        if (tasks) PAL_TRY(kv_set(tasks, t->task_cfg, p->value, err));
+        if (!ours && !tasks && !model_config_knows(t->model_cfg.attention, p->key))
+            return pal_fail(err, PAL_USAGE, "%s: unknown key `%s`; `palimpsest help train` lists all", p->where,
+                            p->key);
+    }
+    return PAL_OK;
+}
+
+static int open_source(trainer *t, pal_error *err)
+{
+    PAL_TRY(tokenizer_load(&t->tokenizer, t->cfg.tokenizer, err));
+    if ((int64_t)tokenizer_vocab(t->tokenizer) > t->model_cfg.vocab)
+        return pal_fail(err, PAL_USAGE, "vocab=%lld does not hold the %zu tokens of tokenizer=%s; set vocab=%zu",
+                        (long long)t->model_cfg.vocab, tokenizer_vocab(t->tokenizer), t->cfg.tokenizer,
+                        tokenizer_vocab(t->tokenizer));
+    return t->task->source_open(t->task_cfg, t->tokenizer, (uint64_t)t->cfg.seed, &t->source, err);
+}
+
+static int check_recipe(trainer *t, pal_error *err)
+{
+    const train_config *c = &t->cfg;
+    PAL_TRY(train_config_check(c, &t->model_cfg, err));
+    for (int64_t i = 0; i < c->train_len.count; i++) {
+        const int64_t length = (int64_t)c->train_len.value[i], lanes = train_lanes(c, i);
+        const int64_t most = t->model_cfg.attention->max_tokens(&t->model_cfg);
+        if (most && length > most)
+            return pal_fail(err, PAL_USAGE,
+                            "train_len=%lld exceeds the %lld tokens that %s can hold; raise context",
+                            (long long)length, (long long)most, t->model_cfg.attention->name);
+        PAL_TRY(t->task->source_phase(t->source, lanes, length, err));
+        t->total_steps += (int64_t)c->train_steps.value[i];
+        t->total_tokens += c->train_steps.value[i] * (double)(lanes * length);
+    }
+    snprintf(t->checkpoint, sizeof t->checkpoint, "%s.resume", c->out);
+    return PAL_OK;
+}
+
+int trainer_read(trainer *t, const kv_pairs *pairs, pal_error *err)
+{
+    PAL_TRY(read_recipe(t, pairs, err));
+    PAL_TRY(open_source(t, err));
+    return check_recipe(t, err);
+}
+
+/* The whole recipe as metadata: with the config it is all that is needed to make the same file again. */
+int trainer_describe(trainer *t, pal_error *err)
+{
+    size_t count;
+    const kv_spec *table = train_config_table(&count);
+    char text[KV_TEXT_MAX];
+    for (size_t i = 0; i < count; i++) {
+        if (!train_config_shapes(table[i].key)) continue;
+        kv_get(&table[i], &t->cfg, text, sizeof text);
+        PAL_TRY(kv_pairs_add(&t->metadata, table[i].key, text, "recipe", err));
+    }
+    for (size_t i = 0; i < t->task->train_count; i++) {
+        kv_get(&t->task->train_table[i], t->task_cfg, text, sizeof text);
+        PAL_TRY(kv_pairs_add(&t->metadata, t->task->train_table[i].key, text, "recipe", err));
+    }
+    PAL_TRY(kv_pairs_add(&t->metadata, "tokenizer_sha256", tokenizer_digest(t->tokenizer), "recipe", err));
+    return kv_pairs_add(&t->metadata, "blas_core", gemm_core(), "recipe", err);
+}
+
+int trainer_same_recipe(const trainer *t, const char *path, const checkpoint_info *info, pal_error *err)
+{
+    for (size_t i = 0; i < t->metadata.count; i++) {
+        const kv_pair *p = &t->metadata.pair[i];
+        const char *then = kv_pairs_value(&info->metadata, p->key);
+        if (then && strcmp(then, p->value) != 0)
+            return pal_fail(err, PAL_USAGE, "%s: made with %s=%s, now %s; use the old value or delete the file",
+                            path, p->key, then, p->value);
+    }
+    return PAL_OK;
+}
+
+int trainer_already_made(const trainer *t, int *made, pal_error *err)
+{
+    *made = os_file_exists(t->cfg.out);
+    if (!*made) return PAL_OK;
+    decoder *d;
+    checkpoint_info info = {0};
+    PAL_TRY(checkpoint_load(t->cfg.out, &d, &info, err));
+    char *now = model_config_text(&t->model_cfg), *then = model_config_text(decoder_config(d));
+    int code = trainer_same_recipe(t, t->cfg.out, &info, err);
+    if (code == PAL_OK && (!now || !then || strcmp(now, then) != 0))
+        code =
+            pal_fail(err, PAL_USAGE, "%s holds a model of another config; delete it to train again", t->cfg.out);
+    free(now);
+    free(then);
+    checkpoint_info_free(&info);
+    decoder_destroy(d);
+    return code;
+}
