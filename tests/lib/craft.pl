@@ -86,11 +86,11 @@ my %verb = (
         my $text = slurp($path);
         my (@rows, @row);
         while ($text =~ /\G(?:"((?:[^"]|"")*)"|([^",\n]*))(,|\n|\z)/gc) {
-            my $field = defined $1 ? $1 : $2;
+            my ($field, $end) = (defined $1 ? $1 : $2, $3);
             $field =~ s/""/"/g;
             push @row, $field;
-            next if $3 eq ',';
-            last if @row == 1 && $row[0] eq '' && $3 eq '';
+            next if $end eq ',';
+            last if @row == 1 && $row[0] eq '' && $end eq '';
             push @rows, [@row];
             @row = ();
         }
