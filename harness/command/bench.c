@@ -197,7 +197,7 @@ static void ignore_score(void *arg, size_t lane, uint64_t position, double nll, 
 /* Every token is scored, as in perplexity, so many segments at a time as a stream reads in a pipeline. */
 static int bench_eval(bench *b, size_t lanes, pal_error *err)
 {
-    const int64_t most = b->model_cfg.attention->max_tokens(&b->model_cfg);
+    const int64_t most = attn_sizes_of(&b->model_cfg, 0, 1).max_tokens;
     const size_t segment = (size_t)b->model_cfg.segment, fit = most ? (size_t)most / segment : EVAL_SEGMENTS;
     const size_t wanted = lanes < EVAL_SEGMENTS ? EVAL_SEGMENTS / lanes : 1;
     const size_t count = segment * (fit < 1 ? 1 : fit < wanted ? fit : wanted);

@@ -25,7 +25,7 @@ static int probe(const decoder *d, pool *threads, size_t lanes, int scored, doub
                  pal_error *err)
 {
     const size_t segment = (size_t)decoder_config(d)->segment;
-    const int64_t most = decoder_config(d)->attention->max_tokens(decoder_config(d));
+    const int64_t most = attn_sizes_of(decoder_config(d), 0, 1).max_tokens;
     const size_t segments = most && (size_t)most <= 4 * segment ? 1 : 4;
     const size_t count = segments * segment + 1; /* a segment is read when the token after it is there */
     stream *s;

@@ -260,7 +260,7 @@ int eval_request_samples(eval_request *r, size_t cell, const batch_item **out, p
 int eval_model_too_short(const eval_model *model, uint64_t tokens, char *why, size_t size)
 {
     const model_config *cfg = decoder_config(model->decoder);
-    const int64_t limit = cfg->attention->max_tokens(cfg);
+    const int64_t limit = attn_sizes_of(cfg, 0, 1).max_tokens;
     if (limit == 0 || tokens <= (uint64_t)limit) return 0;
     char text[24];
     snprintf(why, size, "%s holds at most %s tokens (a sample here takes %llu)", model->file.name,

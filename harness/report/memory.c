@@ -219,7 +219,7 @@ static int find_shipped(shipped *list, size_t *count, const st_file *file, const
     s.kind = memory_of_config(&s.config, &shape);
     s.entries = memory_entries(s.kind, &shape);
     for (int64_t l = 0; l < s.config.n_layers; l++)
-        s.bytes += (double)(s.config.attention->state_reals(&s.config, (size_t)l) * sizeof(real));
+        s.bytes += (double)(attn_sizes_of(&s.config, (size_t)l, 1).state * sizeof(real));
     list[(*count)++] = s;
     return PAL_OK;
 }

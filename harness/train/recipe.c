@@ -52,7 +52,7 @@ static int check_recipe(trainer *t, pal_error *err)
     PAL_TRY(train_config_check(c, &t->model_cfg, err));
     for (int64_t i = 0; i < c->train_len.count; i++) {
         const int64_t length = (int64_t)c->train_len.value[i], lanes = train_lanes(c, i);
-        const int64_t most = t->model_cfg.attention->max_tokens(&t->model_cfg);
+        const int64_t most = attn_sizes_of(&t->model_cfg, 0, 1).max_tokens;
         if (most && length > most)
             return pal_fail(err, PAL_USAGE,
                             "train_len=%lld exceeds the %lld tokens that %s can hold; raise context",

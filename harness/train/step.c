@@ -72,7 +72,7 @@ static int fill_lane(trainer *t, batch *b, int64_t step, size_t lane, pal_error 
                                  &b->fresh[lane], err));
     state_header *state = b->lanes.state[lane];
     if (b->fresh[lane]) decoder_state_reset(t->model, state);
-    const int64_t most = t->model_cfg.attention->max_tokens(&t->model_cfg);
+    const int64_t most = attn_sizes_of(&t->model_cfg, 0, 1).max_tokens;
     if (most && (int64_t)state->seen + t->cfg.lead_len + b->length > most)
         return pal_fail(err, PAL_USAGE, "%s holds %lld tokens and a document is longer; raise context",
                         t->model_cfg.attention->name, (long long)most);

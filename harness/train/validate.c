@@ -111,7 +111,7 @@ void validator_close(validator *v)
 static int fill(validator *v, int64_t step, pal_error *err)
 {
     const model_config *cfg = decoder_config(v->model);
-    const int64_t most = cfg->attention->max_tokens(cfg);
+    const int64_t most = attn_sizes_of(cfg, 0, 1).max_tokens;
     for (size_t lane = 0; lane < v->lanes; lane++) {
         const size_t at = lane * v->length;
         PAL_TRY(v->task->source_fill(v->source, step, (int64_t)lane, v->tokens + at, v->targets + at,

@@ -61,10 +61,10 @@ typedef struct attn_call {
     const size_t *valid;   /* per lane: tokens of this segment that are real, 0..N; the rest is padding that must
                               reach neither the state nor earlier positions */
     const real *table;     /* constants from table_fill */
-    real *saved;           /* saved_reals() reals: written by forward, read by backward */
-    real *scratch;         /* scratch_reals() reals for each worker */
+    real *saved;           /* sizes.saved reals: written by forward, read by backward */
+    real *scratch;         /* sizes.scratch reals for each worker */
     size_t scratch_stride; /* reals between the workers' scratch */
-    real *work;            /* work_reals() reals shared by all tasks of the call; lost between calls */
+    real *work;            /* sizes.work reals shared by all tasks of the call; lost between calls */
     int need_output;       /* 0: y will not be read, only the state must advance */
     attn_penalty penalty;  /* a module's own regulariser, its weight per token of this call (backward only) */
 } attn_call;
@@ -77,6 +77,21 @@ typedef enum attn_memory {
     ATTN_MEMORY_MATRIX, /* a matrix for each head: Infini-Transformer */
 } attn_memory;
 
+/* What a layer needs for `lanes` lanes, reals, and how far back it sees, tokens. */
+typedef struct attn_sizes {
+    size_t state;       /* streaming state of a lane: the paper's memory formula */
+    size_t state_grad;  /* gradient of a lane's state, laid out as the first so many reals of the state */
+    size_t saved;       /* left by forward for backward */
+    size_t scratch;     /* of each worker */
+    size_t work;        /* shared by the tasks of a call, such as gradients of q, k and v */
+    size_t table;       /* constants, the same for every layer */
+    int64_t reach;      /* newest tokens that the state depends on, to the bit; ATTN_ENDLESS: all that were read */
+    int64_t settles;    /* tokens after which the output depends on the state and no more on `seen`; 0: never */
+    int64_t max_tokens; /* longest stream that the state can hold; 0: any */
+} attn_sizes;
+
+enum { ATTN_ENDLESS = -1 };
+
 typedef struct attn_module {
     const char *name;
     const char *summary;
@@ -87,29 +102,14 @@ typedef struct attn_module {
     int (*check)(const model_config *cfg, pal_error *err);
     /* Fill spec[ATTN_MAX_PARAMS]; returns how many. */
     size_t (*params)(const model_config *cfg, size_t layer, param_spec *spec);
-    /* Reals of streaming state of one layer and lane: the paper's memory formula. */
-    size_t (*state_reals)(const model_config *cfg, size_t layer);
-    /* Reals of state gradient of one layer and lane; 0 when the state carries none. The gradient has the layout of
-     * the first so many reals of the state. */
-    size_t (*state_grad_reals)(const model_config *cfg, size_t layer);
-    size_t (*saved_reals)(const model_config *cfg, size_t layer, size_t lanes);
-    size_t (*scratch_reals)(const model_config *cfg, size_t layer);
-    /* Shared working memory of a call, such as gradients of q, k and v. */
-    size_t (*work_reals)(const model_config *cfg, size_t layer, size_t lanes);
-    /* The newest tokens that a layer's state hangs on: whatever was read before them, it is the same to the bit.
-     * -1: all that were ever read. */
-    int64_t (*reach)(const model_config *cfg, size_t layer);
-    /* Tokens after which a layer goes by its state alone, however many more have been read; NULL: it never does.
-     */
-    int64_t (*settles)(const model_config *cfg);
-    /* The longest stream the state can hold, tokens; 0: any. */
-    int64_t (*max_tokens)(const model_config *cfg);
-    size_t (*table_reals)(const model_config *cfg);
+    /* Fill *out, which is all zero before: what is left so does not exist. NULL: nothing does. */
+    void (*sizes)(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out);
+    /* Fill attn_sizes.table reals; NULL without a table. */
     void (*table_fill)(const model_config *cfg, real *table);
     /* Changes with the meaning of the state's numbers: blocks of another version are refused. */
     unsigned state_version;
     /* The state before the first token. `written`: tokens the state has taken since it was last reset, so that a
-     * large one need not be cleared where it is clean; UINT64_MAX: it holds anything. */
+     * large one need not be cleared where it is clean; UINT64_MAX: it holds anything. NULL: all zero. */
     void (*state_reset)(const model_config *cfg, size_t layer, real *state, uint64_t written);
     /* Fill part[ATTN_MAX_PARTS]; returns how many. NULL: the state is one. */
     size_t (*state_parts)(const model_config *cfg, size_t layer, state_part *part);
@@ -128,5 +128,7 @@ typedef struct attn_module {
 extern const attn_module *const attn_table[];
 /* The row of `name`, whatever its case, or NULL. */
 const attn_module *attn_find(const char *name);
+/* What the config's module needs in one layer. */
+attn_sizes attn_sizes_of(const model_config *cfg, size_t layer, size_t lanes);
 
 #endif

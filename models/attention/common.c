@@ -26,25 +26,6 @@ param_spec attn_o_spec(const model_config *cfg)
     return (param_spec){"o_net.weight", (size_t)cfg->d_model, attn_width(cfg), INIT_NORMAL, 0, 0};
 }
 
-size_t attn_no_reals(const model_config *cfg, size_t layer)
-{
-    (void)cfg;
-    (void)layer;
-    return 0;
-}
-
-int64_t attn_any_length(const model_config *cfg)
-{
-    (void)cfg;
-    return 0;
-}
-
-int64_t attn_endless_reach(const model_config *cfg, size_t layer)
-{
-    (void)cfg, (void)layer;
-    return -1;
-}
-
 size_t attn_carve(real *base, const size_t *part, size_t count, real **at)
 {
     const size_t step = ARENA_ALIGN / sizeof(real);

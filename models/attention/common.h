@@ -13,11 +13,6 @@ rows attn_rows(const attn_call *c);         /* lanes groups of N rows */
 param_spec attn_qkv_spec(const model_config *cfg); /* qkv_net.weight [3D, d_model]: rows of q, k, v */
 param_spec attn_o_spec(const model_config *cfg);   /* o_net.weight [d_model, D] */
 
-/* Functions for modules with nothing to say. */
-size_t attn_no_reals(const model_config *cfg, size_t layer);
-int64_t attn_any_length(const model_config *cfg);
-int64_t attn_endless_reach(const model_config *cfg, size_t layer);
-
 /* at[i] = the place of the i-th of `count` consecutive parts (NULL each when base is NULL: measuring); returns the
  * reals of all. Parts are padded to a cache line. */
 size_t attn_carve(real *base, const size_t *part, size_t count, real **at);

@@ -5,8 +5,6 @@
 #include "models/attention/kvcache.h"
 #include "models/attention/modules.h"
 
-#include <string.h>
-
 enum { CONTEXT, ROPE_BASE };
 
 static const kv_spec options[] = {
@@ -39,49 +37,17 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
     return 2;
 }
 
-static size_t state_reals(const model_config *cfg, size_t layer)
+static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out)
 {
     (void)layer;
-    return kvcache_state_reals(cfg, context_of(cfg));
-}
-
-static size_t saved_reals(const model_config *cfg, size_t layer, size_t lanes)
-{
-    (void)layer;
-    return kvcache_saved_layout(cfg, lanes, context_of(cfg), NULL, NULL);
-}
-
-static size_t scratch_reals(const model_config *cfg, size_t layer)
-{
-    (void)layer;
-    return attn_heads_scratch(cfg, context_of(cfg));
-}
-
-static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
-{
-    (void)layer;
-    return kvcache_work_layout(cfg, lanes, context_of(cfg), NULL, NULL);
-}
-
-static int64_t max_tokens(const model_config *cfg)
-{
-    return cfg->option[CONTEXT].i;
-}
-
-static size_t table_reals(const model_config *cfg)
-{
-    return rope_table_reals(cfg, context_of(cfg) + (size_t)cfg->segment);
+    kvcache_sizes(cfg, lanes, context_of(cfg), out);
+    out->reach = ATTN_ENDLESS;
+    out->max_tokens = cfg->option[CONTEXT].i;
 }
 
 static void table_fill(const model_config *cfg, real *table)
 {
     rope_table_fill(cfg, cfg->option[ROPE_BASE].r, context_of(cfg) + (size_t)cfg->segment, table);
-}
-
-static void state_reset(const model_config *cfg, size_t layer, real *state, uint64_t written)
-{
-    (void)written;
-    memset(state, 0, state_reals(cfg, layer) * sizeof *state);
 }
 
 static void forward(const attn_call *c, const real *x, real *y)
@@ -106,16 +72,8 @@ const attn_module attn_full = {
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .params = params,
-    .state_reals = state_reals,
-    .state_grad_reals = attn_no_reals,
-    .saved_reals = saved_reals,
-    .scratch_reals = scratch_reals,
-    .work_reals = work_reals,
-    .reach = attn_endless_reach,
-    .max_tokens = max_tokens,
-    .table_reals = table_reals,
+    .sizes = sizes,
     .table_fill = table_fill,
-    .state_reset = state_reset,
     .forward = forward,
     .backward = backward,
     .flops = flops,

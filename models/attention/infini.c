@@ -181,20 +181,6 @@ static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, sa
     return used;
 }
 
-static size_t saved_reals(const model_config *cfg, size_t layer, size_t lanes)
-{
-    (void)layer;
-    return saved_layout(cfg, lanes, NULL, NULL);
-}
-
-static size_t scratch_reals(const model_config *cfg, size_t layer)
-{
-    (void)layer;
-    const size_t memory = memory_scratch_reals((size_t)cfg->segment, (size_t)cfg->d_head);
-    const size_t local = attn_heads_scratch(cfg, xl_len(cfg));
-    return memory > local ? memory : local;
-}
-
 /* Backward's shared memory. */
 typedef struct work_area {
     kvcache_work local;
@@ -214,21 +200,17 @@ static size_t work_layout(const model_config *cfg, size_t lanes, real *base, wor
     return before + used;
 }
 
-static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
+static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out)
 {
-    (void)layer;
-    return work_layout(cfg, lanes, NULL, NULL);
-}
-
-/* The cache must be full, and there must be a memory. */
-static int64_t settles(const model_config *cfg)
-{
-    return xl_len(cfg) > 0 ? (int64_t)xl_len(cfg) : 1;
-}
-
-static size_t table_reals(const model_config *cfg)
-{
-    return rope_table_reals(cfg, xl_len(cfg) + (size_t)cfg->segment);
+    const size_t memory = memory_scratch_reals((size_t)cfg->segment, (size_t)cfg->d_head);
+    kvcache_sizes(cfg, lanes, xl_len(cfg), out);
+    out->state = state_reals(cfg, layer);
+    out->state_grad = memory_reals(cfg, layer);
+    out->saved = saved_layout(cfg, lanes, NULL, NULL);
+    out->scratch = memory > out->scratch ? memory : out->scratch;
+    out->work = work_layout(cfg, lanes, NULL, NULL);
+    out->reach = ATTN_ENDLESS;
+    out->settles = xl_len(cfg) > 0 ? (int64_t)xl_len(cfg) : 1; /* a full cache, and a memory that counts as one */
 }
 
 static void table_fill(const model_config *cfg, real *table)
@@ -540,10 +522,7 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
 #define INFINI_MODULE(id, about, count)                                                                           \
     {                                                                                                             \
         .name = id, .summary = about, .memory = ATTN_MEMORY_MATRIX, .options = options, .option_count = count,    \
-        .params = params, .state_reals = state_reals, .state_grad_reals = memory_reals,                           \
-        .saved_reals = saved_reals, .scratch_reals = scratch_reals, .work_reals = work_reals,                     \
-        .reach = attn_endless_reach, .settles = settles, .max_tokens = attn_any_length,                           \
-        .table_reals = table_reals, .table_fill = table_fill, .state_reset = state_reset,                         \
+        .params = params, .sizes = sizes, .table_fill = table_fill, .state_reset = state_reset,                   \
         .state_parts = state_parts, .state_repeat = state_repeat, .forward = forward, .backward = backward,       \
         .flops = flops                                                                                            \
     }

@@ -30,6 +30,16 @@ size_t kvcache_state_reals(const model_config *cfg, size_t cached)
     return 2 * cached * attn_width(cfg);
 }
 
+void kvcache_sizes(const model_config *cfg, size_t lanes, size_t cached, attn_sizes *out)
+{
+    out->state = kvcache_state_reals(cfg, cached);
+    out->saved = kvcache_saved_layout(cfg, lanes, cached, NULL, NULL);
+    out->scratch = attn_heads_scratch(cfg, cached);
+    out->work = kvcache_work_layout(cfg, lanes, cached, NULL, NULL);
+    out->table = rope_table_reals(cfg, cached + (size_t)cfg->segment);
+    out->reach = (int64_t)cached;
+}
+
 typedef struct row_job {
     const attn_call *c;
     const kvcache_saved *s;

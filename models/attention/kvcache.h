@@ -32,6 +32,8 @@ typedef struct kvcache_work {
 size_t kvcache_saved_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_saved *out);
 size_t kvcache_work_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_work *out);
 size_t kvcache_state_reals(const model_config *cfg, size_t cached);
+/* Of a layer that has nothing else: state, saved, scratch, work, table, and reach = cached. */
+void kvcache_sizes(const model_config *cfg, size_t lanes, size_t cached, attn_sizes *out);
 
 /* From qkv and the cache before the segment: o, lse. */
 void kvcache_forward(const attn_call *c, const kvcache_saved *s, real scale);

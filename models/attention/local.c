@@ -22,39 +22,15 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
     return 2;
 }
 
-static size_t saved_reals(const model_config *cfg, size_t layer, size_t lanes)
+static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out)
 {
     (void)layer;
-    return kvcache_saved_layout(cfg, lanes, 0, NULL, NULL);
-}
-
-static size_t scratch_reals(const model_config *cfg, size_t layer)
-{
-    (void)layer;
-    return attn_heads_scratch(cfg, 0);
-}
-
-static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
-{
-    (void)layer;
-    return kvcache_work_layout(cfg, lanes, 0, NULL, NULL);
-}
-
-static size_t table_reals(const model_config *cfg)
-{
-    return rope_table_reals(cfg, (size_t)cfg->segment);
+    kvcache_sizes(cfg, lanes, 0, out);
 }
 
 static void table_fill(const model_config *cfg, real *table)
 {
     rope_table_fill(cfg, cfg->option[ROPE_BASE].r, (size_t)cfg->segment, table);
-}
-
-static void state_reset(const model_config *cfg, size_t layer, real *state, uint64_t written)
-{
-    (void)cfg;
-    (void)layer, (void)written;
-    (void)state;
 }
 
 static void forward(const attn_call *c, const real *x, real *y)
@@ -65,12 +41,6 @@ static void forward(const attn_call *c, const real *x, real *y)
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
 {
     kvcache_layer_backward(c, 0, x, dy, dx);
-}
-
-static int64_t reach(const model_config *cfg, size_t layer)
-{
-    (void)cfg, (void)layer;
-    return 0;
 }
 
 static double flops(const model_config *cfg, size_t layer, double context)
@@ -86,16 +56,8 @@ const attn_module attn_local = {
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .params = params,
-    .state_reals = attn_no_reals,
-    .state_grad_reals = attn_no_reals,
-    .saved_reals = saved_reals,
-    .scratch_reals = scratch_reals,
-    .work_reals = work_reals,
-    .reach = reach,
-    .max_tokens = attn_any_length,
-    .table_reals = table_reals,
+    .sizes = sizes,
     .table_fill = table_fill,
-    .state_reset = state_reset,
     .forward = forward,
     .backward = backward,
     .flops = flops,

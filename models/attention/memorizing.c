@@ -145,12 +145,6 @@ static size_t state_reals(const model_config *cfg, size_t layer)
     return kvcache_state_reals(cfg, xl_len(cfg)) + memory;
 }
 
-static int64_t reach(const model_config *cfg, size_t layer)
-{
-    const size_t memory = is_memory_layer(cfg, layer) ? entries(cfg) : 0;
-    return (int64_t)(memory > xl_len(cfg) ? memory : xl_len(cfg));
-}
-
 /* What the memory layer leaves for backward. */
 typedef struct saved_area {
     kvcache_saved local; /* qkv holds unit k and temperature times unit q; o is the local attention */
@@ -172,12 +166,6 @@ static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, sa
     const size_t used = attn_carve(base ? base + before : NULL, part, 6, at);
     if (out) *out = (saved_area){local, at[0], at[1], at[2], at[3], at[4], at[5]};
     return before + used;
-}
-
-static size_t saved_reals(const model_config *cfg, size_t layer, size_t lanes)
-{
-    return is_memory_layer(cfg, layer) ? saved_layout(cfg, lanes, NULL, NULL)
-                                       : kvcache_saved_layout(cfg, lanes, xl_len(cfg), NULL, NULL);
 }
 
 static size_t query_blocks(const model_config *cfg)
@@ -211,23 +199,17 @@ static size_t work_layout(const model_config *cfg, size_t lanes, real *base, wor
     return before + used;
 }
 
-static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
+/* A worker's search takes the list's scores, its indices, then the products of a block. */
+static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out)
 {
-    return is_memory_layer(cfg, layer) ? work_layout(cfg, lanes, NULL, NULL)
-                                       : kvcache_work_layout(cfg, lanes, xl_len(cfg), NULL, NULL);
-}
-
-/* A worker's search: the list's scores, its indices, then the products of a block. */
-static size_t scratch_reals(const model_config *cfg, size_t layer)
-{
-    const size_t local = attn_heads_scratch(cfg, xl_len(cfg));
+    kvcache_sizes(cfg, lanes, xl_len(cfg), out);
+    if (!is_memory_layer(cfg, layer)) return;
     const size_t search = 2 * KNN_QUERIES * neighbours(cfg) + knn_scratch();
-    return is_memory_layer(cfg, layer) && search > local ? search : local;
-}
-
-static size_t table_reals(const model_config *cfg)
-{
-    return rope_table_reals(cfg, xl_len(cfg) + (size_t)cfg->segment);
+    out->state = state_reals(cfg, layer);
+    out->saved = saved_layout(cfg, lanes, NULL, NULL);
+    out->scratch = search > out->scratch ? search : out->scratch;
+    out->work = work_layout(cfg, lanes, NULL, NULL);
+    if (out->reach < (int64_t)entries(cfg)) out->reach = (int64_t)entries(cfg);
 }
 
 static void table_fill(const model_config *cfg, real *table)
@@ -500,14 +482,7 @@ const attn_module attn_memorizing = {
     .option_count = sizeof options / sizeof options[0],
     .check = check,
     .params = params,
-    .state_reals = state_reals,
-    .state_grad_reals = attn_no_reals,
-    .saved_reals = saved_reals,
-    .scratch_reals = scratch_reals,
-    .work_reals = work_reals,
-    .reach = reach,
-    .max_tokens = attn_any_length,
-    .table_reals = table_reals,
+    .sizes = sizes,
     .table_fill = table_fill,
     .state_reset = state_reset,
     .forward = forward,

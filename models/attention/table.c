@@ -7,6 +7,13 @@ const attn_module *const attn_table[] = {
     &attn_memorizing,    &attn_local,        &attn_full,         NULL,
 };
 
+attn_sizes attn_sizes_of(const model_config *cfg, size_t layer, size_t lanes)
+{
+    attn_sizes sizes = {0};
+    if (cfg->attention->sizes) cfg->attention->sizes(cfg, layer, lanes, &sizes);
+    return sizes;
+}
+
 const attn_module *attn_find(const char *name)
 {
     for (const attn_module *const *m = attn_table; *m; m++)

@@ -84,18 +84,6 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
     return PARAM_COUNT;
 }
 
-static int64_t reach(const model_config *cfg, size_t layer)
-{
-    (void)layer;
-    return (int64_t)mem_len(cfg);
-}
-
-static size_t state_reals(const model_config *cfg, size_t layer)
-{
-    (void)layer;
-    return mem_len(cfg) * (size_t)cfg->d_model;
-}
-
 typedef struct saved_area {
     real *cached;  /* [lanes * mem_len, d_model] the state before the segment; 0 where no token was yet */
     real *mean;    /* [lanes * mem_len] of cached */
@@ -120,12 +108,6 @@ static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, sa
     return used;
 }
 
-static size_t saved_reals(const model_config *cfg, size_t layer, size_t lanes)
-{
-    (void)layer;
-    return saved_layout(cfg, lanes, NULL, NULL);
-}
-
 typedef struct work_area {
     real *d_o;         /* [R, D] */
     real *dq_u, *dq_v; /* [R, D]; dq_u then becomes dq */
@@ -146,24 +128,7 @@ static size_t work_layout(const model_config *cfg, size_t lanes, real *base, wor
     return used;
 }
 
-static size_t work_reals(const model_config *cfg, size_t layer, size_t lanes)
-{
-    (void)layer;
-    return work_layout(cfg, lanes, NULL, NULL);
-}
-
-static size_t scratch_reals(const model_config *cfg, size_t layer)
-{
-    (void)layer;
-    return attn_heads_scratch(cfg, mem_len(cfg));
-}
-
 /* r by distance: [sin | cos] of distance * 10000^(-2i/d_model). */
-static size_t table_reals(const model_config *cfg)
-{
-    return key_rows(cfg) * (size_t)cfg->d_model;
-}
-
 static void table_fill(const model_config *cfg, real *table)
 {
     const size_t half = (size_t)cfg->d_model / 2, keys = key_rows(cfg);
@@ -178,10 +143,15 @@ static void table_fill(const model_config *cfg, real *table)
     }
 }
 
-static void state_reset(const model_config *cfg, size_t layer, real *state, uint64_t written)
+static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out)
 {
-    (void)written;
-    memset(state, 0, state_reals(cfg, layer) * sizeof *state);
+    (void)layer;
+    out->state = mem_len(cfg) * (size_t)cfg->d_model;
+    out->saved = saved_layout(cfg, lanes, NULL, NULL);
+    out->scratch = attn_heads_scratch(cfg, mem_len(cfg));
+    out->work = work_layout(cfg, lanes, NULL, NULL);
+    out->table = key_rows(cfg) * (size_t)cfg->d_model;
+    out->reach = (int64_t)mem_len(cfg);
 }
 
 static attn_heads heads_of(const attn_call *c, const saved_area *s)
@@ -395,16 +365,8 @@ const attn_module attn_transformer_xl = {
     .option_count = sizeof options / sizeof options[0],
     .check = check,
     .params = params,
-    .state_reals = state_reals,
-    .state_grad_reals = attn_no_reals,
-    .saved_reals = saved_reals,
-    .scratch_reals = scratch_reals,
-    .work_reals = work_reals,
-    .reach = reach,
-    .max_tokens = attn_any_length,
-    .table_reals = table_reals,
+    .sizes = sizes,
     .table_fill = table_fill,
-    .state_reset = state_reset,
     .state_version = 1, /* 0 held normed rows */
     .forward = forward,
     .backward = backward,

@@ -5,16 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t max_over_layers(const decoder *d, size_t (*of)(const model_config *, size_t))
-{
-    size_t most = 0;
-    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
-        const size_t here = of(&d->cfg, l);
-        if (here > most) most = here;
-    }
-    return most;
-}
-
 static void carve_layer(pass *p, layer_saved *s, size_t attention)
 {
     arena *a = &p->memory;
@@ -36,16 +26,16 @@ static void carve(pass *p, size_t workers)
 {
     const decoder *d = p->d;
     const model_config *cfg = &d->cfg;
-    const attn_module *attn = cfg->attention;
     arena *a = &p->memory;
     const size_t layers = (size_t)cfg->n_layers, width = p->all * (size_t)cfg->d_model;
     const int training = p->slots > 0;
     const size_t slots = training ? p->slots : 1;
-    size_t attention = 0, work = 0;
+    size_t attention = 0, work = 0, scratch = 0; /* of the layer that needs most */
     for (size_t l = 0; l < layers; l++) {
-        const size_t here = attn->saved_reals(cfg, l, p->lanes), shared = attn->work_reals(cfg, l, p->lanes);
-        attention = here > attention ? here : attention;
-        work = shared > work ? shared : work;
+        const attn_sizes sizes = attn_sizes_of(cfg, l, p->lanes);
+        attention = sizes.saved > attention ? sizes.saved : attention;
+        work = sizes.work > work ? sizes.work : work;
+        scratch = sizes.scratch > scratch ? sizes.scratch : scratch;
     }
     slot *slot_array = arena_bytes(a, slots * sizeof *p->slot);
     for (size_t i = 0; i < slots; i++) {
@@ -58,7 +48,7 @@ static void carve(pass *p, size_t workers)
             layer_saved here = {0};
             if (training || l == 0) {
                 input = arena_reals(a, width);
-                carve_layer(p, &here, training ? attn->saved_reals(cfg, l, p->lanes) : attention);
+                carve_layer(p, &here, training ? attn_sizes_of(cfg, l, p->lanes).saved : attention);
                 here.input = input;
             } else if (array) {
                 here = array[0];
@@ -73,7 +63,7 @@ static void carve(pass *p, size_t workers)
     }
     p->slot = slot_array;
     p->logits = arena_reals(a, p->all * (size_t)cfg->vocab);
-    p->scratch_stride = (max_over_layers(d, attn->scratch_reals) + 15) / 16 * 16;
+    p->scratch_stride = (scratch + 15) / 16 * 16;
     p->scratch = arena_reals(a, p->scratch_stride * workers);
     p->state = arena_bytes(a, p->lanes * sizeof *p->state);
     p->dstate = arena_bytes(a, p->lanes * sizeof *p->dstate);

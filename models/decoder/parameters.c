@@ -113,10 +113,10 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
     for (size_t l = 0; l < layers; l++) {
         d->layer[l].state_offset = d->state_bytes;
         d->layer[l].dstate_offset = d->dstate_reals;
-        const size_t reals = cfg->attention->state_reals(cfg, l);
-        d->memory_bytes += reals * sizeof(real);
-        d->state_bytes += (reals + step - 1) / step * step * sizeof(real);
-        d->dstate_reals += (cfg->attention->state_grad_reals(cfg, l) + step - 1) / step * step;
+        const attn_sizes sizes = attn_sizes_of(cfg, l, 1);
+        d->memory_bytes += sizes.state * sizeof(real);
+        d->state_bytes += (sizes.state + step - 1) / step * step * sizeof(real);
+        d->dstate_reals += (sizes.state_grad + step - 1) / step * step;
     }
     *out = d;
     return PAL_OK;
@@ -125,12 +125,13 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
 int decoder_allocate(decoder *d, pal_error *err)
 {
     const attn_module *attention = d->cfg.attention;
+    const size_t table = attn_sizes_of(&d->cfg, 0, 1).table;
     arena_reals(&d->memory, d->weight_reals);
-    arena_reals(&d->memory, attention->table_reals(&d->cfg));
+    arena_reals(&d->memory, table);
     PAL_TRY(arena_allocate(&d->memory, "the weights", err));
     d->weight = arena_reals(&d->memory, d->weight_reals);
-    d->table = arena_reals(&d->memory, attention->table_reals(&d->cfg));
-    attention->table_fill(&d->cfg, d->table);
+    d->table = arena_reals(&d->memory, table);
+    if (attention->table_fill) attention->table_fill(&d->cfg, d->table);
     return PAL_OK;
 }
 
@@ -287,6 +288,15 @@ size_t decoder_state_grad_reals(const decoder *d)
     return d->dstate_reals;
 }
 
+static void reset_layer(const decoder *d, size_t layer, char *state, uint64_t written)
+{
+    real *part = (real *)(state + d->layer[layer].state_offset);
+    if (d->cfg.attention->state_reset)
+        d->cfg.attention->state_reset(&d->cfg, layer, part, written);
+    else
+        memset(part, 0, attn_sizes_of(&d->cfg, layer, 1).state * sizeof *part);
+}
+
 void decoder_state_reset(const decoder *d, void *state)
 {
     state_header *h = state;
@@ -300,8 +310,7 @@ void decoder_state_reset(const decoder *d, void *state)
     h->bytes = d->state_bytes;
     h->seen = 0;
     h->shape = d->shape_hash;
-    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++)
-        d->cfg.attention->state_reset(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), written);
+    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) reset_layer(d, l, (char *)state, written);
 }
 
 const real *decoder_layer_state(const decoder *d, const void *state, size_t layer)
@@ -313,7 +322,7 @@ size_t decoder_state_parts(const decoder *d, size_t layer, state_part *part)
 {
     const attn_module *attn = d->cfg.attention;
     if (attn->state_parts) return attn->state_parts(&d->cfg, layer, part);
-    const size_t all = attn->state_reals(&d->cfg, layer);
+    const size_t all = attn_sizes_of(&d->cfg, layer, 1).state;
     part[0] = (state_part){"state", 0, 1, all, all};
     return all > 0;
 }
@@ -323,8 +332,8 @@ uint64_t decoder_reach(const decoder *d)
     const uint64_t segment = (uint64_t)d->cfg.segment;
     uint64_t segments = 0;
     for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
-        const int64_t reach = d->cfg.attention->reach(&d->cfg, l);
-        if (reach < 0) return UINT64_MAX;
+        const int64_t reach = attn_sizes_of(&d->cfg, l, 1).reach;
+        if (reach == ATTN_ENDLESS) return UINT64_MAX;
         segments += ((uint64_t)reach + segment - 1) / segment;
     }
     return segments * segment;
@@ -332,7 +341,13 @@ uint64_t decoder_reach(const decoder *d)
 
 uint64_t decoder_settles(const decoder *d)
 {
-    return d->cfg.attention->settles ? (uint64_t)d->cfg.attention->settles(&d->cfg) : UINT64_MAX;
+    uint64_t most = 0;
+    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
+        const int64_t settles = attn_sizes_of(&d->cfg, l, 1).settles;
+        if (settles == 0) return UINT64_MAX;
+        if ((uint64_t)settles > most) most = (uint64_t)settles;
+    }
+    return most;
 }
 
 void decoder_state_skip(const decoder *d, void *state, uint64_t seen)

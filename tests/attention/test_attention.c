@@ -348,7 +348,7 @@ static void test_gradient_bits(void **unused)
 
 /* ---- state ---- */
 
-/* Every real that state_reals counts is used: after enough tokens none is as it was at the start. The guards of
+/* Every real that sizes.state counts is used: after enough tokens none is as it was at the start. The guards of
  * the lab show that none beyond is. */
 static void state_is_used(const model_config *cfg, size_t layer)
 {
@@ -357,7 +357,7 @@ static void state_is_used(const model_config *cfg, size_t layer)
     real *x = lab_inputs(&l, 1, 7), *start = guarded(l.state_reals);
     memcpy(start, l.state[0], l.state_reals * sizeof(real));
     CHECK(all_finite(start, l.state_reals), "the reset state is not finite");
-    const int64_t limit = l.module->max_tokens(&l.cfg);
+    const int64_t limit = attn_sizes_of(&l.cfg, l.layer, l.lanes).max_tokens;
     const size_t most = limit ? (size_t)limit : 70000;
     size_t same = l.state_reals;
     for (size_t look = 64; same > 0 && l.seen[0] < most;) {
@@ -512,7 +512,7 @@ static size_t state_of_stack(const char *module, const char *settings)
 {
     const model_config cfg = lab_config(module, settings);
     size_t reals = 0;
-    for (size_t layer = 0; layer < (size_t)cfg.n_layers; layer++) reals += cfg.attention->state_reals(&cfg, layer);
+    for (size_t layer = 0; layer < (size_t)cfg.n_layers; layer++) reals += attn_sizes_of(&cfg, layer, 1).state;
     return reals;
 }
 

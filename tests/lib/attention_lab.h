@@ -105,7 +105,10 @@ static inline void lab_reset(lab *l)
 {
     for (size_t lane = 0; lane < l->lanes; lane++) {
         poison(l->state[lane], l->state_reals);
-        l->module->state_reset(&l->cfg, l->layer, l->state[lane], UINT64_MAX);
+        if (l->module->state_reset)
+            l->module->state_reset(&l->cfg, l->layer, l->state[lane], UINT64_MAX);
+        else
+            memset(l->state[lane], 0, l->state_reals * sizeof(real));
         l->seen[lane] = 0;
     }
 }
@@ -133,12 +136,13 @@ static inline void lab_open(lab *l, const model_config *cfg, size_t layer, size_
         rng r = rng_make(11, s->name, layer, 0);
         for (size_t j = 0; j < l->param_count[i]; j++) l->param[i][j] = (real)(centre + std * rng_normal(&r));
     }
-    l->state_reals = m->state_reals(&l->cfg, layer);
-    l->dstate_reals = m->state_grad_reals(&l->cfg, layer);
-    l->saved_reals = m->saved_reals(&l->cfg, layer, lanes);
-    l->scratch_reals = (m->scratch_reals(&l->cfg, layer) + 15) / 16 * 16;
-    l->work_reals = m->work_reals(&l->cfg, layer, lanes);
-    l->table_reals = m->table_reals(&l->cfg);
+    const attn_sizes sizes = attn_sizes_of(&l->cfg, layer, lanes);
+    l->state_reals = sizes.state;
+    l->dstate_reals = sizes.state_grad;
+    l->saved_reals = sizes.saved;
+    l->scratch_reals = (sizes.scratch + 15) / 16 * 16;
+    l->work_reals = sizes.work;
+    l->table_reals = sizes.table;
     l->state = calloc(lanes, sizeof *l->state);
     l->dstate = calloc(lanes, sizeof *l->dstate);
     l->seen = calloc(lanes, sizeof *l->seen);
@@ -212,7 +216,7 @@ static inline attn_call lab_call(lab *l, size_t slot)
 /* valid: [lanes] or NULL for whole segments; y: [rows, d_model] or NULL to advance the state alone. */
 static inline void lab_forward(lab *l, size_t slot, const real *x, const size_t *valid, real *y)
 {
-    const int64_t limit = l->module->max_tokens(&l->cfg);
+    const int64_t limit = attn_sizes_of(&l->cfg, l->layer, l->lanes).max_tokens;
     poison(l->saved[slot], l->saved_reals);
     poison(l->scratch, l->scratch_reals * (size_t)pool_threads(l->pool));
     if (y) poison(y, l->rows * l->d_model);

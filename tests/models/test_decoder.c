@@ -135,7 +135,7 @@ static void gradients_through_three_segments(void **unused)
         const model_config cfg = small_config((*m)->name);
         int stops = 0;
         for (size_t l = 0; l < (size_t)cfg.n_layers; l++)
-            stops |= (*m)->state_reals(&cfg, l) > 0 && (*m)->state_grad_reals(&cfg, l) == 0;
+            stops |= attn_sizes_of(&cfg, l, 1).state > 0 && attn_sizes_of(&cfg, l, 1).state_grad == 0;
         if (stops) continue;
         bench b;
         open_bench(&b, &cfg, 2, 0);
