@@ -8,6 +8,7 @@
 #include "harness/gate/compare.h"
 #include "harness/gate/regress.h"
 #include "harness/gate/verify.h"
+#include "harness/page/findings.h"
 #include "harness/report/tables.h"
 
 #include <stdio.h>
@@ -21,6 +22,7 @@ const pal_command *const command_table[] = {
     &tables_command,
     &compare_command,
     &audit_command,
+    &findings_command,
     &verify_command,
     &regress_command,
     &train_command,

@@ -1,0 +1,335 @@
+/* Compact tables of passkey, perplexity, summaries and claims for a page of findings.
+ * They hold no seconds and no speeds, so the same journals give the same bytes. */
+#include "harness/page/finding_tables.h"
+
+#include "harness/base/text.h"
+#include "tasks/paper.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAMES = 64, NAME = 200, DEPTHS = 3 };
+static const double depth_of[DEPTHS] = {0, 50, 100};
+
+/* ---- Names and rows ---- */
+
+typedef struct name_list {
+    char name[NAMES][NAME];
+    size_t count;
+} name_list;
+
+static int take_name(void *arg, const char *name, pal_error *err)
+{
+    name_list *list = arg;
+    if (list->count == NAMES || strlen(name) >= NAME)
+        return pal_fail(err, PAL_DATA, "more than %d names in a list, or one of %d characters", NAMES, NAME);
+    memcpy(list->name[list->count++], name, strlen(name) + 1);
+    return PAL_OK;
+}
+
+/* The names of a marker's word, which must be there. */
+static int read_names(const findings *f, const char *key, name_list *out)
+{
+    const char *value = kv_pairs_value(&f->words, key);
+    *out = (name_list){.count = 0};
+    if (!value) return pal_fail(f->err, PAL_DATA, "%s: this table needs %s=", f->where, key);
+    return kv_each_name(key, value, take_name, out, f->err);
+}
+
+static int fits(const char *pattern, const char *name)
+{
+    const size_t size = strlen(pattern);
+    if (size && pattern[size - 1] == '*') return strncmp(pattern, name, size - 1) == 0;
+    return strcmp(pattern, name) == 0;
+}
+
+/* A model's own row: not a control, nor a variant of the task. */
+static int is_plain(const report_row *row)
+{
+    return row->cell->memory == RESULT_KEPT && !row->cell->variant[0];
+}
+
+static const report *need_report(const findings *f, const char *task)
+{
+    const report *rep = evidence_report(f->evidence, task);
+    if (!rep) pal_fail(f->err, PAL_DATA, "%s: there is no journal of %s", f->where, task);
+    return rep;
+}
+
+static size_t metric_index(const task_module *task, const char *name)
+{
+    size_t m = 0;
+    while (m + 1 < task->metric_count && strcmp(task->metric[m].name, name) != 0) m++;
+    return m;
+}
+
+/* Models in the order of the patterns, then of the report; each once. */
+static size_t list_models(const report *rep, const name_list *patterns, const report_row **out, size_t room)
+{
+    size_t count = 0;
+    for (size_t p = 0; p < patterns->count; p++)
+        for (size_t i = 0; i < rep->count && count < room; i++) {
+            const report_row *row = &rep->row[i];
+            size_t earlier = 0;
+            if (!is_plain(row) || !fits(patterns->name[p], row->cell->model)) continue;
+            while (earlier < count && strcmp(out[earlier]->cell->model, row->cell->model) != 0) earlier++;
+            if (earlier == count) out[count++] = row;
+        }
+    return count;
+}
+
+static void put_code(const findings *f, const char *name)
+{
+    fputc('`', f->out);
+    text_markdown(f->out, name);
+    fputc('`', f->out);
+}
+
+static void put_head(const findings *f, const char *const *column, size_t count)
+{
+    for (size_t i = 0; i < count; i++) fprintf(f->out, "| %s ", column[i]);
+    fputs("|\n", f->out);
+    for (size_t i = 0; i < count; i++) fputs("|---", f->out);
+    fputs("|\n", f->out);
+}
+
+/* ---- Passkey ---- */
+
+static const report_row *passkey_row(const report *rep, const report_row *like, int64_t length, double depth)
+{
+    for (size_t i = 0; i < rep->count; i++) {
+        const result_cell *c = rep->row[i].cell;
+        if (is_plain(&rep->row[i]) && strcmp(c->model, like->cell->model) == 0 && c->length == length &&
+            c->depth == depth && strcmp(c->weights, like->cell->weights) == 0)
+            return &rep->row[i];
+    }
+    return NULL;
+}
+
+static void put_passkey_cell(const findings *f, const report *rep, const report_row *like, int64_t length,
+                             size_t m)
+{
+    int64_t n = 0;
+    fputs("| ", f->out);
+    for (int d = 0; d < DEPTHS; d++) {
+        const report_row *row = passkey_row(rep, like, length, depth_of[d]);
+        if (d) fputs(" / ", f->out);
+        if (!row) {
+            fputc('-', f->out);
+            continue;
+        }
+        fprintf(f->out, "%.0f", 100 * row->metric[m].value);
+        if (n == 0 || row->n < n) n = row->n;
+    }
+    if (n) fprintf(f->out, " (%lld)", (long long)n);
+    fputc(' ', f->out);
+}
+
+static void put_paper_row(const findings *f, const report_row *like, const kv_list *lengths)
+{
+    const model_facts *facts = &like->cell->facts;
+    if (!isfinite(paper_passkey(facts, 32 << 10, 0))) return;
+    fputs("| *the paper's, 1B parameters* | ", f->out);
+    for (size_t l = 0; l < (size_t)lengths->count; l++) {
+        fputs("| *", f->out);
+        for (int d = 0; d < DEPTHS; d++) {
+            const double value = paper_passkey(facts, (int64_t)lengths->value[l], depth_of[d]);
+            if (isfinite(value))
+                fprintf(f->out, "%s%.0f", d ? " / " : "", value);
+            else
+                fprintf(f->out, "%s-", d ? " / " : "");
+        }
+        fputs("* ", f->out);
+    }
+    fputs("|\n", f->out);
+}
+
+static int read_lengths(const findings *f, kv_list *out)
+{
+    const kv_spec spec = {.key = "lengths", .type = KV_SIZES, .offset = 0, .min = 1, .max = 1 << 30};
+    const char *value = kv_pairs_value(&f->words, "lengths");
+    if (!value) return pal_fail(f->err, PAL_DATA, "%s: this table needs lengths=", f->where);
+    return kv_set(&spec, out, value, f->err);
+}
+
+static int put_passkey(const findings *f)
+{
+    const report *rep = need_report(f, "passkey");
+    const report_row *model[NAMES];
+    name_list patterns;
+    kv_list lengths = {0};
+    if (!rep) return PAL_DATA;
+    PAL_TRY(read_names(f, "models", &patterns));
+    PAL_TRY(read_lengths(f, &lengths));
+    const size_t m = metric_index(rep->task, "token_accuracy"), models = list_models(rep, &patterns, model, NAMES);
+    char text[24];
+    fputs("| model (samples) | state ", f->out);
+    for (size_t l = 0; l < (size_t)lengths.count; l++)
+        fprintf(f->out, "| %s ", kv_format_size((int64_t)lengths.value[l], text));
+    fputs("|\n|---|---", f->out);
+    for (size_t l = 0; l < (size_t)lengths.count; l++) fputs("|---", f->out);
+    fputs("|\n", f->out);
+    for (size_t i = 0; i < models; i++) {
+        fputs("| ", f->out);
+        put_code(f, model[i]->cell->model);
+        fputs(" | ", f->out);
+        if (model[i]->cell->state_bytes)
+            text_bytes(f->out, (double)model[i]->cell->state_bytes);
+        else
+            fputs("none", f->out);
+        fputc(' ', f->out);
+        for (size_t l = 0; l < (size_t)lengths.count; l++)
+            put_passkey_cell(f, rep, model[i], (int64_t)lengths.value[l], m);
+        fputs("|\n", f->out);
+        put_paper_row(f, model[i], &lengths);
+    }
+    return PAL_OK;
+}
+
+/* ---- Perplexity ---- */
+
+static const report_row *document_row(const report *rep, const report_row *like, const char *corpus, int memory)
+{
+    for (size_t i = 0; i < rep->count; i++) {
+        const result_cell *c = rep->row[i].cell;
+        if ((int)c->memory == memory && !c->variant[0] && strcmp(c->model, like->cell->model) == 0 &&
+            strcmp(c->weights, like->cell->weights) == 0 && strcmp(c->name, corpus) == 0)
+            return &rep->row[i];
+    }
+    return NULL;
+}
+
+static void put_difference(const findings *f, const report_comparison *list, size_t count, const report_row *row,
+                           size_t m)
+{
+    fputs("| ", f->out);
+    for (size_t i = 0; row && i < count; i++) {
+        const pair *p = &list[i].paired;
+        if (list[i].row != row || list[i].metric != m || list[i].baseline->cell->memory != RESULT_KEPT) continue;
+        fprintf(f->out, "%+.3f [%+.3f, %+.3f] | %.2g |\n", p->difference, p->ci.lo, p->ci.hi, list[i].p_holm);
+        return;
+    }
+    fputs("| |\n", f->out);
+}
+
+static int put_perplexity(const findings *f)
+{
+    const report *rep = need_report(f, "perplexity");
+    const report_row *model[NAMES];
+    name_list patterns, corpora;
+    report_comparison *list;
+    size_t compared;
+    if (!rep) return PAL_DATA;
+    PAL_TRY(read_names(f, "models", &patterns));
+    PAL_TRY(read_names(f, "corpora", &corpora));
+    PAL_TRY(report_compare(rep, &list, &compared, f->err));
+    const size_t m = metric_index(rep->task, "bits_per_byte"), models = list_models(rep, &patterns, model, NAMES);
+    fputs("| model | parameters ", f->out);
+    for (size_t c = 0; c < corpora.count; c++) fprintf(f->out, "| %s ", corpora.name[c]);
+    fprintf(f->out,
+            "| memory emptied (%s) | against Transformer-XL of its size and seed (%s) | p, Holm "
+            "|\n|---|---|---|---|---",
+            corpora.name[0], corpora.name[0]);
+    for (size_t c = 0; c < corpora.count; c++) fputs("|---", f->out);
+    fputs("|\n", f->out);
+    for (size_t i = 0; i < models; i++) {
+        const report_row *first = document_row(rep, model[i], corpora.name[0], RESULT_KEPT);
+        const report_row *zeroed = document_row(rep, model[i], corpora.name[0], RESULT_ZEROED);
+        fputs("| ", f->out);
+        put_code(f, model[i]->cell->model);
+        fprintf(f->out, " | %.2fM ", (double)model[i]->cell->parameters / 1e6);
+        for (size_t c = 0; c < corpora.count; c++) {
+            const report_row *row = document_row(rep, model[i], corpora.name[c], RESULT_KEPT);
+            const summary *s = row ? &row->metric[m] : NULL;
+            if (s)
+                fprintf(f->out, "| %.3f [%.3f, %.3f] n=%lld ", s->value, s->ci.lo, s->ci.hi, (long long)row->n);
+            else
+                fputs("| ", f->out);
+        }
+        if (zeroed)
+            fprintf(f->out, "| %.3f ", zeroed->metric[m].value);
+        else
+            fputs("| ", f->out);
+        put_difference(f, list, compared, first, m);
+    }
+    free(list);
+    return PAL_OK;
+}
+
+/* ---- Summaries ---- */
+
+static const report_row *story_row(const report *rep, const report_row *like, const char *corpus, int64_t length)
+{
+    char name[KV_TEXT_MAX + 32], text[24];
+    snprintf(name, sizeof name, "%s:len=%s", corpus, kv_format_size(length, text));
+    for (size_t i = 0; i < rep->count; i++)
+        if (strcmp(rep->row[i].cell->name, name) == 0 && strcmp(rep->row[i].label, like->label) == 0)
+            return &rep->row[i];
+    return NULL;
+}
+
+static int put_booksum(const findings *f)
+{
+    const report *rep = need_report(f, "booksum");
+    const char *corpus = kv_pairs_value(&f->words, "corpus");
+    kv_list lengths = {0};
+    char text[24];
+    if (!rep) return PAL_DATA;
+    if (!corpus) return pal_fail(f->err, PAL_DATA, "%s: this table needs corpus=", f->where);
+    PAL_TRY(read_lengths(f, &lengths));
+    const size_t overall = metric_index(rep->task, "overall"), facts = metric_index(rep->task, "facts");
+    fputs("| model ", f->out);
+    for (size_t l = 0; l < (size_t)lengths.count; l++)
+        fprintf(f->out, "| %s ", kv_format_size((int64_t)lengths.value[l], text));
+    fputs("|\n|---", f->out);
+    for (size_t l = 0; l < (size_t)lengths.count; l++) fputs("|---", f->out);
+    fputs("|\n", f->out);
+    for (size_t i = 0; i < rep->count; i++) {
+        const report_row *row = &rep->row[i];
+        if (row != story_row(rep, row, corpus, (int64_t)lengths.value[0])) continue;
+        char label[LABEL_TEXT];
+        fputs("| ", f->out);
+        if (row->cell->kind == RESULT_REFERENCE)
+            text_markdown(f->out, label_name(row->cell, label));
+        else
+            put_code(f, label_name(row->cell, label));
+        fputc(' ', f->out);
+        for (size_t l = 0; l < (size_t)lengths.count; l++) {
+            const report_row *at = story_row(rep, row, corpus, (int64_t)lengths.value[l]);
+            if (!at) {
+                fputs("| ", f->out);
+                continue;
+            }
+            const summary *s = &at->metric[overall];
+            fprintf(f->out, "| %.1f [%.0f, %.0f] (%.0f) ", 100 * s->value, 100 * s->ci.lo, 100 * s->ci.hi,
+                    100 * at->metric[facts].value);
+        }
+        fputs("|\n", f->out);
+    }
+    return PAL_OK;
+}
+
+/* ---- Claims ---- */
+
+static int put_claims(const findings *f)
+{
+    static const char *const columns[] = {"claim", "source", "verdict", "cells"};
+    put_head(f, columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < f->audit->count; i++) {
+        fputs("| ", f->out);
+        text_markdown(f->out, f->audit->claim[i].claim);
+        fputs(" | ", f->out);
+        text_markdown(f->out, f->audit->claim[i].source);
+        fprintf(f->out, " | %s | ", audit_verdict_name[f->audit->finding[i].verdict]);
+        text_markdown(f->out, f->audit->finding[i].summary);
+        fputs(" |\n", f->out);
+    }
+    return PAL_OK;
+}
+
+const finding_table finding_tables[] = {{"passkey", put_passkey},
+                                        {"perplexity", put_perplexity},
+                                        {"booksum", put_booksum},
+                                        {"claims", put_claims},
+                                        {NULL, NULL}};

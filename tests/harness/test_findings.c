@@ -1,0 +1,122 @@
+/* The page of findings: its tables are those of the journals, and every bad marker is named by its line.
+ * The figures that are looked for are recomputed here from the journal's own records. */
+#include "harness/base/os.h"
+#include "harness/page/findings.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static int fill(const char *page, char **out, pal_error *err)
+{
+    return findings_fill(page, "page.md", "results/reference", "results/expected/claims.conf", "models/weights",
+                         out, err);
+}
+
+static void test_committed_page_is_current(void **state)
+{
+    (void)state;
+    char *page, *made;
+    size_t size;
+    pal_error err;
+    assert_int_equal(os_read_file("results/README.md", &page, &size, &err), PAL_OK);
+    if (fill(page, &made, &err) != PAL_OK) fail_msg("%s", err.text);
+    assert_string_equal(page, made);
+    free(page);
+    free(made);
+}
+
+/* Bits per byte of a model's documents of a corpus, from the lines of the journal; each document counts once. */
+static double bits_of(const char *journal, const char *model, const char *cell)
+{
+    char name[200], place[200];
+    double nll = 0, bytes = 0;
+    int seen[64] = {0};
+    snprintf(name, sizeof name, "\"model\":\"%s\"", model);
+    snprintf(place, sizeof place, "\"cell\":\"%s\"", cell);
+    for (const char *line = journal; *line; line += strcspn(line, "\n") + 1) {
+        const size_t size = strcspn(line, "\n");
+        char *copy = strndup(line, size);
+        const char *index = strstr(copy, "\"index\":"), *n = strstr(copy, "\"nll\":"),
+                   *b = strstr(copy, "\"bytes\":");
+        if (strstr(copy, "\"kind\":\"sample\"") && strstr(copy, name) && strstr(copy, place) && n && b &&
+            !strstr(copy, "zeroed") && index && !seen[atoi(index + 8) % 64]++) {
+            nll += strtod(n + 6, NULL);
+            bytes += strtod(b + 8, NULL);
+        }
+        free(copy);
+        if (!line[size]) break;
+    }
+    return nll / bytes / log(2);
+}
+
+static void test_differences_are_in_bits(void **state)
+{
+    (void)state;
+    static const char page[] = "before\n<!-- table perplexity corpora=novels/test models=text-4m-infini-delta,"
+                               "text-4m-transformer-xl -->\nold\n<!-- end -->\nafter\n";
+    char *made, *journal;
+    size_t size;
+    pal_error err;
+    assert_int_equal(os_read_file("results/reference/perplexity-journal.jsonl", &journal, &size, &err), PAL_OK);
+    if (fill(page, &made, &err) != PAL_OK) fail_msg("%s", err.text);
+    const double delta = bits_of(journal, "text-4m-infini-delta", "novels/test");
+    const double baseline = bits_of(journal, "text-4m-transformer-xl", "novels/test");
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "| %.3f [", delta);
+    assert_non_null(strstr(made, wanted));
+    snprintf(wanted, sizeof wanted, "| %+.3f [", delta - baseline);
+    assert_non_null(strstr(made, wanted));
+    assert_null(strstr(made, "old"));
+    assert_memory_equal(made, "before\n", 7);
+    assert_string_equal(strstr(made, "<!-- end -->"), "<!-- end -->\nafter\n");
+    free(made);
+    free(journal);
+}
+
+static void check_refused(const char *page, const char *cause)
+{
+    char *made = NULL;
+    pal_error err;
+    assert_int_equal(fill(page, &made, &err), PAL_DATA);
+    if (!strstr(err.text, cause)) fail_msg("\"%s\" does not say \"%s\"", err.text, cause);
+    free(made);
+}
+
+static void test_bad_markers_are_named(void **state)
+{
+    (void)state;
+    check_refused("a\n<!-- table poems -->\n<!-- end -->\n", "page.md:2: no table \"poems\"");
+    check_refused("a\nb\n<!-- table passkey lengths=1K models=x -->\n", "page.md:3: no <!-- end -->");
+    check_refused("<!-- table passkey models=x -->\n<!-- end -->\n", "page.md:1: this table needs lengths=");
+    check_refused("<!-- table passkey\n<!-- end -->\n", "page.md:1: the marker does not end");
+    check_refused(
+        "<!-- table booksum corpus=none lengths=1K -->\nx\ny\n<!-- end -->\n<!-- table z -->\n<!-- end -->\n",
+        "page.md:5");
+}
+
+static void test_page_without_markers_stays(void **state)
+{
+    (void)state;
+    char *made;
+    pal_error err;
+    assert_int_equal(fill("nothing\nto fill", &made, &err), PAL_OK);
+    assert_string_equal(made, "nothing\nto fill");
+    free(made);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_committed_page_is_current),
+        cmocka_unit_test(test_differences_are_in_bits),
+        cmocka_unit_test(test_bad_markers_are_named),
+        cmocka_unit_test(test_page_without_markers_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
