@@ -50,11 +50,10 @@ static int is_plain(const report_row *row)
     return row->cell->memory == RESULT_KEPT && !row->cell->variant[0];
 }
 
-static const report *need_report(const findings *f, const char *task)
+static int find_report(const findings *f, const char *task, const report **out)
 {
-    const report *rep = evidence_report(f->evidence, task);
-    if (!rep) pal_fail(f->err, PAL_DATA, "%s: there is no journal of %s", f->where, task);
-    return rep;
+    *out = evidence_report(f->evidence, task);
+    return *out ? PAL_OK : pal_fail(f->err, PAL_DATA, "%s: there is no journal of %s", f->where, task);
 }
 
 static size_t metric_index(const task_module *task, const char *name)
@@ -155,13 +154,14 @@ static int read_lengths(const findings *f, kv_list *out)
 
 static int put_passkey(const findings *f)
 {
-    const report *rep = need_report(f, "passkey");
+    const report *rep;
     const report_row *model[NAMES];
     name_list patterns;
     kv_list lengths = {0};
-    if (!rep) return PAL_DATA;
     PAL_TRY(read_names(f, "models", &patterns));
     PAL_TRY(read_lengths(f, &lengths));
+    if (!f->evidence) return PAL_OK;
+    PAL_TRY(find_report(f, "passkey", &rep));
     const size_t m = metric_index(rep->task, "token_accuracy"), models = list_models(rep, &patterns, model, NAMES);
     char text[24];
     fputs("| model (samples) | state ", f->out);
@@ -215,14 +215,15 @@ static void put_difference(const findings *f, const report_comparison *list, siz
 
 static int put_perplexity(const findings *f)
 {
-    const report *rep = need_report(f, "perplexity");
+    const report *rep;
     const report_row *model[NAMES];
     name_list patterns, corpora;
     report_comparison *list;
     size_t compared;
-    if (!rep) return PAL_DATA;
     PAL_TRY(read_names(f, "models", &patterns));
     PAL_TRY(read_names(f, "corpora", &corpora));
+    if (!f->evidence) return PAL_OK;
+    PAL_TRY(find_report(f, "perplexity", &rep));
     PAL_TRY(report_compare(rep, &list, &compared, f->err));
     const size_t m = metric_index(rep->task, "bits_per_byte"), models = list_models(rep, &patterns, model, NAMES);
     fputs("| model | parameters ", f->out);
@@ -271,13 +272,14 @@ static const report_row *story_row(const report *rep, const report_row *like, co
 
 static int put_booksum(const findings *f)
 {
-    const report *rep = need_report(f, "booksum");
+    const report *rep;
     const char *corpus = kv_pairs_value(&f->words, "corpus");
     kv_list lengths = {0};
     char text[24];
-    if (!rep) return PAL_DATA;
     if (!corpus) return pal_fail(f->err, PAL_DATA, "%s: this table needs corpus=", f->where);
     PAL_TRY(read_lengths(f, &lengths));
+    if (!f->evidence) return PAL_OK;
+    PAL_TRY(find_report(f, "booksum", &rep));
     const size_t overall = metric_index(rep->task, "overall"), facts = metric_index(rep->task, "facts");
     fputs("| model ", f->out);
     for (size_t l = 0; l < (size_t)lengths.count; l++)
@@ -314,6 +316,7 @@ static int put_booksum(const findings *f)
 
 static int put_claims(const findings *f)
 {
+    if (!f->evidence) return PAL_OK;
     static const char *const columns[] = {"claim", "source", "verdict", "cells"};
     put_head(f, columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < f->audit->count; i++) {

@@ -7,7 +7,7 @@
 
 /* A marker's words, and all that a table may need. */
 typedef struct findings {
-    const evidence *evidence;
+    const evidence *evidence; /* NULL: only check the marker's words */
     const audit *audit;
     kv_pairs words;
     const char *where; /* "page:line" */
