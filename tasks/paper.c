@@ -9,15 +9,29 @@ static int is_row(const model_facts *model, const char *attention)
     return attention && strcmp(model->attention, attention) == 0;
 }
 
+static const paper_memory memory_rows[PAPER_METHODS] = {
+    [PAPER_TRANSFORMER_XL] = {"Transformer-XL", 50e6, 3.7},
+    [PAPER_COMPRESSIVE] = {"Compressive Transformer", NAN, NAN},
+    [PAPER_MEMORIZING] = {"Memorizing Transformers", 183e6, 1},
+    [PAPER_RMT] = {"RMT", 2.5e6, 73},
+    [PAPER_AUTOCOMPRESSORS] = {"AutoCompressors", NAN, NAN},
+    [PAPER_INFINI] = {"Infini-Transformer", 1.6e6, 114},
+};
+
+const paper_memory *paper_memory_of(paper_method method)
+{
+    return &memory_rows[method];
+}
+
 /* Both baselines with an XL cache of 2048, as Wu et al. 2022 print them. */
 static const paper_perplexity perplexity_rows[] = {
-    {"transformer-xl", "Transformer-XL", 11.88, 2.42, 50e6, 3.7},
-    {"memorizing", "Memorizing Transformers", 11.37, 2.26, 183e6, 1},
-    {NULL, "RMT", 13.27, 2.55, 2.5e6, 73},
-    {"infini-linear", "Infini-Transformer (Linear)", 9.65, 2.24, 1.6e6, 114},
-    {"infini-delta", "Infini-Transformer (Linear + Delta)", 9.67, 2.23, 1.6e6, 114},
-    {NULL, "Infini-Transformer (Linear), trained at 100K", NAN, 2.21, 1.6e6, 114},
-    {NULL, "Infini-Transformer (Linear + Delta), trained at 100K", NAN, 2.20, 1.6e6, 114},
+    {"transformer-xl", "Transformer-XL", 11.88, 2.42, PAPER_TRANSFORMER_XL},
+    {"memorizing", "Memorizing Transformers", 11.37, 2.26, PAPER_MEMORIZING},
+    {NULL, "RMT", 13.27, 2.55, PAPER_RMT},
+    {"infini-linear", "Infini-Transformer (Linear)", 9.65, 2.24, PAPER_INFINI},
+    {"infini-delta", "Infini-Transformer (Linear + Delta)", 9.67, 2.23, PAPER_INFINI},
+    {NULL, "Infini-Transformer (Linear), trained at 100K", NAN, 2.21, PAPER_INFINI},
+    {NULL, "Infini-Transformer (Linear + Delta), trained at 100K", NAN, 2.20, PAPER_INFINI},
 };
 enum { PERPLEXITY_ROWS = sizeof perplexity_rows / sizeof *perplexity_rows };
 

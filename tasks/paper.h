@@ -5,11 +5,28 @@
 
 #include "tasks/task.h"
 
-/* Table 2: token-level perplexity, memory in entries as printed and its ratio to that of Memorizing Transformers.
+/* Table 2, memory: entries as printed, and the ratio of those of Memorizing Transformers to them. NaN: not there.
  */
+typedef enum paper_method {
+    PAPER_TRANSFORMER_XL,
+    PAPER_COMPRESSIVE,
+    PAPER_MEMORIZING,
+    PAPER_RMT,
+    PAPER_AUTOCOMPRESSORS,
+    PAPER_INFINI,
+    PAPER_METHODS
+} paper_method;
+typedef struct paper_memory {
+    const char *name;
+    double entries, ratio;
+} paper_memory;
+const paper_memory *paper_memory_of(paper_method method);
+
+/* Table 2: token-level perplexity. */
 typedef struct paper_perplexity {
     const char *attention, *name; /* attention NULL: no row of ours */
-    double pg19, math, entries, ratio;
+    double pg19, math;
+    paper_method method;
 } paper_perplexity;
 const paper_perplexity *paper_perplexity_rows(size_t *count);
 const paper_perplexity *paper_perplexity_find(const model_facts *model);

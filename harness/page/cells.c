@@ -2,7 +2,7 @@
 #include "harness/page/page.h"
 
 #include "harness/base/text.h"
-#include "harness/page/again.h"
+#include "harness/report/again.h"
 #include "harness/page/samples.h"
 
 #include <math.h>

@@ -5,7 +5,7 @@
 #include "harness/base/os.h"
 #include "harness/base/text.h"
 #include "harness/base/version.h"
-#include "harness/page/again.h"
+#include "harness/report/again.h"
 
 #include <ctype.h>
 #include <math.h>

@@ -3,7 +3,7 @@
 #include "harness/page/lm_eval.h"
 
 #include "harness/base/text.h"
-#include "harness/page/again.h"
+#include "harness/report/again.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,22 +1,11 @@
 /* Which rows of a report a picture takes, and where each stands in it. */
 #include "harness/plots/picture.h"
 
+#include "harness/report/classes.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Tokens of a sample; NaN: whole documents. */
-static double length_of(const result_cell *cell)
-{
-    const char *at = strstr(cell->name, ":len=");
-    char text[32];
-    int64_t value;
-    pal_error none;
-    if (cell->extent == RESULT_LENGTH) return (double)cell->length;
-    if (!at) return NAN;
-    snprintf(text, sizeof text, "%.*s", (int)strcspn(at + 5, ","), at + 5);
-    return kv_parse_size("len", text, &value, &none) == PAL_OK ? (double)value : NAN;
-}
 
 /* The middle of the range of positions that doubles from "4K" on; the first one goes to 256. */
 static double position_of(const char *metric)
@@ -40,7 +29,7 @@ double picture_x(picture_axis axis, const result_cell *cell, const char *metric)
     case OF_STATE:
         return (double)cell->state_bytes;
     default:
-        return length_of(cell);
+        return report_length(cell);
     }
 }
 
@@ -74,17 +63,7 @@ int picture_takes(const report *rep, const picture *p, const report_row *row)
 int picture_group_of(const report *rep, const picture *p, const result_cell *cell)
 {
     if (p->group == BY_TRAINING) return trained_here(rep, cell) ? 0 : cell->facts.trained_on[0] ? 1 : 2;
-    if (p->group != BY_SIZE) return 0;
-    double from = 0, next;
-    for (int class = 0;; class ++) {
-        next = INFINITY;
-        for (size_t i = 0; i < rep->count; i++) {
-            const double size = (double)rep->row[i].cell->parameters;
-            if (size > 0 && size > 1.1 * from && size < next) next = size;
-        }
-        if (!isfinite(next) || (double)cell->parameters <= 1.1 * next) return class;
-        from = next;
-    }
+    return p->group == BY_SIZE ? report_size_class(rep, cell) : 0;
 }
 
 static void group_title(const picture *p, int group, const result_cell *cell, char *out, size_t size)

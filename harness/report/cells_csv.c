@@ -1,3 +1,4 @@
+/* The long-format CSVs of a report: cells, and what they cost. */
 #include "harness/report/report.h"
 
 #include "harness/base/os.h"
@@ -6,39 +7,70 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void put_cell(FILE *out, const task_module *task, const report_row *row)
+/* A field and the comma before it. */
+static void put_text(FILE *out, const char *text)
+{
+    fputc(',', out);
+    text_csv(out, text);
+}
+
+static void put_number(FILE *out, double value)
+{
+    fputc(',', out);
+    text_number(out, value);
+}
+
+static void put_whole(FILE *out, int64_t value)
+{
+    fprintf(out, ",%lld", (long long)value);
+}
+
+static const char cells_head[] = "task,task_version,scorer_version,model,weights_sha256,config_sha256,seed,"
+                                 "settings,blas_core,length,depth,metric,n,value,"
+                                 "lo,hi,interval,paper_value,paper_row,memory,parameters,state_bytes,data_sha256,"
+                                 "tokenizer_sha256,cell,kind,attention,"
+                                 "trained_on,train_seed,variant,not_finite\n";
+
+static void put_cell(FILE *out, const task_module *task, const report_row *row, size_t m)
 {
     const result_cell *c = row->cell;
     const task_cell place = result_place(c, row->n);
-    for (size_t m = 0; m < task->metric_count; m++) {
-        const task_metric *metric = &task->metric[m];
-        const summary s = row->metric[m];
-        const char *paper_row = "";
-        const double paper = task->paper ? task->paper(&place, metric->name, &c->facts, &paper_row) : NAN;
-        char seed[64];
-        fprintf(out, "%s,%d,%d,", task->name, task->version, task->scorer_version);
-        text_csv(out, row->label);
-        fprintf(out, ",%s,%s,%s,", c->weights, c->config, report_setting(c->settings, "seed", seed, sizeof seed));
-        text_csv(out, c->settings);
-        fprintf(out, ",%s,", c->blas_core);
-        if (c->length) fprintf(out, "%lld", (long long)c->length);
-        fputc(',', out);
-        text_number(out, c->depth);
-        fprintf(out, ",%s,%lld,", metric->name, (long long)row->n);
-        text_number(out, s.value);
-        fputc(',', out);
-        text_number(out, s.ci.lo);
-        fputc(',', out);
-        text_number(out, s.ci.hi);
-        fprintf(out, ",%s,", s.ci.kind);
-        text_number(out, paper);
-        fputc(',', out);
-        text_csv(out, isfinite(paper) ? paper_row : "");
-        fprintf(out, ",%s,%llu,%llu,%s,%s,", c->memory == RESULT_ZEROED ? "zeroed" : "kept",
-                (unsigned long long)c->parameters, (unsigned long long)c->state_bytes, c->data, c->tokenizer);
-        text_csv(out, c->name);
-        fputc('\n', out);
-    }
+    const summary *s = &row->metric[m];
+    const char *paper_row = "";
+    const double paper = task->paper ? task->paper(&place, task->metric[m].name, &c->facts, &paper_row) : NAN;
+    char seed[64];
+    text_csv(out, task->name);
+    put_whole(out, task->version);
+    put_whole(out, task->scorer_version);
+    put_text(out, row->label);
+    put_text(out, c->weights);
+    put_text(out, c->config);
+    put_text(out, report_setting(c->settings, "seed", seed, sizeof seed));
+    put_text(out, c->settings);
+    put_text(out, c->blas_core);
+    put_number(out, c->length ? (double)c->length : NAN);
+    put_number(out, c->depth);
+    put_text(out, task->metric[m].name);
+    put_whole(out, row->n);
+    put_number(out, s->value);
+    put_number(out, s->ci.lo);
+    put_number(out, s->ci.hi);
+    put_text(out, s->ci.kind);
+    put_number(out, paper);
+    put_text(out, isfinite(paper) ? paper_row : "");
+    put_text(out, c->memory == RESULT_ZEROED ? "zeroed" : "kept");
+    put_whole(out, (int64_t)c->parameters);
+    put_whole(out, (int64_t)c->state_bytes);
+    put_text(out, c->data);
+    put_text(out, c->tokenizer);
+    put_text(out, c->name);
+    put_text(out, c->kind == RESULT_REFERENCE ? "reference" : "model");
+    put_text(out, c->facts.attention);
+    put_text(out, c->facts.trained_on);
+    put_number(out, c->facts.train_seed == MODEL_SEED_UNKNOWN ? NAN : (double)c->facts.train_seed);
+    put_text(out, c->variant);
+    put_whole(out, row->not_finite);
+    fputc('\n', out);
 }
 
 int report_cells_csv(const report *rep, const char *path, pal_error *err)
@@ -47,12 +79,9 @@ int report_cells_csv(const report *rep, const char *path, pal_error *err)
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     if (!out) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
-    fputs(
-        "task,task_version,scorer_version,model,weights_sha256,config_sha256,seed,settings,blas_core,length,depth,"
-        "metric,n,value,lo,hi,interval,paper_value,paper_row,memory,parameters,state_bytes,data_sha256,"
-        "tokenizer_sha256,cell\n",
-        out);
-    for (size_t i = 0; i < rep->count; i++) put_cell(out, rep->task, &rep->row[i]);
+    fputs(cells_head, out);
+    for (size_t i = 0; i < rep->count; i++)
+        for (size_t m = 0; m < rep->task->metric_count; m++) put_cell(out, rep->task, &rep->row[i], m);
     return text_finish(out, &text, &size, path, err);
 }
 
@@ -143,7 +172,8 @@ int report_cost_csv(const report *rep, const char *path, pal_error *err)
         const result_cell *cell = c->row->cell;
         fprintf(out, "%s,", rep->task->name);
         text_csv(out, c->row->label);
-        fprintf(out, ",%s,%llu,", cell->weights, (unsigned long long)cell->parameters);
+        put_text(out, cell->weights);
+        fprintf(out, ",%llu,", (unsigned long long)cell->parameters);
         if (cell->length) fprintf(out, "%lld", (long long)cell->length);
         fprintf(out, ",%lld,%lld,%lld,%.3f,", (long long)c->threads, (long long)c->batch, (long long)c->samples,
                 c->seconds);

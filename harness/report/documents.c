@@ -1,7 +1,9 @@
 /* Tables 2 and 4: whole documents, a row for each model and a column for each corpus or score. */
+#include "harness/report/classes.h"
 #include "harness/report/tables.h"
 #include "tasks/paper.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,7 @@ typedef struct documents {
     const report *rep;
     const report_row **model; /* the first row of each label */
     size_t models;
-    const char *corpus[CORPORA_MAX]; /* names of cells */
+    const result_cell *corpus[CORPORA_MAX]; /* a cell of each name */
     size_t corpora;
 } documents;
 
@@ -23,21 +25,34 @@ static int competes(const report_row *row)
     return row->cell->memory == RESULT_KEPT && row->cell->kind == RESULT_MODEL;
 }
 
-/* Models, then models without their memory, then compressors: all in the report's order. */
-static int section(const report_row *row)
+/* Models by class of size, then models without their memory, then references: all in the report's order. */
+static int section(const documents *d, const report_row *row)
 {
-    return row->cell->kind == RESULT_REFERENCE ? 2 : (int)row->cell->memory;
+    enum { ZEROED = 1000000, REFERENCES };
+    if (row->cell->kind == RESULT_REFERENCE) return REFERENCES;
+    return row->cell->memory == RESULT_ZEROED ? ZEROED : report_size_class(d->rep, row->cell);
 }
 
-/* Keep the name, sorted; 0: there is no room. */
-static int add_corpus(documents *d, const char *name)
+/* The section after `part`; INT_MAX: there is none. */
+static int next_section(const documents *d, int part)
+{
+    int next = INT_MAX;
+    for (size_t i = 0; i < d->rep->count; i++) {
+        const int own = section(d, &d->rep->row[i]);
+        if (own > part && own < next) next = own;
+    }
+    return next;
+}
+
+/* Keep the cell's texts, sorted; 0: there is no room. */
+static int add_corpus(documents *d, const result_cell *cell)
 {
     size_t at = 0;
-    while (at < d->corpora && strcmp(d->corpus[at], name) < 0) at++;
-    if (at < d->corpora && strcmp(d->corpus[at], name) == 0) return 1;
+    while (at < d->corpora && report_texts_order(d->corpus[at], cell) < 0) at++;
+    if (at < d->corpora && report_texts_order(d->corpus[at], cell) == 0) return 1;
     if (d->corpora == CORPORA_MAX) return 0;
     memmove(d->corpus + at + 1, d->corpus + at, (d->corpora - at) * sizeof *d->corpus);
-    d->corpus[at] = name;
+    d->corpus[at] = cell;
     d->corpora++;
     return 1;
 }
@@ -46,15 +61,15 @@ static int documents_create(documents *d, const report *rep, pal_error *err)
 {
     *d = (documents){.rep = rep, .model = malloc((rep->count + 1) * sizeof *d->model)};
     if (!d->model) return pal_fail(err, PAL_INTERNAL, "out of memory for the tables");
-    for (int part = 0; part < 3; part++) {
+    for (int part = next_section(d, -1); part != INT_MAX; part = next_section(d, part)) {
         const size_t from = d->models;
         for (size_t i = 0; i < rep->count; i++) {
             const report_row *row = &rep->row[i];
-            if (row->cell->extent != RESULT_DOCUMENTS || section(row) != part) continue;
+            if (row->cell->extent != RESULT_DOCUMENTS || section(d, row) != part) continue;
             size_t at = from;
             while (at < d->models && strcmp(d->model[at]->label, row->label) != 0) at++;
             if (at == d->models) d->model[d->models++] = row;
-            if (add_corpus(d, row->cell->name)) continue;
+            if (add_corpus(d, row->cell)) continue;
             free(d->model);
             return pal_fail(err, PAL_DATA,
                             "%s: more than %d corpora; keep those of a table in a journal of their own",
@@ -68,7 +83,8 @@ static const report_row *find_row(const documents *d, size_t model, size_t corpu
 {
     for (size_t i = 0; i < d->rep->count; i++) {
         const report_row *row = &d->rep->row[i];
-        if (strcmp(row->label, d->model[model]->label) == 0 && strcmp(row->cell->name, d->corpus[corpus]) == 0)
+        if (strcmp(row->label, d->model[model]->label) == 0 &&
+            strcmp(row->cell->name, d->corpus[corpus]->name) == 0)
             return row;
     }
     return NULL;
@@ -105,27 +121,38 @@ static int metric_index(const task_module *task, const char *name)
     return -1;
 }
 
-/* The column of each corpus: our values, the best of them bold. */
-static int put_corpus(table *t, const documents *d, size_t corpus, size_t column, size_t metric, pal_error *err)
+/* Make the best of one section of models bold. */
+static int mark_section(table *t, const documents *d, size_t corpus, size_t column, size_t metric, int part,
+                        pal_error *err)
 {
-    const task_metric *m = &d->rep->task->metric[metric];
     const report_row **rival = calloc(d->models + 1, sizeof *rival);
     size_t *line = calloc(d->models + 1, sizeof *line), rivals = 0;
     int code = rival && line ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the tables");
-    for (size_t k = 0; code == PAL_OK && t && !t->failed && k < d->models; k++) {
+    for (size_t k = 0; code == PAL_OK && k < d->models; k++) {
         const report_row *row = find_row(d, k, corpus);
-        if (!row) continue;
-        table_cell *at = &t->cell[k * t->columns + column];
-        const table_cell made = table_cell_of(m, &row->metric[metric], row->n);
-        *at = made;
-        if (!competes(row) || !isfinite(row->metric[metric].value)) continue;
+        if (!row || !competes(row) || section(d, row) != part || !isfinite(row->metric[metric].value)) continue;
         rival[rivals] = row;
         line[rivals++] = k;
     }
-    if (code == PAL_OK) code = tables_mark_best(t, column, m, metric, rival, line, rivals, err);
+    if (code == PAL_OK)
+        code = tables_mark_best(t, column, &d->rep->task->metric[metric], metric, rival, line, rivals, err);
     free(rival);
     free(line);
     return code;
+}
+
+/* The column of each corpus: our values, the best of each size bold. */
+static int put_corpus(table *t, const documents *d, size_t corpus, size_t column, size_t metric, pal_error *err)
+{
+    for (size_t k = 0; t && !t->failed && k < d->models; k++) {
+        const report_row *row = find_row(d, k, corpus);
+        if (row)
+            t->cell[k * t->columns + column] =
+                table_cell_of(&d->rep->task->metric[metric], &row->metric[metric], row->n);
+    }
+    for (int part = next_section(d, -1); part != INT_MAX; part = next_section(d, part))
+        PAL_TRY(mark_section(t, d, corpus, column, metric, part, err));
+    return PAL_OK;
 }
 
 /* ---- Table 2 ---- */
@@ -135,7 +162,7 @@ enum { PPL_MODEL, PPL_PARAMETERS, PPL_STATE, PPL_HELD, PPL_RATIO, PPL_FIRST };
 static void put_model(table *t, const documents *d, size_t k)
 {
     const result_cell *cell = d->model[k]->cell;
-    table_row(t, k > 0 && section(d->model[k]) != section(d->model[k - 1]));
+    table_row(t, k > 0 && section(d, d->model[k]) != section(d, d->model[k - 1]));
     table_text(t, PPL_MODEL, "%s%s", d->model[k]->label, cell->kind == RESULT_REFERENCE ? " (reference)" : "");
     if (cell->kind == RESULT_REFERENCE) return;
     table_text(t, PPL_PARAMETERS, "%llu", (unsigned long long)cell->parameters);
@@ -157,7 +184,7 @@ static void put_paper(table *t, const documents *d, size_t column)
         const paper_perplexity *row =
             competes(d->model[k]) ? paper_perplexity_find(&d->model[k]->cell->facts) : NULL;
         if (!row) continue;
-        t->cell[k * t->columns + PPL_RATIO].paper = row->ratio;
+        t->cell[k * t->columns + PPL_RATIO].paper = paper_memory_of(row->method)->ratio;
         t->cell[k * t->columns + column].paper = row->pg19;
         t->cell[k * t->columns + column + 1].paper = row->math;
     }
@@ -166,7 +193,7 @@ static void put_paper(table *t, const documents *d, size_t column)
         table_row(t, (int)first);
         first = 0;
         table_text(t, PPL_MODEL, "%s (the paper's alone)", rows[i].name);
-        table_paper(t, PPL_RATIO, rows[i].ratio);
+        table_paper(t, PPL_RATIO, paper_memory_of(rows[i].method)->ratio);
         table_paper(t, column, rows[i].pg19);
         table_paper(t, column + 1, rows[i].math);
     }
@@ -178,7 +205,7 @@ static int add_perplexity(table_set *set, const documents *d, size_t metric, con
     static const char *const columns[] = {"model", "parameters", "state", "held", "memory ratio"};
     table *t = table_add(set, "table2-perplexity", id, title, 1);
     for (size_t c = 0; c < PPL_FIRST; c++) table_column(t, columns[c]);
-    for (size_t c = 0; c < d->corpora; c++) table_column(t, d->corpus[c]);
+    for (size_t c = 0; c < d->corpora; c++) table_column(t, d->corpus[c]->name);
     if (paper) table_column(t, "PG19 (paper)");
     if (paper) table_column(t, "Arxiv-math (paper)");
     for (size_t k = 0; k < d->models; k++) put_model(t, d, k);
@@ -241,13 +268,13 @@ static int add_booksum(table_set *set, const documents *d, size_t corpus, pal_er
                                                                                       "ROUGE-L", "Overall"};
     char title[200], id[48];
     int metric[4];
-    snprintf(title, sizeof title, "Table 4: summaries, %s", d->corpus[corpus]);
+    snprintf(title, sizeof title, "Table 4: summaries, %s", d->corpus[corpus]->name);
     snprintf(id, sizeof id, "table4-booksum-%zu", corpus + 1);
     table *t = table_add(set, "table4-booksum", id, title, 1);
     table_column(t, "model");
     for (size_t c = 0; c < 4; c++) table_column(t, heads[c]);
     for (size_t k = 0; k < d->models; k++) {
-        table_row(t, k > 0 && section(d->model[k]) != section(d->model[k - 1]));
+        table_row(t, k > 0 && section(d, d->model[k]) != section(d, d->model[k - 1]));
         table_text(t, 0, "%s", d->model[k]->label);
     }
     for (size_t c = 0; c < 4; c++) {
@@ -255,7 +282,7 @@ static int add_booksum(table_set *set, const documents *d, size_t corpus, pal_er
         if (metric[c] >= 0) PAL_TRY(put_corpus(t, d, corpus, 1 + c, (size_t)metric[c], err));
     }
     /* Generated stories and other books have other scores: the paper's stand beside its own corpus alone. */
-    const int paper = strncasecmp(d->corpus[corpus], "booksum", 7) == 0;
+    const int paper = strncasecmp(d->corpus[corpus]->name, "booksum", 7) == 0;
     if (paper) put_paper_rouge(t, d, metric);
     if (t)
         snprintf(t->note, sizeof t->note, "In percent. %s n counts documents.%s", tables_note,

@@ -1,3 +1,4 @@
+/* What tables and audit rest on: the reports of all journals of a directory, and which row is best. */
 #include "harness/report/evidence.h"
 
 #include "harness/base/os.h"

@@ -1,3 +1,4 @@
+/* Table 1: the paper's formulas of what a method keeps, at its own sizes and at those of our models. */
 #include "harness/report/memory.h"
 
 #include "harness/base/os.h"
@@ -88,20 +89,18 @@ memory_kind memory_of_config(const model_config *cfg, memory_shape *out)
 /* ---- At the paper's sizes ---- */
 
 static const struct {
-    const char *name, *entries, *context, *update, *read;
-    double paper_entries, paper_ratio; /* of table 2; NaN: not there */
+    paper_method paper;
+    const char *entries, *context, *update, *read;
 } methods[MEMORY_KINDS] = {
-    [MEMORY_TRANSFORMER_XL] = {"Transformer-XL", "(d_k + d_v) H N l", "N l", "discarded", "dot-product attention",
-                               50e6, 3.7},
-    [MEMORY_COMPRESSIVE] = {"Compressive Transformer", "d_model (c + N) l", "(c r + N) l", "discarded",
-                            "dot-product attention", NAN, NAN},
-    [MEMORY_MEMORIZING] = {"Memorizing Transformers", "(d_k + d_v) H N S", "N S", "none",
-                           "kNN + dot-product attention", 183e6, 1},
-    [MEMORY_RMT] = {"RMT", "d_model p l 2", "N S", "discarded", "soft-prompt input", 2.5e6, 73},
-    [MEMORY_AUTOCOMPRESSORS] = {"AutoCompressors", "d_model p (m + 1) l", "N S", "discarded", "soft-prompt input",
-                                NAN, NAN},
-    [MEMORY_INFINI] = {"Infini-Transformer", "d_k (d_v + 1) H l", "N S", "incremental", "linear attention", 1.6e6,
-                       114},
+    [MEMORY_TRANSFORMER_XL] = {PAPER_TRANSFORMER_XL, "(d_k + d_v) H N l", "N l", "discarded",
+                               "dot-product attention"},
+    [MEMORY_COMPRESSIVE] = {PAPER_COMPRESSIVE, "d_model (c + N) l", "(c r + N) l", "discarded",
+                            "dot-product attention"},
+    [MEMORY_MEMORIZING] = {PAPER_MEMORIZING, "(d_k + d_v) H N S", "N S", "none", "kNN + dot-product attention"},
+    [MEMORY_RMT] = {PAPER_RMT, "d_model p l 2", "N S", "discarded", "soft-prompt input"},
+    [MEMORY_AUTOCOMPRESSORS] = {PAPER_AUTOCOMPRESSORS, "d_model p (m + 1) l", "N S", "discarded",
+                                "soft-prompt input"},
+    [MEMORY_INFINI] = {PAPER_INFINI, "d_k (d_v + 1) H l", "N S", "incremental", "linear attention"},
 };
 
 static void put_ratio(table *t, size_t column, double ratio)
@@ -131,7 +130,7 @@ static void add_paper_sizes(table_set *set)
     for (int kind = 0; t && kind < MEMORY_KINDS; kind++) {
         const double entries = memory_entries((memory_kind)kind, &shape);
         table_row(t, 0);
-        table_text(t, 0, "%s", methods[kind].name);
+        table_text(t, 0, "%s", paper_memory_of(methods[kind].paper)->name);
         table_text(t, 1, "%s", methods[kind].entries);
         table_text(t, 2, "%s", methods[kind].context);
         table_text(t, 3, "%s", methods[kind].update);
@@ -143,10 +142,10 @@ static void add_paper_sizes(table_set *set)
         table_cell *exact = table_at(t, 5), *shown = table_at(t, 6);
         if (exact) exact->value = entries;
         if (shown) shown->value = rounded;
-        table_paper(t, 6, methods[kind].paper_entries);
+        table_paper(t, 6, paper_memory_of(methods[kind].paper)->entries);
         put_ratio(t, 7, largest / entries);
         put_ratio(t, 8, memory_rounded(largest) / rounded);
-        table_paper(t, 8, methods[kind].paper_ratio);
+        table_paper(t, 8, paper_memory_of(methods[kind].paper)->ratio);
     }
     if (t)
         snprintf(

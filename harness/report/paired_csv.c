@@ -1,3 +1,4 @@
+/* Rows of documents against their baselines, and the CSV of all such comparisons. */
 #include "harness/report/report.h"
 
 #include <math.h>

@@ -74,11 +74,6 @@ int report_markdown(const report *rep, const char *path, pal_error *err);
 /* Models against each other on the same documents (report_compare); not written when there is nothing to compare.
  */
 int report_paired_csv(const report *rep, const char *path, pal_error *err);
-/* ---- Shared by the files that write reports ---- */
-
-/* The Markdown tables of cells of whole documents (report_documents.c). */
-int report_documents(FILE *out, const report *rep, pal_error *err);
-
 /* A row against a baseline on the same documents, in one metric: a share or ratio, bits, or nats for a perplexity
  * (its logarithm). */
 typedef struct report_comparison {

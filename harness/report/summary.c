@@ -1,3 +1,4 @@
+/* Rows of a report: labels, metrics with intervals, order; and the files of one task. */
 #include "harness/report/report.h"
 
 #include "harness/eval/facts.h"

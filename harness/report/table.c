@@ -1,3 +1,4 @@
+/* A table as cells, and its three forms: Markdown, LaTeX and CSV. */
 #include "harness/report/table.h"
 
 #include <math.h>
@@ -124,9 +125,10 @@ void table_set_free(table_set *set)
 /* ---- Parts of a cell ---- */
 
 /* A word perplexity may have more digits than anybody reads. */
-static void put_number(double value, int digits, char *out, size_t size)
+static void put_number(const table_cell *c, double value, char *out, size_t size)
 {
-    snprintf(out, size, fabs(value) < 1e5 ? "%.*f" : "%.*e", digits, value);
+    static const char *const format[2][2] = {{"%.*e", "%.*f"}, {"%+.*e", "%+.*f"}};
+    snprintf(out, size, format[c->sign != 0][fabs(value) < 1e5], c->digits, value);
 }
 
 void table_value_text(const table_cell *c, char out[TABLE_TEXT])
@@ -135,7 +137,7 @@ void table_value_text(const table_cell *c, char out[TABLE_TEXT])
     if (c->text[0])
         snprintf(out, TABLE_TEXT, "%s", c->text);
     else if (isfinite(c->value))
-        put_number(c->value, c->digits, out, 64);
+        put_number(c, c->value, out, 64);
 }
 
 void table_interval_text(const table_cell *c, char out[64])
@@ -143,8 +145,8 @@ void table_interval_text(const table_cell *c, char out[64])
     char lo[24], hi[24];
     out[0] = '\0';
     if (!isfinite(c->value) || !isfinite(c->lo)) return;
-    put_number(c->lo, c->digits, lo, sizeof lo);
-    put_number(c->hi, c->digits, hi, sizeof hi);
+    put_number(c, c->lo, lo, sizeof lo);
+    put_number(c, c->hi, hi, sizeof hi);
     snprintf(out, 64, "[%s, %s]", lo, hi);
 }
 
@@ -189,7 +191,9 @@ static void markdown_cell(FILE *out, const table_cell *c)
 
 static void markdown_table(FILE *out, const table *t)
 {
-    fprintf(out, "## %s\n\n|", t->title);
+    fputs("## ", out);
+    text_markdown(out, t->title);
+    fputs("\n\n|", out);
     for (size_t c = 0; c < t->columns; c++) {
         fputc(' ', out);
         text_markdown(out, t->column[c]);
@@ -201,7 +205,10 @@ static void markdown_table(FILE *out, const table *t)
         fputs("\n|", out);
         for (size_t c = 0; c < t->columns; c++) markdown_cell(out, &t->cell[r * t->columns + c]);
     }
-    fprintf(out, "\n\n%s%s\n\n", t->note, has_paper(t) ? " †: the paper's own number." : "");
+    fputs("\n\n", out);
+    text_markdown(out, t->note);
+    if (has_paper(t)) fprintf(out, "%s†: the paper's own number.", t->note[0] ? " " : "");
+    if (t->note[0] || has_paper(t)) fputs("\n\n", out);
 }
 
 void table_markdown(FILE *out, const table_set *set, size_t first)

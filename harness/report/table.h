@@ -13,6 +13,7 @@ typedef struct table_cell {
     char text[TABLE_TEXT];   /* what is shown instead of our number, if not empty */
     double value, lo, hi, p; /* NaN: there is none. p: of the comparisons that made it bold */
     int digits;
+    int sign;  /* numbers are written with a '+' */
     int64_t n; /* samples behind it; 0: it is not measured on samples */
     int bold;
     double paper; /* the paper's own value */

@@ -1,3 +1,4 @@
+/* The paper's tables from all journals of a directory, written in three forms. */
 #include "harness/report/tables.h"
 
 #include "harness/base/os.h"
@@ -9,7 +10,8 @@
 const char tables_note[] =
     "In brackets the 95 % interval: exact binomial for metrics that are hit or miss, and for shares that are the "
     "same in all samples; else a bootstrap over whole samples. Bold: better than every other model of the column, "
-    "each in a paired test on the same samples, p at most 0.05 after Holm's correction over them; without bold no "
+    "of its size or training, each in a paired test on the same samples, p at most 0.05 after Holm's correction "
+    "over them; without bold no "
     "model is shown to be the best.";
 
 int tables_build(table_set *out, const evidence *e, const char *weights, pal_error *err)

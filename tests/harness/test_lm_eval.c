@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "harness/base/text.h"
-#include "harness/page/again.h"
+#include "harness/report/again.h"
 #include "harness/page/lm_eval.h"
 
 #include <dirent.h>

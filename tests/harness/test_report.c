@@ -32,7 +32,13 @@ static double paper(const task_cell *cell, const char *metric, const model_facts
     return 0.97;
 }
 
+static const kv_spec toy_request[] = {{"len", KV_SIZES, 0, "1K", 0, 0, NULL, "lengths"},
+                                      {"n", KV_INT, 0, "1", 0, 0, NULL, "samples"},
+                                      {"seed", KV_INT, 0, "1", 0, 0, NULL, "seed"}};
+
 static task_module toy = {.name = "toy",
+                          .request_table = toy_request,
+                          .request_count = 3,
                           .version = 2,
                           .scorer_version = 3,
                           .summary = "a toy",
@@ -213,14 +219,14 @@ static void test_files(void **state)
     static const char *const head =
         "task,task_version,scorer_version,model,weights_sha256,config_sha256,seed,settings,"
         "blas_core,length,depth,metric,n,value,lo,hi,interval,paper_value,paper_row,memory,parameters,state_bytes,"
-        "data_sha256,tokenizer_sha256,cell\n";
+        "data_sha256,tokenizer_sha256,cell,kind,attention,trained_on,train_seed,variant,not_finite\n";
     assert_memory_equal(cells, head, strlen(head));
     /* Sorted by model, length, depth; a paper value where there is one; quotes doubled; no unfinished cell. */
     static const char *const first = "toy,2,3,infini-linear,w1,c0,4,seed=4 jitter=0,Core,1024,0,hit,2,1,";
     assert_memory_equal(cells + strlen(head), first, strlen(first));
     assert_non_null(strstr(cells,
                            "Core,2048,0,hit,2,1,0.158113883,1,clopper-pearson,0.97,\"their best, \"\"tuned\"\"\","
-                           "kept,1000,2048,d0,t0,\"len=2048,depth=0\"\n"));
+                           "kept,1000,2048,d0,t0,\"len=2048,depth=0\",model,"));
     assert_true(strstr(cells, "2048,0,hit") < strstr(cells, "2048,100,hit"));
     assert_true(strstr(cells, "2048,100,loss") < strstr(cells, "transformer-xl"));
     assert_non_null(strstr(cells, "2048,50,hit,2,0,0,0.841886117,clopper-pearson,,,kept,"));
@@ -234,12 +240,12 @@ static void test_files(void **state)
     assert_non_null(strstr(cost, "toy,infini-linear,w1,1000,1024,2,8,2,1.000,,2048,1000001,2048,1024,3000,\n"));
 
     char *table = slurp("toy-table.md");
-    assert_non_null(strstr(table, "| length | model | start (0 %) | middle (50 %) | end (100 %) | state |\n"));
+    assert_non_null(strstr(table, "| model | length | start (0 %) | middle (50 %) | end (100 %) | state |\n"));
     assert_non_null(
-        strstr(table, "| 2K | infini-linear | 100.0 [15.8, 100.0] n=2 | | 100.0 [15.8, 100.0] n=2 | 2.0 KiB |\n"
-                      "| 2K | *paper: their best, \"tuned\"* | *97* | *97* | *97* | |\n"
-                      "| 2K | transformer-xl | | 0.0 [0.0, 84.2] n=2 | | 2.0 KiB |\n"));
-    assert_non_null(strstr(table, "    make eval TASK=toy LEN=1K,2K N=2 SEED=4\n"));
+        strstr(table, "| infini-linear | 2K | 100.0 [15.8, 100.0] n=2 | | 100.0 [15.8, 100.0] n=2 | 2.0 KiB |\n"
+                      "| paper: their best, \"tuned\" | 2K | *97*† | *97*† | *97*† | |\n"
+                      "| transformer-xl | 2K | | 0.0 [0.0, 84.2] n=2 | | 2.0 KiB |\n"));
+    assert_non_null(strstr(table, "    build/palimpsest eval task=toy len=1K,2K n=2 seed=4\n"));
 
     /* The journal read again gives the same bytes. */
     results again;
@@ -461,11 +467,11 @@ static void test_documents(void **state)
     assert_null(strstr(pairs, "xz"));
     assert_null(strstr(pairs, "larger")); /* of another size than the baseline */
 
-    assert_non_null(strstr(cells, ",zeroed,1000,1024,d0,t0,sea/test\n"));
+    assert_non_null(strstr(cells, ",zeroed,1000,1024,d0,t0,sea/test,model,"));
     assert_null(strstr(strstr(cells, "toy,1,1,xz -9e"), "token_ppl@0,6,2")); /* unknown by position */
-    assert_non_null(strstr(table, "## sea/test\n\n6 documents, 240 bytes, 60 tokens;"));
+    assert_non_null(strstr(table, "\n\n6 documents, 240 bytes, 60 tokens; texts d0, tokenizer t0.\n"));
     assert_non_null(strstr(table, "| infini-linear, memory zeroed | 1000 | "));
-    assert_non_null(strstr(table, " | 1.0 KiB | 4.9 KiB | 1/100 | 44 |\n"));
+    assert_non_null(strstr(table, " | 1.0 KiB | 4.9 KiB | 1/100 |\n"));
     assert_non_null(strstr(table, "| xz -9e (reference) | |"));
     free(pairs);
     free(cells);
@@ -534,8 +540,8 @@ static void test_clusters(void **state)
     /* 1.625 over 6 chapters; of the 2^3 signs of books two are as extreme. */
     assert_non_null(strstr(pairs, "toy,sea/test,infini-linear,transformer-xl,overall,share,6,3,0.2708333333,"));
     assert_non_null(strstr(pairs, ",0.25,0.25,sign-flip,"));
-    assert_non_null(strstr(table, "## sea/test\n\n6 documents of 3 works; "));
-    assert_non_null(strstr(table, " difference, points | detectable | p |"));
+    assert_non_null(strstr(table, "\n\n6 documents of 3 works; "));
+    assert_non_null(strstr(table, " difference, points | detectable | p | state |"));
     assert_non_null(strstr(table, " +27.1 ["));
     free(pairs);
     free(table);

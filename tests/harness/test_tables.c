@@ -402,6 +402,73 @@ static void test_paper_rows(void **state)
     assert_non_null(paper_perplexity_find(&knn_xl));
 }
 
+/* Table 4 has the lengths of the texts in the order of their size, Table 2 its models by size, with a best one
+ * each. */
+static void test_order_of_rows(void **state)
+{
+    (void)state;
+    static const char *const lengths[] = {"stories/test:len=1M", "stories/test:len=256K", "stories/test:len=16K",
+                                          "peps/test:len=512K", "stories/test:whole"};
+    lab_journal *j = lab_open(task_find("booksum"));
+    for (size_t i = 0; i < 5; i++) {
+        const result_cell cell = lab_cell(j, "text-infini-delta", lengths[i], 0, NAN, "seed=1", 1);
+        lab_announce(j, &cell, 1);
+        const double value[TASK_VALUES] = {0.5, 0.5, 0.5, 0.5};
+        lab_sample(j, &cell, 0, value, 1);
+    }
+    lab_close(j);
+    evidence *e = malloc(sizeof *e);
+    table_set set = {0};
+    assert_int_equal(evidence_read(e, task_table, dir, &err), PAL_OK);
+    assert_int_equal(tables_add_booksum(&set, e, &err), PAL_OK);
+    static const char *const wanted[] = {
+        "Table 4: summaries, peps/test:len=512K", "Table 4: summaries, stories/test:len=16K",
+        "Table 4: summaries, stories/test:len=256K", "Table 4: summaries, stories/test:len=1M",
+        "Table 4: summaries, stories/test:whole"};
+    assert_int_equal(set.count, 5);
+    for (size_t i = 0; i < 5; i++) assert_string_equal(set.table[i].title, wanted[i]);
+    table_set_free(&set);
+    evidence_free(e);
+
+    static const double low[] = {1, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06, 1.07}, mid[] = {2, 2, 2, 2.1, 2, 2, 2, 2},
+                        high[] = {3, 3, 3.1, 3, 3, 3, 3, 3};
+    static const struct {
+        const char *model;
+        uint64_t parameters;
+        const double *nll;
+    } models[] = {{"text-infini-linear", 4000, low},
+                  {"text-local", 4100, mid},
+                  {"text-infini-delta", 1000, mid},
+                  {"text-transformer-xl", 1050, high},
+                  {"text-infini-gated", 1101, low}};
+    j = lab_open(task_find("perplexity"));
+    for (size_t i = 0; i < 5; i++) {
+        result_cell cell = lab_cell(j, models[i].model, "novels/test", 0, NAN, "split=test", 8);
+        cell.parameters = models[i].parameters;
+        lab_announce(j, &cell, 8);
+        for (int64_t k = 0; k < 8; k++) {
+            const double value[TASK_VALUES] = {100 * models[i].nll[k], 100, 50, 400, 100 * models[i].nll[k]};
+            lab_sample(j, &cell, k, value, 1);
+        }
+    }
+    lab_close(j);
+    assert_int_equal(evidence_read(e, task_table, dir, &err), PAL_OK);
+    assert_int_equal(tables_add_perplexity(&set, e, &err), PAL_OK);
+    /* 1101 is more than a tenth above 1000, so it is a class of its own, without a rival. */
+    static const char *const names[] = {"text-infini-delta", "text-transformer-xl", "text-infini-gated",
+                                        "text-infini-linear", "text-local"};
+    static const int bold[] = {1, 0, 0, 1, 0}, rule[] = {0, 0, 1, 1, 0};
+    const table *t = &set.table[0];
+    for (size_t k = 0; k < 5; k++) {
+        assert_string_equal(t->cell[k * t->columns].text, names[k]);
+        assert_int_equal(t->cell[k * t->columns + 5].bold, bold[k]);
+        assert_int_equal(t->rule[k], rule[k]);
+    }
+    table_set_free(&set);
+    evidence_free(e);
+    free(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +479,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_best, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_passkey, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_booksum, lab_make_dir, lab_remove_dir),
+        cmocka_unit_test_setup_teardown(test_order_of_rows, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_nothing_there, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_forms, lab_make_dir, lab_remove_dir),
     };

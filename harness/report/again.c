@@ -1,5 +1,5 @@
 /* Writes commands out of what a journal says of a cell: its task, model, and the words of its request. */
-#include "harness/page/again.h"
+#include "harness/report/again.h"
 
 #include "harness/base/text.h"
 
@@ -64,6 +64,13 @@ void again_eval(FILE *out, const task_module *task, const result_cell *cell)
         fputs(" references=1", out);
     else
         put_pair(out, "model", cell->model);
+    put_request(out, task, cell, none);
+}
+
+void again_request(FILE *out, const task_module *task, const result_cell *cell)
+{
+    static const char *const none[] = {NULL};
+    fprintf(out, "build/palimpsest eval task=%s", task->name);
     put_request(out, task, cell, none);
 }
 

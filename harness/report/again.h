@@ -1,7 +1,7 @@
 /* The commands that make a cell again and that show a prompt, as they can be typed into a shell.
  * Names and values come from journals: each word is quoted. */
-#ifndef PAL_PAGE_AGAIN_H
-#define PAL_PAGE_AGAIN_H
+#ifndef PAL_AGAIN_H
+#define PAL_AGAIN_H
 
 #include "harness/journal/cells.h"
 
@@ -10,6 +10,8 @@
 /* "build/palimpsest eval task=passkey model=NAME len=32K ...": evaluates the cell and its neighbours. A cell that
  * no model made comes with any model. */
 void again_eval(FILE *out, const task_module *task, const result_cell *cell);
+/* The words that ask for the cell and its neighbours, for no model by name: it evaluates those of the task. */
+void again_request(FILE *out, const task_module *task, const result_cell *cell);
 /* "build/palimpsest show task=passkey len=32K depths=50 ... index=": the number of a sample completes it. */
 void again_show(FILE *out, const task_module *task, const result_cell *cell);
 
