@@ -45,7 +45,7 @@ do for [p = 1:panels] {
     plot points using (place("x", x_of(s))):(place("y", column("z"))):(0.5):(0.5):(column("y")) \
             with boxxyerror fillstyle solid border lc rgb "white" fillcolor palette, \
         points using (place("x", x_of(s))):(place("y", column("z"))):(sprintf("%.0f", column("y"))): \
-            (column("y") > 55 ? 0x000000 : 0xffffff) with labels font ",10" textcolor rgb variable
+            (column("y") > 55 ? 0x010101 : 0xffffff) with labels font ",10" textcolor rgb variable
 }
 # The scale, with chance marked on it.
 unset object 1

@@ -38,7 +38,7 @@ do for [p = 1:panels] {
     set xrange [STATS_min_x - 0.5:STATS_max_x + 0.5]
     set yrange [STATS_max_y + 0.5:STATS_min_y - 0.5]
     plot points using (x_of(s)):(column("y")):(0.5):(0.5):(column("z")) with boxxyerror fillstyle solid border lc rgb "white" fc palette, \
-        points using (x_of(s)):(column("y")):(sprintf("%.2f", column("z"))):(column("z") > 0.55 ? 0x000000 : 0xffffff) \
+        points using (x_of(s)):(column("y")):(sprintf("%.2f", column("z"))):(column("z") > 0.55 ? 0x010101 : 0xffffff) \
             with labels font ",10" textcolor rgb variable
 }
 load here."legend.gnuplot"

@@ -5,10 +5,11 @@
 /* The values are also the process exit codes. */
 enum {
     PAL_OK = 0,
-    PAL_GATE = 1,    /* a gate (regression, verify, audit) failed */
-    PAL_USAGE = 2,   /* the caller asked for something impossible */
-    PAL_DATA = 3,    /* a file or its content is bad */
-    PAL_INTERNAL = 4 /* out of memory, I/O failure, broken invariant */
+    PAL_GATE = 1,     /* a gate (regression, verify, audit) failed */
+    PAL_USAGE = 2,    /* the caller asked for something impossible */
+    PAL_DATA = 3,     /* a file or its content is bad */
+    PAL_INTERNAL = 4, /* out of memory, I/O failure, broken invariant */
+    PAL_UNSURE = 5    /* a gate could not tell: there was nothing, or too little, to judge by */
 };
 
 typedef struct pal_error {
