@@ -1,10 +1,18 @@
+/* `palimpsest compare`: pairs the cells of two journals, compares them sample by sample, and judges all at once.
+ * The comparison of two cells itself is stats/pairs.c. */
 #include "harness/gate/compare.h"
 
+#include "harness/base/os.h"
+#include "harness/base/text.h"
+#include "harness/eval/facts.h"
+#include "harness/eval/model_files.h"
 #include "harness/journal/labels.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- Which cells meet ---- */
 
@@ -34,6 +42,31 @@ static int meet(const result_cell *a, const result_cell *b, compare_models model
     return same_place(a, b) && (models.b[0] || strcmp(a->model, b->model) == 0);
 }
 
+/* " KEY=MODEL@HASH" as it can be typed, in new memory; NULL: there is none. */
+static char *choice(const char *key, const result_cell *cell)
+{
+    char word[LABEL_TEXT + 16], *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return NULL;
+    snprintf(word, sizeof word, "%s=%s@%.8s", key, cell->model, cell->weights);
+    text_shell(out, word);
+    if (fclose(out) == 0) return text;
+    free(text);
+    return NULL;
+}
+
+static int fail_several(const results *r, const result_cell *a, const result_cell *b, const char *key,
+                        pal_error *err)
+{
+    char *one = choice(key, a), *other = choice(key, b);
+    const int code = pal_fail(err, PAL_USAGE, "%s: holds several weights of %s in cell %s; choose with %s or %s",
+                              r->path, a->model, a->name, one ? one : key, other ? other : key);
+    free(one);
+    free(other);
+    return code;
+}
+
 /* Another run of the same model in the same place, so that nobody knows which one is meant. */
 static int check_single(const results *r, const result_cell *cell, const char *filter, const char *key,
                         pal_error *err)
@@ -41,11 +74,7 @@ static int check_single(const results *r, const result_cell *cell, const char *f
     for (size_t i = 0; i < r->count; i++) {
         const result_cell *other = &r->cell[i];
         if (!wanted(other, filter) || !same_place(other, cell) || strcmp(other->model, cell->model) != 0) continue;
-        if (strcmp(other->weights, cell->weights) != 0)
-            return pal_fail(err, PAL_USAGE,
-                            "%s: holds several weights of %s in cell %s; choose with %s=%s@%.8s or %s=%s@%.8s",
-                            r->path, cell->model, cell->name, key, cell->model, cell->weights, key, other->model,
-                            other->weights);
+        if (strcmp(other->weights, cell->weights) != 0) return fail_several(r, cell, other, key, err);
         if (strcmp(other->config, cell->config) != 0)
             return pal_fail(err, PAL_USAGE, "%s: holds the same weights of %s with several configs in cell %s",
                             r->path, cell->model, cell->name);
@@ -96,7 +125,7 @@ static int add_pair(comparison *c, const task_module *task, const result_cell *a
         if (task->metric[m].detail) continue;
         PAL_TRY(room_for_row(c, err));
         compare_row *row = &c->row[c->count];
-        *row = (compare_row){.metric = &task->metric[m]};
+        *row = (compare_row){.task = task->name, .metric = &task->metric[m]};
         strcpy(row->cell, a->name);
         strcpy(row->model_a, a->model);
         strcpy(row->model_b, b->model);
@@ -140,7 +169,7 @@ int compare_judge(comparison *c, pal_error *err)
         tests += !isnan(p[i]);
     }
     const int code = stats_holm(p, c->count, err);
-    c->worse = c->better = 0;
+    c->worse = c->better = c->open = c->sharp = 0;
     for (size_t i = 0; code == PAL_OK && i < c->count; i++) {
         compare_row *row = &c->row[i];
         const double alpha = c->alpha / (double)(tests ? tests : 1);
@@ -152,6 +181,8 @@ int compare_judge(comparison *c, pal_error *err)
         if (p[i] <= c->alpha) row->verdict = (gained > 0) - (gained < 0);
         c->worse += row->verdict < 0;
         c->better += row->verdict > 0;
+        c->sharp += isfinite(row->detectable);
+        c->open += !row->verdict && row->pair.difference != 0 && isnan(row->detectable);
     }
     free(p);
     return code;
@@ -162,3 +193,162 @@ void compare_free(comparison *c)
     free(c->row);
     *c = (comparison){0};
 }
+
+enum { PATH_TEXT = 2 * KV_TEXT_MAX };
+
+/* ---- Where the journals are ---- */
+
+/* The task of a journal's first record, into a char[64]. */
+static int take_task(void *arg, const char *line, size_t size, int64_t number, pal_error *err)
+{
+    (void)err;
+    if (number > 1) return PAL_OK;
+    json_t *object = json_loadb(line, size, JSON_ALLOW_NUL, NULL);
+    const char *task = json_string_value(json_object_get(object, "task"));
+    snprintf(arg, 64, "%s", task ? task : "");
+    json_decref(object);
+    return PAL_OK;
+}
+
+/* One side of the comparison: a directory, or a journal of one task. */
+typedef struct side {
+    const char *path;
+    int is_dir;
+    char task[64]; /* of the one journal */
+} side;
+
+static int find_side(side *s, const char *key, const char *path, pal_error *err)
+{
+    struct stat info;
+    *s = (side){.path = path};
+    if (!path[0])
+        return pal_fail(err, PAL_USAGE,
+                        "%s is missing; type: palimpsest compare A B, each a journal or a directory", key);
+    if (stat(path, &info) != 0)
+        return pal_fail(err, PAL_USAGE, "%s: no such file or directory; %s is a journal or a directory of results",
+                        path, key);
+    s->is_dir = S_ISDIR(info.st_mode);
+    if (s->is_dir) return PAL_OK;
+    PAL_TRY(journal_read(path, take_task, s->task, err));
+    if (!task_find(s->task)) return pal_fail(err, PAL_DATA, "%s:1: not a journal of a known task", path);
+    return PAL_OK;
+}
+
+/* The path of the task's journal; 0: this side has none. */
+static int side_journal(const side *s, const task_module *task, char out[PATH_TEXT])
+{
+    if (!s->is_dir) {
+        snprintf(out, PATH_TEXT, "%s", s->path);
+        return task_find(s->task) == task;
+    }
+    snprintf(out, PATH_TEXT, "%s/%s-journal.jsonl", s->path, task->name);
+    return os_file_exists(out);
+}
+
+/* ---- The whole comparison ---- */
+
+static int add_task(comparison *c, const task_module *task, const char *path_a, const char *path_b,
+                    compare_models models, int64_t *outdated, pal_error *err)
+{
+    results a, b;
+    results_init(&a, task, path_a);
+    results_init(&b, task, path_b);
+    int code = facts_read_journal(&a, WEIGHTS_DIR, err);
+    if (code == PAL_OK) code = facts_read_journal(&b, WEIGHTS_DIR, err);
+    if (code == PAL_OK) {
+        results_note(&a, stderr);
+        results_note(&b, stderr);
+    }
+    if (code == PAL_OK) code = compare_add(c, &a, &b, models, err);
+    *outdated += a.outdated + b.outdated;
+    results_free(&a);
+    results_free(&b);
+    return code;
+}
+
+static int add_all(comparison *c, const compare_options *o, pal_error *err)
+{
+    side a, b;
+    PAL_TRY(find_side(&a, "a", o->a, err));
+    PAL_TRY(find_side(&b, "b", o->b, err));
+    const task_module *only = o->task[0] ? task_find(o->task) : NULL;
+    if (o->task[0] && !only)
+        return pal_fail(err, PAL_USAGE, "task=%s: no such task; see `palimpsest list`", o->task);
+    int64_t outdated = 0;
+    size_t tasks = 0;
+    for (size_t i = 0; task_table[i]; i++) {
+        char path_a[PATH_TEXT], path_b[PATH_TEXT];
+        const task_module *task = task_table[i];
+        if (only && only != task) continue;
+        if (!side_journal(&a, task, path_a) || !side_journal(&b, task, path_b)) continue;
+        tasks++;
+        PAL_TRY(add_task(c, task, path_a, path_b, (compare_models){o->model_a, o->model_b}, &outdated, err));
+    }
+    if (tasks == 0)
+        return pal_fail(err, PAL_USAGE, "nothing to compare: %s and %s hold no journal of the same task", o->a,
+                        o->b);
+    if (c->count == 0)
+        return pal_fail(err, PAL_UNSURE,
+                        "nothing to compare: no complete cell of the same name, texts, tokenizer and settings "
+                        "(%zu only in A, %zu only in B, %lld records of other versions); model_a= and model_b= "
+                        "pair models of different names",
+                        c->only_a, c->only_b, (long long)outdated);
+    return PAL_OK;
+}
+
+int compare_run(const compare_options *o, FILE *out, pal_error *err)
+{
+    comparison c = {.alpha = o->alpha};
+    int code = add_all(&c, o, err);
+    if (code == PAL_OK) code = compare_judge(&c, err);
+    if (code == PAL_OK) compare_print(&c, (listing_format)o->format, out);
+    if (code == PAL_OK && c.worse)
+        code = pal_fail(err, PAL_GATE, "%s is significantly worse than %s in %zu of %zu comparisons", o->b, o->a,
+                        c.worse, c.count);
+    else if (code == PAL_OK && c.open && !c.sharp && !c.better)
+        code = pal_fail(err, PAL_UNSURE,
+                        "%s and %s differ in %zu of %zu comparisons, but no test of so few samples could show it; "
+                        "evaluate more",
+                        o->a, o->b, c.open, c.count);
+    compare_free(&c);
+    return code;
+}
+
+/* ---- The command ---- */
+
+#define AT(field) offsetof(compare_options, field)
+
+static const kv_spec options_table[] = {
+    {"a", KV_TEXT, AT(a), "", 0, 0, NULL, "what to compare with; the first word without a key"},
+    {"b", KV_TEXT, AT(b), "", 0, 0, NULL, "what may be worse; the second word without a key"},
+    {"task", KV_TEXT, AT(task), "", 0, 0, NULL, "only this task; else every one that both hold"},
+    {"model_a", KV_TEXT, AT(model_a), "", 0, 0, NULL,
+     "only this model of A, by any label that a table prints: NAME, NAME@HASH, \"NAME, memory zeroed\""},
+    {"model_b", KV_TEXT, AT(model_b), "", 0, 0, NULL, "the model of B that it meets, likewise; else the same"},
+    {"format", KV_CHOICE, AT(format), "text", 0, 0, LISTING_FORMATS, "form of the table"},
+    {"alpha", KV_REAL, AT(alpha), "0.05", 1e-6, 0.5, NULL, "level of the tests; the intervals are at 1 - alpha"},
+};
+
+static const char *const places[] = {"a", "b", NULL};
+
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
+{
+    (void)rest;
+    return compare_run(options, stdout, err);
+}
+
+const pal_command compare_command = {
+    .name = "compare",
+    .summary = "compare two journals sample by sample; exit code 1 if the second is worse",
+    .note =
+        "`compare A B` reads two journals, or all those of two directories of results, and pairs their samples.\n"
+        "Exit code 0: B is nowhere worse; 1: it is; 5: there is nothing to compare, or too little to tell.\n",
+    .examples = "compare before after\n"
+                "compare results/reference results task=passkey\n"
+                "compare results/reference results/reference model_a=passkey-local model_b=passkey-infini-delta\n",
+    .options = options_table,
+    .count = sizeof options_table / sizeof *options_table,
+    .bytes = sizeof(compare_options),
+    .words = places,
+    .run = run,
+};

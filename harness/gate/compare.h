@@ -4,6 +4,7 @@
 #define PAL_COMPARE_H
 
 #include "harness/base/command.h"
+#include "harness/base/listing.h"
 #include "harness/journal/cells.h"
 #include "harness/stats/pairs.h"
 
@@ -13,6 +14,7 @@
 
 /* One metric of one cell. */
 typedef struct compare_row {
+    const char *task;
     char cell[64], model_a[KV_TEXT_MAX], model_b[KV_TEXT_MAX];
     const task_metric *metric;
     double a, b; /* each side's ratio of sums */
@@ -31,9 +33,12 @@ typedef struct comparison {
     size_t count, capacity;
     size_t only_a, only_b; /* complete cells without a partner */
     size_t worse, better;
+    /* Rows that could show a loss; and rows whose sides differ while no number of like samples would be
+     * significant. */
+    size_t sharp, open;
 } comparison;
 
-/* Which runs to compare: the name of a model, or name@sha with the start of its weights' SHA-256; "": all. With
+/* Which runs to compare, by a label that tables print (journal/labels.h); "": all. With
  * model_b "" a cell of A meets the same model's in B, else model_b's. */
 typedef struct compare_models {
     const char *a, *b;
@@ -44,7 +49,7 @@ typedef struct compare_models {
 int compare_add(comparison *c, const results *a, const results *b, compare_models models, pal_error *err);
 /* Correct the p-values over all rows (Holm) and fill verdicts and detectable effects. */
 int compare_judge(comparison *c, pal_error *err);
-void compare_print(const comparison *c, FILE *out);
+void compare_print(const comparison *c, listing_format format, FILE *out);
 void compare_free(comparison *c);
 
 typedef struct compare_options {
@@ -52,9 +57,11 @@ typedef struct compare_options {
     char task[KV_TEXT_MAX];              /* "": every task that both hold */
     char model_a[KV_TEXT_MAX], model_b[KV_TEXT_MAX];
     double alpha;
+    int64_t format; /* listing_format */
 } compare_options;
 
-/* All of the above. PAL_GATE: B is significantly worse somewhere. PAL_USAGE: nothing to compare. */
+/* All of the above. PAL_GATE: B is significantly worse somewhere. PAL_UNSURE: there is nothing to compare, or the
+ * sides differ but by samples that could show nothing. */
 int compare_run(const compare_options *o, FILE *out, pal_error *err);
 
 extern const pal_command compare_command;

@@ -1,3 +1,4 @@
+/* The comparison as a table: for people with aligned columns, for programs with one number a field. */
 #include "harness/gate/compare.h"
 
 #include <math.h>
@@ -100,24 +101,86 @@ static void print_line(const line *l, const int width[COLUMNS], FILE *out)
     }
 }
 
-void compare_print(const comparison *c, FILE *out)
+static void print_text(const comparison *c, FILE *out)
 {
     int width[COLUMNS];
-    size_t tests = 0, blind = 0;
     line l;
     for (int k = 0; k < COLUMNS; k++) width[k] = (int)strlen(heads[k]);
     for (size_t i = 0; i < c->count; i++) {
         fill_line(&c->row[i], &l);
         for (int k = 0; k < COLUMNS; k++)
             if (width[k] < (int)strlen(l.column[k])) width[k] = (int)strlen(l.column[k]);
-        tests += !isnan(c->row[i].pair.p);
-        blind += isnan(c->row[i].detectable);
     }
     for (int k = 0; k < COLUMNS; k++) snprintf(l.column[k], sizeof l.column[k], "%s", heads[k]);
     print_line(&l, width, out);
     for (size_t i = 0; i < c->count; i++) {
         fill_line(&c->row[i], &l);
         print_line(&l, width, out);
+    }
+}
+
+/* ---- For programs ---- */
+
+static const listing_column columns[] = {
+    {"task", NULL, 0},   {"model_a", NULL, 0}, {"model_b", NULL, 0},    {"cell", NULL, 0},
+    {"metric", NULL, 0}, {"n", NULL, 0},       {"a", NULL, 0},          {"b", NULL, 0},
+    {"change", NULL, 0}, {"lo", NULL, 0},      {"hi", NULL, 0},         {"test", NULL, 0},
+    {"p", NULL, 0},      {"holm_p", NULL, 0},  {"detectable", NULL, 0}, {"verdict", NULL, 0},
+};
+
+/* A change as format_change shows it: a factor for a perplexity, else a difference. */
+static double change(const task_metric *m, double value)
+{
+    return m->kind == METRIC_PERPLEXITY ? exp(value) : shown(m, value);
+}
+
+static void put_change(listing *l, const task_metric *m, double value)
+{
+    char text[CELL_TEXT];
+    listing_number(l, isfinite(value) ? change(m, value) : NAN, format_change(m, value, text));
+}
+
+static void put_value(listing *l, const task_metric *m, double value)
+{
+    char text[CELL_TEXT];
+    listing_number(l, isfinite(value) ? shown(m, value) : NAN, format_value(m, value, text));
+}
+
+static void print_listing(const comparison *c, listing_format format, FILE *out)
+{
+    listing l;
+    char text[CELL_TEXT];
+    listing_begin(&l, out, format, columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < c->count; i++) {
+        const compare_row *row = &c->row[i];
+        const task_metric *m = row->metric;
+        listing_text(&l, row->task);
+        listing_text(&l, row->model_a);
+        listing_text(&l, row->model_b);
+        listing_text(&l, row->cell);
+        listing_text(&l, m->name);
+        listing_number(&l, (double)row->pair.n, NULL);
+        put_value(&l, m, row->a);
+        put_value(&l, m, row->b);
+        put_change(&l, m, row->pair.difference);
+        put_change(&l, m, row->pair.ci.lo);
+        put_change(&l, m, row->pair.ci.hi);
+        listing_text(&l, row->pair.test);
+        listing_number(&l, row->pair.p, format_p(row->pair.p, text));
+        listing_number(&l, row->corrected, format_p(row->corrected, text));
+        put_change(&l, m, m->higher_is_better ? -row->detectable : row->detectable);
+        listing_text(&l, row->verdict < 0 ? "worse" : row->verdict > 0 ? "better" : "");
+    }
+}
+
+/* ---- What the table means ---- */
+
+static void print_notes(const comparison *c, FILE *out)
+{
+    size_t tests = 0, blind = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        tests += !isnan(c->row[i].pair.p);
+        blind += isnan(c->row[i].detectable);
     }
     fprintf(
         out,
@@ -133,4 +196,13 @@ void compare_print(const comparison *c, FILE *out)
     if (blind) fprintf(out, "%zu rows have no detectable effect: too few samples, or none that differ.\n", blind);
     if (c->only_a || c->only_b)
         fprintf(out, "Cells without a partner: %zu only in A, %zu only in B.\n", c->only_a, c->only_b);
+}
+
+void compare_print(const comparison *c, listing_format format, FILE *out)
+{
+    if (format == LISTING_TEXT)
+        print_text(c, out);
+    else
+        print_listing(c, format, out);
+    if (format == LISTING_TEXT || format == LISTING_MARKDOWN) print_notes(c, out);
 }

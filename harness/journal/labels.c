@@ -41,15 +41,26 @@ int label_read(const char *text, label_parts *out)
     return 1;
 }
 
+static int fits(const label_parts *parts, const result_cell *cell)
+{
+    if (strcmp(parts->model, cell->model) != 0 || (parts->zeroed && cell->memory != RESULT_ZEROED)) return 0;
+    if (!parts->hash[0]) return 1;
+    char digest[HASH_HEX];
+    label_digest(cell, digest);
+    const size_t size = strlen(parts->hash);
+    return strncmp(digest, parts->hash, size) == 0 || strncmp(cell->weights, parts->hash, size) == 0;
+}
+
 int label_fits(const char *text, const result_cell *cell)
 {
     label_parts parts;
     if (strcmp(cell->model, text) == 0) return 1;
-    if (!label_read(text, &parts) || strcmp(parts.model, cell->model) != 0) return 0;
-    if (parts.zeroed && cell->memory != RESULT_ZEROED) return 0;
-    if (!parts.hash[0]) return 1;
-    char digest[HASH_HEX];
-    label_digest(cell, digest);
-    const size_t size = strlen(parts.hash);
-    return strncmp(digest, parts.hash, size) == 0 || strncmp(cell->weights, parts.hash, size) == 0;
+    if (!label_read(text, &parts)) return 0;
+    if (fits(&parts, cell)) return 1;
+    /* The words may be part of the model's own name. */
+    const size_t held = strlen(parts.model);
+    if (!parts.zeroed || held + sizeof zeroed_words > sizeof parts.model) return 0;
+    memcpy(parts.model + held, zeroed_words, sizeof zeroed_words);
+    parts.zeroed = 0;
+    return fits(&parts, cell);
 }

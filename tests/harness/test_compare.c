@@ -9,7 +9,10 @@
 #include "harness/base/os.h"
 #include "harness/command/commands.h"
 #include "harness/gate/compare.h"
+#include "harness/report/report.h"
 
+#include <fcntl.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -329,7 +332,7 @@ static void test_table(void **state)
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-    compare_print(&c, out);
+    compare_print(&c, LISTING_TEXT, out);
     fclose(out);
     assert_non_null(strstr(text, "m > new  x     accuracy    30    66.7    43.3  -23.3 [-"));
     assert_non_null(strstr(text, "0.0156  0.0312"));
@@ -354,8 +357,20 @@ static const char *path_of(const char *name)
     return path[next];
 }
 
-/* <name>/<task>-journal.jsonl with one cell of 30 samples whose values are all `value`. */
-static void write_journal(const char *name, const char *cell_name, double value)
+/* A cell with n samples of the same value. */
+static void add_cell(results *r, journal *j, const task_module *task, result_cell cell, int64_t n, double value)
+{
+    result_cell_identify(task, &cell);
+    assert_int_equal(results_announce(r, j, &cell, n, &err), PAL_OK);
+    for (int64_t i = 0; i < n; i++) {
+        result_sample sample = {.seconds = 1};
+        for (size_t v = 0; v < task->value_count; v++) sample.value[v] = value;
+        assert_int_equal(results_add(r, j, cell.key, i, &sample, "{}", &err), PAL_OK);
+    }
+}
+
+/* <name>/<task>-journal.jsonl with one cell of n samples whose values are all `value`. */
+static void write_cell(const char *name, const char *cell_name, int64_t n, double value)
 {
     const task_module *task = task_table[0];
     char file[200];
@@ -365,14 +380,7 @@ static void write_journal(const char *name, const char *cell_name, double value)
     size_t cut;
     results_init(&r, task, file);
     assert_int_equal(journal_open(&j, file, results_visit, &r, &cut, &err), PAL_OK);
-    result_cell cell = make_cell("m", name, cell_name);
-    result_cell_identify(task, &cell);
-    assert_int_equal(results_announce(&r, j, &cell, 30, &err), PAL_OK);
-    for (int64_t i = 0; i < 30; i++) {
-        result_sample sample = {.seconds = 1};
-        for (size_t v = 0; v < task->value_count; v++) sample.value[v] = value;
-        assert_int_equal(results_add(&r, j, cell.key, i, &sample, "{}", &err), PAL_OK);
-    }
+    add_cell(&r, j, task, make_cell("m", name, cell_name), n, value);
     journal_close(j);
     results_free(&r);
 }
@@ -382,9 +390,9 @@ static int make_dir(void **state)
     (void)state;
     strcpy(dir, "/tmp/palimpsest-compare-XXXXXX");
     if (!mkdtemp(dir)) return -1;
-    write_journal("good", "x", 1);
-    write_journal("bad", "x", 0);
-    write_journal("other", "y", 1);
+    write_cell("good", "x", 30, 1);
+    write_cell("bad", "x", 30, 0);
+    write_cell("other", "y", 30, 1);
     return os_make_dirs(path_of("empty"), &err);
 }
 
@@ -419,7 +427,7 @@ static void test_run(void **state)
     assert_non_null(strstr(err.text, "significantly worse"));
     assert_int_equal(run("good", file, task_table[0]->name), PAL_GATE);
     assert_int_equal(run(file, file, ""), PAL_OK);
-    assert_int_equal(run("good", "other", ""), PAL_USAGE);
+    assert_int_equal(run("good", "other", ""), PAL_UNSURE);
     assert_non_null(strstr(err.text, "1 only in A, 1 only in B"));
     assert_int_equal(run("good", "empty", ""), PAL_USAGE);
     assert_non_null(strstr(err.text, "no journal of the same task"));
@@ -429,6 +437,179 @@ static void test_run(void **state)
     assert_int_equal(os_write_file(path_of("words"), "words\n", 6, &err), PAL_OK);
     assert_int_equal(run("good", "words", ""), PAL_DATA);
     assert_non_null(strstr(err.text, "words"));
+}
+
+/* ---- Names of any kind ---- */
+
+static const char *const hostile[] = {
+    "run 7 (best)", "it's", "a\"b", "$(touch x)", "`touch x`", "a;b", "a\nb",     "a,b",
+    "a|b",          "a&b",  "=1+1", "-rf",        "<b>",       "k=v", "m@a24551", "a b, memory zeroed"};
+enum { HOSTILE = sizeof hostile / sizeof *hostile };
+
+/* Each name with two weights, the first of them with a control, in a directory whose name is no better. */
+static const char hostile_dir[] = "two 'dirs'; $(touch x)";
+
+static void write_hostile(results *r)
+{
+    const task_module *task = task_table[0];
+    char file[300], digest[2][HASH_HEX];
+    journal *j;
+    size_t cut;
+    snprintf(file, sizeof file, "%s/%s-journal.jsonl", path_of(hostile_dir), task->name);
+    results_init(r, task, file);
+    assert_int_equal(journal_open(&j, file, results_visit, r, &cut, &err), PAL_OK);
+    for (size_t i = 0; i < HOSTILE; i++) {
+        char text[96];
+        for (int w = 0; w < 2; w++) hash_hex(text, (size_t)sprintf(text, "%s %d", hostile[i], w), digest[w]);
+        for (int w = 0; w < 2; w++) add_cell(r, j, task, make_cell(hostile[i], digest[w], "x"), 2, w);
+        result_cell control = make_cell(hostile[i], digest[0], "x");
+        strcpy(control.settings, "seed=1 memory=zeroed");
+        control.memory = RESULT_ZEROED;
+        add_cell(r, j, task, control, 2, 0);
+    }
+    journal_close(j);
+}
+
+/* The command with these words, its table thrown away. */
+static int compare_words(int count, char **words)
+{
+    fflush(stdout);
+    const int kept = dup(1), quiet = open("/dev/null", O_WRONLY);
+    dup2(quiet, 1);
+    const int code = command_run(&compare_command, count, words, &err);
+    fflush(stdout);
+    dup2(kept, 1);
+    close(kept);
+    close(quiet);
+    return code;
+}
+
+/* What the message offers, "choose with KEY=NAME@HASH or KEY=NAME@HASH", is what a shell makes of it. */
+static void check_choices(const char *model)
+{
+    char script[2 * sizeof err.text], got[KV_TEXT_MAX] = "";
+    const char *offer = strstr(err.text, "choose with ");
+    assert_non_null(offer);
+    if (strchr(model, '\n')) return; /* a message is one line */
+    snprintf(script, sizeof script, "set -- %s\nprintf %%s \"$1\"\n", offer + strlen("choose with "));
+    assert_int_equal(os_write_file(path_of("offer.sh"), script, strlen(script), &err), PAL_OK);
+    snprintf(script, sizeof script, "cd '%s' && sh offer.sh", dir);
+    FILE *in = popen(script, "r");
+    got[fread(got, 1, sizeof got - 1, in)] = '\0';
+    assert_int_equal(pclose(in), 0);
+    static const char key[] = "model_b=";
+    const size_t size = strlen(model);
+    if (strncmp(got, key, strlen(key)) != 0 || strncmp(got + strlen(key), model, size) != 0 ||
+        got[strlen(key) + size] != '@')
+        fail_msg("%s, not model_b=%s@", got, model);
+}
+
+/* Every label that a table prints names a run, and one alone. */
+static void test_labels(void **state)
+{
+    (void)state;
+    results r;
+    report rep;
+    write_hostile(&r);
+    assert_int_equal(report_create(&rep, &r, &err), PAL_OK);
+    assert_int_equal(rep.count, 3 * HOSTILE);
+    for (size_t i = 0; i < rep.count; i++) {
+        char a[160], b[160], model_a[REPORT_LABEL + 16], *words[] = {a, b, model_a};
+        snprintf(a, sizeof a, "a=%s", path_of(hostile_dir));
+        snprintf(b, sizeof b, "b=%s", path_of(hostile_dir));
+        snprintf(model_a, sizeof model_a, "model_a=%s", rep.row[i].label);
+        comparison c = {.alpha = 0.05};
+        assert_int_equal(compare_add(&c, &r, &r, (compare_models){rep.row[i].label, rep.row[i].label}, &err),
+                         PAL_OK);
+        if (c.count == 0 || strcmp(c.row[0].model_a, rep.row[i].cell->model) != 0)
+            fail_msg("%s: no comparison, or another model's", rep.row[i].label);
+        compare_free(&c);
+        const int code = compare_words(3, words); /* the other side holds several runs of the name */
+        if (code == PAL_OK) continue;
+        assert_int_equal(code, PAL_USAGE);
+        check_choices(rep.row[i].cell->model);
+    }
+    report_free(&rep);
+    results_free(&r);
+    assert_false(os_file_exists(path_of("x")));
+}
+
+/* ---- Forms, and when nobody can tell ---- */
+
+/* Not inlined: gcc would take the text for the stream's pointer to it. */
+static __attribute__((noinline)) char *printed(const comparison *c, listing_format format)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    compare_print(c, format, out);
+    fclose(out);
+    return text;
+}
+
+static void test_forms(void **state)
+{
+    (void)state;
+    static side a, b;
+    memset(&a, 0, sizeof a);
+    memset(&b, 0, sizeof b);
+    comparison c;
+    put(&a, make_cell("m", "w1", "x"), 30, 20, 2);
+    put(&b, make_cell("n, \"new\"", "w2", "x"), 30, 13, 2.5);
+    check_add(&c, &a, &b, "", "n, \"new\"");
+    char *text = printed(&c, LISTING_CSV), *second = strchr(text, '\n') + 1;
+    assert_non_null(
+        strstr(text, "task,model_a,model_b,cell,metric,n,a,b,change,lo,hi,test,p,holm_p,detectable,verdict\n"));
+    static const char begin[] = "toy,m,\"n, \"\"new\"\"\",x,accuracy,30,66.66";
+    assert_int_equal(strncmp(second, begin, strlen(begin)), 0);
+    free(text);
+    text = printed(&c, LISTING_JSONL);
+    size_t rows = 0;
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1, rows++) {
+        json_t *row = json_loadb(line, (size_t)(end - line), JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(row);
+        assert_string_equal(json_string_value(json_object_get(row, "model_b")), "n, \"new\"");
+        const double change = json_number_value(json_object_get(row, "change"));
+        const double expected =
+            rows == ACCURACY ? 100 * c.row[0].pair.difference : exp(c.row[PERPLEXITY].pair.difference);
+        assert_near(change, expected, 1e-6 * fabs(expected));
+        json_decref(row);
+    }
+    assert_int_equal(rows, ROWS);
+    free(text);
+    text = printed(&c, LISTING_MARKDOWN);
+    assert_int_equal(text[0], '|');
+    assert_non_null(strstr(text, "after Holm's correction"));
+    free(text);
+    compare_free(&c);
+}
+
+/* Samples that differ, but so few that no test could call it significant, are no "not worse". */
+static void test_unsure(void **state)
+{
+    (void)state;
+    static side a, b;
+    comparison c;
+    for (int64_t n = 2; n <= 30; n += 28) {
+        memset(&a, 0, sizeof a);
+        memset(&b, 0, sizeof b);
+        put(&a, make_cell("m", "w1", "x"), n, n, 2);
+        put(&b, make_cell("m", "w2", "x"), n, 1, 2);
+        check_add(&c, &a, &b, "", "");
+        assert_int_equal(c.open > 0, n == 2);
+        assert_int_equal(c.sharp > 0, n == 30);
+        assert_int_equal(c.worse > 0, n == 30);
+        compare_free(&c);
+    }
+    memset(&b, 0, sizeof b);
+    put(&b, make_cell("m", "w2", "x"), 30, 30, 2);
+    check_add(&c, &a, &b, "", "");
+    compare_free(&c);
+    write_cell("few-good", "x", 2, 1);
+    write_cell("few-bad", "x", 2, 0);
+    assert_int_equal(run("few-good", "few-bad", ""), PAL_UNSURE);
+    assert_non_null(strstr(err.text, "evaluate more"));
+    assert_int_equal(run("few-good", "few-good", ""), PAL_OK);
 }
 
 static void test_words(void **state)
@@ -452,7 +633,8 @@ int main(void)
         cmocka_unit_test(test_places),         cmocka_unit_test(test_models),     cmocka_unit_test(test_cores),
         cmocka_unit_test(test_values),         cmocka_unit_test(test_correction), cmocka_unit_test(test_too_few),
         cmocka_unit_test(test_missing_values), cmocka_unit_test(test_table),      cmocka_unit_test(test_run),
-        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_words),          cmocka_unit_test(test_labels),     cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_unsure),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
