@@ -1,4 +1,4 @@
-/* Whether a journal tells the truth: some of its samples computed again, all bits compared. */
+/* Whether a journal tells the truth: some of its samples computed again, every value compared. */
 #ifndef PAL_VERIFY_H
 #define PAL_VERIFY_H
 
@@ -17,9 +17,10 @@ typedef struct verify_options {
 } verify_options;
 
 /* Draw k finished samples of each journal by the seed and run them again from the words and the weights that it
- * names. PAL_GATE: a value has other bits; which, and what was found of the cause, was printed on `out`. PAL_DATA:
- * weights that a drawn sample needs are not there, or texts, tokenizer or settings are no longer the journal's.
- * PAL_USAGE: there is nothing to verify. */
+ * names. Samples whose weights or texts are not here are skipped and counted. PAL_GATE: a value differs, by its
+ * bits on the journal's BLAS core, by more than values_agree allows on another; which, and what was found of the
+ * cause, was printed on `out`. PAL_UNSURE: every sample was skipped. PAL_DATA: texts, tokenizer or settings are
+ * no longer the journal's. PAL_USAGE: there is nothing to verify. */
 int verify_run(const verify_options *o, FILE *out, pal_error *err);
 
 extern const pal_command verify_command;

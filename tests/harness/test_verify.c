@@ -10,6 +10,7 @@
 #include "harness/base/rng.h"
 #include "harness/gate/trace.h"
 #include "harness/gate/verify.h"
+#include "harness/gate/verify_values.h"
 #include "harness/report/live_table.h"
 #include "models/attention/attention.h"
 
@@ -278,31 +279,118 @@ static void test_altered(void **state)
     }
 }
 
+/* What is not here is skipped and counted; where nothing is left, nobody can tell. */
 static void test_missing(void **state)
 {
     (void)state;
     make_journal();
     verify_options o = defaults();
     assert_int_equal(rename(path_of("w/two.safetensors"), path_of("w/elsewhere")), 0);
-    assert_int_equal(run(&o), PAL_DATA);
-    check_error("weights of two");
-    assert_int_equal(count_said("\nsame "), 0); /* before any work */
+    assert_int_equal(run(&o), PAL_OK);
+    assert_int_equal(count_said("\nsame "), 6);
+    assert_int_equal(count_said("\nskipped "), 6);
+    check_said("6 samples were skipped");
+    check_said("weights=DIRECTORY");
     /* Other weights of that name are not those. */
     assert_int_equal(save_model("w/two.safetensors", "transformer-xl", 3), PAL_OK);
-    assert_int_equal(run(&o), PAL_DATA);
+    assert_int_equal(run(&o), PAL_OK);
+    assert_int_equal(count_said("\nskipped "), 6);
     /* Their own under another name are. */
     assert_int_equal(rename(path_of("w/elsewhere"), path_of("w/again.safetensors")), 0);
     assert_int_equal(run(&o), PAL_OK);
+    assert_int_equal(count_said("\nsame "), 12);
     assert_int_equal(rename(path_of("w/again.safetensors"), path_of("w/two.safetensors")), 0);
     strcpy(o.weights, path_of("nowhere"));
-    assert_int_equal(run(&o), PAL_DATA);
+    assert_int_equal(run(&o), PAL_UNSURE);
+    check_error("all 12 samples were skipped");
 
+    /* A corpus that is not here; one that is another is no longer the journal's. */
     o = defaults();
+    assert_int_equal(rename(path_of("my text"), path_of("no text")), 0);
+    assert_int_equal(run(&o), PAL_UNSURE);
+    EVAL("task=passkey", "len=700", "depths=0", "n=1");
+    assert_int_equal(run(&o), PAL_OK);
+    assert_int_equal(count_said("\nsame "), 2);
+    assert_int_equal(rename(path_of("no text"), path_of("my text")), 0);
     assert_int_equal(put_document("my text/test/b.txt", 7), PAL_OK);
     assert_int_equal(run(&o), PAL_DATA);
     check_error("texts are no longer the journal's");
     assert_int_equal(put_document("my text/test/b.txt", 2), PAL_OK);
     assert_int_equal(run(&o), PAL_OK);
+}
+
+/* The journal as if another BLAS core had made it. */
+static int other_core(void *arg, const char *line, size_t size, int64_t number, pal_error *e)
+{
+    (void)number;
+    const forger *f = arg;
+    char *object = malloc(size + 64), *core;
+    assert_non_null(object);
+    strcpy(object, line);
+    strcpy(strstr(object, ",\"crc32\""), "}");
+    core = strstr(object, "\"blas_core\":\"");
+    if (core && !strstr(core, "\"none\"")) {
+        core += strlen("\"blas_core\":\"");
+        char *rest = strdup(strchr(core, '"'));
+        assert_non_null(rest);
+        strcpy(stpcpy(core, "Elsewhere"), rest);
+        free(rest);
+    }
+    const int code = journal_append(f->out, object, e);
+    free(object);
+    return code;
+}
+
+static void move_journal(void)
+{
+    size_t cut;
+    forger f = {0};
+    const char *path = path_of("results/perplexity-journal.jsonl"), *forged = path_of("forged.jsonl");
+    unlink(forged);
+    assert_int_equal(journal_open(&f.out, forged, NULL, NULL, &cut, &err), PAL_OK);
+    assert_int_equal(journal_read(path, other_core, &f, &err), PAL_OK);
+    journal_close(f.out);
+    assert_int_equal(rename(forged, path), 0);
+}
+
+static void test_other_core(void **state)
+{
+    (void)state;
+    make_journal();
+    move_journal();
+    verify_options o = defaults();
+    assert_int_equal(run(&o), PAL_OK); /* as it happens, the same bits */
+    assert_int_equal(count_said("\nsame "), 12);
+    /* A first digit that differs is no matter of cores; nor is a count. */
+    static const char *const keys[] = {"\"nll\":", "\"tokens@256\":"};
+    for (size_t i = 0; i < 2; i++) {
+        make_journal();
+        move_journal();
+        alter_journal(sample_line("\"two\""), keys[i]);
+        assert_int_equal(run(&o), PAL_GATE);
+        check_said("DIFFERENT perplexity  two");
+    }
+}
+
+static void test_tolerance(void **state)
+{
+    (void)state;
+    const task_module *task = task_find("passkey");
+    double then[TASK_VALUES] = {0.4, 0, 0, 5.1254620175825832}, now[TASK_VALUES] = {0.4, 0, 0, 5.1254614353179928};
+    assert_int_equal(values_agree(task, then, then, 1).verdict, VALUES_SAME);
+    assert_int_equal(values_agree(task, then, now, 1).verdict, VALUES_NEAR);
+    assert_int_equal(values_agree(task, then, now, 0).verdict, VALUES_DIFFERENT); /* on one core bits are bits */
+    now[0] = 0.6; /* a digit went the other way at a tie */
+    const value_agreement tie = values_agree(task, then, now, 1);
+    assert_int_equal(tie.verdict, VALUES_NEAR);
+    assert_int_equal(tie.choices, 1);
+    now[3] = 5.13;
+    assert_int_equal(values_agree(task, then, now, 1).verdict, VALUES_DIFFERENT);
+    now[3] = NAN;
+    assert_int_equal(values_agree(task, then, now, 1).verdict, VALUES_DIFFERENT);
+    then[3] = NAN;
+    now[0] = then[0];
+    assert_int_equal(values_agree(task, then, now, 0).verdict, VALUES_SAME); /* one null for both */
 }
 
 static void test_nothing(void **state)
@@ -412,8 +500,9 @@ static void test_trace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),    cmocka_unit_test(test_drawn),   cmocka_unit_test(test_altered),
-        cmocka_unit_test(test_missing), cmocka_unit_test(test_nothing), cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_good),    cmocka_unit_test(test_drawn),      cmocka_unit_test(test_altered),
+        cmocka_unit_test(test_missing), cmocka_unit_test(test_other_core), cmocka_unit_test(test_tolerance),
+        cmocka_unit_test(test_nothing), cmocka_unit_test(test_trace),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }
