@@ -1,9 +1,12 @@
+/* A pool of threads: workers take numbered tasks until there are none.
+ * They spin a moment between runs, then sleep. */
 #include "models/engine/pool.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #if defined(__x86_64__)
@@ -23,8 +26,12 @@ struct pool {
     pthread_cond_t wake;
     atomic_uint generation; /* odd or even does not matter: a change starts a run */
     atomic_int sleepers;
-    atomic_int next, active;
-    int tasks;
+    /* The run in hand: how many tasks (high half) and which is next (low half), in one word, so that a worker that
+     * wakes late either gets a task of this run or learns that there is none. It is never waited for: on a busy
+     * machine it may not have a processor for a long time. */
+    atomic_ullong ticket;
+    atomic_int done;
+    /* Read by whoever holds a task that is not done: they cannot change meanwhile. */
     pool_task *fn;
     void *arg;
     atomic_bool stop;
@@ -38,9 +45,11 @@ typedef struct seat {
 static void take_tasks(pool *p, int worker)
 {
     for (;;) {
-        const int task = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
-        if (task >= p->tasks) return;
-        p->fn(p->arg, task, worker);
+        const unsigned long long ticket = atomic_fetch_add_explicit(&p->ticket, 1, memory_order_acq_rel);
+        const uint32_t task = (uint32_t)ticket;
+        if (task >= ticket >> 32) return;
+        p->fn(p->arg, (int)task, worker);
+        atomic_fetch_add_explicit(&p->done, 1, memory_order_release);
     }
 }
 
@@ -66,7 +75,6 @@ static void *worker_main(void *arg)
         seen = atomic_load_explicit(&p->generation, memory_order_acquire);
         if (atomic_load(&p->stop)) return NULL;
         take_tasks(p, me.worker);
-        atomic_fetch_sub_explicit(&p->active, 1, memory_order_release);
     }
 }
 
@@ -125,15 +133,13 @@ void pool_run(pool *p, int tasks, pool_task *fn, void *arg)
         for (int task = 0; task < tasks; task++) fn(arg, task, 0);
         return;
     }
-    p->tasks = tasks;
     p->fn = fn;
     p->arg = arg;
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->active, p->threads - 1, memory_order_relaxed);
+    atomic_store_explicit(&p->done, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->ticket, (unsigned long long)tasks << 32, memory_order_release);
     start_generation(p);
     take_tasks(p, 0);
-    /* Workers must have left take_tasks before the next run rewrites `next` and `tasks`. */
-    for (int turns = 0; atomic_load_explicit(&p->active, memory_order_acquire) > 0; turns++) {
+    for (int turns = 0; atomic_load_explicit(&p->done, memory_order_acquire) < tasks; turns++) {
         if (turns < SPIN_TURNS)
             cpu_relax();
         else

@@ -1,7 +1,10 @@
 /* Pool, arena and matrix products against plain double oracles. */
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "models/engine/arena.h"
 #include "tests/lib/numeric.h"
@@ -46,6 +49,50 @@ static void test_pool_runs_every_task_once(void **state)
         assert_int_equal(atomic_load(&t.strangers), 0);
         pool_destroy(p);
     }
+}
+
+/* The thread that worker 1 is, once it has had a task; and whether it is held up by a signal. */
+static pthread_t other;
+static atomic_int met, held;
+
+static void meet(void *arg, int task, int worker)
+{
+    (void)arg, (void)task;
+    if (worker == 1) other = pthread_self();
+    /* Both tasks wait until both workers have one. */
+    atomic_fetch_add(&met, 1);
+    while (atomic_load(&met) < 2) sched_yield();
+}
+
+static void hold_up(int signal)
+{
+    (void)signal;
+    atomic_store(&held, 1);
+    while (atomic_load(&held)) sched_yield();
+}
+
+/* A worker that has no processor, here stopped in a signal handler, has no task either: nobody waits for it. */
+static void test_pool_does_not_wait_for_a_late_worker(void **state)
+{
+    (void)state;
+    pal_error err;
+    pool *p = NULL;
+    static tally t;
+    t.threads = 2;
+    assert_int_equal(pool_create(&p, 2, &err), PAL_OK);
+    pool_run(p, 2, meet, NULL);
+    signal(SIGUSR1, hold_up);
+    assert_int_equal(pthread_kill(other, SIGUSR1), 0);
+    while (!atomic_load(&held)) sched_yield();
+    alarm(20);
+    for (int run = 0; run < 100; run++) pool_run(p, MANY, count_task, &t);
+    alarm(0);
+    assert_int_equal(atomic_load(&held), 1);
+    atomic_store(&held, 0);
+    for (int run = 0; run < 100; run++) pool_run(p, MANY, count_task, &t);
+    for (int i = 0; i < MANY; i++) assert_int_equal(atomic_load(&t.done[i]), 200);
+    assert_int_equal(atomic_load(&t.strangers), 0);
+    pool_destroy(p);
 }
 
 static void test_pool_refuses_bad_sizes(void **state)
@@ -341,6 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pool_runs_every_task_once),
+        cmocka_unit_test(test_pool_does_not_wait_for_a_late_worker),
         cmocka_unit_test(test_pool_refuses_bad_sizes),
         cmocka_unit_test(test_arena_measures_what_it_carves),
         cmocka_unit_test(test_gemm),
