@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what building, testing or plotting needs and this machine lacks. What is there is left alone: each package
-# is looked for by what it provides. Usage: deps.sh [build] [test] [plots] [datasets]; CC names the compiler to look for.
+# is looked for by what it provides. Usage: deps.sh [build] [test] [checks] [plots] [datasets]; CC names the compiler to look for.
 set -u
 
 missing= # packages to install
@@ -13,6 +13,9 @@ need() { # need PACKAGE COMMAND...: the command tells whether what the package p
 }
 have_libc() {
     echo '#include <stdlib.h>' | "${CC:-gcc}" -E -x c -
+}
+have_fuzzer() {
+    echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -o /dev/null -x c -
 }
 have_lib() { # pkg-config itself may be missing too
     command -v pkg-config && pkg-config --exists "$1"
@@ -35,9 +38,14 @@ for part in "$@"; do
         ;;
     test) need libcmocka-dev have_lib cmocka ;;
     datasets) need npm command -v npm ;;
+    checks)
+        need valgrind command -v valgrind
+        need clang command -v clang
+        need libclang-rt-dev have_fuzzer
+        ;;
     plots) command -v gnuplot >/dev/null 2>&1 || optional=gnuplot-nox ;;
     *)
-        echo "deps: unknown part '$part'; use build, test, plots or datasets" >&2
+        echo "deps: unknown part '$part'; use build, test, checks, plots or datasets" >&2
         exit 2
         ;;
     esac
