@@ -4,6 +4,7 @@
 
 #include "datasets/corpus/corpus_layout.h"
 #include "datasets/corpus/text_file.h"
+#include "harness/base/home.h"
 #include "harness/base/keyval.h"
 #include "harness/base/os.h"
 
@@ -45,10 +46,11 @@ static int check_names(const corpus *c, pal_error *err)
 
 int corpus_open(corpus **out, const char *path, const char *split, const char *usual, pal_error *err)
 {
+    char place[KV_TEXT_MAX];
     *out = NULL;
     corpus *c = calloc(1, sizeof *c);
     if (!c) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
-    int code = corpus_add_path(c, path, split_canonical(split), usual, err);
+    int code = corpus_add_path(c, home_path(path, place), split_canonical(split), usual, err);
     if (code == PAL_OK && c->count == 0)
         code = pal_fail(err, PAL_DATA, "%s: no document in split '%s'; put text files or JSON lines there", path,
                         c->split);
@@ -104,13 +106,16 @@ typedef struct list_job {
 static int open_named(void *arg, const char *name, pal_error *err)
 {
     const list_job *job = arg;
+    char place[KV_TEXT_MAX];
     char *path = NULL;
-    if (asprintf(&path, "%s%s", os_file_exists(name) ? "" : CORPUS_TEXTS "/", name) < 0)
+    const int direct = os_file_exists(home_path(name, place));
+    if (asprintf(&path, "%s%s", direct ? "" : CORPUS_TEXTS "/", name) < 0)
         return pal_fail(err, PAL_INTERNAL, "data=%s: out of memory", name);
     corpus *c;
-    int code = os_file_exists(path) ? corpus_open(&c, path, job->split, job->usual, err)
-                                    : pal_fail(err, PAL_USAGE, "data=%s: neither %s nor %s is there; %s", name,
-                                               name, path, origin(name));
+    int code =
+        os_file_exists(home_path(path, place))
+            ? corpus_open(&c, path, job->split, job->usual, err)
+            : pal_fail(err, PAL_USAGE, "data=%s: neither %s nor %s is there; %s", name, name, path, origin(name));
     if (code == PAL_OK) code = job->take(job->arg, c, path, err);
     free(path);
     return code;

@@ -1,5 +1,7 @@
 #include "datasets/tokenizer/tokenizer.h"
 
+#include "harness/base/home.h"
+
 #include "datasets/tokenizer/bpe.h"
 #include "datasets/tokenizer/bpe_words.h"
 #include "datasets/tokenizer/bytes.h"
@@ -82,7 +84,8 @@ int tokenizer_load(tokenizer **out, const char *path, pal_error *err)
 {
     if (strcmp(path, "bytes") == 0) return tokenizer_create_bytes(out, err);
     bpe *b;
-    PAL_TRY(tokenizer_json_read(&b, path, err));
+    char found[KV_TEXT_MAX];
+    PAL_TRY(tokenizer_json_read(&b, home_path(path, found), err));
     return bpe_tokenizer(out, b, err);
 }
 

@@ -2,6 +2,7 @@
  * The tables of the command decide what each means. */
 #include "harness/base/command.h"
 
+#include "harness/base/home.h"
 #include "harness/base/near.h"
 
 #include <ctype.h>
@@ -173,6 +174,14 @@ static int keep_rest(const pal_command *c, const kv_pairs *all, kv_pairs *rest, 
     return PAL_OK;
 }
 
+/* Paths of what the program brings along, from any folder. */
+static void find_homes(const pal_command *c, void *options)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->options[i].type == KV_TEXT && c->options[i].choices)
+            home_settle((char *)options + c->options[i].offset);
+}
+
 int command_run(const pal_command *c, int argc, char *const *argv, pal_error *err)
 {
     kv_pairs all = {0}, rest = {0};
@@ -181,6 +190,7 @@ int command_run(const pal_command *c, int argc, char *const *argv, pal_error *er
     if (code == PAL_OK) code = command_words(c, argc, argv, &all, err);
     if (code == PAL_OK) code = kv_defaults(c->options, c->count, options, err);
     if (code == PAL_OK) code = kv_apply(c->options, c->count, options, &all, err);
+    if (code == PAL_OK) find_homes(c, options);
     if (code == PAL_OK) code = keep_rest(c, &all, &rest, err);
     if (code == PAL_OK) code = c->run(options, &rest, err);
     kv_pairs_free(&all);

@@ -24,6 +24,9 @@ enum {
         KV_TEXT_MAX /* holds the text of any value, NUL included; a list takes 26 for each of its numbers */
 };
 
+/* `choices` of a KV_TEXT row: a path of what the program brings along, found as home.h says. */
+#define KV_HOME "home"
+
 typedef struct kv_list {
     int64_t count;
     double value[KV_LIST_MAX]; /* exact for sizes below 2^53 */
@@ -35,7 +38,7 @@ typedef struct kv_spec {
     size_t offset;        /* of the field in the struct */
     const char *fallback; /* default, in the syntax of a value */
     double min, max;      /* inclusive bounds of numbers (each element of a list); ignored when min >= max */
-    const char *choices;  /* KV_CHOICE: "a|b|c" */
+    const char *choices;  /* KV_CHOICE: "a|b|c"; KV_TEXT: KV_HOME, or NULL */
     const char *help;
 } kv_spec;
 
@@ -91,5 +94,30 @@ const char *kv_pairs_value(const kv_pairs *pairs, const char *key);
 /* kv_set every row that has a pair; pairs of other keys are left alone. Messages about a pair that was read from a
  * file begin with the file and line. */
 int kv_apply(const kv_spec *table, size_t count, void *base, const kv_pairs *pairs, pal_error *err);
+
+/* ---- Sections: "[name]" begins one, "key = value" lines belong to it, and "from = a, b" takes over what the
+ * sections a and then b hold. A section's own lines go over what it takes. ---- */
+
+typedef struct kv_section {
+    char *name, *where; /* "models/recipes/text.conf:12" */
+    kv_pairs own;       /* its lines, with from */
+} kv_section;
+
+typedef struct kv_sections {
+    kv_section *section;
+    size_t count, capacity;
+} kv_sections;
+
+void sections_free(kv_sections *s);
+/* Append the sections of a text. PAL_DATA: a line before the first "[name]", a name that is there twice, a bad
+ * line. */
+int sections_parse(kv_sections *s, const char *text, const char *name, pal_error *err);
+/* NULL: none of that name. */
+const kv_section *sections_find(const kv_sections *s, const char *name);
+/* All pairs of a section, those that it takes over first. Without the key from, and without the keys of `own_only`
+ * (ends with NULL) that it does not hold itself. PAL_USAGE: no section of that name (with the nearest names);
+ * PAL_DATA: a `from` that names none, or leads back to itself. */
+int sections_resolve(const kv_sections *s, const char *name, const char *const *own_only, kv_pairs *out,
+                     pal_error *err);
 
 #endif

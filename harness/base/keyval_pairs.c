@@ -1,6 +1,8 @@
-/* `key = value` pairs as they were read: lines of a file, words of a command line.
+/* `key = value` pairs as they were read: lines of a file, its sections, words of a command line.
  * keyval.c turns their values into fields. */
 #include "harness/base/keyval.h"
+
+#include "harness/base/near.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -164,4 +166,140 @@ int kv_apply(const kv_spec *table, size_t count, void *base, const kv_pairs *pai
         return pal_fail(err, code, "%s: %s", found->where, cause.text);
     }
     return PAL_OK;
+}
+
+/* ---- Sections. ---- */
+
+enum { DEEPEST = 16 };
+
+void sections_free(kv_sections *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        free(s->section[i].name);
+        free(s->section[i].where);
+        kv_pairs_free(&s->section[i].own);
+    }
+    free(s->section);
+    *s = (kv_sections){0};
+}
+
+const kv_section *sections_find(const kv_sections *s, const char *name)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (strcmp(s->section[i].name, name) == 0) return &s->section[i];
+    return NULL;
+}
+
+static int add_section(kv_sections *s, const char *name, size_t size, const char *file, int line, pal_error *err)
+{
+    if (s->count == s->capacity) {
+        const size_t capacity = s->capacity ? 2 * s->capacity : 32;
+        kv_section *grown = realloc(s->section, capacity * sizeof *grown);
+        if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", file);
+        s->section = grown;
+        s->capacity = capacity;
+    }
+    kv_section *added = &s->section[s->count];
+    *added = (kv_section){.name = strndup(name, size)};
+    if (!added->name || asprintf(&added->where, "%s:%d", file, line) < 0) {
+        free(added->name);
+        return pal_fail(err, PAL_INTERNAL, "out of memory for %s", file);
+    }
+    const kv_section *earlier = sections_find(s, added->name);
+    s->count++;
+    if (earlier)
+        return pal_fail(err, PAL_DATA, "%s: the section [%s] is already at %s; give it another name", added->where,
+                        added->name, earlier->where);
+    return PAL_OK;
+}
+
+static int is_head(const char *begin, const char *end)
+{
+    return end - begin > 2 && *begin == '[' && end[-1] == ']';
+}
+
+int sections_parse(kv_sections *s, const char *text, const char *name, pal_error *err)
+{
+    const char *begin, *end;
+    const size_t first = s->count;
+    for (int line = 1; kv_next_line(&text, &begin, &end); line++) {
+        if (begin == end) continue;
+        if (is_head(begin, end))
+            PAL_TRY(add_section(s, begin + 1, (size_t)(end - begin - 2), name, line, err));
+        else if (s->count == first)
+            return pal_fail(err, PAL_DATA, "%s:%d: a line before the first [section]; write [NAME] above it", name,
+                            line);
+        else
+            PAL_TRY(kv_pairs_line(&s->section[s->count - 1].own, begin, end, name, line, err));
+    }
+    return PAL_OK;
+}
+
+/* ---- from ---- */
+
+/* What one resolution needs, and the names on the way down. */
+typedef struct walk {
+    const kv_sections *all;
+    const char *const *own_only;
+    const char *path[DEEPEST];
+    size_t depth;
+    kv_pairs *out;
+} walk;
+
+static int walk_into(walk *w, const kv_section *at, pal_error *err);
+
+static int take_from(void *arg, const char *name, pal_error *err)
+{
+    walk *w = arg;
+    const kv_section *next = sections_find(w->all, name);
+    const kv_section *here = sections_find(w->all, w->path[w->depth - 1]);
+    near_names near;
+    char text[NEAR_TEXT];
+    if (next) return walk_into(w, next, err);
+    near_begin(&near, name);
+    for (size_t i = 0; i < w->all->count; i++) near_offer(&near, w->all->section[i].name);
+    return pal_fail(err, PAL_DATA, "%s: [%s] takes from [%s], which is nowhere%s", here->where, here->name, name,
+                    near.count ? near_text(&near, text) : "");
+}
+
+static int is_own_only(const walk *w, const char *key)
+{
+    for (const char *const *k = w->own_only; k && *k; k++)
+        if (strcasecmp(*k, key) == 0) return 1;
+    return 0;
+}
+
+static int walk_into(walk *w, const kv_section *at, pal_error *err)
+{
+    for (size_t i = 0; i < w->depth; i++)
+        if (w->path[i] == at->name)
+            return pal_fail(err, PAL_DATA, "%s: [%s] takes from itself, by way of [%s]", at->where, at->name,
+                            w->path[w->depth - 1]);
+    if (w->depth == DEEPEST)
+        return pal_fail(err, PAL_DATA, "%s: [%s] lies more than %d sections deep", at->where, at->name, DEEPEST);
+    w->path[w->depth++] = at->name;
+    const char *from = kv_pairs_value(&at->own, "from");
+    if (from) PAL_TRY(kv_each_name("from", from, take_from, w, err));
+    w->depth--;
+    for (size_t i = 0; i < at->own.count; i++) {
+        const kv_pair *p = &at->own.pair[i];
+        if (strcasecmp(p->key, "from") == 0 || (w->depth > 0 && is_own_only(w, p->key))) continue;
+        PAL_TRY(kv_pairs_add(w->out, p->key, p->value, p->where, err));
+    }
+    return PAL_OK;
+}
+
+int sections_resolve(const kv_sections *s, const char *name, const char *const *own_only, kv_pairs *out,
+                     pal_error *err)
+{
+    const kv_section *at = sections_find(s, name);
+    if (!at) {
+        near_names near;
+        char text[NEAR_TEXT];
+        near_begin(&near, name);
+        for (size_t i = 0; i < s->count; i++) near_offer(&near, s->section[i].name);
+        return pal_fail(err, PAL_USAGE, "%s: no such section%s", name, near.count ? near_text(&near, text) : "");
+    }
+    walk w = {.all = s, .own_only = own_only, .out = out};
+    return walk_into(&w, at, err);
 }

@@ -1,8 +1,10 @@
 /* `palimpsest list`: attention modules, tasks, and the models that are here.
  * A model's facts are read from its own file. */
+#include "harness/base/home.h"
 #include "harness/base/listing.h"
 #include "harness/command/commands.h"
 #include "harness/eval/request.h"
+#include "harness/train/recipes.h"
 #include "models/attention/attention.h"
 #include "models/engine/gemm.h"
 
@@ -15,13 +17,13 @@ typedef struct list_options {
     char weights[KV_TEXT_MAX];
 } list_options;
 
-enum { LIST_ALL, LIST_MODELS, LIST_TASKS, LIST_ATTENTION };
+enum { LIST_ALL, LIST_MODELS, LIST_TASKS, LIST_ATTENTION, LIST_RECIPES };
 
 #define AT(field) offsetof(list_options, field)
 
 static const kv_spec options_table[] = {
-    {"what", KV_CHOICE, AT(what), "all", 0, 0, "all|models|tasks|attention", "what to list"},
-    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the models"},
+    {"what", KV_CHOICE, AT(what), "all", 0, 0, "all|models|tasks|attention|recipes", "what to list"},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME, "directory of the models"},
     {"full", KV_CHOICE, AT(full), "0", 0, 0, "0|1", "1: whole SHA-256 digests"},
     {"format", KV_CHOICE, AT(format), "text", 0, 0, LISTING_FORMATS,
      "csv and jsonl give every value in full; with what=all they give the models"},
@@ -99,6 +101,27 @@ static void list_attention(const list_options *o)
     }
 }
 
+static int put_recipe(void *arg, const char *name, const char *task, const char *attention, const char *init,
+                      pal_error *err)
+{
+    (void)err;
+    listing *l = arg;
+    listing_text(l, name);
+    listing_text(l, task);
+    listing_text(l, attention);
+    listing_text(l, init);
+    return PAL_OK;
+}
+
+static int list_recipes(const list_options *o, pal_error *err)
+{
+    static const listing_column column[] = {
+        {"name", NULL, -28}, {"task", NULL, -10}, {"attention", NULL, -14}, {"init", "starts from", -12}};
+    listing l;
+    listing_begin(&l, stdout, (listing_format)o->format, column, sizeof column / sizeof *column);
+    return recipe_each(HOME_RECIPES, put_recipe, &l, err);
+}
+
 static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     (void)rest;
@@ -107,6 +130,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     if (everything) printf("Attention modules (attention=NAME in a recipe):\n\n");
     if (everything || o->what == LIST_ATTENTION) list_attention(o);
     if (everything) printf("\nTasks (task=NAME):\n\n");
+    if (o->what == LIST_RECIPES) return list_recipes(o, err);
     if (everything || o->what == LIST_TASKS) list_tasks(o);
     if (everything) {
         PAL_TRY(gemm_setup(1, err));
@@ -122,6 +146,7 @@ const pal_command list_command = {
     .name = "list",
     .summary = "attention modules, tasks, and the models that are here",
     .examples = "list models\n"
+                "list recipes\n"
                 "list models --full --format csv\n",
     .options = options_table,
     .count = sizeof options_table / sizeof *options_table,

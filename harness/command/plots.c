@@ -1,6 +1,7 @@
 /* `palimpsest plots`: the pictures of a directory of results, drawn again. */
 #include "harness/plots/plots.h"
 
+#include "harness/base/home.h"
 #include "harness/command/commands.h"
 #include "harness/eval/model_files.h"
 
@@ -10,11 +11,12 @@
 #define AT(field) offsetof(plots_options, field)
 
 static const kv_spec options_table[] = {
-    {"results", KV_TEXT, AT(results), "results/run", 0, 0, NULL, "directory of the journals; the pictures go there"},
+    {"results", KV_TEXT, AT(results), "results/run", 0, 0, NULL,
+     "directory of the journals; the pictures go there"},
     {"training", KV_TEXT, AT(training), "", 0, 0, NULL, "directory of the training logs; empty: results/training"},
-    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL,
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME,
      "directory of the models, for what the logs trained"},
-    {"scripts", KV_TEXT, AT(scripts), PLOTS_DIR, 0, 0, NULL, "directory of the .gp files"},
+    {"scripts", KV_TEXT, AT(scripts), PLOTS_DIR, 0, 0, KV_HOME, "directory of the .gp files"},
     {"keep", KV_TEXT, AT(keep), "", 0, 0, NULL,
      "directory for the tables that gnuplot reads; empty: they are removed"},
 };
@@ -32,7 +34,7 @@ int draw_pictures(const task_module *only, const char *results_dir, const char *
     if (!o) return pal_fail(err, PAL_INTERNAL, "out of memory for the pictures");
     snprintf(o->results, sizeof o->results, "%s", results_dir);
     snprintf(o->weights, sizeof o->weights, "%s", weights);
-    snprintf(o->scripts, sizeof o->scripts, "%s", PLOTS_DIR);
+    home_path(PLOTS_DIR, o->scripts);
     const int code = plots_run(o, task_table, stdout, err);
     free(o);
     return code;

@@ -35,8 +35,9 @@ static const kv_spec options_table[] = {
     {"date", KV_TEXT, AT(page.date), LM_EVAL_DATE, 0, 0, NULL,
      "date in the names of those files; journals hold none, and the same results give the same files"},
     {"plots", KV_CHOICE, AT(plots), "1", 0, 0, "0|1", "draw the pictures, if gnuplot is there"},
-    {"claims", KV_TEXT, AT(page.claims), "results/expected/claims.conf", 0, 0, NULL, "the claims to judge"},
-    {"weights", KV_TEXT, AT(page.weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the models, for their configs"},
+    {"claims", KV_TEXT, AT(page.claims), "results/expected/claims.conf", 0, 0, KV_HOME, "the claims to judge"},
+    {"weights", KV_TEXT, AT(page.weights), WEIGHTS_DIR, 0, 0, KV_HOME,
+     "directory of the models, for their configs"},
 };
 
 /* One task's tables and pictures. */

@@ -2,6 +2,7 @@
  * One line of the list: sha256,attention,trained_on,train_seed,xl_len,fine_tuned,parameters,name */
 #include "harness/eval/facts.h"
 
+#include "harness/base/home.h"
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
 #include "harness/eval/model_files.h"
@@ -114,10 +115,11 @@ static void take_file(results *r, const char *path)
 
 int facts_complete(results *r, const char *dir, pal_error *err)
 {
+    char place[KV_TEXT_MAX];
     char path[2 * KV_TEXT_MAX], *text;
     size_t size, count = 0;
     if (lacking(r) == 0) return PAL_OK;
-    snprintf(path, sizeof path, "%s/facts.csv", dir);
+    snprintf(path, sizeof path, "%s/facts.csv", home_path(dir, place));
     if (os_file_exists(path)) {
         PAL_TRY(utf8_read_file(path, &text, &size, err));
         const int code = take_list(r, path, text, err);

@@ -1,6 +1,7 @@
 /* Finding weights: a directory's files by name, or files by path. */
 #include "harness/eval/model_files.h"
 
+#include "harness/base/home.h"
 #include "harness/base/near.h"
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
@@ -152,7 +153,8 @@ static int pick(void *arg, const char *name, pal_error *err)
 int weights_resolve_for(const char *task, const char *models, const char *dir, weights_file **out, size_t *count,
                         pal_error *err)
 {
-    search s = {.task = task, .dir = dir};
+    char place[KV_TEXT_MAX];
+    search s = {.task = task, .dir = home_path(dir, place)};
     int code = list_dir(&s, err);
     if (code == PAL_OK) code = kv_each_name("model", models, pick, &s, err);
     free(s.shipped);

@@ -169,11 +169,11 @@ int audit_run(const audit_options *o, const task_module *const *tasks, FILE *out
 #define AT(field) offsetof(audit_options, field)
 
 static const kv_spec options_table[] = {
-    {"claims", KV_TEXT, AT(claims), "results/expected/claims.conf", 0, 0, NULL, "the claims"},
-    {"verdicts", KV_TEXT, AT(verdicts), "results/expected/verdicts.csv", 0, 0, NULL, "the committed verdicts"},
-    {"results", KV_TEXT, AT(results), "results/reference", 0, 0, NULL,
+    {"claims", KV_TEXT, AT(claims), "results/expected/claims.conf", 0, 0, KV_HOME, "the claims"},
+    {"verdicts", KV_TEXT, AT(verdicts), "results/expected/verdicts.csv", 0, 0, KV_HOME, "the committed verdicts"},
+    {"results", KV_TEXT, AT(results), "results/reference", 0, 0, KV_HOME,
      "directory of the journals; the committed verdicts are about those that are committed too"},
-    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the models, for their gates"},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME, "directory of the models, for their gates"},
     {"update", KV_CHOICE, AT(update), "0", 0, 0, "0|1", "1: write the verdicts instead of comparing with them"},
 };
 

@@ -1,11 +1,13 @@
 #include "harness/gate/regress.h"
 
+#include "harness/base/home.h"
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
 #include "harness/eval/model_files.h"
 #include "harness/eval/plan.h"
 #include "harness/eval/progress.h"
 #include "harness/gate/baseline.h"
+#include "harness/train/recipes.h"
 #include "harness/train/train.h"
 #include "models/engine/gemm.h"
 #include "models/engine/pool.h"
@@ -127,11 +129,8 @@ static int evaluate(gate *g, const char *name, const char *path, int given, pal_
 
 static int read_recipe(const regress_options *o, const char *dir, kv_pairs *recipe, pal_error *err)
 {
-    char *text, path[PATH_TEXT], threads[24];
-    size_t size;
-    PAL_TRY(utf8_read_file(o->recipe, &text, &size, err));
-    int code = kv_pairs_parse(recipe, text, o->recipe, err);
-    free(text);
+    char path[PATH_TEXT], threads[24];
+    int code = recipe_read(o->recipe, o->recipes, recipe, err);
     snprintf(threads, sizeof threads, "%lld", (long long)o->threads);
     if (code == PAL_OK) code = kv_pairs_add(recipe, "threads", threads, "regress", err);
     if (code == PAL_OK) code = kv_pairs_add(recipe, "data", o->data, "regress", err);
@@ -141,7 +140,7 @@ static int read_recipe(const regress_options *o, const char *dir, kv_pairs *reci
     if (code == PAL_OK) code = kv_pairs_add(recipe, "log", path, "regress", err);
     const char *task = kv_pairs_value(recipe, "task");
     if (code == PAL_OK && (!task || strcasecmp(task, task_name) != 0))
-        code = pal_fail(err, PAL_USAGE, "%s: the recipe should have task = %s", o->recipe, task_name);
+        code = pal_fail(err, PAL_USAGE, "recipe=%s: the recipe should have task = %s", o->recipe, task_name);
     return code;
 }
 
@@ -310,14 +309,15 @@ int regress_run(const regress_options *o, FILE *out, FILE *log, pal_error *err)
 #define AT(field) offsetof(regress_options, field)
 
 static const kv_spec options_table[] = {
-    {"baseline", KV_TEXT, AT(baseline), "results/expected/baseline.csv", 0, 0, NULL, "what the losses are held against"},
+    {"baseline", KV_TEXT, AT(baseline), "results/expected/baseline.csv", 0, 0, KV_HOME,
+     "what the losses are held against"},
     {"update", KV_CHOICE, AT(update), "0", 0, 0, "0|1", "1: write the baseline instead"},
     {"model", KV_TEXT, AT(model), "all", 0, 0, NULL,
      "all that were trained on text, or a list as in an eval; the rows of others are then left alone"},
-    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the shipped models"},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME, "directory of the shipped models"},
     {"data", KV_TEXT, AT(data), "datasets/slice", 0, 0, NULL, "the text: the test split of a corpus"},
-    {"recipe", KV_TEXT, AT(recipe), "models/configs/regress.conf", 0, 0, NULL,
-     "of the tiny model that is trained on that text"},
+    {"recipe", KV_TEXT, AT(recipe), "regress", 0, 0, NULL, "of the tiny model that is trained on that text"},
+    {"recipes", KV_TEXT, AT(recipes), HOME_RECIPES, 0, 0, KV_HOME, "folder of recipes, or one file of your own"},
     {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL,
      "0: all processors; the results do not depend on it"},
 };

@@ -13,9 +13,9 @@
 
 typedef struct regress_options {
     char baseline[KV_TEXT_MAX];
-    char model[KV_TEXT_MAX], weights[KV_TEXT_MAX]; /* as in an eval; "all": those trained on perplexity */
-    char data[KV_TEXT_MAX];                        /* the slice: a corpus with a test split */
-    char recipe[KV_TEXT_MAX];                      /* of the tiny model */
+    char model[KV_TEXT_MAX], weights[KV_TEXT_MAX];  /* as in an eval; "all": those trained on perplexity */
+    char data[KV_TEXT_MAX];                         /* the slice: a corpus with a test split */
+    char recipe[KV_TEXT_MAX], recipes[KV_TEXT_MAX]; /* of the tiny model */
     int64_t update, threads;
 } regress_options;
 

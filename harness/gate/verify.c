@@ -318,7 +318,7 @@ static const kv_spec options_table[] = {
     {"task", KV_TEXT, AT(task), "", 0, 0, NULL, "only this task's journal; else every one that is there"},
     {"k", KV_INT, AT(k), "3", 1, 10000000, NULL, "samples to compute again, of each journal"},
     {"seed", KV_INT, AT(seed), "1", 0, 9007199254740992.0, NULL, "which samples are drawn"},
-    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL,
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME,
      "directory where the journal's weights are sought by their SHA-256"},
     {"tokenizer", KV_TEXT, AT(tokenizer), "", 0, 0, NULL,
      "\"bytes\" or the path of a tokenizer.json; empty: the one that the model was trained with"},

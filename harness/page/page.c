@@ -3,6 +3,7 @@
 #include "harness/page/page.h"
 
 #include "harness/base/hash.h"
+#include "harness/base/home.h"
 #include "harness/base/os.h"
 #include "harness/base/text.h"
 #include "harness/page/files.h"
@@ -171,11 +172,13 @@ typedef struct content {
 
 static int gather(content *c, const html_options *o, const task_module *const *tasks, FILE *log, pal_error *err)
 {
+    char scripts[KV_TEXT_MAX];
     FILE *aside = open_memstream(&c->configs, &c->configs_size);
     if (!aside) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
     int code = html_configs(aside, o->weights, &c->shipped, err);
     if (fclose(aside) != 0 && code == PAL_OK) code = pal_fail(err, PAL_INTERNAL, "out of memory for %s", o->out);
-    return code == PAL_OK ? figures_read(&c->figures, o->results, PLOTS_DIR, tasks, log, err) : code;
+    return code == PAL_OK ? figures_read(&c->figures, o->results, home_path(PLOTS_DIR, scripts), tasks, log, err)
+                          : code;
 }
 
 static void content_free(content *c)

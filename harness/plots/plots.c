@@ -1,6 +1,7 @@
 /* The command `plots`: every picture of a directory of results. */
 #include "harness/plots/plots.h"
 
+#include "harness/base/home.h"
 #include "harness/base/os.h"
 #include "harness/eval/facts.h"
 
@@ -27,7 +28,8 @@ static void say(const figure_output *out, FILE *log)
 
 int plots_task(const task_module *task, const char *dir, const char *weights, FILE *log, pal_error *err)
 {
-    figure_output out = {.scripts = PLOTS_DIR, .dir = dir, .keep = ""};
+    char scripts[KV_TEXT_MAX];
+    figure_output out = {.scripts = home_path(PLOTS_DIR, scripts), .dir = dir, .keep = ""};
     char *path = NULL;
     results held;
     report rep;

@@ -84,7 +84,7 @@ static const kv_spec options_table[] = {
     {"results", KV_TEXT, AT(results), "results/run", 0, 0, NULL, "directory of the journals"},
     {"out", KV_TEXT, AT(out), "", 0, 0, NULL,
      "directory of the tables, .md, .tex and .csv; empty: tables in results="},
-    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, NULL, "directory of the models, for table 1"},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME, "directory of the models, for table 1"},
 };
 
 static int run(const void *options, const kv_pairs *rest, pal_error *err)

@@ -43,9 +43,9 @@ static void test_help(void **state)
         check_output_has(text);
         free(text);
     }
-    setenv("COLUMNS", "50", 1);
+    setenv("COLUMNS", "70", 1);
     check_success(RUN("help", "train"));
-    assert_true(widest_line() <= 50);
+    assert_true(widest_line() <= 70);
     unsetenv("COLUMNS");
     /* One part alone. */
     static const char *const passkey[][4] = {{"help", "passkey"},
@@ -136,13 +136,41 @@ static void test_paths(void **state)
     assert_true(os_file_exists(word));
 }
 
+/* From a folder that holds nothing, the models beside the binary are found, and their tokenizer. PALIMPSEST_HOME
+ * names others; a folder that is here goes before those beside the binary. */
+static void test_elsewhere(void **state)
+{
+    (void)state;
+    char *here = getcwd(NULL, 0),
+         *binary = realpath(getenv("PALIMPSEST") ? getenv("PALIMPSEST") : "build/palimpsest", NULL);
+    assert_non_null(here);
+    assert_non_null(binary);
+    setenv("PALIMPSEST", binary, 1);
+    assert_int_equal(chdir("/"), 0);
+    check_success(RUN("plan", "passkey", "model=local", "len=700", "n=1", "depths=0"));
+    check_output_has("passkey-local");
+    check_success(RUN("list", "recipes"));
+    check_output_has("text-infini-delta");
+    assert_int_equal(os_make_dirs(path_of("home/models/weights"), &err), PAL_OK);
+    assert_int_equal(save_model("home/models/weights/other.safetensors", "local"), PAL_OK);
+    setenv("PALIMPSEST_HOME", path_of("home"), 1);
+    check_success(RUN("list", "models"));
+    check_output_has("other");
+    check_output_lacks("passkey-local");
+    unsetenv("PALIMPSEST_HOME");
+    assert_int_equal(chdir(path_of("home")), 0);
+    check_success(RUN("list", "models"));
+    check_output_has("other");
+    assert_int_equal(chdir(here), 0);
+    free(here);
+    free(binary);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_help),
-        cmocka_unit_test(test_manual),
-        cmocka_unit_test(test_spellings),
-        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_help),  cmocka_unit_test(test_manual),    cmocka_unit_test(test_spellings),
+        cmocka_unit_test(test_paths), cmocka_unit_test(test_elsewhere),
     };
     return cmocka_run_group_tests_name("help", tests, make_scratch, remove_scratch);
 }

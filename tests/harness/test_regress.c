@@ -74,7 +74,8 @@ static int save_model(const char *name, const char *attention, const char *task,
 }
 
 #define RECIPE(lr)                                                                                                \
-    "attention = infini-linear\nd_model = 16\nn_layers = 1\nn_heads = 1\nd_head = 16\nd_ff = 16\nsegment = 16\n"  \
+    "[tiny]\nattention = infini-linear\nd_model = 16\nn_layers = 1\nn_heads = 1\nd_head = 16\nd_ff = "            \
+    "16\nsegment = 16\n"                                                                                          \
     "task = perplexity\nsplit = test\ntrain_len = 32\ntrain_steps = 4\nbatch_tokens = 64\nlog_every = 2\n"        \
     "warmup = 1\nlr = " lr "\n"
 
@@ -85,7 +86,8 @@ static int make_scratch(void **unused)
     snprintf(options.baseline, sizeof options.baseline, "%s/baseline.csv", dir);
     snprintf(options.weights, sizeof options.weights, "%s/w", dir);
     snprintf(options.data, sizeof options.data, "%s/slice", dir);
-    snprintf(options.recipe, sizeof options.recipe, "%s/recipe.conf", dir);
+    strcpy(options.recipe, "tiny");
+    snprintf(options.recipes, sizeof options.recipes, "%s/recipe.conf", dir);
     strcpy(options.model, "all");
     options.threads = 1;
     return os_make_dirs(path_of("w"), &err) || os_make_dirs(path_of("slice/test"), &err) ||
@@ -295,7 +297,7 @@ static void test_other_recipe(void **state)
     (void)state;
     update();
     regress_options o = options;
-    snprintf(o.recipe, sizeof o.recipe, "%s/other.conf", dir);
+    snprintf(o.recipes, sizeof o.recipes, "%s/other.conf", dir);
     assert_int_equal(run(&o), PAL_GATE);
     assert_int_equal(lines(), LOGGED + EVALUATED);
     check_said(REGRESS_TRAINED);
