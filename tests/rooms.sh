@@ -22,7 +22,7 @@ function folder(path) { sub(/\/[^\/]*$/, "", path); return path }
 function unit(path,  word) { split(path, word, "/"); return word[1] == "harness" && word[3] != "" ? word[1] "/" word[2] : word[1] }
 function rank(room) {
     if (room == "harness/base") return 0
-    if (room == "harness/journal" || room == "harness/stats") return 1
+    if (room == "harness/cli" || room == "harness/journal" || room == "harness/stats") return 1
     if (room == "harness/eval") return 2
     if (room == "harness/command") return 4
     return room == "harness" ? 5 : 3
@@ -36,7 +36,7 @@ function broken(from, to) {
         return to == "harness/base" || to == "datasets" ? "" : "tasks include tasks, datasets and harness/base only"
     if (from == "harness/base") return "harness/base includes nothing but itself"
     if (to ~ /^harness/ && rank(to) > rank(from))
-        return "inside harness: base < journal, stats < eval < train, report, gate, page < command"
+        return "inside harness: base < cli, journal, stats < eval < train, report, gate, page < command"
     return ""
 }
 function excused(key) {

@@ -3,7 +3,7 @@
 #ifndef PAL_COMMANDS_H
 #define PAL_COMMANDS_H
 
-#include "harness/base/command.h"
+#include "harness/cli/command.h"
 #include "tasks/task.h"
 
 extern const pal_command train_command, eval_command, plan_command, report_command, plots_command, imprint_command,

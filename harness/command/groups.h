@@ -3,7 +3,7 @@
 #ifndef PAL_GROUPS_H
 #define PAL_GROUPS_H
 
-#include "harness/base/command.h"
+#include "harness/cli/command.h"
 #include "harness/eval/request.h"
 
 /* The words without a key of all that evaluates: the task. */

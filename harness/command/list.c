@@ -1,7 +1,7 @@
 /* `palimpsest list`: attention modules, tasks, and the models that are here.
  * A model's facts are read from its own file. */
 #include "harness/base/home.h"
-#include "harness/base/listing.h"
+#include "harness/cli/listing.h"
 #include "harness/command/commands.h"
 #include "harness/eval/request.h"
 #include "harness/train/recipes.h"

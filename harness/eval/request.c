@@ -2,7 +2,7 @@
  * they name. */
 #include "harness/eval/request.h"
 
-#include "harness/base/listing.h"
+#include "harness/cli/listing.h"
 
 #include "harness/base/near.h"
 #include "harness/base/os.h"

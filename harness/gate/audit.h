@@ -3,7 +3,7 @@
 #ifndef PAL_AUDIT_H
 #define PAL_AUDIT_H
 
-#include "harness/base/command.h"
+#include "harness/cli/command.h"
 #include "harness/report/evidence.h"
 
 #include <stdio.h>

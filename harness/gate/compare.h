@@ -3,8 +3,8 @@
 #ifndef PAL_COMPARE_H
 #define PAL_COMPARE_H
 
-#include "harness/base/command.h"
-#include "harness/base/listing.h"
+#include "harness/cli/command.h"
+#include "harness/cli/listing.h"
 #include "harness/journal/cells.h"
 #include "harness/stats/pairs.h"
 

@@ -3,8 +3,8 @@
 #ifndef PAL_REGRESS_H
 #define PAL_REGRESS_H
 
-#include "harness/base/command.h"
 #include "harness/base/keyval.h"
+#include "harness/cli/command.h"
 
 #include <stdio.h>
 

@@ -2,8 +2,8 @@
 #ifndef PAL_VERIFY_H
 #define PAL_VERIFY_H
 
-#include "harness/base/command.h"
 #include "harness/base/keyval.h"
+#include "harness/cli/command.h"
 
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
 #ifndef PAL_LIVE_TABLE_H
 #define PAL_LIVE_TABLE_H
 
-#include "harness/base/listing.h"
+#include "harness/cli/listing.h"
 #include "harness/eval/eval.h"
 
 /* Evaluate, show the rows on `out` in the options' format, and write the reports of the journal (report_write).

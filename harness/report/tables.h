@@ -3,7 +3,7 @@
 #ifndef PAL_TABLES_H
 #define PAL_TABLES_H
 
-#include "harness/base/command.h"
+#include "harness/cli/command.h"
 #include "harness/report/evidence.h"
 #include "harness/report/table.h"
 

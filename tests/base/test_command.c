@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "harness/base/command.h"
-#include "harness/base/listing.h"
 #include "harness/base/near.h"
+#include "harness/cli/command.h"
+#include "harness/cli/listing.h"
 
 #include <math.h>
 #include <stdlib.h>

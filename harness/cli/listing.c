@@ -1,6 +1,6 @@
 /* Aligned text, Markdown, CSV and JSON lines out of the same values.
  * text.c quotes for each of them. */
-#include "harness/base/listing.h"
+#include "harness/cli/listing.h"
 
 #include "harness/base/text.h"
 

@@ -1,6 +1,6 @@
 /* The words of a command line, in the spelling of keys and in that of GNU's options.
  * The tables of the command decide what each means. */
-#include "harness/base/command.h"
+#include "harness/cli/command.h"
 
 #include "harness/base/home.h"
 #include "harness/base/near.h"
