@@ -3,7 +3,7 @@
 #ifndef PAL_FINDINGS_H
 #define PAL_FINDINGS_H
 
-#include "harness/base/command.h"
+#include "harness/cli/command.h"
 
 /* `page` with the text between its markers made anew, malloc'ed; `name` is used in messages,
  * `dir` holds the journals. Kinds of tables:
