@@ -1,3 +1,5 @@
+/* Philox4x32-10 (Salmon et al. 2011): random numbers as a pure function of seed, domain and counter.
+ * A draw does not depend on what was drawn before it, so work can be cut and resumed anywhere. */
 #include "harness/base/rng.h"
 
 #include <math.h>

@@ -295,7 +295,9 @@ int regress_run(const regress_options *o, FILE *out, FILE *log, pal_error *err)
 {
     gate g = {.o = o};
     const int threads = o->threads ? (int)o->threads : os_processors();
-    int code = gemm_setup(threads, err);
+    /* What can be known about it is said before minutes of measuring. */
+    int code = os_check_regular(o->baseline, err);
+    if (code == PAL_OK) code = gemm_setup(threads, err);
     if (code == PAL_OK) code = pool_create(&g.pool, threads, err);
     if (code == PAL_OK) code = measure(&g, log, err);
     if (code == PAL_OK) code = o->update ? update(&g, out, err) : compare(&g, out, err);

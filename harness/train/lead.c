@@ -1,3 +1,5 @@
+/* Lanes read filler before their sequences, without loss; the state then stands for many readings of it.
+ * For memories that must know longer streams than fit in a step. */
 #include "harness/train/lead.h"
 
 #include "harness/base/rng.h"

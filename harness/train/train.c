@@ -65,10 +65,10 @@ static int save(trainer *t, batch *b, pal_error *err)
 }
 
 /* Close a row of the log, with the validation loss where one is due: every val_every steps and at the end. */
-static int close_row(trainer *t, train_row *row, char *note, size_t size, pal_error *err)
+static int close_row(trainer *t, train_row *row, progress *bar, char *note, size_t size, pal_error *err)
 {
     const int due = t->cfg.val_every && (row->step % t->cfg.val_every == 0 || row->step == t->total_steps);
-    if (due) PAL_TRY(validator_measure(&t->validator, &t->last_validation, err));
+    if (due) PAL_TRY(validator_measure(&t->validator, bar, &t->last_validation, err));
     row->validation = due ? t->last_validation : NAN;
     int used = snprintf(note, size, "step %lld  loss %.4f  answer NLL %.4f", (long long)row->step,
                         train_row_loss(row), train_row_answer(row));
@@ -89,7 +89,7 @@ static int train_phase(trainer *t, batch *b, int64_t end, double *tokens, progre
             row.step = step;
             row.length = b->length;
             row.tokens = *tokens;
-            PAL_TRY(close_row(t, &row, note, sizeof note, err));
+            PAL_TRY(close_row(t, &row, bar, note, sizeof note, err));
         }
         /* Checkpoints fall on rows of the log, so that no partial average is lost in a resume. */
         if ((step % t->cfg.checkpoint_every == 0 && step % t->cfg.log_every == 0) || step == end)

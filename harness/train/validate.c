@@ -147,7 +147,7 @@ static void read_windows(validator *v, double *loss, double *total)
     }
 }
 
-int validator_measure(validator *v, double *loss, pal_error *err)
+int validator_measure(validator *v, progress *bar, double *loss, pal_error *err)
 {
     double sum = 0, total = 0;
     PAL_TRY(v->task->source_phase(v->source, (int64_t)v->lanes, (int64_t)v->length, err));
@@ -155,6 +155,7 @@ int validator_measure(validator *v, double *loss, pal_error *err)
     for (size_t step = 0; step < v->steps; step++) {
         PAL_TRY(fill(v, (int64_t)step, err));
         read_windows(v, &sum, &total);
+        progress_update(bar, bar->done, "validating");
     }
     *loss = total > 0 ? sum / total : NAN;
     return PAL_OK;

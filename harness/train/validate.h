@@ -3,6 +3,7 @@
 #ifndef PAL_VALIDATE_H
 #define PAL_VALIDATE_H
 
+#include "harness/eval/progress.h"
 #include "harness/train/train.h"
 #include "models/decoder/decoder.h"
 
@@ -30,7 +31,8 @@ typedef struct validator {
 int validator_open(validator *v, const train_config *cfg, const task_module *task, const void *task_cfg,
                    const tokenizer *t, const decoder *model, pool *threads, pal_error *err);
 void validator_close(validator *v);
-/* Mean loss over them in nats, weighted as in training; NaN when nothing is scored. */
-int validator_measure(validator *v, double *loss, pal_error *err);
+/* Mean loss over them in nats, weighted as in training; NaN when nothing is scored. The progress line says
+ * meanwhile what is going on. */
+int validator_measure(validator *v, progress *bar, double *loss, pal_error *err);
 
 #endif

@@ -1,3 +1,5 @@
+/* One block of memory carved into aligned arrays: sizes are added up first, then allocated once.
+ * Nothing is allocated while a model runs. */
 #include "models/engine/arena.h"
 
 #include <stdlib.h>

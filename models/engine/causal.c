@@ -1,3 +1,5 @@
+/* Softmax attention of a segment over its cache and itself, block by block, with running maxima.
+ * Masked pairs are never computed. */
 #include "models/engine/causal.h"
 
 #include <string.h>

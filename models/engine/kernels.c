@@ -1,3 +1,5 @@
+/* Vector kernels: exponentials, softmax, norms, activations. One source, compiled once for each instruction set.
+ * Every set gives the same bits: sums run in a fixed order of 16 lanes. */
 #include "models/engine/kernels.h"
 
 #include <math.h>

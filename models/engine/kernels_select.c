@@ -1,3 +1,5 @@
+/* The vector kernels of the best instruction set that this processor has.
+ * Their bits are the same; only their speed differs. */
 #include "models/engine/kernels.h"
 
 const kernels *kernels_get(void)

@@ -1,3 +1,5 @@
+/* Models in safetensors files: weights, config, and for training the optimiser's moments.
+ * A file is compared with the model that its config describes before memory is taken. */
 #include "models/files/checkpoint.h"
 
 #include <stdio.h>

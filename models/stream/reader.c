@@ -1,3 +1,5 @@
+/* How workers share the reading of segments: lanes apart, layers in a pipeline, or every operator together.
+ * The bits do not depend on the choice. */
 #include "models/stream/reader.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* A stream of tokens through a model: buffering into segments, scores, snapshots, greedy continuation.
+ * Snapshots from files are checked before anything in them is used. */
 #include "models/stream/stream.h"
 
 #include "models/engine/kernels.h"
