@@ -421,7 +421,7 @@ labels() {
         p compare "$work/r" "$work/r" model_a="$label" model_b="$label"
         code_is 0
         n=$((n + 1))
-    done < <(sed -n 's/^| 1K | \([^|]*[^ |]\) *|.*/\1/p' "$work/r/passkey-table.md" | tr -d '*\\' | sort -u)
+    done < <(sed -n 's/^| \([^|]*[^ |]\) *| 1K |.*/\1/p' "$work/r/passkey-table.md" | grep -v '^paper' | tr -d '*\\' | sort -u)
     [ $n -ge 3 ] || say "only $n labels in the table"
 }
 row short_prompts 'depth 0 of a very short prompt lies at the start, or is refused'
