@@ -2,8 +2,8 @@
 #include "harness/page/page.h"
 
 #include "harness/base/text.h"
-#include "harness/report/again.h"
 #include "harness/page/samples.h"
+#include "harness/report/again.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -121,6 +121,8 @@ static void put_row(FILE *out, const report *rep, const report_row *row)
     text_html(out, row->label);
     fputs("</th><td>", out);
     text_html(out, row->cell->name);
+    if (row->cell->extent == RESULT_LENGTH)
+        fprintf(out, " <small>%s</small>", kv_format_size(row->cell->length, text));
     put_digest(out, "texts", row->cell->data, NULL);
     fputs("</td>", out);
     fprintf(out,

@@ -134,11 +134,18 @@ static int read_named(page_figures *all, const char *dir, const char *name, cons
     free(path);
     if (code != PAL_OK || all->count == before) return code;
     const char *script = script_of(scripts, name);
-    if (script && leads(scripts->dir, script)) all->figure[before].lead = 1;
-    /* Of the pictures of one script the first leads. */
-    for (size_t i = 0; i < before; i++)
-        if (all->figure[i].lead && script && script_of(scripts, all->figure[i].name) == script)
-            all->figure[before].lead = 0;
+    if (!script || !leads(scripts->dir, script)) return PAL_OK;
+    page_figure *mine = &all->figure[before];
+    mine->lead = 1;
+    /* Of the pictures of one script the one with most in it leads. */
+    for (size_t i = 0; i < before; i++) {
+        page_figure *other = &all->figure[i];
+        if (!other->lead || script_of(scripts, other->name) != script) continue;
+        if (other->svg.size >= mine->svg.size)
+            mine->lead = 0;
+        else
+            other->lead = 0;
+    }
     return PAL_OK;
 }
 

@@ -313,6 +313,22 @@ static void put_note(FILE *out, const headline *h)
     fputs(" a cell. Intervals, tests and all other models: <a href=\"#tables\">tables</a>.</p>\n", out);
 }
 
+/* A column's name, which may be broken behind '/' and ':'. */
+static void put_head(FILE *out, const char *name)
+{
+    fputs("<th scope=\"col\" class=\"n\">", out);
+    while (*name) {
+        char part[64];
+        const size_t size = strcspn(name, "/:");
+        const size_t whole = size + (name[size] != '\0');
+        snprintf(part, sizeof part, "%.*s", (int)whole, name);
+        text_html(out, part);
+        if (name[size]) fputs("<wbr/>", out);
+        name += whole;
+    }
+    fputs("</th>", out);
+}
+
 void html_headline(FILE *out, const headline *h)
 {
     const char *task = h->rep->task->name;
@@ -326,11 +342,7 @@ void html_headline(FILE *out, const headline *h)
             "<div class=\"wide\"><table class=\"data\" aria-labelledby=\"headline-%s\">\n<thead><tr>"
             "<th scope=\"col\">model</th>",
             task);
-    for (size_t c = 0; c < h->columns; c++) {
-        fputs("<th scope=\"col\" class=\"n\">", out);
-        text_html(out, h->column[c]);
-        fputs("</th>", out);
-    }
+    for (size_t c = 0; c < h->columns; c++) put_head(out, h->column[c]);
     fputs("</tr></thead>\n<tbody>\n", out);
     for (size_t r = 0; r < h->rows; r++) {
         fputs("<tr><th scope=\"row\">", out);

@@ -33,8 +33,8 @@ static const struct {
      "samples side by side are the most that any of its samples saw; neither changes a value. What a run cost is "
      "in the file TASK-cost.csv of its task."},
     {"cells", "Every cell, its samples, and how to make it again",
-     "A command evaluates what the journal in <code>results/</code> does not hold; move the journal away to "
-     "compute all of it anew, or let <code>make verify</code> compare samples to the bit."},
+     "The number of samples opens them. A command evaluates what the journal in <code>results/run</code> does not "
+     "hold; move the journal away to compute all of it anew, or let <code>make verify</code> compare samples."},
     {"configs", "Configs of the weights",
      "The whole recipe is in the weights' own metadata, and their SHA-256 is the one that runs name. "
      "<code>make weights</code> trains them again."},
@@ -79,7 +79,7 @@ static void put_link(FILE *out, const char *prefix, const char *id, const char *
 static void put_contents(FILE *out, const evidence *e, const table_set *set)
 {
     fputs("<form role=\"search\" hidden=\"hidden\"><label>Filter the rows of all tables <input type=\"search\" "
-          "id=\"filter\" placeholder=\"infini 1M\" autocomplete=\"off\"/></label> "
+          "id=\"filter\" placeholder=\"overlap 1M\" autocomplete=\"off\"/></label> "
           "<output id=\"found\" for=\"filter\"></output></form>\n<nav aria-label=\"Contents\">\n<ul>\n",
           out);
     for (int i = 0; i < SECTIONS; i++) {

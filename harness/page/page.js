@@ -111,9 +111,10 @@
         const samples = block(button.dataset.task), cell = samples.cells[button.dataset.cell];
         const field = make('td'), inner = make('div', undefined, 'inner'), below = make('tr', undefined, 'drill');
         field.colSpan = row.cells.length;
-        const about = make('p', 'The prompt of a sample, by its number: ');
-        about.append(make('code', cell.show));
-        inner.append(about, sampleTable(samples, cell));
+        const prompt = make('p', 'The prompt of a sample, by its number: '), again = make('p', 'All of them again: ');
+        prompt.append(make('code', cell.show));
+        again.append(make('code', row.querySelector('.command code').textContent));
+        inner.append(prompt, again, sampleTable(samples, cell));
         if (cell.left > 0) inner.append(make('p', `${cell.left} more samples are in the journal.`));
         field.append(inner);
         below.append(field);
