@@ -256,7 +256,7 @@ static int draw_one(const report *rep, const picture *p, const report_row *like,
     }
     note_samples(&f);
     int code = PAL_OK;
-    if (p->axis == OF_STATE) {
+    if (p->axis == OF_STATE && !out->counting) {
         report_comparison *list;
         size_t count;
         code = report_compare(rep, &list, &count, err);

@@ -192,6 +192,8 @@ int figure_draw(const figure *f, figure_output *out, pal_error *err)
 {
     char folder[PATH_MAX];
     if (f->failed) return pal_fail(err, PAL_INTERNAL, "out of memory for the picture %s", f->script);
+    out->planned += out->counting && f->points > 0;
+    if (out->counting) return PAL_OK;
     for (size_t k = 0; f->points == 0 && k < KINDS; k++) {
         char *path = picture_path(f, out->dir, kinds[k]);
         if (path) unlink(path);
@@ -202,5 +204,6 @@ int figure_draw(const figure *f, figure_output *out, pal_error *err)
     PAL_TRY(make_folder(folder, err));
     const int code = draw_in(f, folder, out, err);
     remove_folder(folder);
+    if (out->progress) progress_update(out->progress, (double)out->drawn, f->script);
     return code;
 }

@@ -3,6 +3,7 @@
 #ifndef PAL_FIGURE_H
 #define PAL_FIGURE_H
 
+#include "harness/eval/progress.h"
 #include "harness/report/report.h"
 
 /* How a series is drawn. */
@@ -84,8 +85,10 @@ typedef struct figure_output {
     const char *scripts; /* directory of the .gp files */
     const char *dir;     /* of the pictures */
     const char *keep;    /* where the tidy tables stay, a folder a picture; "" : nowhere */
-    size_t drawn;
-    char note[600]; /* what was in the way first, or "" */
+    int counting;        /* only count the pictures that there are, in `planned` */
+    size_t planned, drawn;
+    progress *progress; /* of the pictures drawn; or NULL */
+    char note[600];     /* what was in the way first, or "" */
 } figure_output;
 
 /* Write the tables into the existing directory `folder`: panels, looks, series, points and ticks, each .tsv, with
