@@ -17,7 +17,7 @@ ALL_CFLAGS = -std=c17 $(OPT) -g -ffp-contract=off -fno-math-errno -D_GNU_SOURCE 
     $(if $(NATIVE),-march=native) $(VARIANT) $(PKG_CFLAGS) $(CFLAGS)
 
 # Asked for once, when first needed: pkg-config may not be there before `make deps`. OpenBLAS is loaded at run time.
-PACKAGES = openblas jansson libcrypto zlib expat
+PACKAGES = openblas jansson libcrypto zlib liblzma expat
 pkg = $(shell pkg-config $(1) || echo MISSING)
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(call check_pkg,$(call pkg,--cflags $(PACKAGES))))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(call check_pkg,$(call pkg,--libs $(filter-out openblas,$(PACKAGES)))))$(PKG_LIBS)
@@ -259,14 +259,14 @@ clean:
 
 $(BINARY): $(OBJECTS)
 	@echo '  LINK  $@'
-	$(Q)$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $(OBJECTS) $(PKG_LIBS) -lm -ldl
+	$(Q)$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $(OBJECTS) $(PKG_LIBS) -lbz2 -lm -ldl
 
 # A double build holds the models library alone.
 TEST_OBJECTS = $(if $(findstring PAL_DOUBLE,$(VARIANT)),$(LIB_OBJECTS),$(filter-out $(MAIN),$(OBJECTS)))
 define suite_rule
 $(B)/tests/$(basename $(notdir $(1))): $(B)/$(1:.c=.o) $(TEST_HELPERS) $(TEST_OBJECTS)
 	@echo '  LINK  $$@'
-	$$(Q)$$(CC) $$(VARIANT) -pthread $$(LDFLAGS) -o $$@ $$^ $$(CMOCKA_LIBS) $$(PKG_LIBS) -lm -ldl
+	$$(Q)$$(CC) $$(VARIANT) -pthread $$(LDFLAGS) -o $$@ $$^ $$(CMOCKA_LIBS) $$(PKG_LIBS) -lbz2 -lm -ldl
 endef
 $(foreach source,$(SUITE_SOURCES),$(eval $(call suite_rule,$(source))))
 

@@ -11,8 +11,8 @@ need() { # need PACKAGE COMMAND...: the command tells whether what the package p
     shift
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
-have_libc() {
-    echo '#include <stdlib.h>' | "${CC:-gcc}" -E -x c -
+have_header() {
+    echo "#include <$1>" | "${CC:-gcc}" -E -x c -
 }
 have_fuzzer() {
     echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -o /dev/null -x c -
@@ -27,11 +27,13 @@ for part in "$@"; do
         compiler=${CC:-gcc}
         case $compiler in */* | *' '*) compiler=gcc ;; esac # a path or a wrapper is the caller's own affair
         [ -n "${CC:-}" ] && [ "$compiler" != "$CC" ] || need "$compiler" command -v "$compiler"
-        need libc6-dev have_libc
+        need libc6-dev have_header stdlib.h
         need make command -v make
         need pkg-config command -v pkg-config
         need libopenblas-pthread-dev have_lib openblas
         need zlib1g-dev have_lib zlib
+        need liblzma-dev have_lib liblzma
+        need libbz2-dev have_header bzlib.h # Debian 12 has no bzip2.pc
         need libjansson-dev have_lib jansson
         need libssl-dev have_lib libcrypto
         need libexpat1-dev have_lib expat

@@ -1,5 +1,7 @@
+/* The tasks that there are: a row for each. */
 #include "tasks/task.h"
 
+#include <math.h>
 #include <strings.h>
 
 extern const task_module passkey_task, perplexity_task, booksum_task;
@@ -16,4 +18,10 @@ const task_module *task_find(const char *name)
     for (size_t i = 0; task_table[i]; i++)
         if (strcasecmp(task_table[i]->name, name) == 0) return task_table[i];
     return NULL;
+}
+
+double task_paper(const task_module *task, const task_cell *cell, const char *metric, const model_facts *model,
+                  const char **row)
+{
+    return task->tables ? task->tables->paper(cell, metric, model, row) : NAN;
 }

@@ -61,11 +61,11 @@ static int read_round(const eval_request *r, const batch_item *item, stream *s, 
     double began = 0;
     uint64_t from = 0;
     task_sample *sample = NULL;
-    PAL_TRY(r->task->open(r->run, item->cell, item->index, &sample, err));
+    PAL_TRY(r->task->eval->open(r->run, item->cell, item->index, &sample, err));
     int code = PAL_OK;
     while (code == PAL_OK && stream_position(s) < (*round ? from + MORE : most)) {
         size_t got = 0;
-        code = r->task->read(sample, tokens, CHUNK, &got, err);
+        code = r->task->eval->read(sample, tokens, CHUNK, &got, err);
         if (code != PAL_OK || got == 0) break;
         stream_feed(s, tokens, got, got, UINT64_MAX, NULL, NULL);
         if (*round || stream_passed(s) == 0) continue;
@@ -74,7 +74,7 @@ static int read_round(const eval_request *r, const batch_item *item, stream *s, 
         began = os_now();
     }
     if (*round) *seconds_each = (os_now() - began) / (double)(stream_position(s) - from);
-    r->task->close(sample);
+    r->task->eval->close(sample);
     return code;
 }
 
@@ -104,13 +104,13 @@ static int time_text(const eval_request *r, const plan_part *p, double *seconds_
     size_t sum = 0, got = 1;
     *seconds_each = 0;
     if (p->count == 0) return PAL_OK;
-    PAL_TRY(r->task->open(r->run, p->item[0].cell, p->item[0].index, &sample, err));
+    PAL_TRY(r->task->eval->open(r->run, p->item[0].cell, p->item[0].index, &sample, err));
     const double began = os_now();
     int code = PAL_OK;
     for (; code == PAL_OK && got > 0 && sum < MOST; sum += got)
-        code = r->task->read(sample, tokens, CHUNK, &got, err);
+        code = r->task->eval->read(sample, tokens, CHUNK, &got, err);
     if (sum) *seconds_each = (os_now() - began) / (double)sum;
-    r->task->close(sample);
+    r->task->eval->close(sample);
     return code;
 }
 

@@ -28,8 +28,8 @@ size_t groups_of_tasks(command_group *out)
 {
     size_t count = 0;
     for (size_t i = 0; task_table[i]; i++)
-        count = add(out, count, "Keys of task", task_table[i]->name, task_table[i]->request_table,
-                    task_table[i]->request_count);
+        count = add(out, count, "Keys of task", task_table[i]->name, task_table[i]->eval->request_table,
+                    task_table[i]->eval->request_count);
     return count;
 }
 
@@ -56,7 +56,8 @@ size_t groups_of_training(command_group *out)
     size_t count = add(out, 0, "Keys of training", "", table, rows);
     count = add_model(out, count);
     for (size_t i = 0; task_table[i]; i++)
-        count = add(out, count, "Keys of training on", task_table[i]->name, task_table[i]->train_table,
-                    task_table[i]->train_count);
+        if (task_table[i]->train)
+            count = add(out, count, "Keys of training on", task_table[i]->name, task_table[i]->train->table,
+                        task_table[i]->train->count);
     return count;
 }

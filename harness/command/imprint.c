@@ -60,9 +60,11 @@ static int read_sample(imprint *m, stream *s, size_t cell, int64_t index, uint64
     int code = PAL_OK;
     for (int i = 0; code == PAL_OK && i < 2; i++) {
         const eval_request *r = &m->request[i];
-        if (!r->task->forget_at) return pal_fail(err, PAL_USAGE, "task %s has no needle", r->task->name);
-        code = r->task->open(r->run, &r->cell[cell], index, &sample[i], err);
-        if (code == PAL_OK) end[i] = r->task->forget_at(sample[i]);
+        code = r->task->eval->open(r->run, &r->cell[cell], index, &sample[i], err);
+        if (code != PAL_OK) break;
+        sample_shape shape = {0};
+        r->task->eval->shape(sample[i], &shape);
+        end[i] = shape.forget;
     }
     const uint64_t segment = (uint64_t)decoder_config(m->request[0].model[0].decoder)->segment;
     *border = end[WITH] / segment * segment;
@@ -76,7 +78,7 @@ static int read_sample(imprint *m, stream *s, size_t cell, int64_t index, uint64
         const size_t want = left < CHUNK ? (size_t)left : CHUNK;
         for (int i = 0; code == PAL_OK && i < 2; i++)
             for (size_t got = 0, more = 0; code == PAL_OK && got < want; got += more) {
-                code = m->request[i].task->read(sample[i], tokens + i * CHUNK + got, want - got, &more, err);
+                code = m->request[i].task->eval->read(sample[i], tokens + i * CHUNK + got, want - got, &more, err);
                 if (code == PAL_OK && more == 0)
                     code = pal_fail(err, PAL_INTERNAL, "a sample ends before its question");
             }
@@ -86,7 +88,7 @@ static int read_sample(imprint *m, stream *s, size_t cell, int64_t index, uint64
         progress_update(&m->progress, m->tokens, NULL);
     }
     for (int i = 0; i < 2; i++)
-        if (sample[i]) m->request[i].task->close(sample[i]);
+        if (sample[i]) m->request[i].task->eval->close(sample[i]);
     return code;
 }
 
@@ -191,13 +193,15 @@ static int measure_all(imprint *m, pal_error *err)
 
 static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
-    static const char *const control[] = {"none", "absent"};
+    const task_module *task = task_find(((const eval_options *)options)->task);
+    if (task && !task->eval->needle.key) return pal_fail(err, PAL_USAGE, "task %s has no needle", task->name);
     imprint m = {0};
     int code = PAL_OK, opened = 0;
     for (int i = 0; code == PAL_OK && i < 2; i++) {
         kv_pairs words = {0};
         code = kv_pairs_merge(&words, rest, err);
-        if (code == PAL_OK) code = kv_pairs_add(&words, "control", control[i], "imprint", err);
+        if (code == PAL_OK && task)
+            code = kv_pairs_add(&words, task->eval->needle.key, task->eval->needle.value[i], "imprint", err);
         if (code == PAL_OK) code = eval_request_make(&m.request[i], options, &words, 1, err);
         opened += code == PAL_OK;
         kv_pairs_free(&words);

@@ -59,16 +59,12 @@ static int score_pair(rouge_scorer *s, const rouge_options *o, const rouge_pair 
     rouge_text hyp = {0}, *refs = calloc(pair->ref_count, sizeof *refs);
     if (!refs) return pal_fail(err, PAL_INTERNAL, "out of memory for %zu references", pair->ref_count);
     int code = read_string(s, pair->hyp, &hyp, err);
-    size_t tokens = 0;
-    for (size_t i = 0; code == PAL_OK && i < pair->ref_count; i++) {
+    for (size_t i = 0; code == PAL_OK && i < pair->ref_count; i++)
         code = read_string(s, pair->ref[i], &refs[i], err);
-        tokens += refs[i].count;
-    }
     if (code == PAL_OK)
         code = rouge_compare_many(s, refs, pair->ref_count, &hyp, (rouge_policy)o->policy, &all->pair[all->count],
                                   err);
-    all->count += code == PAL_OK;
-    all->empty_refs += tokens == 0;
+    if (code == PAL_OK) all->empty_refs += (size_t)all->pair[all->count++].undefined;
     all->empty_hyps += hyp.count == 0;
     for (size_t i = 0; i < pair->ref_count; i++) rouge_text_free(&refs[i]);
     rouge_text_free(&hyp);
@@ -95,16 +91,20 @@ static int print_each(const rouge_options *o, const rouge_pair *pair, const roug
 {
     if (o->json) {
         json_t *line = json_object();
+        json_t *none = r->undefined ? json_null() : NULL;
         if (pair->id) json_object_set(line, "id", (json_t *)pair->id);
         json_object_set_new(line, "line", json_integer((json_int_t)pair->line));
         for (int m = 0; m < ROUGE_METRICS; m++)
-            json_object_set_new(line, rouge_metric_name[m], prf_json(&r->metric[m]));
-        json_object_set_new(line, "overall", json_real(r->overall));
+            json_object_set_new(line, rouge_metric_name[m], none ? none : prf_json(&r->metric[m]));
+        json_object_set_new(line, "overall", none ? none : json_real(r->overall));
         return print_json(line, err);
     }
     char *id = pair->id ? json_dumps(pair->id, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     printf("%zu\t%s", pair->line, id ? id : "");
     free(id);
+    for (int m = 0; m < ROUGE_METRICS && r->undefined; m++) printf("\t-\t-\t-");
+    if (r->undefined) puts("\t-");
+    if (r->undefined) return PAL_OK;
     for (int m = 0; m < ROUGE_METRICS; m++)
         printf("\t%.4f\t%.4f\t%.4f", 100 * r->metric[m].precision, 100 * r->metric[m].recall,
                100 * r->metric[m].f);
@@ -143,7 +143,7 @@ static int score_all(rouge_scorer *s, const rouge_options *o, rouge_pairs *pairs
     return PAL_OK;
 }
 
-/* ---- Means over pairs ---- */
+/* ---- Means over pairs: those with a token in a reference ---- */
 
 typedef struct mean {
     double value;
@@ -157,7 +157,7 @@ typedef struct summary {
 
 static mean mean_of(const double *values, size_t count, uint64_t seed)
 {
-    mean m = {stats_mean(values, count), {NAN, NAN, "none"}};
+    mean m = {count ? stats_mean(values, count) : NAN, {NAN, NAN, "none"}};
     if (count > 1) m.ci = stats_bootstrap_mean(values, count, 1, level, seed);
     return m;
 }
@@ -170,12 +170,14 @@ static void summarise_overall(const scores *all, summary *out, double *values, u
     double f[3];
     for (int k = 0; k < 3; k++) f[k] = out->metric[part[k]][2].value;
     const double overall = rouge_overall(f[0], f[1], f[2]);
+    size_t count = 0;
     for (size_t i = 0; i < all->count; i++) {
         double sum = 0;
+        if (all->pair[i].undefined) continue;
         for (int k = 0; k < 3 && overall > 0; k++) sum += all->pair[i].metric[part[k]].f / f[k] - 1;
-        values[i] = overall * (1 + sum / 3);
+        values[count++] = overall * (1 + sum / 3);
     }
-    out->overall = mean_of(values, all->count, seed);
+    out->overall = mean_of(values, count, seed);
     out->overall.value = overall;
 }
 
@@ -185,11 +187,12 @@ static int summarise(const scores *all, summary *out, uint64_t seed, pal_error *
     if (!values) return pal_fail(err, PAL_INTERNAL, "out of memory for %zu pairs", all->count);
     for (int m = 0; m < ROUGE_METRICS; m++)
         for (int k = 0; k < 3; k++) {
+            size_t count = 0;
             for (size_t i = 0; i < all->count; i++) {
                 const rouge_prf *x = &all->pair[i].metric[m];
-                values[i] = k == 0 ? x->precision : k == 1 ? x->recall : x->f;
+                if (!all->pair[i].undefined) values[count++] = k == 0 ? x->precision : k == 1 ? x->recall : x->f;
             }
-            out->metric[m][k] = mean_of(values, all->count, seed);
+            out->metric[m][k] = mean_of(values, count, seed);
         }
     summarise_overall(all, out, values, seed);
     free(values);
@@ -206,7 +209,9 @@ static const char *policy_name(const rouge_options *o)
 static void print_mean(const mean *m)
 {
     char text[64];
-    if (isnan(m->ci.lo))
+    if (isnan(m->value))
+        snprintf(text, sizeof text, "-");
+    else if (isnan(m->ci.lo))
         snprintf(text, sizeof text, "%.2f", 100 * m->value);
     else
         snprintf(text, sizeof text, "%.2f [%.2f, %.2f]", 100 * m->value, 100 * m->ci.lo, 100 * m->ci.hi);
@@ -218,7 +223,8 @@ static void print_table(const rouge_options *o, const scores *all, const summary
     printf("%sROUGE of %zu pair%s, percent: rouge_score's tokens, stemmer %s, Lsum by lines, references: %s\n",
            o->each ? "\n" : "", all->count, all->count == 1 ? "" : "s", o->stemmer ? "on" : "off", policy_name(o));
     if (all->count > 1) printf("means over pairs [95 %% bootstrap interval]\n");
-    if (all->empty_refs) printf("pairs without a token in the reference (score 0): %zu\n", all->empty_refs);
+    if (all->empty_refs)
+        printf("pairs without a token in the reference (undefined, left out): %zu\n", all->empty_refs);
     if (all->empty_hyps) printf("pairs without a token in the hypothesis (score 0): %zu\n", all->empty_hyps);
     printf("\n%-10s  %-22s  %-22s  %s\n", "", "precision", "recall", "F");
     for (int m = 0; m < ROUGE_METRICS; m++) {
@@ -233,6 +239,7 @@ static void print_table(const rouge_options *o, const scores *all, const summary
 
 static json_t *mean_json(const mean *m)
 {
+    if (isnan(m->value)) return json_pack("{s:n}", "mean");
     if (isnan(m->ci.lo)) return json_pack("{s:f}", "mean", m->value);
     return json_pack("{s:f, s:f, s:f, s:s}", "mean", m->value, "lo", m->ci.lo, "hi", m->ci.hi, "interval",
                      m->ci.kind);
@@ -261,7 +268,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     rouge_scorer *s = NULL;
     rouge_pairs *pairs = NULL;
     scores all = {0};
-    summary sum;
+    summary sum = {0};
     PAL_TRY(check_options(o, err));
     int code = rouge_scorer_create((int)o->stemmer, &s, err);
     if (code == PAL_OK) code = rouge_pairs_open(&pairs, o->ref, o->hyp, (int)o->jsonl, err);

@@ -99,7 +99,7 @@ static int read_tokens(const batch_setup *setup, task_sample *s, const batch_ite
                        size_t want, pal_error *err)
 {
     for (size_t got = 0, more; got < want; got += more) {
-        PAL_TRY(setup->task->read(s, tokens + got, want - got, &more, err));
+        PAL_TRY(setup->task->eval->read(s, tokens + got, want - got, &more, err));
         if (more == 0)
             return pal_fail(err, PAL_INTERNAL, "task %s: sample %lld of %s ends before its %llu tokens",
                             setup->task->name, (long long)item->index, item->cell->name,
@@ -158,7 +158,7 @@ static int open_slots(batch *b, const batch_item *item, pal_error *err)
         s->argmax = calloc(scored + 1, sizeof *s->argmax);
         if (!s->nll || !s->argmax)
             return pal_fail(err, PAL_INTERNAL, "out of memory for the scores; lower batch=");
-        PAL_TRY(b->setup->task->open(b->setup->run, item[i].cell, item[i].index, &s->sample, err));
+        PAL_TRY(b->setup->task->eval->open(b->setup->run, item[i].cell, item[i].index, &s->sample, err));
     }
     return PAL_OK;
 }
@@ -208,9 +208,9 @@ static int start_shared(batch *b, uint64_t position, pal_error *err)
         if (item->passed > 0) stream_skip(r->base, item->passed, !b->setup->zeroed);
     }
     task_sample *sample = NULL;
-    PAL_TRY(b->setup->task->open(b->setup->run, item->cell, item->index, &sample, err));
+    PAL_TRY(b->setup->task->eval->open(b->setup->run, item->cell, item->index, &sample, err));
     const int code = read_shared(b, sample, item, position, err);
-    b->setup->task->close(sample);
+    b->setup->task->eval->close(sample);
     PAL_TRY(code);
     stream_save(r->base, 0, r->snapshot);
     for (size_t i = 0; i < b->lanes; i++) PAL_TRY(stream_restore(b->stream, i, r->snapshot, err));
@@ -369,8 +369,8 @@ static int deliver(batch *b, slot *s, const continuation *c, pal_error *err)
                                 .argmax = s->argmax,
                                 .generated = c ? c->token : NULL,
                                 .generated_count = c ? c->count : 0};
-    b->setup->task->score(s->sample, &output, result.value, result.record, BATCH_RECORD);
-    b->setup->task->close(s->sample);
+    b->setup->task->eval->score(s->sample, &output, result.value, result.record, BATCH_RECORD);
+    b->setup->task->eval->close(s->sample);
     s->sample = NULL;
     for (size_t i = 0; !result.finite && i < TASK_VALUES; i++) result.value[i] = NAN;
     PAL_TRY(b->setup->done(b->setup->arg, item, &result, err));
@@ -581,7 +581,7 @@ int batch_run(batch_runner *r, const batch_item *item, const batch_group *group,
     if (code == PAL_OK) code = open_slots(&b, item + group->first, err);
     if (code == PAL_OK) code = run(&b, group->start, err);
     for (size_t i = 0; b.slot && i < count; i++) {
-        if (b.slot[i].sample) r->setup.task->close(b.slot[i].sample);
+        if (b.slot[i].sample) r->setup.task->eval->close(b.slot[i].sample);
         free(b.slot[i].nll);
         free(b.slot[i].argmax);
         free(b.slot[i].prompt);

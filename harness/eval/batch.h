@@ -21,8 +21,8 @@ typedef struct batch_item {
     uint64_t first;             /* position of the first target to score; the last is the end */
     uint64_t shared, shared_id; /* so many first tokens agree in samples of one id; after batch_cut those after
                                    `passed` that one stream can read for all */
-    uint64_t tail, tail_id;     /* task_module.shared_tail; UINT64_MAX: there is none */
-    uint64_t forget;            /* task_module.forget_at */
+    uint64_t tail, tail_id;     /* sample_shape.tail */
+    uint64_t forget;            /* sample_shape.forget */
     task_decoding decoding;
     uint64_t resume; /* tokens already read in the sample's checkpoint; 0: there is none */
     uint64_t passed; /* set by batch_cut: tokens at the start, whole segments, that no result hangs on */

@@ -61,7 +61,7 @@ static void tell_begin(run *u)
     size_t pending = 0;
     for (size_t i = 0; i < u->plan.count; i++) pending += u->plan.part[i].count;
     char note[NOTE_MAX];
-    for (size_t i = 0; r->task->note && r->task->note(r->run, i, note, sizeof note); i++)
+    for (size_t i = 0; r->task->eval->note && r->task->eval->note(r->run, i, note, sizeof note); i++)
         tell(u, "note: %s", note);
     u->watch->begin(u->watch->arg, r, pending);
 }

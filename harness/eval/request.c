@@ -60,11 +60,11 @@ static int check_keys(const eval_request *r, const kv_pairs *words, pal_error *e
     const task_module *task = r->task;
     for (size_t i = 0; i < words->count; i++) {
         const char *key = words->pair[i].key;
-        if (kv_find(task->request_table, task->request_count, key)) continue;
+        if (kv_find(task->eval->request_table, task->eval->request_count, key)) continue;
         near_names near;
         char text[NEAR_TEXT];
         near_begin(&near, key);
-        for (size_t k = 0; k < task->request_count; k++) near_offer(&near, task->request_table[k].key);
+        for (size_t k = 0; k < task->eval->request_count; k++) near_offer(&near, task->eval->request_table[k].key);
         for (size_t k = 0; k < EVAL_OPTIONS; k++) near_offer(&near, eval_options_rows[k].key);
         return pal_fail(err, PAL_USAGE, "%s: task %s has no such key%s `palimpsest help eval %s` lists them", key,
                         task->name, near.count ? near_text(&near, text) : ";", task->name);
@@ -142,8 +142,8 @@ static int load_all(eval_request *r, pal_error *err)
 {
     PAL_TRY(load_models(r, err));
     PAL_TRY(eval_request_tokenizer(r, err));
-    PAL_TRY(r->task->begin(r->task_request, r->tokenizer, &r->run, err));
-    r->cell_count = r->task->cells(r->run, &r->cell);
+    PAL_TRY(r->task->eval->begin(r->task_request, r->tokenizer, &r->run, err));
+    r->cell_count = r->task->eval->cells(r->run, &r->cell);
     r->sample = calloc(r->cell_count + 1, sizeof *r->sample);
     return r->sample ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the cells");
 }
@@ -153,9 +153,9 @@ int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *wo
     *r = (eval_request){.options = *o};
     PAL_TRY(find_task(r, err));
     PAL_TRY(check_keys(r, words, err));
-    const kv_spec *table = r->task->request_table;
-    const size_t count = r->task->request_count;
-    r->task_request = calloc(1, r->task->request_bytes);
+    const kv_spec *table = r->task->eval->request_table;
+    const size_t count = r->task->eval->request_count;
+    r->task_request = calloc(1, r->task->eval->request_bytes);
     int code = r->task_request ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the request");
     if (code == PAL_OK) code = kv_defaults(table, count, r->task_request, err);
     if (code == PAL_OK) code = kv_apply(table, count, r->task_request, words, err);
@@ -189,7 +189,7 @@ void eval_request_free(eval_request *r)
 {
     for (size_t i = 0; r->sample && i < r->cell_count; i++) free(r->sample[i]);
     free(r->sample);
-    if (r->run) r->task->end(r->run);
+    if (r->run) r->task->eval->end(r->run);
     tokenizer_destroy(r->tokenizer);
     for (size_t i = 0; i < r->model_count; i++) free_model(&r->model[i]);
     free(r->model);
@@ -213,11 +213,11 @@ static int selects(const task_keys *keys, const kv_spec *spec)
 static int put_words(const eval_request *r, const task_cell *cell, int zeroed, char *out, size_t size,
                      pal_error *err)
 {
-    const task_keys *keys = &r->task->keys;
+    const task_keys *keys = &r->task->eval->keys;
     size_t used = 0;
     out[0] = '\0';
-    for (size_t i = 0; i <= r->task->request_count; i++) {
-        const kv_spec *spec = i < r->task->request_count ? &r->task->request_table[i] : NULL;
+    for (size_t i = 0; i <= r->task->eval->request_count; i++) {
+        const kv_spec *spec = i < r->task->eval->request_count ? &r->task->eval->request_table[i] : NULL;
         char text[KV_OUT_MAX] = "zeroed";
         const char *value = text;
         if (spec ? cell && selects(keys, spec) : !zeroed) continue;

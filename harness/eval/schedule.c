@@ -11,20 +11,20 @@ enum { SHARE_PART = 8 };
 int batch_measure(const task_module *task, const task_run *run, batch_item *item, pal_error *err)
 {
     task_sample *s = NULL;
-    PAL_TRY(task->open(run, item->cell, item->index, &s, err));
-    item->tokens = task->tokens(s);
-    item->prompt = task->prompt_tokens(s);
-    item->first = task->score_from(s);
-    item->shared_id = 0;
-    item->shared = task->shared_prefix ? task->shared_prefix(s, &item->shared_id) : 0;
-    item->tail = UINT64_MAX;
-    item->tail_id = 0;
-    if (task->shared_tail) item->tail = task->shared_tail(s, &item->tail_id);
-    item->forget = task->forget_at ? task->forget_at(s) : 0;
-    item->decoding = (task_decoding){.stop = -1};
-    if (task->decoding) task->decoding(s, &item->decoding);
+    PAL_TRY(task->eval->open(run, item->cell, item->index, &s, err));
+    sample_shape shape = {.tail = UINT64_MAX, .decoding = {.stop = -1}};
+    task->eval->shape(s, &shape);
+    item->tokens = shape.tokens;
+    item->prompt = shape.prompt;
+    item->first = shape.score_from;
+    item->shared = shape.shared;
+    item->shared_id = shape.shared_id;
+    item->tail = shape.tail;
+    item->tail_id = shape.tail_id;
+    item->forget = shape.forget;
+    item->decoding = shape.decoding;
     item->resume = 0;
-    task->close(s);
+    task->eval->close(s);
     const int whole = item->cell->length == 0 || (uint64_t)item->cell->length == item->tokens;
     if (item->tokens == 0 || !whole || item->prompt == 0 || item->prompt > item->tokens || item->first == 0 ||
         item->first > item->tokens || item->shared > item->tokens)

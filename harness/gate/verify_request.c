@@ -42,7 +42,7 @@ static int add_request(words *w, const task_module *task, const result_cell *cel
     }
     char number[24];
     snprintf(number, sizeof number, "%lld", (long long)most);
-    return task->keys.count ? add_word(w, task->keys.count, number, err) : PAL_OK;
+    return task->eval->keys.count ? add_word(w, task->eval->keys.count, number, err) : PAL_OK;
 }
 
 int verify_open(const verify_source *from, eval_request *r, int *absent, pal_error *err)

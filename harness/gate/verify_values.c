@@ -67,14 +67,14 @@ static int first_tokens(const eval_request *r, const task_cell *cell, int64_t in
                         size_t *count, pal_error *err)
 {
     task_sample *s = NULL;
-    PAL_TRY(r->task->open(r->run, cell, index, &s, err));
+    PAL_TRY(r->task->eval->open(r->run, cell, index, &s, err));
     int code = PAL_OK;
     *count = 0;
     for (size_t got = 1; code == PAL_OK && got > 0 && *count < max; *count += got) {
-        code = r->task->read(s, tokens + *count, max - *count, &got, err);
+        code = r->task->eval->read(s, tokens + *count, max - *count, &got, err);
         if (code != PAL_OK) got = 0;
     }
-    r->task->close(s);
+    r->task->eval->close(s);
     return code;
 }
 

@@ -195,6 +195,9 @@ size_t result_columns(const task_metric *metric, const result_cell *cell, int64_
         const double *value = cell->sample[i].value;
         num[i] = value[metric->value];
         den[i] = metric->over < 0 ? 1 : value[metric->over];
+        const int gap = isnan(num[i]) && !cell->sample[i].not_finite;
+        if (metric->kind == METRIC_MISSING) num[i] = gap;
+        if (metric->samples == METRIC_GAPS && gap) num[i] = den[i] = 0;
         if (!first || first[i] == i) continue;
         num[first[i]] += num[i];
         den[first[i]] += den[i];

@@ -162,7 +162,7 @@ static int take_sample(results *r, const json_t *object, int *understood, pal_er
         sample.cluster =
             name_hash(json_string_value(json_object_get(json_object_get(object, "record"), r->task->cluster)));
     /* Records of before it was counted: known where nothing could be shared. */
-    if (!isfinite(sample.read) && !r->task->shared_prefix) sample.read = (double)sample.tokens;
+    if (!isfinite(sample.read) && !(r->task->eval && r->task->eval->shares)) sample.read = (double)sample.tokens;
     for (size_t v = 0; v < r->task->value_count; v++) sample.value[v] = get_number(values, r->task->value[v]);
     return result_put(cell, &sample, err);
 }

@@ -95,7 +95,7 @@ static double paper_value(const rows *all, const report_row *row, const char **n
 {
     const task_module *task = all->rep->task;
     const task_cell place = result_place(row->cell, row->n);
-    return task->paper ? task->paper(&place, all->picture->metric, &row->cell->facts, name) : NAN;
+    return task_paper(task, &place, all->picture->metric, &row->cell->facts, name);
 }
 
 /* The paper's own rows beside the models of a panel; as panels of their own where a panel is one model. */

@@ -14,7 +14,8 @@ static size_t key_at(const task_module *task, const char *at)
     char key[64];
     if (at[size] != '=' || size == 0 || size >= sizeof key) return 0;
     snprintf(key, sizeof key, "%.*s", (int)size, at);
-    return strcmp(key, "memory") == 0 || kv_find(task->request_table, task->request_count, key) ? size : 0;
+    return strcmp(key, "memory") == 0 || kv_find(task->eval->request_table, task->eval->request_count, key) ? size
+                                                                                                            : 0;
 }
 
 /* Where the word at `at` ends. A value may hold spaces: the next word begins where a known key does. */

@@ -37,7 +37,7 @@ static void put_cell(FILE *out, const task_module *task, const report_row *row, 
     const task_cell place = result_place(c, row->n);
     const summary *s = &row->metric[m];
     const char *paper_row = "";
-    const double paper = task->paper ? task->paper(&place, task->metric[m].name, &c->facts, &paper_row) : NAN;
+    const double paper = task_paper(task, &place, task->metric[m].name, &c->facts, &paper_row);
     char seed[64];
     text_csv(out, task->name);
     put_whole(out, task->version);

@@ -193,6 +193,19 @@ static void put_facts(live_table *t, const result_cell *cell)
     listing_text(&t->rows, cell->weights);
 }
 
+/* Samples that a metric says nothing of, such as texts without a token of ROUGE. */
+static void say_missing(const live_table *t, const result_cell *cell, int64_t n)
+{
+    const task_module *task = t->request->task;
+    for (size_t m = 0; m < task->metric_count; m++) {
+        if (task->metric[m].kind != METRIC_MISSING) continue;
+        const summary s = report_summary(task, cell, m, n);
+        if (s.value > 0)
+            fprintf(t->out, "  %.0f of the %lld samples of this cell are left out of its means: %s\n", s.value,
+                    (long long)n, task->metric[m].name);
+    }
+}
+
 static void on_cell(void *arg, const result_cell *cell, int64_t n)
 {
     live_table *t = arg;
@@ -213,6 +226,7 @@ static void on_cell(void *arg, const result_cell *cell, int64_t n)
     if (bad && for_people(t))
         fprintf(t->out, "  %lld of the %lld samples of this cell are not finite: it has no score\n",
                 (long long)bad, (long long)n);
+    if (for_people(t)) say_missing(t, cell, n);
     t->not_finite += bad;
     t->samples += n;
     t->shared |= !isfinite(cost.speed);

@@ -23,6 +23,8 @@ static void put_value(table *t, size_t column, const report *rep, const report_r
     table_cell *c = table_at(t, column);
     if (!c) return;
     *c = table_cell_of(&rep->task->metric[metric], &row->metric[metric], n);
+    if (rep->task->metric[metric].samples == METRIC_GAPS && !isfinite(row->metric[metric].value))
+        table_text(t, column, "-");
     if (row->not_finite)
         table_text(t, column, "%lld of %lld not finite", (long long)row->not_finite, (long long)row->n);
 }
@@ -73,11 +75,11 @@ static void put_paper_line(table *t, const report *rep, const report_row *row, s
     const task_metric *m = &rep->task->metric[metric];
     char length[24];
     int begun = 0;
-    for (size_t d = 0; rep->task->paper && d < depths; d++) {
+    for (size_t d = 0; rep->task->tables->paper && d < depths; d++) {
         task_cell place = result_place(row->cell, row->n);
         const char *name = "";
         place.depth = depth[d];
-        const double value = rep->task->paper(&place, m->name, &row->cell->facts, &name);
+        const double value = rep->task->tables->paper(&place, m->name, &row->cell->facts, &name);
         if (!isfinite(value)) continue;
         if (!begun++) {
             table_row(t, 0);
@@ -196,14 +198,14 @@ static void put_paper_row(table *t, const report *rep, const report_row *row)
     double value[TASK_METRICS];
     int any = 0;
     for (size_t m = 0; m < task->metric_count; m++) {
-        value[m] = task->paper ? task->paper(&place, task->metric[m].name, &row->cell->facts, &name) : NAN;
-        any |= isfinite(value[m]) && !task->metric[m].detail;
+        value[m] = task_paper(task, &place, task->metric[m].name, &row->cell->facts, &name);
+        any |= isfinite(value[m]) && report_shows(rep, m);
     }
     if (!any) return;
     table_row(t, 0);
     table_text(t, 0, "paper: %s", name);
     for (size_t m = 0, column = 2; m < task->metric_count; m++)
-        if (!task->metric[m].detail)
+        if (report_shows(rep, m))
             table_paper(t, column++, value[m] * (task->metric[m].kind == METRIC_SHARE ? 100 : 1));
 }
 
@@ -224,7 +226,7 @@ static void add_documents(table_set *set, const report *rep, const report_row *f
     table_column(t, "model");
     table_column(t, "parameters");
     for (size_t m = 0; m < task->metric_count; m++) {
-        if (task->metric[m].detail) continue;
+        if (!report_shows(rep, m)) continue;
         plain_name(task->metric[m].name, text);
         table_column(t, text);
         columns++;
@@ -238,7 +240,7 @@ static void add_documents(table_set *set, const report *rep, const report_row *f
         table_text(t, 0, "%s%s", row->label, reference ? " (reference)" : "");
         if (!reference) table_text(t, 1, "%llu", (unsigned long long)row->cell->parameters);
         for (size_t m = 0, column = 2; m < task->metric_count; m++)
-            if (!task->metric[m].detail) put_value(t, column++, rep, row, m, 0);
+            if (report_shows(rep, m)) put_value(t, column++, rep, row, m, 0);
         put_comparison(t, columns, find_comparison(rep, list, count, row), bits);
         put_memory(t, columns, rep, row);
         put_paper_row(t, rep, row);

@@ -127,7 +127,8 @@ int report_paired_csv(const report *rep, const char *path, pal_error *err)
         static const char *const units[] = {[METRIC_SHARE] = "share",
                                             [METRIC_RATIO] = "ratio",
                                             [METRIC_PERPLEXITY] = "nats",
-                                            [METRIC_BITS] = "bits"};
+                                            [METRIC_BITS] = "bits",
+                                            [METRIC_MISSING] = "samples"};
         fprintf(out, ",%s%s,%s,%lld,%zu,", m->kind == METRIC_PERPLEXITY ? "log_" : "", m->name, units[m->kind],
                 (long long)c->paired.n, c->paired.clusters);
         const double numbers[] = {c->paired.difference, c->paired.ci.lo, c->paired.ci.hi};

@@ -61,6 +61,8 @@ typedef struct cell_cost {
 cell_cost report_cost(const result_cell *cell, int64_t n);
 
 /* The metric that models are compared in first: one of bits, else the task's first. */
+/* Whether tables have a column for the metric: it is no detail, or it counts samples and some row has any. */
+int report_shows(const report *rep, size_t metric);
 size_t report_main_metric(const task_module *task);
 
 /* "seed=1 jitter=2" and "seed" -> "1", into out[size]; "" when the key is not there. Returns out. */

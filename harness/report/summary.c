@@ -81,7 +81,8 @@ static int add_row(report *rep, const result_cell *cell, int64_t n, pal_error *e
     rep->count++;
     for (size_t m = 0; m < rep->task->metric_count; m++) {
         /* A compressor has one size a document: no detail of its loss is known. */
-        const int known = !rep->task->metric[m].detail || cell->kind == RESULT_MODEL;
+        const task_metric *metric = &rep->task->metric[m];
+        const int known = !metric->detail || cell->kind == RESULT_MODEL || metric->kind == METRIC_MISSING;
         row->metric[m] = known ? report_summary(rep->task, cell, m, n) : (summary){NAN, {NAN, NAN, "none"}};
     }
     return PAL_OK;
@@ -120,14 +121,18 @@ static double shown(metric_kind kind, double ratio)
 
 /* Of `rows` columns that n samples have; as many where none is a part of another. */
 static interval find_interval(const task_metric *m, const double *num, const double *den, size_t rows, size_t n,
-                              double ratio)
+                              double ratio, double over)
 {
-    if (m->binomial && rows == n) return stats_binomial(round(ratio * (double)n), (double)n, REPORT_LEVEL);
-    if (m->over < 0 && rows == n)
+    if (m->samples == METRIC_HITS && rows == n)
+        return stats_binomial(round(ratio * (double)n), (double)n, REPORT_LEVEL);
+    if (m->over < 0 && rows == n && over == (double)n)
         return stats_bootstrap_mean(num, n, m->kind == METRIC_SHARE, REPORT_LEVEL, BOOTSTRAP_SEED);
     const interval ci = stats_bootstrap_ratio(num, den, rows, REPORT_LEVEL, BOOTSTRAP_SEED);
-    if (m->kind == METRIC_SHARE && !isfinite(ci.lo))
-        return stats_binomial(ratio * (double)rows, (double)rows, REPORT_LEVEL);
+    if (m->kind == METRIC_SHARE && !isfinite(ci.lo)) {
+        double there = 0; /* rows that have a value at all */
+        for (size_t i = 0; i < rows; i++) there += den[i] > 0;
+        return stats_binomial(ratio * there, there, REPORT_LEVEL);
+    }
     return ci;
 }
 
@@ -142,8 +147,10 @@ summary report_summary(const task_module *task, const result_cell *cell, size_t 
         sum += num[i];
         over += den[i];
     }
-    if (isfinite(sum) && over > 0) {
-        const interval ci = find_interval(m, num, den, rows, (size_t)n, sum / over);
+    if (m->kind == METRIC_MISSING)
+        result.value = sum;
+    else if (isfinite(sum) && over > 0) {
+        const interval ci = find_interval(m, num, den, rows, (size_t)n, sum / over, over);
         result.value = shown(m->kind, sum / over);
         result.ci = (interval){shown(m->kind, ci.lo), shown(m->kind, ci.hi), ci.kind};
     }
@@ -154,7 +161,7 @@ summary report_summary(const task_module *task, const result_cell *cell, size_t 
 char *report_format(const task_metric *metric, const summary *s, char out[64])
 {
     static const int digits_of[] = {
-        [METRIC_SHARE] = 1, [METRIC_RATIO] = 3, [METRIC_PERPLEXITY] = 2, [METRIC_BITS] = 3};
+        [METRIC_SHARE] = 1, [METRIC_RATIO] = 3, [METRIC_PERPLEXITY] = 2, [METRIC_BITS] = 3, [METRIC_MISSING] = 0};
     const double unit = metric->kind == METRIC_SHARE ? 100 : 1;
     const double numbers[3] = {unit * s->value, unit * s->ci.lo, unit * s->ci.hi};
     char text[3][20];
@@ -192,6 +199,15 @@ cell_cost report_cost(const result_cell *cell, int64_t n)
     }
     sum.speed = sum.computed == sum.tokens && sum.seconds > 0 ? sum.tokens / sum.seconds : NAN;
     return sum;
+}
+
+int report_shows(const report *rep, size_t metric)
+{
+    const task_metric *m = &rep->task->metric[metric];
+    if (m->kind != METRIC_MISSING) return !m->detail;
+    for (size_t i = 0; i < rep->count; i++)
+        if (rep->row[i].metric[metric].value > 0) return 1;
+    return 0;
 }
 
 size_t report_main_metric(const task_module *task)

@@ -72,7 +72,7 @@ void table_text(table *t, size_t column, const char *format, ...)
 table_cell table_cell_of(const task_metric *metric, const summary *s, int64_t n)
 {
     static const int digits_of[] = {
-        [METRIC_SHARE] = 1, [METRIC_RATIO] = 3, [METRIC_PERPLEXITY] = 2, [METRIC_BITS] = 3};
+        [METRIC_SHARE] = 1, [METRIC_RATIO] = 3, [METRIC_PERPLEXITY] = 2, [METRIC_BITS] = 3, [METRIC_MISSING] = 0};
     const double unit = metric->kind == METRIC_SHARE ? 100 : 1;
     table_cell c = empty;
     if (!isfinite(s->value)) return c;

@@ -57,7 +57,7 @@ int train_lanes_save(train_lanes_state *l, const char *checkpoint, int64_t step,
 {
     char path[PATH];
     head h = {.step = step, .lanes = l->lanes, .state_bytes = l->state_bytes};
-    PAL_TRY(task->source_save(source, h.place, sizeof h.place, err));
+    PAL_TRY(task->train->save(source, h.place, sizeof h.place, err));
     if (!h.place[0]) return PAL_OK;
     memset(h.place + strlen(h.place), 0, sizeof h.place - strlen(h.place));
     memcpy(h.magic, magic, sizeof magic);
@@ -92,14 +92,14 @@ int train_lanes_restore(train_lanes_state *l, const decoder *d, const char *chec
 {
     char place[PLACE], path[PATH], *data;
     size_t size;
-    PAL_TRY(task->source_save(source, place, sizeof place, err));
+    PAL_TRY(task->train->save(source, place, sizeof place, err));
     if (!place[0]) return PAL_OK;
     path_of(checkpoint, step, path);
     PAL_TRY(os_read_file(path, &data, &size, err));
     const int code = take_image(l, d, data, size, step, path, err);
     free(data);
     PAL_TRY(code);
-    return task->source_restore(source, ((const head *)l->image)->place, err);
+    return task->train->restore(source, ((const head *)l->image)->place, err);
 }
 
 void train_lanes_remove_others(const char *checkpoint, int64_t step)

@@ -15,7 +15,7 @@ int train_lead_open(train_lead *l, const train_config *cfg, int64_t phase, const
         (train_lead){.cfg = cfg, .model = model, .lanes = lanes, .times = train_in_phase(&cfg->lead_times, phase)};
     const int64_t n = decoder_config(model)->segment;
     if (cfg->lead_len == 0) return PAL_OK;
-    if (!task->source_lead)
+    if (!task->train->lead)
         return pal_fail(err, PAL_USAGE, "lead_len=%lld: task %s has nothing to read before a sequence; set 0",
                         (long long)cfg->lead_len, task->name);
     if (cfg->lead_len % n)
@@ -44,7 +44,7 @@ void train_lead_read(train_lead *l, const task_module *task, task_source *source
     if (count == 0) return;
     for (size_t lane = 0; lane < l->lanes; lane++) {
         l->valid[lane] = fresh[lane] ? n : 0;
-        task->source_lead(source, step, (int64_t)lane, l->tokens + lane * count, (int64_t)count);
+        task->train->lead(source, step, (int64_t)lane, l->tokens + lane * count, (int64_t)count);
     }
     for (size_t at = 0; at < count; at += n) {
         for (size_t lane = 0; lane < l->lanes; lane++)

@@ -17,16 +17,16 @@ static int read_recipe(trainer *t, const kv_pairs *pairs, pal_error *err)
     PAL_TRY(model_config_read(&t->model_cfg, pairs, err));
     const char *name = kv_pairs_value(pairs, "task");
     t->task = task_find(name ? name : t->cfg.task);
-    if (!t->task || !t->task->source_open)
+    if (!t->task || !t->task->train->open)
         return pal_fail(err, PAL_USAGE, "task=%s: no task of this name can be trained on; see `palimpsest list`",
                         name);
-    t->task_cfg = calloc(1, t->task->train_bytes ? t->task->train_bytes : 1);
+    t->task_cfg = calloc(1, t->task->train->bytes ? t->task->train->bytes : 1);
     if (!t->task_cfg) return pal_fail(err, PAL_INTERNAL, "out of memory for the task's settings");
-    PAL_TRY(kv_defaults(t->task->train_table, t->task->train_count, t->task_cfg, err));
+    PAL_TRY(kv_defaults(t->task->train->table, t->task->train->count, t->task_cfg, err));
     for (size_t i = 0; i < pairs->count; i++) {
         const kv_pair *p = &pairs->pair[i];
         const kv_spec *ours = kv_find(table, count, p->key);
-        const kv_spec *tasks = kv_find(t->task->train_table, t->task->train_count, p->key);
+        const kv_spec *tasks = kv_find(t->task->train->table, t->task->train->count, p->key);
         if (ours) PAL_TRY(kv_set(ours, &t->cfg, p->value, err));
         if (tasks) PAL_TRY(kv_set(tasks, t->task_cfg, p->value, err));
         if (!ours && !tasks && !model_config_knows(t->model_cfg.attention, p->key))
@@ -43,7 +43,7 @@ static int open_source(trainer *t, pal_error *err)
         return pal_fail(err, PAL_USAGE, "vocab=%lld does not hold the %zu tokens of tokenizer=%s; set vocab=%zu",
                         (long long)t->model_cfg.vocab, tokenizer_vocab(t->tokenizer), t->cfg.tokenizer,
                         tokenizer_vocab(t->tokenizer));
-    return t->task->source_open(t->task_cfg, t->tokenizer, (uint64_t)t->cfg.seed, &t->source, err);
+    return t->task->train->open(t->task_cfg, t->tokenizer, (uint64_t)t->cfg.seed, &t->source, err);
 }
 
 static int check_recipe(trainer *t, pal_error *err)
@@ -57,7 +57,7 @@ static int check_recipe(trainer *t, pal_error *err)
             return pal_fail(err, PAL_USAGE,
                             "train_len=%lld exceeds the %lld tokens that %s can hold; raise context",
                             (long long)length, (long long)most, t->model_cfg.attention->name);
-        PAL_TRY(t->task->source_phase(t->source, lanes, length, err));
+        PAL_TRY(t->task->train->phase(t->source, lanes, length, err));
         t->total_steps += (int64_t)c->train_steps.value[i];
         t->total_tokens += c->train_steps.value[i] * (double)(lanes * length);
     }
@@ -83,9 +83,9 @@ int trainer_describe(trainer *t, pal_error *err)
         kv_get(&table[i], &t->cfg, text, sizeof text);
         PAL_TRY(kv_pairs_add(&t->metadata, table[i].key, text, "recipe", err));
     }
-    for (size_t i = 0; i < t->task->train_count; i++) {
-        kv_get(&t->task->train_table[i], t->task_cfg, text, sizeof text);
-        PAL_TRY(kv_pairs_add(&t->metadata, t->task->train_table[i].key, text, "recipe", err));
+    for (size_t i = 0; i < t->task->train->count; i++) {
+        kv_get(&t->task->train->table[i], t->task_cfg, text, sizeof text);
+        PAL_TRY(kv_pairs_add(&t->metadata, t->task->train->table[i].key, text, "recipe", err));
     }
     PAL_TRY(kv_pairs_add(&t->metadata, "tokenizer_sha256", tokenizer_digest(t->tokenizer), "recipe", err));
     return kv_pairs_add(&t->metadata, "blas_core", gemm_core(), "recipe", err);

@@ -48,7 +48,7 @@ int batch_create(const trainer *t, int64_t phase, batch *b, pal_error *err)
         return pal_fail(err, PAL_INTERNAL, "out of memory for a batch of %zu tokens", count);
     PAL_TRY(train_lanes_open(&b->lanes, t->model, lanes, err));
     PAL_TRY(train_lead_open(&b->lead, &t->cfg, phase, t->task, t->model, t->pool, lanes, err));
-    PAL_TRY(t->task->source_phase(t->source, (int64_t)lanes, length, err));
+    PAL_TRY(t->task->train->phase(t->source, (int64_t)lanes, length, err));
     return window_create(&b->window, t->model, t->pool, lanes, segments, recompute, err);
 }
 
@@ -68,7 +68,7 @@ static void count_losses(const batch *b, train_row *row)
 static int fill_lane(trainer *t, batch *b, int64_t step, size_t lane, pal_error *err)
 {
     const size_t at = lane * (size_t)b->length;
-    PAL_TRY(t->task->source_fill(t->source, step, (int64_t)lane, b->tokens + at, b->targets + at, b->weight + at,
+    PAL_TRY(t->task->train->fill(t->source, step, (int64_t)lane, b->tokens + at, b->targets + at, b->weight + at,
                                  &b->fresh[lane], err));
     state_header *state = b->lanes.state[lane];
     if (b->fresh[lane]) decoder_state_reset(t->model, state);

@@ -20,7 +20,7 @@ static void close_trainer(trainer *t)
     pool_destroy(t->pool);
     kv_pairs_free(&t->metadata);
     free(t->grad);
-    if (t->source) t->task->source_close(t->source);
+    if (t->source) t->task->train->close(t->source);
     tokenizer_destroy(t->tokenizer);
     free(t->task_cfg);
     lock_release(&t->lock);

@@ -17,11 +17,11 @@ enum { PLACE = 4096 };
 /* The task's settings with every split of a text replaced. */
 static int held_out_settings(validator *v, const train_config *cfg, const void *task_cfg, pal_error *err)
 {
-    v->task_cfg = malloc(v->task->train_bytes ? v->task->train_bytes : 1);
+    v->task_cfg = malloc(v->task->train->bytes ? v->task->train->bytes : 1);
     if (!v->task_cfg) return pal_fail(err, PAL_INTERNAL, "out of memory for the validation's settings");
-    memcpy(v->task_cfg, task_cfg, v->task->train_bytes);
-    for (size_t i = 0; i < v->task->train_count; i++) {
-        const kv_spec *row = &v->task->train_table[i];
+    memcpy(v->task_cfg, task_cfg, v->task->train->bytes);
+    for (size_t i = 0; i < v->task->train->count; i++) {
+        const kv_spec *row = &v->task->train->table[i];
         const size_t length = strlen(row->key), end = strlen("split");
         if (length < end || strcmp(row->key + length - end, "split") != 0) continue;
         PAL_TRY(kv_set(row, v->task_cfg, cfg->val_split, err));
@@ -32,7 +32,7 @@ static int held_out_settings(validator *v, const train_config *cfg, const void *
 static int open_source(validator *v, const train_config *cfg, const tokenizer *t, pal_error *err)
 {
     pal_error cause;
-    const int code = v->task->source_open(v->task_cfg, t, (uint64_t)cfg->seed ^ held_out, &v->source, &cause);
+    const int code = v->task->train->open(v->task_cfg, t, (uint64_t)cfg->seed ^ held_out, &v->source, &cause);
     if (code == PAL_OK) return PAL_OK;
     return pal_fail(err, code, "val_every=%lld: %s; name another split in val_split= or set val_every=0",
                     (long long)cfg->val_every, cause.text);
@@ -84,14 +84,14 @@ int validator_open(validator *v, const train_config *cfg, const task_module *tas
     PAL_TRY(held_out_settings(v, cfg, task_cfg, err));
     PAL_TRY(open_source(v, cfg, t, err));
     PAL_TRY(allocate(v, err));
-    PAL_TRY(task->source_phase(v->source, (int64_t)v->lanes, (int64_t)v->length, err));
-    PAL_TRY(task->source_save(v->source, v->start, PLACE, err));
+    PAL_TRY(task->train->phase(v->source, (int64_t)v->lanes, (int64_t)v->length, err));
+    PAL_TRY(task->train->save(v->source, v->start, PLACE, err));
     return pass_create(&v->pass, model, threads, v->lanes, 0, err);
 }
 
 void validator_close(validator *v)
 {
-    if (v->source) v->task->source_close(v->source);
+    if (v->source) v->task->train->close(v->source);
     pass_destroy(v->pass);
     free(v->task_cfg);
     free(v->start);
@@ -114,7 +114,7 @@ static int fill(validator *v, int64_t step, pal_error *err)
     const int64_t most = attn_sizes_of(cfg, 0, 1).max_tokens;
     for (size_t lane = 0; lane < v->lanes; lane++) {
         const size_t at = lane * v->length;
-        PAL_TRY(v->task->source_fill(v->source, step, (int64_t)lane, v->tokens + at, v->targets + at,
+        PAL_TRY(v->task->train->fill(v->source, step, (int64_t)lane, v->tokens + at, v->targets + at,
                                      v->weight + at, &v->fresh[lane], err));
         state_header *state = v->state[lane];
         if (v->fresh[lane]) decoder_state_reset(v->model, state);
@@ -150,8 +150,8 @@ static void read_windows(validator *v, double *loss, double *total)
 int validator_measure(validator *v, progress *bar, double *loss, pal_error *err)
 {
     double sum = 0, total = 0;
-    PAL_TRY(v->task->source_phase(v->source, (int64_t)v->lanes, (int64_t)v->length, err));
-    PAL_TRY(v->task->source_restore(v->source, v->start, err));
+    PAL_TRY(v->task->train->phase(v->source, (int64_t)v->lanes, (int64_t)v->length, err));
+    PAL_TRY(v->task->train->restore(v->source, v->start, err));
     for (size_t step = 0; step < v->steps; step++) {
         PAL_TRY(fill(v, (int64_t)step, err));
         read_windows(v, &sum, &total);

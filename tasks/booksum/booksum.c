@@ -1,6 +1,8 @@
+/* The BookSum task: its keys, the texts it opens, its cells and metrics. */
 #include "tasks/booksum/run.h"
 
 #include "datasets/corpus/split.h"
+#include "tasks/booksum/reference_summaries.h"
 #include "tasks/booksum/train.h"
 #include "tasks/paper.h"
 
@@ -55,7 +57,7 @@ static void scan_book(text_scan *scan, const booksum_book *book)
 }
 
 /* Tokens of every book. */
-static int count_tokens(task_run *run, pal_error *err)
+static int count_tokens(booksum_run *run, pal_error *err)
 {
     const size_t count = booksum_file_count(run->file);
     run->book_tokens = calloc(count, sizeof *run->book_tokens);
@@ -76,7 +78,7 @@ static int count_tokens(task_run *run, pal_error *err)
 }
 
 /* Opens the texts; name[size]: what they are called in the names of cells. */
-static int open_texts(task_run *run, char *name, size_t size, pal_error *err)
+static int open_texts(booksum_run *run, char *name, size_t size, pal_error *err)
 {
     const booksum_request *r = &run->request;
     char path[BOOKSUM_PATH];
@@ -100,7 +102,7 @@ static int open_texts(task_run *run, char *name, size_t size, pal_error *err)
 /* ---- Cells ---- */
 
 /* The books that have at least `input` tokens. */
-static int choose_books(task_run *run, booksum_choice *choice, int64_t *chosen, size_t *skipped, pal_error *err)
+static int choose_books(booksum_run *run, booksum_choice *choice, int64_t *chosen, size_t *skipped, pal_error *err)
 {
     const size_t count = booksum_file_count(run->file);
     size_t longest = 0;
@@ -120,7 +122,7 @@ static int choose_books(task_run *run, booksum_choice *choice, int64_t *chosen, 
                     run->request.data, count, (unsigned long long)choice->input, longest);
 }
 
-static int choose_stories(const task_run *run, const booksum_choice *choice, int64_t *chosen, pal_error *err)
+static int choose_stories(const booksum_run *run, const booksum_choice *choice, int64_t *chosen, pal_error *err)
 {
     const uint64_t least = (uint64_t)story_least(run->tokenizer);
     *chosen = run->request.samples ? run->request.samples : STORIES;
@@ -129,7 +131,7 @@ static int choose_stories(const task_run *run, const booksum_choice *choice, int
                     (unsigned long long)choice->input, (unsigned long long)least);
 }
 
-static int add_cell(task_run *run, const char *name, int64_t length, pal_error *err)
+static int add_cell(booksum_run *run, const char *name, int64_t length, pal_error *err)
 {
     task_cell *cell = &run->cell[run->cell_count];
     booksum_choice *choice = &run->choice[run->cell_count];
@@ -158,7 +160,7 @@ static int add_cell(task_run *run, const char *name, int64_t length, pal_error *
 /* ---- Beginning ---- */
 
 /* Stories have summaries of one form, which differ by a few tokens at most. */
-static int limit_continuation(task_run *run, pal_error *err)
+static int limit_continuation(booksum_run *run, pal_error *err)
 {
     run->max_tokens = run->request.max_tokens ? (size_t)run->request.max_tokens : BOOK_ANSWER;
     if (run->file || run->request.max_tokens) return PAL_OK;
@@ -171,7 +173,7 @@ static int limit_continuation(task_run *run, pal_error *err)
     return PAL_OK;
 }
 
-static int fill_run(task_run *run, pal_error *err)
+static int fill_run(booksum_run *run, pal_error *err)
 {
     const kv_list *length = &run->request.length;
     char name[BOOKSUM_PATH];
@@ -186,8 +188,9 @@ static int fill_run(task_run *run, pal_error *err)
     return PAL_OK;
 }
 
-static void booksum_end(task_run *run)
+static void booksum_end(task_run *handle)
 {
+    booksum_run *run = (booksum_run *)handle;
     for (size_t i = 0; i < run->cell_count; i++) free(run->choice[i].book);
     free(run->choice);
     free(run->cell);
@@ -199,7 +202,7 @@ static void booksum_end(task_run *run)
 
 static int booksum_begin(const void *request, const tokenizer *t, task_run **out, pal_error *err)
 {
-    task_run *run = calloc(1, sizeof *run);
+    booksum_run *run = calloc(1, sizeof *run);
     if (!run) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory");
     run->request = *(const booksum_request *)request;
     snprintf(run->request.split, sizeof run->request.split, "%s",
@@ -207,14 +210,15 @@ static int booksum_begin(const void *request, const tokenizer *t, task_run **out
     run->tokenizer = t;
     const int code = fill_run(run, err);
     if (code == PAL_OK)
-        *out = run;
+        *out = (task_run *)run;
     else
-        booksum_end(run);
+        booksum_end((task_run *)run);
     return code;
 }
 
-static int booksum_note(const task_run *run, size_t index, char *out, size_t size)
+static int booksum_note(const task_run *handle, size_t index, char *out, size_t size)
 {
+    const booksum_run *run = (const booksum_run *)handle;
     char why[200];
     if (!run->file) return 0;
     if (booksum_file_note(run->file, why, sizeof why) && index-- == 0) {
@@ -226,54 +230,8 @@ static int booksum_note(const task_run *run, size_t index, char *out, size_t siz
 
 static size_t booksum_cells(const task_run *run, const task_cell **cells)
 {
-    *cells = run->cell;
-    return run->cell_count;
-}
-
-/* ---- Summaries of the training split ---- */
-
-static int training_stories(const task_run *run, booksum_string *list, size_t most, size_t *count, pal_error *err)
-{
-    for (; *count < most; ++*count) {
-        const story_key key = {(uint64_t)run->request.seed, STORY_TRAIN, *count, 0};
-        int value[STORY_SLOTS];
-        char text[STORY_SUMMARY];
-        story_facts(&key, value);
-        list[*count].size = story_summary(value, text);
-        list[*count].text = strdup(text);
-        if (!list[*count].text) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for the summaries");
-    }
-    return PAL_OK;
-}
-
-static int training_books(const booksum_file *f, booksum_string *list, size_t most, size_t *count, pal_error *err)
-{
-    for (size_t i = 0; i < booksum_file_count(f) && *count < most; i++) {
-        booksum_book book;
-        PAL_TRY(booksum_file_read(f, i, &book, err));
-        list[(*count)++] = book.summary[0];
-        book.summary[0].text = NULL;
-        booksum_book_free(&book);
-    }
-    return PAL_OK;
-}
-
-int booksum_training_summaries(const task_run *run, size_t most, booksum_string **list, size_t *count,
-                               pal_error *err)
-{
-    char path[BOOKSUM_PATH];
-    int whole;
-    pal_error absent;
-    booksum_file *file = NULL;
-    *count = 0;
-    *list = calloc(most, sizeof **list);
-    if (!*list) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for the summaries");
-    if (!run->file) return training_stories(run, *list, most, count, err);
-    if (booksum_find(run->request.data, "train", path, &whole, &absent) != PAL_OK || whole) return PAL_OK;
-    int code = booksum_file_open(&file, path, err);
-    if (code == PAL_OK) code = training_books(file, *list, most, count, err);
-    booksum_file_close(file);
-    return code;
+    *cells = ((const booksum_run *)run)->cell;
+    return ((const booksum_run *)run)->cell_count;
 }
 
 /* ---- The paper ---- */
@@ -293,53 +251,48 @@ static double booksum_paper(const task_cell *cell, const char *metric, const mod
 }
 
 static const task_metric metrics[] = {
-    {"overall", METRIC_SHARE, BOOKSUM_OVERALL, -1, 1, 0, 0},
-    {"rouge1", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_1, -1, 1, 0, 0},
-    {"rouge2", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_2, -1, 1, 0, 0},
-    {"rougeL", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_L, -1, 1, 0, 0},
-    {"rougeLsum", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_LSUM, -1, 1, 0, 0},
-    {"facts", METRIC_SHARE, BOOKSUM_RIGHT, BOOKSUM_FACTS, 1, 0, 0},
-    {"summary_ppl", METRIC_PERPLEXITY, BOOKSUM_NLL, BOOKSUM_TOKENS, 0, 0, 0},
+    {"overall", METRIC_SHARE, BOOKSUM_OVERALL, -1, 1, METRIC_GAPS, 0},
+    {"rouge1", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_1, -1, 1, METRIC_GAPS, 0},
+    {"rouge2", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_2, -1, 1, METRIC_GAPS, 0},
+    {"rougeL", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_L, -1, 1, METRIC_GAPS, 0},
+    {"rougeLsum", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_LSUM, -1, 1, METRIC_GAPS, 0},
+    {"facts", METRIC_SHARE, BOOKSUM_RIGHT, BOOKSUM_FACTS, 1, METRIC_NUMBERS, 0},
+    {"summary_ppl", METRIC_PERPLEXITY, BOOKSUM_NLL, BOOKSUM_TOKENS, 0, METRIC_NUMBERS, 0},
+    {"no_token", METRIC_MISSING, BOOKSUM_OVERALL, -1, 0, METRIC_NUMBERS, 1}, /* no ROUGE token in any summary */
 };
 
-const task_module booksum_task = {
-    .name = "booksum",
-    .cluster = "bid",
-    .target = "id",
-    .response = "generated",
-    .version = 1,
-    .scorer_version = 1,
-    .summary = "summary of a book after it was read as a stream, by ROUGE (F, stemmed)",
-    .value = booksum_value,
-    .value_count = BOOKSUM_VALUES,
-    .metric = metrics,
-    .metric_count = sizeof metrics / sizeof *metrics,
+static const task_eval evaluation = {
     .request_table = request_table,
     .request_count = sizeof request_table / sizeof *request_table,
     .request_bytes = sizeof(booksum_request),
     .keys = {.count = "n", .texts = "data", .split = "split"},
     .begin = booksum_begin,
-    .note = booksum_note,
     .cells = booksum_cells,
     .end = booksum_end,
+    .note = booksum_note,
     .open = booksum_open,
-    .tokens = booksum_tokens_of,
+    .shape = booksum_shape,
     .read = booksum_read,
-    .prompt_tokens = booksum_prompt_tokens,
-    .score_from = booksum_prompt_tokens, /* the whole summary and its end */
-    .forget_at = booksum_forget_at,
-    .decoding = booksum_decoding,
     .score = booksum_score,
     .close = booksum_close,
-    .paper = booksum_paper,
-    .train_table = booksum_train_table,
-    .train_count = BOOKSUM_TRAIN_KEYS,
-    .train_bytes = sizeof(booksum_train),
-    .source_open = booksum_source_open,
-    .source_phase = booksum_source_phase,
-    .source_fill = booksum_source_fill,
-    .source_lead = booksum_source_lead,
-    .source_save = booksum_source_save,
-    .source_restore = booksum_source_restore,
-    .source_close = booksum_source_close,
+};
+
+static const task_tables tables = {.paper = booksum_paper};
+
+const task_module booksum_task = {
+    .name = "booksum",
+    .summary = "summary of a book after it was read as a stream, by ROUGE (F, stemmed)",
+    .cluster = "bid",
+    .target = "id",
+    .response = "generated",
+    .version = 1,
+    .scorer_version = 1,
+    .value = booksum_value,
+    .value_count = BOOKSUM_VALUES,
+    .metric = metrics,
+    .metric_count = sizeof metrics / sizeof *metrics,
+    .eval = &evaluation,
+    .train = &booksum_training,
+    .tables = &tables,
+    .references = &booksum_references,
 };

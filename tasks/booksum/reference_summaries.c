@@ -1,29 +1,74 @@
+/* Makes extracts and copies, and scores them as continuations. A book is opened once for all rows of it. */
 #include "tasks/booksum/reference_summaries.h"
 
-#include "harness/base/os.h"
-#include "tasks/booksum/booksum.h"
 #include "tasks/booksum/extracts.h"
-#include "tasks/rouge/rouge.h"
+#include "tasks/booksum/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRAINING = 64 };
+enum { TRAINING = 64, ORACLE_SUMMARIES = 16 };
 
 typedef enum kind { LEAD, RANDOM, ORACLE, COPY_FIRST, COPY_MEAN, KINDS } kind;
 
 typedef struct rows {
-    eval_request *r;
-    results *held;
-    journal *journal;
+    const booksum_run *run;
+    const task_cell *cell;
     booksum_string *training;
     size_t training_count, mean; /* training[mean] is most like the others */
     size_t words;                /* of extracts */
-    size_t overall;              /* the value that oracles are compared by */
+    task_row row[KINDS];
+    size_t count;
+    int64_t index; /* of the book that is open; -1: none */
+    task_sample *sample;
+    booksum_string text; /* what a model reads of it */
 } rows;
 
 /* ---- Summaries of the training split ---- */
+
+static int training_stories(const booksum_run *run, booksum_string *list, size_t *count, pal_error *err)
+{
+    for (; *count < TRAINING; ++*count) {
+        const story_key key = {(uint64_t)run->request.seed, STORY_TRAIN, *count, 0};
+        int value[STORY_SLOTS];
+        char text[STORY_SUMMARY];
+        story_facts(&key, value);
+        list[*count].size = story_summary(value, text);
+        list[*count].text = strdup(text);
+        if (!list[*count].text) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for the summaries");
+    }
+    return PAL_OK;
+}
+
+static int training_books(const booksum_file *f, booksum_string *list, size_t *count, pal_error *err)
+{
+    for (size_t i = 0; i < booksum_file_count(f) && *count < TRAINING; i++) {
+        booksum_book book;
+        PAL_TRY(booksum_file_read(f, i, &book, err));
+        list[(*count)++] = book.summary[0];
+        book.summary[0].text = NULL;
+        booksum_book_free(&book);
+    }
+    return PAL_OK;
+}
+
+/* The first summaries of the training split that goes with the run's texts; none where it is not beside them. */
+static int load_training(rows *w, pal_error *err)
+{
+    char path[BOOKSUM_PATH];
+    int whole;
+    pal_error absent;
+    booksum_file *file = NULL;
+    w->training = calloc(TRAINING, sizeof *w->training);
+    if (!w->training) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for the summaries");
+    if (!w->run->file) return training_stories(w->run, w->training, &w->training_count, err);
+    if (booksum_find(w->run->request.data, "train", path, &whole, &absent) != PAL_OK || whole) return PAL_OK;
+    int code = booksum_file_open(&file, path, err);
+    if (code == PAL_OK) code = training_books(file, w->training, &w->training_count, err);
+    booksum_file_close(file);
+    return code;
+}
 
 static int read_training(rows *w, rouge_scorer *scorer, rouge_text *text, pal_error *err)
 {
@@ -56,196 +101,174 @@ static int find_mean(rows *w, pal_error *err)
     return code;
 }
 
-/* The mean over the summaries of a cell. */
-static int count_own_words(const rows *w, const task_cell *cell, size_t *words, pal_error *err)
+/* ---- How long extracts are ---- */
+
+/* The mean over the summaries of the cell. */
+static int count_own_words(rows *w, pal_error *err)
 {
     size_t sum = 0;
-    for (int64_t i = 0; i < cell->samples; i++) {
+    for (int64_t i = 0; i < w->cell->samples; i++) {
         task_sample *s;
-        const booksum_string *list;
-        PAL_TRY(w->r->task->open(w->r->run, cell, i, &s, err));
-        booksum_references(s, &list);
-        sum += extract_count_words(list[0].text, list[0].size);
-        w->r->task->close(s);
+        PAL_TRY(booksum_open((const task_run *)w->run, w->cell, i, &s, err));
+        const booksum_string *first = &((const booksum_sample *)s)->book.summary[0];
+        sum += extract_count_words(first->text, first->size);
+        booksum_close(s);
     }
-    *words = (sum + (size_t)cell->samples / 2) / (size_t)cell->samples;
+    w->words = (sum + (size_t)w->cell->samples / 2) / (size_t)w->cell->samples;
     return PAL_OK;
 }
 
-static int count_words(rows *w, const task_cell *cell, pal_error *err)
+static int count_words(rows *w, pal_error *err)
 {
     size_t sum = 0;
-    if (w->training_count == 0) return count_own_words(w, cell, &w->words, err);
+    if (w->training_count == 0) return count_own_words(w, err);
     for (size_t i = 0; i < w->training_count; i++)
         sum += extract_count_words(w->training[i].text, w->training[i].size);
     w->words = (sum + w->training_count / 2) / w->training_count;
     return PAL_OK;
 }
 
-/* ---- One row of one book ---- */
+/* ---- One book ---- */
 
-/* The text that a model reads of the book. */
-static int read_text(const rows *w, const batch_item *item, task_sample *s, booksum_string *out, pal_error *err)
+static void drop_book(rows *w)
 {
-    const size_t count = (size_t)w->r->task->forget_at(s);
+    if (w->sample) booksum_close(w->sample);
+    free(w->text.text);
+    w->sample = NULL;
+    w->text = (booksum_string){0};
+    w->index = -1;
+}
+
+/* The text that a model reads of the book, out of its tokens. */
+static int decode_text(rows *w, const int32_t *tokens, size_t count, pal_error *err)
+{
+    w->text.size = tokenizer_decode(w->run->tokenizer, tokens, count, NULL, 0);
+    w->text.text = malloc(w->text.size + 1);
+    if (!w->text.text) return pal_fail(err, PAL_INTERNAL, "out of memory for a book of %zu bytes", w->text.size);
+    tokenizer_decode(w->run->tokenizer, tokens, count, w->text.text, w->text.size + 1);
+    return PAL_OK;
+}
+
+static int open_book(rows *w, int64_t index, pal_error *err)
+{
+    drop_book(w);
+    PAL_TRY(booksum_open((const task_run *)w->run, w->cell, index, &w->sample, err));
+    sample_shape shape = {0};
+    booksum_shape(w->sample, &shape);
+    const size_t count = (size_t)shape.forget; /* the begin token and the book */
     int32_t *tokens = malloc(count * sizeof *tokens);
     if (!tokens) return pal_fail(err, PAL_INTERNAL, "out of memory for a book of %zu tokens", count);
-    int code = PAL_OK;
-    for (size_t at = 0, got = 1; code == PAL_OK && at < count; at += got) {
-        code = w->r->task->read(s, tokens + at, count - at, &got, err);
-        if (code == PAL_OK && got == 0)
-            code = pal_fail(err, PAL_INTERNAL, "sample %lld of %s ends before its text", (long long)item->index,
-                            item->cell->name);
-    }
-    if (code == PAL_OK) {
-        out->size = tokenizer_decode(w->r->tokenizer, tokens + 1, count - 1, NULL, 0);
-        out->text = malloc(out->size + 1);
-        if (out->text)
-            tokenizer_decode(w->r->tokenizer, tokens + 1, count - 1, out->text, out->size + 1);
-        else
-            code = pal_fail(err, PAL_INTERNAL, "out of memory for a book of %zu bytes", out->size);
-    }
+    size_t got = 0;
+    int code = booksum_read(w->sample, tokens, count, &got, err);
+    if (code == PAL_OK) code = decode_text(w, tokens + 1, got - 1, err);
     free(tokens);
+    if (code == PAL_OK) w->index = index;
     return code;
 }
 
-static int score(const rows *w, const task_sample *s, const booksum_string *text, batch_result *result,
+static int score(const rows *w, const booksum_string *text, double *value, char *record, size_t record_size,
                  pal_error *err)
 {
     int32_t *tokens = malloc((text->size + 1) * sizeof *tokens);
     if (!tokens) return pal_fail(err, PAL_INTERNAL, "out of memory for a summary of %zu bytes", text->size);
-    const size_t count = tokenizer_encode(w->r->tokenizer, text->text, text->size, tokens);
+    const size_t count = tokenizer_encode(w->run->tokenizer, text->text, text->size, tokens);
     const task_output output = {.generated = tokens, .generated_count = count};
-    w->r->task->score(s, &output, result->value, result->record, sizeof result->record);
+    booksum_score(w->sample, &output, value, record, record_size);
     free(tokens);
     return PAL_OK;
 }
 
-/* The best over the references. */
-static int score_oracle(const rows *w, const task_sample *s, const booksum_string *book, batch_result *result,
-                        pal_error *err)
+/* The best over the true summaries. */
+static int score_oracle(const rows *w, double *value, char *record, size_t record_size, pal_error *err)
 {
-    const booksum_string *list;
-    const size_t count = booksum_references(s, &list);
-    for (size_t i = 0; i < count; i++) {
-        booksum_string text;
-        batch_result tried = {.seconds = 0};
-        PAL_TRY(extract_oracle(book->text, book->size, &list[i], &text, err));
-        const int code = score(w, s, &text, &tried, err);
+    const booksum_book *book = &((const booksum_sample *)w->sample)->book;
+    const size_t tries = book->summaries < ORACLE_SUMMARIES ? book->summaries : ORACLE_SUMMARIES;
+    char *line = malloc(record_size);
+    int code = line ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for a summary");
+    for (size_t i = 0; code == PAL_OK && i < tries; i++) {
+        booksum_string text = {0};
+        double tried[BOOKSUM_VALUES];
+        code = extract_oracle(w->text.text, w->text.size, &book->summary[i], &text, err);
+        if (code == PAL_OK) code = score(w, &text, tried, line, record_size, err);
         free(text.text);
-        PAL_TRY(code);
-        if (i == 0 || tried.value[w->overall] > result->value[w->overall]) *result = tried;
+        if (code != PAL_OK || (i > 0 && !(tried[BOOKSUM_OVERALL] > value[BOOKSUM_OVERALL]))) continue;
+        memcpy(value, tried, sizeof tried);
+        snprintf(record, record_size, "%s", line);
     }
-    return PAL_OK;
-}
-
-static int score_row(const rows *w, kind k, const batch_item *item, const task_sample *s,
-                     const booksum_string *book, batch_result *result, pal_error *err)
-{
-    if (k == ORACLE) return score_oracle(w, s, book, result, err);
-    if (k == COPY_FIRST) return score(w, s, &w->training[0], result, err);
-    if (k == COPY_MEAN) return score(w, s, &w->training[w->mean], result, err);
-    booksum_string text;
-    rng draws = rng_make(1, "summaries/random", (uint64_t)item->index, 0);
-    PAL_TRY(k == LEAD ? extract_lead(book->text, book->size, w->words, &text, err)
-                      : extract_random(book->text, book->size, w->words, &draws, &text, err));
-    const int code = score(w, s, &text, result, err);
-    free(text.text);
+    free(line);
     return code;
 }
 
-/* ---- Cells ---- */
+/* ---- The rows of a run ---- */
 
-static int describe(const rows *w, kind k, const task_cell *cell, result_cell *out, pal_error *err)
+static int rows_open(const task_run *run, task_rows **out, pal_error *err)
+{
+    rows *w = calloc(1, sizeof *w);
+    if (!w) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for the rows");
+    w->run = (const booksum_run *)run;
+    w->index = -1;
+    *out = (task_rows *)w;
+    PAL_TRY(load_training(w, err));
+    return find_mean(w, err);
+}
+
+static void rows_close(task_rows *handle)
+{
+    rows *w = (rows *)handle;
+    drop_book(w);
+    for (size_t i = 0; w->training && i < w->training_count; i++) free(w->training[i].text);
+    free(w->training);
+    free(w);
+}
+
+static void name_row(const rows *w, kind k, task_row *row)
 {
     static const char *const name[KINDS] = {"lead", "random", "oracle", "copy-first", "copy-mean"};
-    char text[KV_TEXT_MAX + HASH_HEX + 32];
-    *out = (result_cell){
-        .kind = RESULT_REFERENCE, .extent = RESULT_DOCUMENTS, .length = cell->length, .depth = cell->depth};
-    if (k == LEAD || k == RANDOM)
-        snprintf(out->model, sizeof out->model, "%s-%zu", name[k], w->words);
-    else
-        snprintf(out->model, sizeof out->model, "%s", name[k]);
     char copied[HASH_HEX] = "";
     if (k == COPY_FIRST || k == COPY_MEAN) {
         const booksum_string *copy = &w->training[k == COPY_MEAN ? w->mean : 0];
         hash_hex(copy->text, copy->size, copied);
     }
-    const int size = snprintf(text, sizeof text, "summary %s %s\n", out->model, copied);
-    hash_hex(text, (size_t)size, out->weights);
-    snprintf(out->tokenizer, sizeof out->tokenizer, "%s", tokenizer_digest(w->r->tokenizer));
-    memcpy(out->data, cell->data, sizeof out->data);
-    memcpy(out->name, cell->name, sizeof out->name);
-    snprintf(out->blas_core, sizeof out->blas_core, REFERENCES_CORE);
-    PAL_TRY(eval_cell_settings(w->r, cell, 0, out->settings, sizeof out->settings, err));
-    PAL_TRY(eval_request_words(w->r, 0, out->request, sizeof out->request, err));
-    result_cell_identify(w->r->task, out);
+    *row = (task_row){.state_bytes = 0};
+    if (k == LEAD || k == RANDOM)
+        snprintf(row->name, sizeof row->name, "%s-%zu", name[k], w->words);
+    else
+        snprintf(row->name, sizeof row->name, "%s", name[k]);
+    snprintf(row->made_of, sizeof row->made_of, "summary %s %s\n", row->name, copied);
+}
+
+/* Without a training split there is nothing to copy: its rows are the last ones. */
+static int rows_list(task_rows *handle, const task_cell *cell, const task_row **list, size_t *count,
+                     pal_error *err)
+{
+    rows *w = (rows *)handle;
+    drop_book(w);
+    w->cell = cell;
+    PAL_TRY(count_words(w, err));
+    w->count = w->training_count ? KINDS : COPY_FIRST;
+    for (size_t k = 0; k < w->count; k++) name_row(w, (kind)k, &w->row[k]);
+    *list = w->row;
+    *count = w->count;
     return PAL_OK;
 }
 
-/* The rows of one book that are not journaled yet. */
-static int run_book(const rows *w, const result_cell *row, size_t count, const kind *kinds, const batch_item *item,
-                    pal_error *err)
+static int rows_score(task_rows *handle, size_t row, int64_t index, double *value, char *record,
+                      size_t record_size, pal_error *err)
 {
-    task_sample *s = NULL;
-    booksum_string book = {0};
-    int code = PAL_OK;
-    for (size_t i = 0; code == PAL_OK && i < count; i++) {
-        if (result_done(results_find(w->held, row[i].key), item->index)) continue;
-        const double began = os_now();
-        batch_result result = {.seconds = 0};
-        if (!s) {
-            code = w->r->task->open(w->r->run, item->cell, item->index, &s, err);
-            if (code == PAL_OK) code = read_text(w, item, s, &book, err);
-        }
-        if (code == PAL_OK) code = score_row(w, kinds[i], item, s, &book, &result, err);
-        if (code != PAL_OK) break;
-        result_sample sample = {.seconds = os_now() - began,
-                                .tokens = (int64_t)item->tokens,
-                                .read = (double)item->tokens,
-                                .threads = 1,
-                                .batch = 1};
-        memcpy(sample.value, result.value, sizeof sample.value);
-        code = results_add(w->held, w->journal, row[i].key, item->index, &sample, result.record, err);
-    }
-    if (s) w->r->task->close(s);
-    free(book.text);
+    rows *w = (rows *)handle;
+    const kind k = (kind)row;
+    if (w->index != index) PAL_TRY(open_book(w, index, err));
+    if (k == ORACLE) return score_oracle(w, value, record, record_size, err);
+    if (k == COPY_FIRST) return score(w, &w->training[0], value, record, record_size, err);
+    if (k == COPY_MEAN) return score(w, &w->training[w->mean], value, record, record_size, err);
+    booksum_string text;
+    rng draws = rng_make(1, "summaries/random", (uint64_t)index, 0);
+    PAL_TRY(k == LEAD ? extract_lead(w->text.text, w->text.size, w->words, &text, err)
+                      : extract_random(w->text.text, w->text.size, w->words, &draws, &text, err));
+    const int code = score(w, &text, value, record, record_size, err);
+    free(text.text);
     return code;
 }
 
-static int run_cell(rows *w, size_t index, void (*complete)(void *arg, const result_cell *cell, int64_t n),
-                    void *arg, pal_error *err)
-{
-    const task_cell *cell = &w->r->cell[index];
-    const batch_item *item;
-    result_cell row[KINDS];
-    kind kinds[KINDS];
-    size_t count = 0;
-    PAL_TRY(eval_request_samples(w->r, index, &item, err));
-    PAL_TRY(count_words(w, cell, err));
-    for (kind k = LEAD; k < KINDS; k++) {
-        if ((k == COPY_FIRST || k == COPY_MEAN) && w->training_count == 0) continue;
-        kinds[count] = k;
-        PAL_TRY(describe(w, k, cell, &row[count], err));
-        const result_cell *known = results_find(w->held, row[count].key);
-        if (!known || !result_asked(known, cell->samples))
-            PAL_TRY(results_announce(w->held, w->journal, &row[count], cell->samples, err));
-        count++;
-    }
-    for (int64_t i = 0; i < cell->samples; i++) PAL_TRY(run_book(w, row, count, kinds, &item[i], err));
-    for (size_t i = 0; complete && i < count; i++) complete(arg, results_find(w->held, row[i].key), cell->samples);
-    return PAL_OK;
-}
-
-int summaries_run(eval_request *r, results *held, journal *j, references_complete *complete, void *arg,
-                  pal_error *err)
-{
-    rows w = {.r = r, .held = held, .journal = j};
-    while (strcmp(r->task->value[w.overall], "overall") != 0) w.overall++;
-    int code = booksum_training_summaries(r->run, TRAINING, &w.training, &w.training_count, err);
-    if (code == PAL_OK) code = find_mean(&w, err);
-    for (size_t i = 0; code == PAL_OK && i < r->cell_count; i++) code = run_cell(&w, i, complete, arg, err);
-    for (size_t i = 0; w.training && i < w.training_count; i++) free(w.training[i].text);
-    free(w.training);
-    return code;
-}
+const task_references booksum_references = {
+    .open = rows_open, .list = rows_list, .score = rows_score, .close = rows_close};

@@ -22,7 +22,7 @@ typedef struct booksum_choice {
     size_t *book;   /* their places in the file; NULL: story i is sample i */
 } booksum_choice;
 
-struct task_run {
+typedef struct booksum_run {
     booksum_request request;
     const tokenizer *tokenizer;
     booksum_file *file; /* NULL: generated stories */
@@ -34,19 +34,26 @@ struct task_run {
     task_cell *cell;
     booksum_choice *choice; /* of each cell */
     size_t cell_count;
-};
+} booksum_run;
 
-/* ---- booksum_sample.c ---- */
+/* ---- sample.c ---- */
+
+typedef struct booksum_sample {
+    const booksum_run *run;
+    char id[32]; /* of a story */
+    size_t place;
+    uint64_t input, at; /* tokens of the book that are read; tokens handed out */
+    booksum_book book;  /* of a story the summary alone */
+    booksum_tokens text, summary;
+    story story;
+} booksum_sample;
 
 int booksum_open(const task_run *run, const task_cell *cell, int64_t index, task_sample **out, pal_error *err);
-uint64_t booksum_tokens_of(const task_sample *s);
+void booksum_shape(const task_sample *s, sample_shape *out);
 int booksum_read(task_sample *s, int32_t *tokens, size_t max, size_t *got, pal_error *err);
-uint64_t booksum_prompt_tokens(const task_sample *s);
-uint64_t booksum_forget_at(const task_sample *s);
-void booksum_decoding(const task_sample *s, task_decoding *out);
 void booksum_close(task_sample *s);
 
-/* ---- booksum_score.c ---- */
+/* ---- score.c ---- */
 
 enum {
     BOOKSUM_ROUGE, /* ROUGE_METRICS values, in the order of rouge.h */
@@ -60,17 +67,6 @@ enum {
 };
 extern const char *const booksum_value[BOOKSUM_VALUES];
 
-/* What a sample is scored against. */
-typedef struct booksum_truth {
-    const task_run *run;
-    const char *bid, *id;
-    const booksum_book *book; /* its summaries */
-    const int *fact;          /* [STORY_SLOTS] of a story; NULL for a book */
-    uint64_t input;           /* tokens read of the book */
-    size_t summary;           /* tokens of the first summary, its end included */
-} booksum_truth;
-
-booksum_truth booksum_sample_truth(const task_sample *s);
 void booksum_score(const task_sample *s, const task_output *out, double *value, char *record, size_t record_size);
 
 #endif

@@ -1,3 +1,4 @@
+/* What a continuation scores against the true summaries, and the record of it. */
 #include "tasks/booksum/run.h"
 
 #include "harness/base/utf8.h"
@@ -21,32 +22,33 @@ const char *const booksum_value[BOOKSUM_VALUES] = {[BOOKSUM_ROUGE + ROUGE_1] = "
 
 /* ---- ROUGE ---- */
 
-static int compare(const booksum_truth *t, rouge_scorer *scorer, rouge_text *ref, const char *text, size_t size,
+static int compare(const booksum_sample *t, rouge_scorer *scorer, rouge_text *ref, const char *text, size_t size,
                    rouge_result *out, pal_error *err)
 {
     rouge_text hyp = {0};
-    for (size_t i = 0; i < t->book->summaries; i++)
-        PAL_TRY(rouge_text_read(scorer, t->book->summary[i].text, t->book->summary[i].size, &ref[i], err));
+    for (size_t i = 0; i < t->book.summaries; i++)
+        PAL_TRY(rouge_text_read(scorer, t->book.summary[i].text, t->book.summary[i].size, &ref[i], err));
     int code = rouge_text_read(scorer, text, size, &hyp, err);
     if (code == PAL_OK)
-        code = rouge_compare_many(scorer, ref, t->book->summaries, &hyp, (rouge_policy)t->run->request.policy, out,
+        code = rouge_compare_many(scorer, ref, t->book.summaries, &hyp, (rouge_policy)t->run->request.policy, out,
                                   err);
     rouge_text_free(&hyp);
     return code;
 }
 
-/* NaN without memory. */
-static void score_text(const booksum_truth *t, const char *text, size_t size, double *value)
+/* NaN where no summary has a token of ROUGE, as in a script without a-z; and without memory. */
+static void score_text(const booksum_sample *t, const char *text, size_t size, double *value)
 {
     pal_error err;
     rouge_result result;
     rouge_scorer *scorer = NULL;
-    rouge_text *ref = calloc(t->book->summaries, sizeof *ref);
+    rouge_text *ref = calloc(t->book.summaries, sizeof *ref);
     int code = ref ? rouge_scorer_create(1, &scorer, &err) : PAL_INTERNAL;
     if (code == PAL_OK) code = compare(t, scorer, ref, text, size, &result, &err);
-    for (int m = 0; m < ROUGE_METRICS; m++) value[BOOKSUM_ROUGE + m] = code == PAL_OK ? result.metric[m].f : NAN;
-    value[BOOKSUM_OVERALL] = code == PAL_OK ? result.overall : NAN;
-    for (size_t i = 0; ref && i < t->book->summaries; i++) rouge_text_free(&ref[i]);
+    const int known = code == PAL_OK && !result.undefined;
+    for (int m = 0; m < ROUGE_METRICS; m++) value[BOOKSUM_ROUGE + m] = known ? result.metric[m].f : NAN;
+    value[BOOKSUM_OVERALL] = known ? result.overall : NAN;
+    for (size_t i = 0; ref && i < t->book.summaries; i++) rouge_text_free(&ref[i]);
     free(ref);
     rouge_scorer_destroy(scorer);
 }
@@ -75,10 +77,13 @@ static void make_valid(char *text, size_t size)
     }
 }
 
-static char *describe(const booksum_truth *t, const task_output *out, const char *text, size_t size)
+static char *describe(const booksum_sample *t, const task_output *out, const char *text, size_t size)
 {
-    json_t *object = json_pack("{ss ss sI sI sI ss#}", "bid", t->bid, "id", t->id, "input_tokens",
-                               (json_int_t)t->input, "summary_tokens", (json_int_t)t->summary, "generated_tokens",
+    const booksum_file *file = t->run->file;
+    const char *bid = file ? booksum_file_bid(file, t->place) : t->id;
+    const char *id = file ? booksum_file_id(file, t->place) : t->id;
+    json_t *object = json_pack("{ss ss sI sI sI ss#}", "bid", bid, "id", id, "input_tokens", (json_int_t)t->input,
+                               "summary_tokens", (json_int_t)t->summary.count, "generated_tokens",
                                (json_int_t)out->generated_count, "generated", text, (int)size);
     char *line = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     json_decref(object);
@@ -86,7 +91,7 @@ static char *describe(const booksum_truth *t, const task_output *out, const char
 }
 
 /* As much of the text as fits; generated_tokens tells of how much. */
-static void put_record(const booksum_truth *t, const task_output *out, char *text, size_t size, char *record,
+static void put_record(const booksum_sample *t, const task_output *out, char *text, size_t size, char *record,
                        size_t record_size)
 {
     snprintf(record, record_size, "{}");
@@ -105,26 +110,27 @@ static void put_record(const booksum_truth *t, const task_output *out, char *tex
     }
 }
 
-void booksum_score(const task_sample *s, const task_output *out, double *value, char *record, size_t record_size)
+void booksum_score(const task_sample *handle, const task_output *out, double *value, char *record,
+                   size_t record_size)
 {
-    const booksum_truth t = booksum_sample_truth(s);
+    const booksum_sample *s = (const booksum_sample *)handle;
     for (int i = 0; i < BOOKSUM_VALUES; i++) value[i] = 0;
     for (size_t i = 0; i < out->count; i++) value[BOOKSUM_NLL] += out->nll[i];
     value[BOOKSUM_TOKENS] = (double)out->count;
     value[BOOKSUM_GENERATED] = (double)out->generated_count;
-    const size_t size = tokenizer_decode(t.run->tokenizer, out->generated, out->generated_count, NULL, 0);
+    const size_t size = tokenizer_decode(s->run->tokenizer, out->generated, out->generated_count, NULL, 0);
     char *text = malloc(size + 1);
     if (!text) {
         for (int i = BOOKSUM_ROUGE; i <= BOOKSUM_OVERALL; i++) value[i] = NAN;
         snprintf(record, record_size, "{}");
         return;
     }
-    tokenizer_decode(t.run->tokenizer, out->generated, out->generated_count, text, size + 1);
-    score_text(&t, text, size, value);
-    if (t.fact) {
-        value[BOOKSUM_RIGHT] = count_right(t.fact, text);
+    tokenizer_decode(s->run->tokenizer, out->generated, out->generated_count, text, size + 1);
+    score_text(s, text, size, value);
+    if (!s->run->file) {
+        value[BOOKSUM_RIGHT] = count_right(s->story.value, text);
         value[BOOKSUM_FACTS] = STORY_SLOTS;
     }
-    put_record(&t, out, text, size, record, record_size);
+    put_record(s, out, text, size, record, record_size);
     free(text);
 }

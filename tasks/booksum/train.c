@@ -1,3 +1,4 @@
+/* Draws books or stories and lays them out as training sequences. */
 #include "tasks/booksum/train.h"
 
 #include "harness/base/rng.h"
@@ -11,7 +12,7 @@
 
 enum { START_FIRST, START_RANDOM };
 
-const kv_spec booksum_train_table[BOOKSUM_TRAIN_KEYS] = {
+static const kv_spec table[] = {
     {"data", KV_TEXT, FIELD(data), BOOKSUM_STORIES, 0, 0, NULL,
      BOOKSUM_STORIES ", or a comma-separated list of books with summaries, each as in evaluation"},
     {"split", KV_TEXT, FIELD(split), "train", 0, 0, NULL, "train, validation or test"},
@@ -35,7 +36,7 @@ typedef struct example {
     size_t summaries;
 } example;
 
-struct task_source {
+typedef struct booksum_source {
     const booksum_train *train;
     const tokenizer *tokenizer;
     uint64_t seed;
@@ -47,7 +48,7 @@ struct task_source {
     int32_t *text; /* [length + 1], of the sequence that is being filled */
     float *weight; /* [length + 1] */
     story story;
-};
+} booksum_source;
 
 /* What the sequence of a lane reads. */
 typedef struct plan {
@@ -75,7 +76,7 @@ static int load_example(const booksum_file *f, size_t index, const tokenizer *t,
 /* A kv_take_name: the books of one file, behind those that are there. */
 static int load_examples(void *source, const char *name, pal_error *err)
 {
-    task_source *s = source;
+    booksum_source *s = source;
     char path[BOOKSUM_PATH];
     int whole;
     booksum_file *file;
@@ -88,36 +89,22 @@ static int load_examples(void *source, const char *name, pal_error *err)
         s->example = all;
         memset(all + s->examples, 0, count * sizeof *all);
     }
-    for (size_t i = 0; code == PAL_OK && i < count; i++, s->examples++)
-        code = load_example(file, i, s->tokenizer, &s->example[s->examples], err);
+    for (size_t i = 0; code == PAL_OK && i < count; i++)
+        code = load_example(file, i, s->tokenizer, &s->example[s->examples++], err);
     booksum_file_close(file);
     return code;
 }
 
-static int open_texts(task_source *s, pal_error *err)
+static int open_texts(booksum_source *s, pal_error *err)
 {
     PAL_TRY(booksum_encode(s->tokenizer, BOOKSUM_SEPARATOR, strlen(BOOKSUM_SEPARATOR), &s->separator, err));
     if (booksum_is_stories(s->train->data)) return booksum_story_split(s->train->split, &s->split, err);
     return kv_each_name("data", s->train->data, load_examples, s, err);
 }
 
-int booksum_source_open(const void *train, const tokenizer *t, uint64_t seed, task_source **out, pal_error *err)
+static void source_close(task_source *handle)
 {
-    task_source *s = calloc(1, sizeof *s);
-    if (!s) return pal_fail(err, PAL_INTERNAL, "booksum training: out of memory");
-    s->train = train;
-    s->tokenizer = t;
-    s->seed = seed;
-    const int code = open_texts(s, err);
-    if (code == PAL_OK)
-        *out = s;
-    else
-        booksum_source_close(s);
-    return code;
-}
-
-void booksum_source_close(task_source *s)
-{
+    booksum_source *s = (booksum_source *)handle;
     if (!s) return;
     for (size_t i = 0; s->example && i < s->examples; i++) {
         booksum_tokens_free(&s->example[i].text);
@@ -131,9 +118,24 @@ void booksum_source_close(task_source *s)
     free(s);
 }
 
+static int source_open(const void *train, const tokenizer *t, uint64_t seed, task_source **out, pal_error *err)
+{
+    booksum_source *s = calloc(1, sizeof *s);
+    if (!s) return pal_fail(err, PAL_INTERNAL, "booksum training: out of memory");
+    s->train = train;
+    s->tokenizer = t;
+    s->seed = seed;
+    const int code = open_texts(s, err);
+    if (code == PAL_OK)
+        *out = (task_source *)s;
+    else
+        source_close((task_source *)s);
+    return code;
+}
+
 /* ---- Sequences ---- */
 
-static plan plan_sequence(const task_source *s, int64_t step, int64_t lane)
+static plan plan_sequence(const booksum_source *s, int64_t step, int64_t lane)
 {
     rng draws = rng_make(s->seed, "booksum/train", (uint64_t)step, (uint32_t)lane);
     plan p = {.lead = rng_uniform(&draws) < s->train->lead,
@@ -151,7 +153,7 @@ static size_t skipped_tokens(const booksum_tokens *text, const plan *p, size_t r
     return text->count > room ? (size_t)(p->start * (double)(text->count - room + 1)) : 0;
 }
 
-static void append(task_source *s, size_t *used, const int32_t *token, size_t count, double weight)
+static void append(booksum_source *s, size_t *used, const int32_t *token, size_t count, double weight)
 {
     memcpy(s->text + *used, token, count * sizeof *token);
     for (size_t i = 0; i < count; i++) s->weight[*used + i] = (float)weight;
@@ -159,7 +161,7 @@ static void append(task_source *s, size_t *used, const int32_t *token, size_t co
 }
 
 /* As much of `text` as the sequence has room for. */
-static void append_text(task_source *s, size_t *used, const char *text, double weight)
+static void append_text(booksum_source *s, size_t *used, const char *text, double weight)
 {
     int32_t token[STORY_SENTENCE];
     const size_t count = tokenizer_encode(s->tokenizer, text, strlen(text), token);
@@ -168,14 +170,14 @@ static void append_text(task_source *s, size_t *used, const char *text, double w
 }
 
 /* Tokens of the sequence's summary that are read. */
-static size_t summary_tokens(const task_source *s, const booksum_tokens *summary)
+static size_t summary_tokens(const booksum_source *s, const booksum_tokens *summary)
 {
     const size_t half = (size_t)s->length / 2;
     return s->example && summary->count > half ? half : summary->count;
 }
 
 /* Room for a book beside its summary; 0: none. */
-static size_t room_of(const task_source *s, const plan *p, size_t summary)
+static size_t room_of(const booksum_source *s, const plan *p, size_t summary)
 {
     const size_t quiz = s->example ? 0 : (size_t)(s->train->quiz * (double)s->length);
     const size_t taken = !p->lead + s->separator.count + summary + quiz, all = (size_t)s->length + 1;
@@ -183,7 +185,7 @@ static size_t room_of(const task_source *s, const plan *p, size_t summary)
 }
 
 /* " The ring went to" " Rose." until the sequence is full. */
-static void put_quiz(task_source *s, const plan *p, size_t *used)
+static void put_quiz(booksum_source *s, const plan *p, size_t *used)
 {
     rng draws = rng_make(p->key.seed, "booksum/quiz", p->key.index, p->key.sub);
     while (*used < (size_t)s->length + 1) {
@@ -198,7 +200,8 @@ static void put_quiz(task_source *s, const plan *p, size_t *used)
 }
 
 /* Put the sequence into s->text and s->weight, *used tokens. */
-static int put_sequence(task_source *s, const plan *p, const booksum_tokens *summary, size_t *used, pal_error *err)
+static int put_sequence(booksum_source *s, const plan *p, const booksum_tokens *summary, size_t *used,
+                        pal_error *err)
 {
     const size_t tokens = summary_tokens(s, summary), room = room_of(s, p, tokens);
     const double weight = s->train->lm_weight;
@@ -220,7 +223,7 @@ static int put_sequence(task_source *s, const plan *p, const booksum_tokens *sum
     return PAL_OK;
 }
 
-static int story_tokens(const task_source *s, const plan *p, booksum_tokens *out, pal_error *err)
+static int story_tokens(const booksum_source *s, const plan *p, booksum_tokens *out, pal_error *err)
 {
     int value[STORY_SLOTS];
     char text[STORY_SUMMARY];
@@ -229,9 +232,10 @@ static int story_tokens(const task_source *s, const plan *p, booksum_tokens *out
     return booksum_encode_summary(s->tokenizer, text, size, out, err);
 }
 
-int booksum_source_fill(task_source *s, int64_t step, int64_t lane, int32_t *tokens, int32_t *targets,
-                        float *weight, int *fresh, pal_error *err)
+static int source_fill(task_source *handle, int64_t step, int64_t lane, int32_t *tokens, int32_t *targets,
+                       float *weight, int *fresh, pal_error *err)
 {
+    booksum_source *s = (booksum_source *)handle;
     const plan p = plan_sequence(s, step, lane);
     size_t used = 0;
     booksum_tokens told = {0};
@@ -250,8 +254,9 @@ int booksum_source_fill(task_source *s, int64_t step, int64_t lane, int32_t *tok
     return PAL_OK;
 }
 
-void booksum_source_lead(task_source *s, int64_t step, int64_t lane, int32_t *tokens, int64_t count)
+static void source_lead(task_source *handle, int64_t step, int64_t lane, int32_t *tokens, int64_t count)
 {
+    booksum_source *s = (booksum_source *)handle;
     plan p = plan_sequence(s, step, lane);
     if (!s->example) {
         p.key.sub |= 1u << 31; /* other events than in the sequence */
@@ -267,7 +272,7 @@ void booksum_source_lead(task_source *s, int64_t step, int64_t lane, int32_t *to
 }
 
 /* Whether a sequence has room for a story's facts beside all else, or for something of a book. */
-static int check_length(const task_source *s, pal_error *err)
+static int check_length(const booksum_source *s, pal_error *err)
 {
     const plan p = {.lead = 0};
     if (s->example) {
@@ -284,8 +289,9 @@ static int check_length(const task_source *s, pal_error *err)
                     (long long)s->length, least, s->train->quiz > 0 ? " and a quiz its share" : "");
 }
 
-int booksum_source_phase(task_source *s, int64_t lanes, int64_t length, pal_error *err)
+static int source_phase(task_source *handle, int64_t lanes, int64_t length, pal_error *err)
 {
+    booksum_source *s = (booksum_source *)handle;
     (void)lanes;
     free(s->text);
     free(s->weight);
@@ -297,15 +303,28 @@ int booksum_source_phase(task_source *s, int64_t lanes, int64_t length, pal_erro
     return check_length(s, err);
 }
 
-int booksum_source_save(const task_source *s, char *out, size_t size, pal_error *err)
+static int source_save(const task_source *s, char *out, size_t size, pal_error *err)
 {
     (void)s, (void)size, (void)err;
     *out = '\0';
     return PAL_OK;
 }
 
-int booksum_source_restore(task_source *s, const char *saved, pal_error *err)
+static int source_restore(task_source *s, const char *saved, pal_error *err)
 {
     (void)s, (void)saved, (void)err;
     return PAL_OK;
 }
+
+const task_train booksum_training = {
+    .table = table,
+    .count = sizeof table / sizeof *table,
+    .bytes = sizeof(booksum_train),
+    .open = source_open,
+    .phase = source_phase,
+    .fill = source_fill,
+    .lead = source_lead,
+    .save = source_save,
+    .restore = source_restore,
+    .close = source_close,
+};

@@ -81,7 +81,7 @@ static void name_cell(const passkey_request *r, task_cell *cell)
     snprintf(cell->variant, sizeof cell->variant, "%.31s", variant + (*variant == ','));
 }
 
-static int list_cells(task_run *run, const char *data, pal_error *err)
+static int list_cells(passkey_run *run, const char *data, pal_error *err)
 {
     const passkey_request *r = &run->request;
     run->cell = calloc((size_t)(r->length.count * r->depths.count), sizeof *run->cell);
@@ -111,7 +111,7 @@ static int list_cells(task_run *run, const char *data, pal_error *err)
 
 /* ---- Opening what it needs ---- */
 
-static int open_prose(task_run *run, char data[HASH_HEX], pal_error *err)
+static int open_prose(passkey_run *run, char data[HASH_HEX], pal_error *err)
 {
     const passkey_request *r = &run->request;
     if (r->haystack != HAYSTACK_PROSE) return PAL_OK;
@@ -122,7 +122,7 @@ static int open_prose(task_run *run, char data[HASH_HEX], pal_error *err)
     return PAL_OK;
 }
 
-static void name_haystack(task_run *run, const char *data)
+static void name_haystack(passkey_run *run, const char *data)
 {
     char words[512];
     const int size = snprintf(words, sizeof words, "passkey %d %s %s %zu", (int)run->request.haystack,
@@ -130,8 +130,9 @@ static void name_haystack(task_run *run, const char *data)
     run->haystack = hash_id(words, (size_t)size);
 }
 
-static void passkey_end(task_run *run)
+static void passkey_end(task_run *handle)
 {
+    passkey_run *run = (passkey_run *)handle;
     if (!run) return;
     passkey_text_destroy(run->text);
     if (run->prose) corpus_close(run->prose);
@@ -139,7 +140,7 @@ static void passkey_end(task_run *run)
     free(run);
 }
 
-static int fill_run(task_run *run, const tokenizer *t, pal_error *err)
+static int fill_run(passkey_run *run, const tokenizer *t, pal_error *err)
 {
     char data[HASH_HEX] = "";
     PAL_TRY(passkey_text_create(&run->text, t, err));
@@ -151,21 +152,21 @@ static int fill_run(task_run *run, const tokenizer *t, pal_error *err)
 
 static int passkey_begin(const void *request, const tokenizer *t, task_run **out, pal_error *err)
 {
-    task_run *run = calloc(1, sizeof *run);
+    passkey_run *run = calloc(1, sizeof *run);
     if (!run) return pal_fail(err, PAL_INTERNAL, "passkey: out of memory for the request");
     run->request = *(const passkey_request *)request;
     const int code = fill_run(run, t, err);
     if (code == PAL_OK)
-        *out = run;
+        *out = (task_run *)run;
     else
-        passkey_end(run);
+        passkey_end((task_run *)run);
     return code;
 }
 
 static size_t passkey_cells(const task_run *run, const task_cell **cells)
 {
-    *cells = run->cell;
-    return run->cell_count;
+    *cells = ((const passkey_run *)run)->cell;
+    return ((const passkey_run *)run)->cell_count;
 }
 
 /* The paper has no variants of the task. */
@@ -177,44 +178,37 @@ static double passkey_paper(const task_cell *cell, const char *metric, const mod
     return percent / 100;
 }
 
-const task_module passkey_task = {
-    .name = "passkey",
-    .target = "key",
-    .response = "generated",
-    .version = 2,
-    .scorer_version = 2,
-    .summary = "find a 5-digit key in a haystack of repeated sentences (the Infini-attention paper's prompt)",
-    .value = passkey_value,
-    .value_count = PASSKEY_VALUES,
-    .metric = passkey_metric,
-    .metric_count = PASSKEY_VALUES,
+static const task_eval evaluation = {
     .request_table = request_table,
     .request_count = sizeof request_table / sizeof *request_table,
     .request_bytes = sizeof(passkey_request),
     .keys = {.count = "n", .split = "prose_split"},
+    .shares = 1,
+    .needle = {"control", {"none", "absent"}},
     .begin = passkey_begin,
     .cells = passkey_cells,
     .end = passkey_end,
     .open = passkey_open,
-    .tokens = passkey_tokens_of,
+    .shape = passkey_shape,
     .read = passkey_read,
-    .prompt_tokens = passkey_prompt_tokens,
-    .score_from = passkey_score_from,
-    .shared_prefix = passkey_shared_prefix,
-    .shared_tail = passkey_shared_tail,
-    .forget_at = passkey_forget_at,
-    .decoding = passkey_decoding,
     .score = passkey_score,
     .close = passkey_close,
-    .paper = passkey_paper,
-    .train_table = passkey_train_table,
-    .train_count = PASSKEY_TRAIN_KEYS,
-    .train_bytes = sizeof(passkey_train),
-    .source_open = passkey_source_open,
-    .source_phase = passkey_source_phase,
-    .source_fill = passkey_source_fill,
-    .source_lead = passkey_source_lead,
-    .source_save = passkey_source_save,
-    .source_restore = passkey_source_restore,
-    .source_close = passkey_source_close,
+};
+
+static const task_tables tables = {.paper = passkey_paper};
+
+const task_module passkey_task = {
+    .name = "passkey",
+    .summary = "find a 5-digit key in a haystack of repeated sentences (the Infini-attention paper's prompt)",
+    .target = "key",
+    .response = "generated",
+    .version = 2,
+    .scorer_version = 2,
+    .value = passkey_value,
+    .value_count = PASSKEY_VALUES,
+    .metric = passkey_metric,
+    .metric_count = PASSKEY_VALUES,
+    .eval = &evaluation,
+    .train = &passkey_training,
+    .tables = &tables,
 };

@@ -17,7 +17,7 @@ typedef struct passkey_request {
     char prose[KV_TEXT_MAX], prose_split[KV_TEXT_MAX];
 } passkey_request;
 
-struct task_run {
+typedef struct passkey_run {
     passkey_request request;
     passkey_text *text;
     corpus *prose;     /* NULL: the haystack is filler */
@@ -25,21 +25,15 @@ struct task_run {
     uint64_t haystack; /* names the tokens of the header and the endless haystack after it */
     task_cell *cell;
     size_t cell_count;
-};
+} passkey_run;
 
 enum { PASSKEY_PLACE = 40 };
 /* "len=32768,depth=50": the part of a cell's name that its random numbers depend on. */
 void passkey_place_name(const task_cell *cell, char out[PASSKEY_PLACE]);
 
 int passkey_open(const task_run *run, const task_cell *cell, int64_t index, task_sample **out, pal_error *err);
-uint64_t passkey_tokens_of(const task_sample *s);
+void passkey_shape(const task_sample *s, sample_shape *out);
 int passkey_read(task_sample *s, int32_t *tokens, size_t max, size_t *got, pal_error *err);
-uint64_t passkey_prompt_tokens(const task_sample *s);
-uint64_t passkey_score_from(const task_sample *s);
-uint64_t passkey_shared_prefix(const task_sample *s, uint64_t *id);
-uint64_t passkey_shared_tail(const task_sample *s, uint64_t *id);
-uint64_t passkey_forget_at(const task_sample *s);
-void passkey_decoding(const task_sample *s, task_decoding *out);
 void passkey_close(task_sample *s);
 
 /* What is to be known of a sample to score it. */
@@ -58,7 +52,7 @@ enum { TOKEN_ACCURACY, EXACT_MATCH, FIRST_INTEGER, ANSWER_NLL, SWAPPED_ACCURACY,
 extern const char *const passkey_value[PASSKEY_VALUES];
 extern const task_metric passkey_metric[PASSKEY_VALUES];
 
-/* task_module.score. A record takes less than 1500 bytes. */
+/* task_eval.score. A record takes less than 1500 bytes. */
 void passkey_score(const task_sample *s, const task_output *out, double *value, char *record, size_t record_size);
 
 #endif

@@ -23,8 +23,8 @@ typedef struct needle {
     int64_t size;
 } needle;
 
-struct task_sample {
-    const task_run *run;
+typedef struct passkey_sample {
+    const passkey_run *run;
     passkey_facts facts;
     int64_t length, question_size, shared, tail;
     uint64_t tail_id;
@@ -34,7 +34,7 @@ struct task_sample {
     passkey_prose *prose;
     int32_t *store; /* needles and answer */
     int64_t stored;
-};
+} passkey_sample;
 
 void passkey_place_name(const task_cell *cell, char out[PASSKEY_PLACE])
 {
@@ -43,7 +43,7 @@ void passkey_place_name(const task_cell *cell, char out[PASSKEY_PLACE])
 
 /* ---- What the sample asks and tells ---- */
 
-static double jittered(const task_run *run, double percent, rng *draw)
+static double jittered(const passkey_run *run, double percent, rng *draw)
 {
     return percent > 0 && percent < 100 ? percent + run->request.jitter * (2 * rng_uniform(draw) - 1) : percent;
 }
@@ -60,7 +60,7 @@ static int64_t another_rank(const int64_t *rank, int64_t count, rng *draw)
 }
 
 /* Names, keys and depths of the needles: the asked one first, the others spread evenly. */
-static void draw_needles(const task_run *run, const task_cell *cell, int64_t index, needle *list,
+static void draw_needles(const passkey_run *run, const task_cell *cell, int64_t index, needle *list,
                          passkey_facts *facts)
 {
     const passkey_request *r = &run->request;
@@ -114,7 +114,8 @@ static void sort_needles(needle *list, int64_t count)
 /* ---- Layout ---- */
 
 /* after[i]: the haystack between needle i and what follows; returns what is left for before the first. */
-static int64_t place_needles(const task_run *run, const needle *list, int64_t count, int64_t room, int64_t *after)
+static int64_t place_needles(const passkey_run *run, const needle *list, int64_t count, int64_t room,
+                             int64_t *after)
 {
     int64_t end = room;
     for (int64_t i = count - 1; i >= 0; i--) {
@@ -127,24 +128,24 @@ static int64_t place_needles(const task_run *run, const needle *list, int64_t co
     return end;
 }
 
-static void add_haystack(task_sample *s, int64_t size, int64_t phase)
+static void add_haystack(passkey_sample *s, int64_t size, int64_t phase)
 {
     s->stretch[s->stretches++] = (stretch){NULL, size, phase};
 }
 
 /* Whole sentences that end with the cycle. */
-static void add_sentences(task_sample *s, int64_t size)
+static void add_sentences(passkey_sample *s, int64_t size)
 {
     add_haystack(s, size, passkey_phase(s->run->text, size));
 }
 
-static void add_piece(task_sample *s, const passkey_piece *piece)
+static void add_piece(passkey_sample *s, const passkey_piece *piece)
 {
     s->stretch[s->stretches++] = (stretch){piece->token, piece->size, 0};
 }
 
 /* A piece with a key in it. */
-static void add_key(task_sample *s, const passkey_piece *piece, int key)
+static void add_key(passkey_sample *s, const passkey_piece *piece, int key)
 {
     int32_t *token = s->store + s->stored;
     passkey_tell(s->run->text, piece, key, token);
@@ -154,7 +155,7 @@ static void add_key(task_sample *s, const passkey_piece *piece, int key)
 
 /* Behind the last needle samples of one length agree that ask for the same name and whose needles, together, are
  * as long: prose goes on where they interrupted it, and sentences end with the question. */
-static void name_tail(task_sample *s, const task_cell *cell, int name, int64_t room)
+static void name_tail(passkey_sample *s, const task_cell *cell, int name, int64_t room)
 {
     char words[96];
     const int size = snprintf(words, sizeof words, "%llx %lld %lld %d", (unsigned long long)s->run->haystack,
@@ -162,7 +163,7 @@ static void name_tail(task_sample *s, const task_cell *cell, int name, int64_t r
     s->tail_id = hash_id(words, (size_t)size);
 }
 
-static void lay_out(task_sample *s, const task_cell *cell, needle *list)
+static void lay_out(passkey_sample *s, const task_cell *cell, needle *list)
 {
     const passkey_text *text = s->run->text;
     const int64_t count = s->run->request.keys;
@@ -195,12 +196,13 @@ static void lay_out(task_sample *s, const task_cell *cell, needle *list)
     add_key(s, &text->answer, s->facts.key);
 }
 
-int passkey_open(const task_run *run, const task_cell *cell, int64_t index, task_sample **out, pal_error *err)
+int passkey_open(const task_run *handle, const task_cell *cell, int64_t index, task_sample **out, pal_error *err)
 {
+    const passkey_run *run = (const passkey_run *)handle;
     if (index < 0 || index >= cell->samples)
         return pal_fail(err, PAL_USAGE, "passkey: %s has samples 0 to %lld, not %lld", cell->name,
                         (long long)cell->samples - 1, (long long)index);
-    task_sample *s = calloc(1, sizeof *s);
+    passkey_sample *s = calloc(1, sizeof *s);
     if (!s) return pal_fail(err, PAL_INTERNAL, "passkey: out of memory for a sample");
     s->run = run;
     s->facts = (passkey_facts){.text = run->text, .depth = cell->depth};
@@ -213,16 +215,17 @@ int passkey_open(const task_run *run, const task_cell *cell, int64_t index, task
     if (code == PAL_OK && run->prose)
         code = passkey_prose_open(&s->prose, run->prose, run->text->tokenizer, run->document, err);
     if (code != PAL_OK) {
-        passkey_close(s);
+        passkey_close((task_sample *)s);
         return code;
     }
     lay_out(s, cell, list);
-    *out = s;
+    *out = (task_sample *)s;
     return PAL_OK;
 }
 
-void passkey_close(task_sample *s)
+void passkey_close(task_sample *handle)
 {
+    passkey_sample *s = (passkey_sample *)handle;
     passkey_prose_close(s->prose);
     free(s->store);
     free(s);
@@ -230,7 +233,7 @@ void passkey_close(task_sample *s)
 
 /* ---- Reading ---- */
 
-static int read_stretch(task_sample *s, const stretch *run, int32_t *tokens, size_t max, size_t *got,
+static int read_stretch(passkey_sample *s, const stretch *run, int32_t *tokens, size_t max, size_t *got,
                         pal_error *err)
 {
     if (!run->token && s->prose) return passkey_prose_read(s->prose, tokens, max, got, err);
@@ -244,8 +247,9 @@ static int read_stretch(task_sample *s, const stretch *run, int32_t *tokens, siz
     return PAL_OK;
 }
 
-int passkey_read(task_sample *s, int32_t *tokens, size_t max, size_t *got, pal_error *err)
+int passkey_read(task_sample *handle, int32_t *tokens, size_t max, size_t *got, pal_error *err)
 {
+    passkey_sample *s = (passkey_sample *)handle;
     *got = 0;
     while (*got < max && s->current < s->stretches) {
         const stretch *run = &s->stretch[s->current];
@@ -265,45 +269,24 @@ int passkey_read(task_sample *s, int32_t *tokens, size_t max, size_t *got, pal_e
 
 /* ---- Places ---- */
 
-uint64_t passkey_tokens_of(const task_sample *s)
+/* The answer's digits are scored. As many tokens as the answer has are generated: whether a model stops there is
+ * not what the task asks. */
+void passkey_shape(const task_sample *handle, sample_shape *out)
 {
-    return (uint64_t)s->length;
-}
-
-uint64_t passkey_prompt_tokens(const task_sample *s)
-{
-    return (uint64_t)(s->length - s->run->text->answer.size);
-}
-
-uint64_t passkey_score_from(const task_sample *s)
-{
-    return (uint64_t)(s->length - PASSKEY_DIGITS);
-}
-
-uint64_t passkey_shared_prefix(const task_sample *s, uint64_t *id)
-{
-    *id = s->run->haystack;
-    return (uint64_t)s->shared;
-}
-
-uint64_t passkey_shared_tail(const task_sample *s, uint64_t *id)
-{
-    *id = s->tail_id;
-    return (uint64_t)s->tail;
-}
-
-uint64_t passkey_forget_at(const task_sample *s)
-{
-    return passkey_prompt_tokens(s) - (uint64_t)s->question_size;
-}
-
-/* As many tokens as the answer has: whether a model stops there is not what the task asks. */
-void passkey_decoding(const task_sample *s, task_decoding *out)
-{
-    *out = (task_decoding){.max_tokens = (size_t)s->run->text->answer.size, .stop = -1};
+    const passkey_sample *s = (const passkey_sample *)handle;
+    const int64_t answer = s->run->text->answer.size;
+    out->tokens = (uint64_t)s->length;
+    out->prompt = (uint64_t)(s->length - answer);
+    out->score_from = (uint64_t)(s->length - PASSKEY_DIGITS);
+    out->shared = (uint64_t)s->shared;
+    out->shared_id = s->run->haystack;
+    out->tail = (uint64_t)s->tail;
+    out->tail_id = s->tail_id;
+    out->forget = out->prompt - (uint64_t)s->question_size;
+    out->decoding = (task_decoding){.max_tokens = (size_t)answer, .stop = -1};
 }
 
 passkey_facts passkey_sample_facts(const task_sample *s)
 {
-    return s->facts;
+    return ((const passkey_sample *)s)->facts;
 }

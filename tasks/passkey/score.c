@@ -1,3 +1,4 @@
+/* The scores of a passkey sample, and the record of it. */
 #include "tasks/passkey/run.h"
 
 #include <stdio.h>
@@ -12,11 +13,11 @@ const char *const passkey_value[PASSKEY_VALUES] = {
 };
 
 const task_metric passkey_metric[PASSKEY_VALUES] = {
-    {"token_accuracy", METRIC_SHARE, TOKEN_ACCURACY, -1, 1, 0, 0},
-    {"exact_match", METRIC_SHARE, EXACT_MATCH, -1, 1, 1, 0},
-    {"first_integer", METRIC_SHARE, FIRST_INTEGER, -1, 1, 1, 0},
-    {"answer_nll", METRIC_RATIO, ANSWER_NLL, -1, 0, 0, 0},
-    {"swapped_accuracy", METRIC_SHARE, SWAPPED_ACCURACY, -1, 1, 0, 1},
+    {"token_accuracy", METRIC_SHARE, TOKEN_ACCURACY, -1, 1, METRIC_NUMBERS, 0},
+    {"exact_match", METRIC_SHARE, EXACT_MATCH, -1, 1, METRIC_HITS, 0},
+    {"first_integer", METRIC_SHARE, FIRST_INTEGER, -1, 1, METRIC_HITS, 0},
+    {"answer_nll", METRIC_RATIO, ANSWER_NLL, -1, 0, METRIC_NUMBERS, 0},
+    {"swapped_accuracy", METRIC_SHARE, SWAPPED_ACCURACY, -1, 1, METRIC_NUMBERS, 1},
 };
 
 enum { ARGMAX_MAX = 64, GENERATED_MAX = 128 }; /* bytes of text, NUL included */
@@ -92,7 +93,9 @@ static void write_record(const passkey_facts *facts, const char *argmax, const c
 void passkey_score(const task_sample *s, const task_output *out, double *value, char *record, size_t record_size)
 {
     const passkey_facts facts = passkey_sample_facts(s);
-    const size_t from = (size_t)(passkey_score_from(s) - out->first);
+    sample_shape shape = {0};
+    passkey_shape(s, &shape);
+    const size_t from = (size_t)(shape.score_from - out->first);
     const int hits = digits_right(facts.text, out->argmax + from, PASSKEY_DIGITS, facts.key);
     double nll = 0;
     for (size_t i = 0; i < PASSKEY_DIGITS; i++) nll += out->nll[from + i];

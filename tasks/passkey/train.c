@@ -1,3 +1,4 @@
+/* Draws needles, questions and the haystack between them, and lays them out as training sequences. */
 #include "tasks/passkey/train.h"
 
 #include "tasks/passkey/prose.h"
@@ -12,7 +13,7 @@ enum { PROSE_MAX = 16 * 1024 * 1024, NEEDLE_MAX = 256 };
 
 #define FIELD(name) offsetof(passkey_train, name)
 
-const kv_spec passkey_train_table[PASSKEY_TRAIN_KEYS] = {
+static const kv_spec table[] = {
     {"passkey_headerless", KV_REAL, FIELD(headerless), "0", 0, 1, NULL,
      "share of the sequences that start in the filler, without the header"},
     {"passkey_lead", KV_REAL, FIELD(lead), "0", 0, 1, NULL,
@@ -42,7 +43,7 @@ const kv_spec passkey_train_table[PASSKEY_TRAIN_KEYS] = {
     {"passkey_prose_data", KV_TEXT, FIELD(prose_data), "datasets/text/books", 0, 0, NULL,
      "corpus for passkey_prose, of which the first 16M tokens are taken"},
     {"passkey_prose_split", KV_TEXT, FIELD(prose_split), "train", 0, 0, NULL,
-     "its split: train, validation or test; all where it has none"},
+     "its split, where it has splits; train reads all of a corpus without"},
 };
 
 /* A question but the last: the filler before it, and the needle that it asks for. */
@@ -51,14 +52,14 @@ typedef struct question {
     int needle;
 } question;
 
-struct task_source {
+typedef struct passkey_source {
     const passkey_train *train;
     passkey_text *text;
     passkey_tokens prose; /* none unless it is asked for */
     uint64_t seed;
     int64_t length;
     question *question; /* those of the sequence that is being filled */
-};
+} passkey_source;
 
 /* One sequence: what it tells and asks, and how much filler lies between. */
 typedef struct plan {
@@ -66,20 +67,30 @@ typedef struct plan {
     int needles, name[PASSKEY_NAMES], key[PASSKEY_NAMES];
     int64_t before;                 /* filler before the first needle */
     int64_t between[PASSKEY_NAMES]; /* [i]: after needle i, but not after the last */
-    int64_t questions;              /* but the last; in task_source.question */
+    int64_t questions;              /* but the last; in passkey_source.question */
     question last;
     uint64_t start; /* of the filler: its phase in the cycle, or a place in the prose */
 } plan;
 
 /* ---- Opening ---- */
 
-int passkey_source_open(const void *train, const tokenizer *t, uint64_t seed, task_source **out, pal_error *err)
+static void source_close(task_source *handle)
+{
+    passkey_source *s = (passkey_source *)handle;
+    if (!s) return;
+    passkey_text_destroy(s->text);
+    passkey_tokens_free(&s->prose);
+    free(s->question);
+    free(s);
+}
+
+static int source_open(const void *train, const tokenizer *t, uint64_t seed, task_source **out, pal_error *err)
 {
     const passkey_train *options = train;
     if (options->gap_max && options->gap_min > options->gap_max)
         return pal_fail(err, PAL_USAGE, "passkey training: passkey_gap_min=%lld exceeds passkey_gap_max=%lld",
                         (long long)options->gap_min, (long long)options->gap_max);
-    task_source *s = calloc(1, sizeof *s);
+    passkey_source *s = calloc(1, sizeof *s);
     if (!s) return pal_fail(err, PAL_INTERNAL, "passkey training: out of memory");
     s->train = options;
     s->seed = seed;
@@ -87,19 +98,10 @@ int passkey_source_open(const void *train, const tokenizer *t, uint64_t seed, ta
     if (code == PAL_OK && options->prose > 0)
         code = passkey_tokens_load(&s->prose, options->prose_data, options->prose_split, t, PROSE_MAX, err);
     if (code == PAL_OK)
-        *out = s;
+        *out = (task_source *)s;
     else
-        passkey_source_close(s);
+        source_close((task_source *)s);
     return code;
-}
-
-void passkey_source_close(task_source *s)
-{
-    if (!s) return;
-    passkey_text_destroy(s->text);
-    passkey_tokens_free(&s->prose);
-    free(s->question);
-    free(s);
 }
 
 /* A question but the last takes so many tokens, the filler before it apart. */
@@ -108,8 +110,9 @@ static int64_t question_size(const passkey_text *text, int name)
     return text->question[name].size + text->answer.size + text->stop.size;
 }
 
-int passkey_source_phase(task_source *s, int64_t lanes, int64_t length, pal_error *err)
+static int source_phase(task_source *handle, int64_t lanes, int64_t length, pal_error *err)
 {
+    passkey_source *s = (passkey_source *)handle;
     (void)lanes;
     const int header = s->train->headerless < 1 && s->train->lead < 1;
     const int64_t least = passkey_fixed_size(s->text, s->train->keys, header) - 1;
@@ -124,14 +127,14 @@ int passkey_source_phase(task_source *s, int64_t lanes, int64_t length, pal_erro
     return PAL_OK;
 }
 
-int passkey_source_save(const task_source *s, char *out, size_t size, pal_error *err)
+static int source_save(const task_source *s, char *out, size_t size, pal_error *err)
 {
     (void)s, (void)size, (void)err;
     out[0] = '\0';
     return PAL_OK;
 }
 
-int passkey_source_restore(task_source *s, const char *saved, pal_error *err)
+static int source_restore(task_source *s, const char *saved, pal_error *err)
 {
     (void)s;
     if (!saved[0]) return PAL_OK;
@@ -148,7 +151,7 @@ static int64_t log_uniform(rng *r, int64_t low, int64_t high)
     return draw < low ? low : draw > high ? high : draw;
 }
 
-static void plan_needles(const task_source *s, plan *p, rng *draws)
+static void plan_needles(const passkey_source *s, plan *p, rng *draws)
 {
     p->needles = 1 + (int)rng_below(draws, (uint64_t)s->train->keys);
     int name[PASSKEY_NAMES];
@@ -173,7 +176,7 @@ static int ascending(const void *a, const void *b)
 }
 
 /* Where in `room` tokens of filler the needles stand. */
-static void plan_places(const task_source *s, const plan *p, int64_t room, int64_t *place, rng *draws)
+static void plan_places(const passkey_source *s, const plan *p, int64_t room, int64_t *place, rng *draws)
 {
     const int near = rng_uniform(draws) < s->train->near;
     int64_t high = (int64_t)(s->train->needle_span * (double)s->length) - (p->header ? s->text->header.size : 0);
@@ -184,13 +187,13 @@ static void plan_places(const task_source *s, const plan *p, int64_t room, int64
 }
 
 /* The longest filler of at most `size` tokens that starts with a sentence; prose may start anywhere. */
-static int64_t whole(const task_source *s, const plan *p, int64_t size)
+static int64_t whole(const passkey_source *s, const plan *p, int64_t size)
 {
     return p->prose ? size : passkey_sentences(s->text, size);
 }
 
 /* Questions until `rest` is used up or there are `most`, the last included; returns what is left for before it. */
-static int64_t plan_questions(const task_source *s, plan *p, int64_t rest, int64_t most, rng *draws)
+static int64_t plan_questions(const passkey_source *s, plan *p, int64_t rest, int64_t most, rng *draws)
 {
     const int64_t low = s->train->gap_min;
     while (p->questions + 1 < most) {
@@ -206,7 +209,7 @@ static int64_t plan_questions(const task_source *s, plan *p, int64_t rest, int64
     return rest;
 }
 
-static plan plan_sequence(const task_source *s, rng *draws)
+static plan plan_sequence(const passkey_source *s, rng *draws)
 {
     const passkey_train *train = s->train;
     const passkey_text *text = s->text;
@@ -242,7 +245,7 @@ static plan plan_sequence(const task_source *s, rng *draws)
 
 /* Puts the text, token after token, where it belongs in the three arrays. */
 typedef struct writer {
-    const task_source *source;
+    const passkey_source *source;
     const plan *plan;
     int32_t *tokens, *targets;
     float *weight;
@@ -318,8 +321,9 @@ static void put_question(writer *w, int needle, rng *noise)
     }
 }
 
-void passkey_source_lead(task_source *s, int64_t step, int64_t lane, int32_t *tokens, int64_t count)
+static void source_lead(task_source *handle, int64_t step, int64_t lane, int32_t *tokens, int64_t count)
 {
+    passkey_source *s = (passkey_source *)handle;
     rng draws = rng_make(s->seed, "passkey/train", (uint64_t)step, (uint32_t)lane);
     const plan p = plan_sequence(s, &draws);
     const passkey_piece *cycle = &s->text->cycle;
@@ -329,9 +333,10 @@ void passkey_source_lead(task_source *s, int64_t step, int64_t lane, int32_t *to
     for (int64_t i = 0; i < count; i++) tokens[i] = token[(first + (uint64_t)i) % size];
 }
 
-int passkey_source_fill(task_source *s, int64_t step, int64_t lane, int32_t *tokens, int32_t *targets,
-                        float *weight, int *fresh, pal_error *err)
+static int source_fill(task_source *handle, int64_t step, int64_t lane, int32_t *tokens, int32_t *targets,
+                       float *weight, int *fresh, pal_error *err)
 {
+    passkey_source *s = (passkey_source *)handle;
     (void)err;
     rng draws = rng_make(s->seed, "passkey/train", (uint64_t)step, (uint32_t)lane);
     rng noise = rng_make(s->seed, "passkey/train/noise", (uint64_t)step, (uint32_t)lane);
@@ -353,3 +358,16 @@ int passkey_source_fill(task_source *s, int64_t step, int64_t lane, int32_t *tok
     *fresh = 1;
     return PAL_OK;
 }
+
+const task_train passkey_training = {
+    .table = table,
+    .count = sizeof table / sizeof *table,
+    .bytes = sizeof(passkey_train),
+    .open = source_open,
+    .phase = source_phase,
+    .fill = source_fill,
+    .lead = source_lead,
+    .save = source_save,
+    .restore = source_restore,
+    .close = source_close,
+};

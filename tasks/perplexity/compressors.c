@@ -1,225 +1,203 @@
+/* Compresses documents in this process, by the libraries behind xz, bzip2 and gzip. Only sizes are kept.
+ * A document's text is made of its scored tokens, once for all three. */
 #include "tasks/perplexity/compressors.h"
 
-#include "harness/base/os.h"
+#include "tasks/perplexity/run.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <bzlib.h>
+#include <lzma.h>
 #include <math.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <zlib.h>
 
-extern char **environ;
+enum { CHUNK = 1 << 16, TOKENS = 4096 };
 
-enum { CHUNK = 4096, TOKEN_ROOM = 4096, WORDS_MAX = 5 };
-
-typedef struct compressor {
-    const char *name;
-    const char *words[WORDS_MAX]; /* none: zlib */
-    uint64_t state;               /* how far back it can refer, bytes */
-} compressor;
-
-static const compressor table[] = {
-    {"xz -9e", {"xz", "-9e", "-T1", "-c"}, 64 << 20},
-    {"bzip2 -9", {"bzip2", "-9", "-c"}, 900000},
-    {"gzip -9", {NULL}, 32768},
+static const task_row rows[COMPRESSORS] = {
+    [COMPRESSOR_XZ] = {"xz -9e", "compressor xz -9e\n", 64 << 20},
+    [COMPRESSOR_BZIP2] = {"bzip2 -9", "compressor bzip2 -9\n", 900000},
+    [COMPRESSOR_GZIP] = {"gzip -9", "compressor gzip -9\n", 32768},
 };
 
-/* Run a program from one file to another, quietly. Returns its exit status, or -1 when it is not there. */
-static int run_program(const char *const *words, int in, int out)
+/* ---- Sizes ---- */
+
+static int failed(compressor c, int status, pal_error *err)
 {
-    posix_spawn_file_actions_t files;
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-    posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    pid_t child;
-    const int failed = posix_spawnp(&child, words[0], &files, NULL, (char *const *)words, environ);
-    posix_spawn_file_actions_destroy(&files);
-    if (failed) return -1;
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+    return pal_fail(err, PAL_INTERNAL, "%s: the library gave status %d; most likely there is too little memory",
+                    rows[c].name, status);
 }
 
-/* Whether the compressor can be used here: it is tried on nothing. */
-static int installed(const compressor *c)
+static int xz_size(const char *text, size_t size, uint64_t *compressed, pal_error *err)
 {
-    if (!c->words[0]) return 1;
-    const int in = memfd_create("nothing", MFD_CLOEXEC), out = memfd_create("compressed", MFD_CLOEXEC);
-    const int works = in >= 0 && out >= 0 && run_program(c->words, in, out) == 0;
-    if (in >= 0) close(in);
-    if (out >= 0) close(out);
-    return works;
-}
-
-/* ---- One document ---- */
-
-/* The text of the tokens that are scored, into a memory file. */
-static int write_text(const eval_request *r, const batch_item *item, task_sample *s, int fd, pal_error *err)
-{
-    int32_t tokens[CHUNK];
-    char text[TOKEN_ROOM], *buffer = NULL;
-    size_t got = 1, size = 0;
-    int code = PAL_OK;
-    FILE *out = open_memstream(&buffer, &size);
-    if (!out) return pal_fail(err, PAL_INTERNAL, "out of memory for a document");
-    for (uint64_t at = 0; code == PAL_OK && got > 0; at += got) {
-        code = r->task->read(s, tokens, CHUNK, &got, err);
-        for (size_t i = 0; code == PAL_OK && i < got; i++) {
-            if (at + i < item->first) continue;
-            const size_t bytes = tokenizer_token_text(r->tokenizer, tokens[i], text, sizeof text);
-            if (bytes > sizeof text) code = pal_fail(err, PAL_DATA, "a token of %zu bytes is too long", bytes);
-            if (code == PAL_OK) fwrite(text, 1, bytes, out);
-        }
+    uint8_t out[CHUNK];
+    lzma_stream s = LZMA_STREAM_INIT;
+    lzma_ret status = lzma_easy_encoder(&s, 9 | LZMA_PRESET_EXTREME, LZMA_CHECK_CRC64);
+    s.next_in = (const uint8_t *)text;
+    s.avail_in = size;
+    while (status == LZMA_OK) {
+        s.next_out = out;
+        s.avail_out = sizeof out;
+        status = lzma_code(&s, LZMA_FINISH);
     }
-    if (fclose(out) != 0 && code == PAL_OK) code = pal_fail(err, PAL_INTERNAL, "out of memory for a document");
-    if (code == PAL_OK) code = os_write_all(fd, buffer, size, "a memory file", err);
-    free(buffer);
-    return code;
+    *compressed = s.total_out;
+    lzma_end(&s);
+    return status == LZMA_STREAM_END ? PAL_OK : failed(COMPRESSOR_XZ, (int)status, err);
+}
+
+/* bzlib and zlib count input in unsigned int: hand on the next piece. Returns its size. */
+static unsigned next_piece(const char *text, size_t size, size_t *at, const char **piece)
+{
+    const size_t left = size - *at, count = left < 1 << 30 ? left : 1 << 30;
+    *piece = text + *at;
+    *at += count;
+    return (unsigned)count;
+}
+
+static int bzip2_size(const char *text, size_t size, uint64_t *compressed, pal_error *err)
+{
+    char out[CHUNK];
+    bz_stream s = {0};
+    size_t at = 0;
+    const char *piece;
+    int status = BZ2_bzCompressInit(&s, 9, 0, 0);
+    if (status != BZ_OK) return failed(COMPRESSOR_BZIP2, status, err);
+    for (status = BZ_RUN_OK; status == BZ_RUN_OK || status == BZ_FINISH_OK;) {
+        if (s.avail_in == 0 && at < size) {
+            s.avail_in = next_piece(text, size, &at, &piece);
+            s.next_in = (char *)piece;
+        }
+        s.next_out = out;
+        s.avail_out = sizeof out;
+        status = BZ2_bzCompress(&s, at < size || s.avail_in ? BZ_RUN : BZ_FINISH);
+    }
+    *compressed = (uint64_t)s.total_out_hi32 << 32 | s.total_out_lo32;
+    BZ2_bzCompressEnd(&s);
+    return status == BZ_STREAM_END ? PAL_OK : failed(COMPRESSOR_BZIP2, status, err);
 }
 
 /* gzip's own format, 18 bytes longer than the deflated data. */
-static int gzip_size(int fd, uint64_t *size, pal_error *err)
+static int gzip_size(const char *text, size_t size, uint64_t *compressed, pal_error *err)
 {
-    Bytef in[CHUNK], out[CHUNK];
-    z_stream z = {0};
-    if (deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY) != Z_OK)
-        return pal_fail(err, PAL_INTERNAL, "zlib: out of memory");
-    for (int flush = Z_NO_FLUSH; flush == Z_NO_FLUSH;) {
-        const ssize_t got = read(fd, in, sizeof in);
-        if (got < 0) break;
-        flush = got == 0 ? Z_FINISH : Z_NO_FLUSH;
-        z.next_in = in;
-        z.avail_in = (uInt)got;
-        do {
-            z.next_out = out;
-            z.avail_out = sizeof out;
-            deflate(&z, flush);
-        } while (z.avail_out == 0);
+    Bytef out[CHUNK];
+    z_stream s = {0};
+    size_t at = 0;
+    const char *piece;
+    int status = deflateInit2(&s, 9, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY);
+    if (status != Z_OK) return failed(COMPRESSOR_GZIP, status, err);
+    while (status == Z_OK) {
+        if (s.avail_in == 0 && at < size) {
+            s.avail_in = next_piece(text, size, &at, &piece);
+            s.next_in = (Bytef *)piece;
+        }
+        s.next_out = out;
+        s.avail_out = sizeof out;
+        status = deflate(&s, at < size ? Z_NO_FLUSH : Z_FINISH);
     }
-    *size = z.total_out;
-    deflateEnd(&z);
-    return PAL_OK;
+    *compressed = s.total_out;
+    deflateEnd(&s);
+    return status == Z_STREAM_END ? PAL_OK : failed(COMPRESSOR_GZIP, status, err);
 }
 
-static int compressed_size(const compressor *c, int in, uint64_t *size, pal_error *err)
+int compressor_size(compressor c, const char *text, size_t size, uint64_t *compressed, pal_error *err)
 {
-    struct stat is;
-    if (lseek(in, 0, SEEK_SET) != 0) return pal_fail(err, PAL_INTERNAL, "memory file: %s", strerror(errno));
-    if (!c->words[0]) return gzip_size(in, size, err);
-    const int out = memfd_create("compressed", MFD_CLOEXEC);
-    if (out < 0) return pal_fail(err, PAL_INTERNAL, "no memory file: %s", strerror(errno));
-    const int status = run_program(c->words, in, out);
-    const int failed = status != 0 || fstat(out, &is) != 0;
-    close(out);
-    if (failed) return pal_fail(err, PAL_INTERNAL, "%s failed with status %d", c->name, status);
-    *size = (uint64_t)is.st_size;
-    return PAL_OK;
+    if (c == COMPRESSOR_XZ) return xz_size(text, size, compressed, err);
+    return c == COMPRESSOR_BZIP2 ? bzip2_size(text, size, compressed, err)
+                                 : gzip_size(text, size, compressed, err);
 }
 
-static int score_size(const eval_request *r, const batch_item *item, const task_sample *s, uint64_t size,
-                      batch_result *result, pal_error *err)
+/* ---- Rows ---- */
+
+/* The document that is being compressed. */
+typedef struct compressor_rows {
+    const perplexity_run *run;
+    const task_cell *cell;
+    int64_t index;       /* -1: none */
+    task_sample *sample; /* at its end */
+    char *text;          /* of the tokens that are scored */
+    size_t size;
+} compressor_rows;
+
+static void drop_document(compressor_rows *w)
 {
-    const size_t count = (size_t)(item->tokens - item->first);
-    double *nll = calloc(count + 1, sizeof *nll);
-    int32_t *argmax = calloc(count + 1, sizeof *argmax);
-    for (size_t i = 0; nll && i < count; i++) nll[i] = (double)size * 8 * log(2) / (double)count;
-    const int there = nll && argmax;
-    const task_output output = {.first = item->first, .count = count, .nll = nll, .argmax = argmax};
-    if (there) r->task->score(s, &output, result->value, result->record, sizeof result->record);
-    free(nll);
-    free(argmax);
-    return there ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for a document");
+    if (w->sample) perplexity_close(w->sample);
+    free(w->text);
+    *w = (compressor_rows){.run = w->run, .cell = w->cell, .index = -1};
 }
 
-static int measure(const eval_request *r, const compressor *c, const batch_item *item, batch_result *result,
-                   pal_error *err)
+static int put_text(compressor_rows *w, FILE *out, pal_error *err)
 {
-    task_sample *s = NULL;
-    const double began = os_now();
-    const int text = memfd_create("text", MFD_CLOEXEC);
-    uint64_t size = 0;
-    int code = text < 0 ? pal_fail(err, PAL_INTERNAL, "no memory file: %s", strerror(errno)) : PAL_OK;
-    if (code == PAL_OK) code = r->task->open(r->run, item->cell, item->index, &s, err);
-    if (code == PAL_OK) code = write_text(r, item, s, text, err);
-    if (code == PAL_OK) code = compressed_size(c, text, &size, err);
-    if (code == PAL_OK) code = score_size(r, item, s, size, result, err);
-    result->seconds = os_now() - began;
-    if (s) r->task->close(s);
-    if (text >= 0) close(text);
-    return code;
-}
-
-/* ---- Cells ---- */
-
-static int describe(const eval_request *r, const compressor *c, const task_cell *cell, result_cell *out,
-                    pal_error *err)
-{
-    char text[64];
-    *out = (result_cell){.kind = RESULT_REFERENCE,
-                         .extent = RESULT_DOCUMENTS,
-                         .length = cell->length,
-                         .depth = cell->depth,
-                         .state_bytes = c->state};
-    snprintf(out->model, sizeof out->model, "%s", c->name);
-    const int size = snprintf(text, sizeof text, "compressor %s\n", c->name);
-    hash_hex(text, (size_t)size, out->weights);
-    snprintf(out->tokenizer, sizeof out->tokenizer, "%s", tokenizer_digest(r->tokenizer));
-    memcpy(out->data, cell->data, sizeof out->data);
-    memcpy(out->name, cell->name, sizeof out->name);
-    snprintf(out->blas_core, sizeof out->blas_core, "%s", REFERENCES_CORE);
-    PAL_TRY(eval_cell_settings(r, cell, 0, out->settings, sizeof out->settings, err));
-    PAL_TRY(eval_request_words(r, 0, out->request, sizeof out->request, err));
-    result_cell_identify(r->task, out);
-    return PAL_OK;
-}
-
-static int run_cell(eval_request *r, const compressor *c, size_t index, results *held, journal *j, pal_error *err)
-{
-    const batch_item *item;
-    const int64_t n = r->cell[index].samples;
-    result_cell cell;
-    PAL_TRY(eval_request_samples(r, index, &item, err));
-    PAL_TRY(describe(r, c, &r->cell[index], &cell, err));
-    const result_cell *known = results_find(held, cell.key);
-    if (!known || !result_asked(known, n)) PAL_TRY(results_announce(held, j, &cell, n, err));
-    for (int64_t i = 0; i < n; i++) {
-        if (result_done(results_find(held, cell.key), i)) continue;
-        batch_result result = {.seconds = 0};
-        PAL_TRY(measure(r, c, &item[i], &result, err));
-        result_sample sample = {.seconds = result.seconds,
-                                .tokens = (int64_t)item[i].tokens,
-                                .read = (double)item[i].tokens,
-                                .threads = 1,
-                                .batch = 1,
-                                .held = c->state};
-        memcpy(sample.value, result.value, sizeof sample.value);
-        PAL_TRY(results_add(held, j, cell.key, i, &sample, result.record, err));
-    }
-    return PAL_OK;
-}
-
-int compressors_run(eval_request *r, results *held, journal *j, references_complete *complete, void *arg,
-                    pal_error *err)
-{
-    for (size_t c = 0; c < sizeof table / sizeof *table; c++) {
-        int usable = -1; /* not tried yet */
-        for (size_t i = 0; i < r->cell_count; i++) {
-            result_cell cell;
-            if (r->cell[i].length != 0) continue;
-            if (usable < 0) usable = installed(&table[c]);
-            if (!usable) break;
-            PAL_TRY(run_cell(r, &table[c], i, held, j, err));
-            PAL_TRY(describe(r, &table[c], &r->cell[i], &cell, err));
-            if (complete) complete(arg, results_find(held, cell.key), r->cell[i].samples);
+    int32_t tokens[TOKENS];
+    char text[PERPLEXITY_TOKEN];
+    size_t got = 1;
+    for (uint64_t at = 0; got > 0; at += got) {
+        PAL_TRY(perplexity_read(w->sample, tokens, TOKENS, &got, err));
+        for (size_t i = 0; i < got; i++) {
+            if (at + i == 0) continue; /* the begin token */
+            const size_t bytes = tokenizer_token_text(w->run->tokenizer, tokens[i], text, sizeof text);
+            if (bytes > sizeof text) return pal_fail(err, PAL_DATA, "a token of %zu bytes is too long", bytes);
+            fwrite(text, 1, bytes, out);
         }
     }
     return PAL_OK;
 }
+
+static int open_document(compressor_rows *w, int64_t index, pal_error *err)
+{
+    drop_document(w);
+    PAL_TRY(perplexity_open((const task_run *)w->run, w->cell, index, &w->sample, err));
+    FILE *out = open_memstream(&w->text, &w->size);
+    if (!out) return pal_fail(err, PAL_INTERNAL, "out of memory for a document");
+    int code = put_text(w, out, err);
+    if (fclose(out) != 0 && code == PAL_OK) code = pal_fail(err, PAL_INTERNAL, "out of memory for a document");
+    if (code == PAL_OK) w->index = index;
+    return code;
+}
+
+static int rows_open(const task_run *run, task_rows **out, pal_error *err)
+{
+    compressor_rows *w = calloc(1, sizeof *w);
+    if (!w) return pal_fail(err, PAL_INTERNAL, "out of memory for the compressors");
+    w->run = (const perplexity_run *)run;
+    w->index = -1;
+    *out = (task_rows *)w;
+    return PAL_OK;
+}
+
+static void rows_close(task_rows *handle)
+{
+    drop_document((compressor_rows *)handle);
+    free(handle);
+}
+
+static int rows_list(task_rows *handle, const task_cell *cell, const task_row **list, size_t *count,
+                     pal_error *err)
+{
+    compressor_rows *w = (compressor_rows *)handle;
+    (void)err;
+    drop_document(w);
+    w->cell = cell;
+    *list = rows;
+    *count = COMPRESSORS;
+    return PAL_OK;
+}
+
+static int rows_score(task_rows *handle, size_t row, int64_t index, double *value, char *record,
+                      size_t record_size, pal_error *err)
+{
+    compressor_rows *w = (compressor_rows *)handle;
+    uint64_t size = 0;
+    if (w->index != index) PAL_TRY(open_document(w, index, err));
+    PAL_TRY(compressor_size((compressor)row, w->text, w->size, &size, err));
+    const size_t count = (size_t)((const perplexity_sample *)w->sample)->counts.tokens;
+    double *nll = calloc(count + 1, sizeof *nll);
+    if (!nll) return pal_fail(err, PAL_INTERNAL, "out of memory for a document");
+    for (size_t i = 0; i < count; i++) nll[i] = (double)size * 8 * log(2) / (double)count;
+    const task_output output = {.first = 1, .count = count, .nll = nll};
+    perplexity_score(w->sample, &output, value, record, record_size);
+    free(nll);
+    return PAL_OK;
+}
+
+const task_references perplexity_references = {
+    .open = rows_open, .list = rows_list, .score = rows_score, .close = rows_close};

@@ -2,14 +2,13 @@
  * token and then the document's own tokens, every one of which is scored. Token, word and byte counts come from
  * the tokens that are scored, so that they also fit a document cut short by max_tokens. Words are maximal runs
  * without ASCII white space, as in the PG19 protocol (Rae et al. 2020). */
-#include "tasks/perplexity/perplexity.h"
+#include "tasks/perplexity/run.h"
 
-#include "datasets/tokenizer/token_reader.h"
 #include "harness/base/os.h"
 #include "tasks/paper.h"
+#include "tasks/perplexity/compressors.h"
 #include "tasks/perplexity/train.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,9 +32,6 @@ static const kv_spec request_table[] = {
      "only the first so many tokens of each document; 0: all"},
 };
 
-enum { NLL, TOKENS, WORDS, BYTES, RANGE_NLL, RANGE_TOKENS = RANGE_NLL + PERPLEXITY_RANGES };
-enum { VALUES = RANGE_TOKENS + PERPLEXITY_RANGES };
-
 /* The name of a range is where it begins. */
 #define RANGES(X)                                                                                                 \
     X(0, "0")                                                                                                     \
@@ -52,18 +48,19 @@ enum { VALUES = RANGE_TOKENS + PERPLEXITY_RANGES };
     X(11, "256K")                                                                                                 \
     X(12, "512K")
 
-#define NLL_NAME(i, from) [RANGE_NLL + (i)] = "nll@" from,
-#define TOKENS_NAME(i, from) [RANGE_TOKENS + (i)] = "tokens@" from,
-static const char *const values[VALUES] = {[NLL] = "nll",
-                                           [TOKENS] = "tokens",
-                                           [WORDS] = "words",
-                                           [BYTES] = "bytes",
-                                           RANGES(NLL_NAME) RANGES(TOKENS_NAME)};
+#define NLL_NAME(i, from) [PERPLEXITY_RANGE_NLL + (i)] = "nll@" from,
+#define TOKENS_NAME(i, from) [PERPLEXITY_RANGE_TOKENS + (i)] = "tokens@" from,
+static const char *const values[PERPLEXITY_VALUES] = {[PERPLEXITY_NLL] = "nll",
+                                                      [PERPLEXITY_TOKENS] = "tokens",
+                                                      [PERPLEXITY_WORDS] = "words",
+                                                      [PERPLEXITY_BYTES] = "bytes",
+                                                      RANGES(NLL_NAME) RANGES(TOKENS_NAME)};
 
-#define RANGE_METRIC(i, from) {"token_ppl@" from, METRIC_PERPLEXITY, RANGE_NLL + (i), RANGE_TOKENS + (i), 0, 0, 1},
-static const task_metric metrics[] = {{"bits_per_byte", METRIC_BITS, NLL, BYTES, 0, 0, 0},
-                                      {"token_ppl", METRIC_PERPLEXITY, NLL, TOKENS, 0, 0, 0},
-                                      {"word_ppl", METRIC_PERPLEXITY, NLL, WORDS, 0, 0, 0},
+#define RANGE_METRIC(i, from)                                                                                     \
+    {"token_ppl@" from, METRIC_PERPLEXITY, PERPLEXITY_RANGE_NLL + (i), PERPLEXITY_RANGE_TOKENS + (i), 0, 0, 1},
+static const task_metric metrics[] = {{"bits_per_byte", METRIC_BITS, PERPLEXITY_NLL, PERPLEXITY_BYTES, 0, 0, 0},
+                                      {"token_ppl", METRIC_PERPLEXITY, PERPLEXITY_NLL, PERPLEXITY_TOKENS, 0, 0, 0},
+                                      {"word_ppl", METRIC_PERPLEXITY, PERPLEXITY_NLL, PERPLEXITY_WORDS, 0, 0, 0},
                                       RANGES(RANGE_METRIC)};
 
 int perplexity_range(uint64_t position)
@@ -76,36 +73,10 @@ int perplexity_range(uint64_t position)
 
 /* ---- A run: corpora, and what their documents hold ---- */
 
-typedef struct counts {
-    uint64_t tokens, words, bytes; /* that are scored */
-} counts;
-
-typedef struct text {
-    corpus *corpus;
-    counts *document;
-    text_scan *scan; /* of all of it */
-} text;
-
-struct task_run {
-    const tokenizer *tokenizer;
-    uint64_t max_tokens;
-    text *text; /* one a cell */
-    task_cell *cell;
-    size_t count;
-};
-
-struct task_sample {
-    const task_run *run;
-    token_reader *reader;
-    const char *name;
-    counts counts;
-    uint64_t at; /* tokens handed out, the begin token included */
-};
-
-enum { CHUNK = 4096, TOKEN_ROOM = 4096 };
+enum { CHUNK = 4096 };
 
 /* Count words as bytes come in. */
-static void count_bytes(counts *c, const char *bytes, size_t size, int *in_word)
+static void count_bytes(perplexity_counts *c, const char *bytes, size_t size, int *in_word)
 {
     for (size_t i = 0; i < size; i++) {
         const int space = bytes[i] == ' ' || (bytes[i] >= '\t' && bytes[i] <= '\r');
@@ -115,11 +86,12 @@ static void count_bytes(counts *c, const char *bytes, size_t size, int *in_word)
     c->bytes += size;
 }
 
-static int count_document(const task_run *run, const corpus *c, size_t index, counts *out, pal_error *err)
+static int count_document(const perplexity_run *run, const corpus *c, size_t index, perplexity_counts *out,
+                          pal_error *err)
 {
     token_reader *reader;
     int32_t tokens[CHUNK];
-    char bytes[TOKEN_ROOM];
+    char bytes[PERPLEXITY_TOKEN];
     size_t got;
     int in_word = 0;
     PAL_TRY(token_reader_open(&reader, c, index, run->tokenizer, err));
@@ -131,7 +103,7 @@ static int count_document(const task_run *run, const corpus *c, size_t index, co
             const size_t size = tokenizer_token_text(run->tokenizer, tokens[i], bytes, sizeof bytes);
             if (size > sizeof bytes)
                 code = pal_fail(err, PAL_DATA, "the tokenizer has a token of %zu bytes; at most %d are supported",
-                                size, TOKEN_ROOM);
+                                size, PERPLEXITY_TOKEN);
             else
                 count_bytes(out, bytes, size, &in_word);
         }
@@ -142,7 +114,7 @@ static int count_document(const task_run *run, const corpus *c, size_t index, co
 }
 
 /* "books/test" or "books/test:64K". */
-static int name_cell(const task_run *run, const perplexity_request *r, const char *path, task_cell *cell,
+static int name_cell(const perplexity_run *run, const perplexity_request *r, const char *path, task_cell *cell,
                      pal_error *err)
 {
     size_t end = strlen(path);
@@ -167,20 +139,20 @@ static int name_cell(const task_run *run, const perplexity_request *r, const cha
 
 /* A corpus that was opened becomes a cell. */
 typedef struct opening {
-    task_run *run;
+    perplexity_run *run;
     const perplexity_request *request;
 } opening;
 
 static int add_corpus(void *arg, corpus *c, const char *path, pal_error *err)
 {
     const opening *o = arg;
-    task_run *run = o->run;
+    perplexity_run *run = o->run;
     const int64_t docs = o->request->docs, held = (int64_t)corpus_count(c);
     task_cell cell = {.depth = NAN, .samples = docs && docs < held ? docs : held, .split = corpus_split(c)};
-    text t = {c, calloc((size_t)cell.samples + 1, sizeof *t.document), calloc(1, sizeof *t.scan)};
+    perplexity_text t = {c, calloc((size_t)cell.samples + 1, sizeof *t.document), calloc(1, sizeof *t.scan)};
     task_cell *cells = realloc(run->cell, (run->count + 1) * sizeof *cells);
     if (cells) run->cell = cells;
-    text *texts = realloc(run->text, (run->count + 1) * sizeof *texts);
+    perplexity_text *texts = realloc(run->text, (run->count + 1) * sizeof *texts);
     if (texts) run->text = texts;
     int code = cells && texts && t.document && t.scan
                    ? name_cell(run, o->request, path, &cell, err)
@@ -202,8 +174,14 @@ static int add_corpus(void *arg, corpus *c, const char *path, pal_error *err)
     return PAL_OK;
 }
 
-static void perplexity_end(task_run *run)
+static const perplexity_run *run_of(const task_run *run)
 {
+    return (const perplexity_run *)run;
+}
+
+static void perplexity_end(task_run *handle)
+{
+    perplexity_run *run = (perplexity_run *)handle;
     for (size_t i = 0; i < run->count; i++) {
         corpus_close(run->text[i].corpus);
         free(run->text[i].document);
@@ -217,21 +195,22 @@ static void perplexity_end(task_run *run)
 static int perplexity_begin(const void *request, const tokenizer *t, task_run **out, pal_error *err)
 {
     const perplexity_request *r = request;
-    task_run *run = calloc(1, sizeof *run);
+    perplexity_run *run = calloc(1, sizeof *run);
     if (!run) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory");
-    *run = (task_run){.tokenizer = t, .max_tokens = (uint64_t)r->max_tokens};
+    *run = (perplexity_run){.tokenizer = t, .max_tokens = (uint64_t)r->max_tokens};
     opening o = {run, r};
     const int code = corpus_open_list(r->data, split_canonical(r->split), "test", add_corpus, &o, err);
     if (code != PAL_OK) {
-        perplexity_end(run);
+        perplexity_end((task_run *)run);
         return code;
     }
-    *out = run;
+    *out = (task_run *)run;
     return PAL_OK;
 }
 
-static int perplexity_note(const task_run *run, size_t index, char *out, size_t size)
+static int perplexity_note(const task_run *handle, size_t index, char *out, size_t size)
 {
+    const perplexity_run *run = run_of(handle);
     for (size_t i = 0; i < run->count; i++)
         for (size_t k = 0; text_scan_note(run->text[i].scan, run->cell[i].name, k, out, size); k++)
             if (index-- == 0) return 1;
@@ -240,77 +219,8 @@ static int perplexity_note(const task_run *run, size_t index, char *out, size_t 
 
 static size_t perplexity_cells(const task_run *run, const task_cell **cells)
 {
-    *cells = run->cell;
-    return run->count;
-}
-
-/* ---- Samples ---- */
-
-static int perplexity_open(const task_run *run, const task_cell *cell, int64_t index, task_sample **out,
-                           pal_error *err)
-{
-    if (index < 0 || index >= cell->samples)
-        return pal_fail(err, PAL_USAGE, "perplexity: %s has documents 0 to %lld, not %lld", cell->name,
-                        (long long)cell->samples - 1, (long long)index);
-    task_sample *s = calloc(1, sizeof *s);
-    if (!s) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory for a document");
-    const text *t = &run->text[cell - run->cell];
-    *s = (task_sample){.run = run, .name = corpus_name(t->corpus, (size_t)index), .counts = t->document[index]};
-    const int code = token_reader_open(&s->reader, t->corpus, (size_t)index, run->tokenizer, err);
-    if (code != PAL_OK) {
-        free(s);
-        return code;
-    }
-    *out = s;
-    return PAL_OK;
-}
-
-static uint64_t perplexity_tokens(const task_sample *s)
-{
-    return s->counts.tokens + 1;
-}
-
-static int perplexity_read(task_sample *s, int32_t *tokens, size_t max, size_t *got, pal_error *err)
-{
-    const uint64_t left = perplexity_tokens(s) - s->at;
-    *got = 0;
-    if (left == 0) return PAL_OK;
-    PAL_TRY(token_reader_read(s->reader, tokens, left < max ? (size_t)left : max, got, err));
-    s->at += *got;
-    return PAL_OK;
-}
-
-static uint64_t perplexity_score_from(const task_sample *s)
-{
-    (void)s;
-    return 1; /* the begin token is given */
-}
-
-static void perplexity_score(const task_sample *s, const task_output *out, double *value, char *record,
-                             size_t record_size)
-{
-    memset(value, 0, VALUES * sizeof *value);
-    for (size_t i = 0; i < out->count; i++) {
-        const int range = perplexity_range(out->first + i - 1);
-        value[NLL] += out->nll[i];
-        value[RANGE_NLL + range] += out->nll[i];
-        value[RANGE_TOKENS + range]++;
-    }
-    value[TOKENS] = (double)s->counts.tokens;
-    value[WORDS] = (double)s->counts.words;
-    value[BYTES] = (double)s->counts.bytes;
-    json_t *object = json_pack("{ss sI sI sI}", "document", s->name, "tokens", (json_int_t)s->counts.tokens,
-                               "words", (json_int_t)s->counts.words, "bytes", (json_int_t)s->counts.bytes);
-    char *line = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
-    snprintf(record, record_size, "%s", line && strlen(line) < record_size ? line : "{}");
-    free(line);
-    json_decref(object);
-}
-
-static void perplexity_close(task_sample *s)
-{
-    token_reader_close(s->reader);
-    free(s);
+    *cells = run_of(run)->cell;
+    return run_of(run)->count;
 }
 
 /* Table 2 of the Infini-attention paper (arXiv 2404.07143): token-level perplexity. */
@@ -324,39 +234,36 @@ static double perplexity_paper(const task_cell *cell, const char *metric, const 
     return pg19 ? found->pg19 : found->math;
 }
 
-const task_module perplexity_task = {
-    .name = "perplexity",
-    .target = "document",
-    .version = 1,
-    .scorer_version = 1,
-    .summary = "loss on every token of whole documents, each read from an empty state",
-    .value = values,
-    .value_count = VALUES,
-    .metric = metrics,
-    .metric_count = sizeof metrics / sizeof *metrics,
+static const task_eval evaluation = {
     .request_table = request_table,
     .request_count = sizeof request_table / sizeof *request_table,
     .request_bytes = sizeof(perplexity_request),
     .keys = {.count = "docs", .texts = "data", .split = "split"},
     .begin = perplexity_begin,
-    .note = perplexity_note,
     .cells = perplexity_cells,
     .end = perplexity_end,
+    .note = perplexity_note,
     .open = perplexity_open,
-    .tokens = perplexity_tokens,
+    .shape = perplexity_shape,
     .read = perplexity_read,
-    .prompt_tokens = perplexity_tokens, /* nothing is generated */
-    .score_from = perplexity_score_from,
     .score = perplexity_score,
     .close = perplexity_close,
-    .paper = perplexity_paper,
-    .train_table = perplexity_train_table,
-    .train_count = PERPLEXITY_TRAIN_KEYS,
-    .train_bytes = sizeof(perplexity_train),
-    .source_open = perplexity_source_open,
-    .source_phase = perplexity_source_phase,
-    .source_fill = perplexity_source_fill,
-    .source_save = perplexity_source_save,
-    .source_restore = perplexity_source_restore,
-    .source_close = perplexity_source_close,
+};
+
+static const task_tables tables = {.paper = perplexity_paper};
+
+const task_module perplexity_task = {
+    .name = "perplexity",
+    .summary = "loss on every token of whole documents, each read from an empty state",
+    .target = "document",
+    .version = 1,
+    .scorer_version = 1,
+    .value = values,
+    .value_count = PERPLEXITY_VALUES,
+    .metric = metrics,
+    .metric_count = sizeof metrics / sizeof *metrics,
+    .eval = &evaluation,
+    .train = &perplexity_training,
+    .tables = &tables,
+    .references = &perplexity_references,
 };

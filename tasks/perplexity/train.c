@@ -1,3 +1,4 @@
+/* Documents in lanes: which document each lane reads, how far it is, and where a resumed run goes on. */
 #include "tasks/perplexity/train.h"
 
 #include "datasets/tokenizer/token_reader.h"
@@ -10,7 +11,7 @@
 
 #define FIELD(name) offsetof(perplexity_train, name)
 
-const kv_spec perplexity_train_table[PERPLEXITY_TRAIN_KEYS] = {
+static const kv_spec table[] = {
     {"data", KV_TEXT, FIELD(data), "books", 0, 0, NULL,
      "corpora to read, comma-separated: paths, or names of folders under " CORPUS_TEXTS},
     {"split", KV_TEXT, FIELD(split), "train", 0, 0, NULL,
@@ -27,7 +28,7 @@ typedef struct lane {
     int32_t last;    /* the last of them: the next window's first input */
 } lane;
 
-struct task_source {
+typedef struct perplexity_source {
     const tokenizer *tokenizer;
     uint64_t seed;
     corpus *corpus[CORPORA_MAX];
@@ -37,11 +38,11 @@ struct task_source {
     uint64_t next; /* in the queue */
     lane *lane;
     int64_t lanes, length;
-};
+} perplexity_source;
 
 static int take_corpus(void *arg, corpus *c, const char *path, pal_error *err)
 {
-    task_source *s = arg;
+    perplexity_source *s = arg;
     (void)path;
     if (s->corpora == CORPORA_MAX) {
         corpus_close(c);
@@ -53,7 +54,7 @@ static int take_corpus(void *arg, corpus *c, const char *path, pal_error *err)
 }
 
 /* Document order of an epoch, by Fisher and Yates. */
-static void shuffle(task_source *s, uint64_t epoch)
+static void shuffle(perplexity_source *s, uint64_t epoch)
 {
     rng draws = rng_make(s->seed, "perplexity/order", epoch, 0);
     for (size_t i = 0; i < s->documents; i++) s->order[i] = (uint32_t)i;
@@ -66,10 +67,27 @@ static void shuffle(task_source *s, uint64_t epoch)
     s->epoch = epoch;
 }
 
-int perplexity_source_open(const void *options, const tokenizer *t, uint64_t seed, task_source **out,
-                           pal_error *err)
+static void close_lanes(perplexity_source *s)
 {
-    task_source *s = calloc(1, sizeof *s);
+    for (int64_t i = 0; i < s->lanes; i++) token_reader_close(s->lane[i].reader);
+    free(s->lane);
+    s->lane = NULL;
+    s->lanes = 0;
+}
+
+static void source_close(task_source *handle)
+{
+    perplexity_source *s = (perplexity_source *)handle;
+    if (!s) return;
+    close_lanes(s);
+    for (size_t i = 0; i < s->corpora; i++) corpus_close(s->corpus[i]);
+    free(s->order);
+    free(s);
+}
+
+static int source_open(const void *options, const tokenizer *t, uint64_t seed, task_source **out, pal_error *err)
+{
+    perplexity_source *s = calloc(1, sizeof *s);
     if (!s) return pal_fail(err, PAL_INTERNAL, "out of memory for the documents");
     s->tokenizer = t;
     s->seed = seed;
@@ -80,33 +98,17 @@ int perplexity_source_open(const void *options, const tokenizer *t, uint64_t see
     if (code == PAL_OK && !(s->order = malloc(s->documents * sizeof *s->order)))
         code = pal_fail(err, PAL_INTERNAL, "out of memory for the order of %zu documents", s->documents);
     if (code != PAL_OK) {
-        perplexity_source_close(s);
+        source_close((task_source *)s);
         return code;
     }
     shuffle(s, 0);
-    *out = s;
+    *out = (task_source *)s;
     return PAL_OK;
 }
 
-static void close_lanes(task_source *s)
+static int source_phase(task_source *handle, int64_t lanes, int64_t length, pal_error *err)
 {
-    for (int64_t i = 0; i < s->lanes; i++) token_reader_close(s->lane[i].reader);
-    free(s->lane);
-    s->lane = NULL;
-    s->lanes = 0;
-}
-
-void perplexity_source_close(task_source *s)
-{
-    if (!s) return;
-    close_lanes(s);
-    for (size_t i = 0; i < s->corpora; i++) corpus_close(s->corpus[i]);
-    free(s->order);
-    free(s);
-}
-
-int perplexity_source_phase(task_source *s, int64_t lanes, int64_t length, pal_error *err)
-{
+    perplexity_source *s = (perplexity_source *)handle;
     close_lanes(s);
     s->lane = calloc((size_t)lanes, sizeof *s->lane);
     if (!s->lane) return pal_fail(err, PAL_INTERNAL, "out of memory for the lanes");
@@ -131,7 +133,7 @@ static int take(lane *l, int32_t *tokens, size_t want, size_t *taken, pal_error 
 }
 
 /* Open document `number` of the queue at its first token. */
-static int open_document(task_source *s, lane *l, uint64_t number, pal_error *err)
+static int open_document(perplexity_source *s, lane *l, uint64_t number, pal_error *err)
 {
     if (number / s->documents != s->epoch) shuffle(s, number / s->documents);
     size_t index = s->order[number % s->documents], c = 0;
@@ -144,9 +146,10 @@ static int open_document(task_source *s, lane *l, uint64_t number, pal_error *er
     return take(l, &first, 1, &got, err);
 }
 
-int perplexity_source_fill(task_source *s, int64_t step, int64_t at, int32_t *tokens, int32_t *targets,
-                           float *weight, int *fresh, pal_error *err)
+static int source_fill(task_source *handle, int64_t step, int64_t at, int32_t *tokens, int32_t *targets,
+                       float *weight, int *fresh, pal_error *err)
 {
+    perplexity_source *s = (perplexity_source *)handle;
     (void)step;
     lane *l = &s->lane[at];
     const size_t length = (size_t)s->length;
@@ -170,8 +173,9 @@ int perplexity_source_fill(task_source *s, int64_t step, int64_t at, int32_t *to
 }
 
 /* "next number:taken number:taken ...", "-" for a lane without a document. */
-int perplexity_source_save(const task_source *s, char *out, size_t size, pal_error *err)
+static int source_save(const task_source *handle, char *out, size_t size, pal_error *err)
 {
+    const perplexity_source *s = (const perplexity_source *)handle;
     size_t used = (size_t)snprintf(out, size, "%" PRIu64, s->next);
     for (int64_t i = 0; i < s->lanes && used < size; i++) {
         const lane *l = &s->lane[i];
@@ -185,8 +189,9 @@ int perplexity_source_save(const task_source *s, char *out, size_t size, pal_err
     return PAL_OK;
 }
 
-int perplexity_source_restore(task_source *s, const char *saved, pal_error *err)
+static int source_restore(task_source *handle, const char *saved, pal_error *err)
 {
+    perplexity_source *s = (perplexity_source *)handle;
     char *at;
     s->next = strtoull(saved, &at, 10);
     for (int64_t i = 0; i < s->lanes; i++) {
@@ -216,3 +221,15 @@ int perplexity_source_restore(task_source *s, const char *saved, pal_error *err)
     }
     return PAL_OK;
 }
+
+const task_train perplexity_training = {
+    .table = table,
+    .count = sizeof table / sizeof *table,
+    .bytes = sizeof(perplexity_train),
+    .open = source_open,
+    .phase = source_phase,
+    .fill = source_fill,
+    .save = source_save,
+    .restore = source_restore,
+    .close = source_close,
+};

@@ -288,6 +288,7 @@ int rouge_compare(rouge_scorer *s, const rouge_text *ref, const rouge_text *hyp,
     out->metric[ROUGE_L] = prf(length, ref->count, hyp->count);
     PAL_TRY(summary_lcs(s, ref, hyp, &out->metric[ROUGE_LSUM], err));
     set_overall(out);
+    out->undefined = ref->count == 0;
     return PAL_OK;
 }
 
@@ -300,6 +301,7 @@ int rouge_compare_many(rouge_scorer *s, const rouge_text *refs, size_t count, co
     for (size_t i = 1; i < count; i++) {
         rouge_result one;
         PAL_TRY(rouge_compare(s, &refs[i], hyp, &one, err));
+        out->undefined = out->undefined && one.undefined;
         for (int m = 0; m < ROUGE_METRICS; m++) {
             rouge_prf *all = &out->metric[m];
             if (policy == ROUGE_MAX && one.metric[m].f > all->f) *all = one.metric[m];

@@ -19,7 +19,7 @@ extern const char *const rouge_metric_name[ROUGE_METRICS];
 
 /* What several references of one hypothesis come to, metric by metric: the scores with the reference of the
  * highest F (the earliest of equals; rouge_score's score_multi), the means of P, of R and of F, or the first
- * alone. */
+ * alone. A reference without tokens gives 0. */
 typedef enum rouge_policy { ROUGE_MAX, ROUGE_MEAN, ROUGE_FIRST } rouge_policy;
 #define ROUGE_POLICIES "max|mean|first" /* in the order of the enum */
 
@@ -30,6 +30,7 @@ typedef struct rouge_prf {
 typedef struct rouge_result {
     rouge_prf metric[ROUGE_METRICS];
     double overall; /* geometric mean of the F of ROUGE-1, -2 and -L, as in the Infini-attention paper's table 4 */
+    int undefined;  /* no reference has a token, as in a script without a-z: the values are 0 and mean nothing */
 } rouge_result;
 
 /* The vocabulary of all texts read so far, and work space. For one thread at a time. */

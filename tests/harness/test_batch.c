@@ -42,7 +42,7 @@ static double loss_of(const real *row, int32_t target)
     return log(sum);
 }
 
-static void check_by_hand(const decoder *d, const task_run *run, int64_t i)
+static void check_by_hand(const decoder *d, const toy_run *run, int64_t i)
 {
     int32_t tokens[512];
     static real logits[512 * VOCAB];
@@ -66,7 +66,7 @@ static void test_against_hand(void **state)
 {
     (void)state;
     static const char *const names[] = {"infini-linear", "transformer-xl", "full"};
-    const task_run runs[] = {even_run(), ragged_run()};
+    const toy_run runs[] = {even_run(), ragged_run()};
     for (size_t m = 0; m < sizeof names / sizeof *names; m++) {
         decoder *d = make_model(names[m]);
         for (int r = 0; r < 2; r++) {
@@ -82,7 +82,7 @@ static void test_against_hand(void **state)
 static void test_neighbours_and_threads(void **state)
 {
     (void)state;
-    const task_run runs[] = {even_run(), ragged_run()};
+    const toy_run runs[] = {even_run(), ragged_run()};
     for (size_t m = 0; attn_table[m]; m++) {
         decoder *d = make_model(attn_table[m]->name);
         for (int r = 0; r < 2; r++) {
@@ -105,7 +105,7 @@ static void test_shared_prefix(void **state)
         for (int zeroed = 0; zeroed <= 1; zeroed++) {
             static const int64_t shared[] = {1, 16, 33, 75};
             for (size_t k = 0; k < sizeof shared / sizeof *shared; k++) {
-                task_run run = even_run();
+                toy_run run = even_run();
                 seen alone[SAMPLES];
                 run.length[4] = 90;
                 run.shared = shared[k];
@@ -181,7 +181,7 @@ static void test_forget(void **state)
         decoder *d = make_model(names[m]);
         static const int64_t places[] = {20, 31, 32, 33, 59};
         for (size_t k = 0; k < sizeof places / sizeof *places; k++) {
-            task_run run = even_run();
+            toy_run run = even_run();
             int32_t tokens[75];
             static real logits[75 * VOCAB];
             run.forget = places[k];
@@ -203,7 +203,7 @@ static void test_forget_apart(void **state)
 {
     (void)state;
     decoder *d = make_model("infini-linear");
-    task_run run = even_run();
+    toy_run run = even_run();
     seen alone[SAMPLES];
     run.forget = 36;
     run.forget_step = 20;
@@ -217,7 +217,7 @@ static void test_forget_apart(void **state)
 static void test_forget_always(void **state)
 {
     (void)state;
-    task_run run = ragged_run();
+    toy_run run = ragged_run();
     for (int kept = 0; kept <= 1; kept++) {
         decoder *d = make_model(kept ? "infini-linear" : "local");
         seen usual[SAMPLES];
@@ -252,7 +252,7 @@ static void test_reach(void **state)
                  {"memorizing", "knn_entries = 50\nknn_k = 8\nknn_layer = 0\n", 64},
                  {"infini-delta", "", UINT64_MAX},
                  {"full", "", UINT64_MAX}};
-    task_run run = even_run();
+    toy_run run = even_run();
     for (int i = 0; i < SAMPLES; i++) {
         run.length[i] = 230 + 16 * (i % 2) + 3 * i;
         run.prompt[i] = run.length[i] - 6;
@@ -293,7 +293,7 @@ static void test_shared_tail(void **state)
                  {"infini-linear", "", UINT64_MAX}};
     /* Shared from the start, and from here to the end. The first token that counts is in the segment of 208. */
     static const uint64_t agree[][2] = {{0, 100}, {0, 112}, {0, 113}, {0, 176}, {150, 200}, {200, 210}, {90, 218}};
-    task_run run = even_run();
+    toy_run run = even_run();
     for (int i = 0; i < SAMPLES; i++) {
         run.length[i] = 230;
         run.prompt[i] = 221;
@@ -330,7 +330,7 @@ static void test_dropping(void **state)
 {
     (void)state;
     decoder *d = make_model("infini-linear");
-    task_run run = even_run();
+    toy_run run = even_run();
     seen alone[SAMPLES];
     for (int i = 0; i < SAMPLES; i++) run.first[i] = 1;
     run.length[1] = run.prompt[1] = LONGEST;
@@ -347,7 +347,7 @@ static void test_stop_token(void **state)
 {
     (void)state;
     decoder *d = make_model("local");
-    task_run run = even_run();
+    toy_run run = even_run();
     assert_int_equal(run_toy(d, &run, (how){.lanes = 0}, 0, SAMPLES), PAL_OK);
     const seen first = seen_of[0];
     run.stop = first.generated[5];
@@ -363,7 +363,7 @@ static void test_bad_tasks(void **state)
 {
     (void)state;
     decoder *d = make_model("local");
-    task_run run = even_run();
+    toy_run run = even_run();
     const how h = {.threads = 1};
     run.end_after = 74;
     assert_int_equal(run_toy(d, &run, h, 0, SAMPLES), PAL_INTERNAL);

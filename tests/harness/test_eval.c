@@ -174,11 +174,11 @@ static void test_words(void **state)
     char text[RESULT_TEXT];
     assert_int_equal(read_request(&r, "docs=7 max_tokens=2K memory=both"), PAL_OK);
     assert_int_equal(eval_cell_settings(&r, &r.cell[0], 0, text, sizeof text, &err), PAL_OK);
-    assert_string_equal(text, "split=test max_tokens=2K");
+    assert_string_equal(text, "split=test max_tokens=2K"); /* unset in the request: the layout's own */
     assert_int_equal(eval_cell_settings(&r, &r.cell[0], 1, text, sizeof text, &err), PAL_OK);
     assert_string_equal(text, "split=test max_tokens=2K memory=zeroed");
     assert_int_equal(eval_request_words(&r, 0, text, sizeof text, &err), PAL_OK);
-    if (!strstr(text, "/sea split= docs=7 max_tokens=2K")) fail_msg("%s", text);
+    assert_non_null(strstr(text, "/sea split= docs=7 max_tokens=2K"));
     assert_int_equal(eval_request_words(&r, 0, text, 20, &err), PAL_USAGE);
     eval_request_free(&r);
 }

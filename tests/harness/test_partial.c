@@ -30,7 +30,7 @@ static void test_resume(void **state)
         for (size_t m = 0; attn_table[m]; m++) {
             if (strcmp(attn_table[m]->name, "full") == 0) continue; /* does not hold so many tokens */
             decoder *d = make_model(attn_table[m]->name);
-            task_run run = {.stop = -1};
+            toy_run run = {.stop = -1};
             seen whole[SAMPLES];
             how h = {.zeroed = zeroed, .partial = partial_dir};
             uint64_t left = 0;
@@ -65,7 +65,7 @@ static void test_bad_checkpoints(void **state)
     char path[PARTIAL_PATH], *data;
     size_t size;
     partial p;
-    task_run run = even_run();
+    toy_run run = even_run();
     seen whole[SAMPLES];
     run.length[0] = run.prompt[0] = 1500;
     run.generate[0] = 0;
@@ -122,7 +122,7 @@ static void test_forged_checkpoints(void **state)
         decoder *d = make_model(modules[m]);
         char path[PARTIAL_PATH], *data;
         size_t size;
-        task_run run = even_run();
+        toy_run run = even_run();
         seen whole[SAMPLES];
         run.length[0] = run.prompt[0] = 1500;
         run.first[0] = 900;

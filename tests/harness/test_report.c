@@ -46,7 +46,7 @@ static task_module toy = {.name = "toy",
                           .value_count = 3,
                           .metric = metrics,
                           .metric_count = 3,
-                          .paper = paper};
+                          .tables = &(const task_tables){.paper = paper}};
 
 static int make_dir(void **state)
 {

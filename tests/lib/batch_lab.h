@@ -24,7 +24,7 @@ static pal_error err;
 
 /* ---- A toy task: random tokens; its score keeps what it is given. ---- */
 
-struct task_run {
+typedef struct toy_run {
     int64_t length[SAMPLES], prompt[SAMPLES], first[SAMPLES]; /* of each sample */
     int64_t shared;                                           /* so many tokens agree in samples of one parity */
     int64_t tail;                                             /* from here on too, unless 0 */
@@ -35,12 +35,12 @@ struct task_run {
     /* Faults. */
     int64_t fail_after, end_after; /* tokens; 0: never */
     int32_t bias;
-};
+} toy_run;
 
-struct task_sample {
-    const task_run *run;
+typedef struct toy_sample {
+    const toy_run *run;
     int64_t index, at;
-};
+} toy_sample;
 
 typedef struct seen {
     size_t count;
@@ -53,7 +53,7 @@ typedef struct seen {
 static seen seen_of[SAMPLES];
 static double read_of[SAMPLES];
 
-static inline int32_t token_at(const task_run *run, int64_t index, int64_t at)
+static inline int32_t token_at(const toy_run *run, int64_t index, int64_t at)
 {
     if (run->period) at %= run->period;
     const int alike = at < run->shared || (run->tail && at >= run->tail);
@@ -66,18 +66,15 @@ static inline int toy_open(const task_run *run, const task_cell *cell, int64_t i
                            pal_error *e)
 {
     (void)cell, (void)e;
-    *out = calloc(1, sizeof **out);
-    **out = (task_sample){run, index, 0};
+    toy_sample *s = calloc(1, sizeof *s);
+    *s = (toy_sample){(const toy_run *)run, index, 0};
+    *out = (task_sample *)s;
     return PAL_OK;
 }
 
-static inline uint64_t toy_tokens(const task_sample *s)
+static inline int toy_read(task_sample *handle, int32_t *tokens, size_t max, size_t *got, pal_error *e)
 {
-    return (uint64_t)s->run->length[s->index];
-}
-
-static inline int toy_read(task_sample *s, int32_t *tokens, size_t max, size_t *got, pal_error *e)
-{
+    toy_sample *s = (toy_sample *)handle;
     const int64_t end = s->run->end_after ? s->run->end_after : s->run->length[s->index];
     if (s->run->fail_after && s->at >= s->run->fail_after) return pal_fail(e, PAL_DATA, "injected");
     /* At most 700 at once: a task may give fewer than it is asked for. */
@@ -86,42 +83,26 @@ static inline int toy_read(task_sample *s, int32_t *tokens, size_t max, size_t *
     return PAL_OK;
 }
 
-static inline uint64_t toy_prompt(const task_sample *s)
+static inline void toy_shape(const task_sample *handle, sample_shape *out)
 {
-    return (uint64_t)s->run->prompt[s->index];
+    const toy_sample *s = (const toy_sample *)handle;
+    const toy_run *run = s->run;
+    *out = (sample_shape){.tokens = (uint64_t)run->length[s->index],
+                          .prompt = (uint64_t)run->prompt[s->index],
+                          .score_from = (uint64_t)run->first[s->index],
+                          .shared = (uint64_t)run->shared,
+                          .shared_id = 7 + (uint64_t)s->index % 2,
+                          .tail = run->tail ? (uint64_t)run->tail : UINT64_MAX,
+                          .tail_id = 70 + (uint64_t)s->index % 2,
+                          .forget = (uint64_t)(run->forget + run->forget_step * (s->index % 2)),
+                          .decoding = {.max_tokens = run->generate[s->index], .stop = run->stop}};
 }
 
-static inline uint64_t toy_first(const task_sample *s)
-{
-    return (uint64_t)s->run->first[s->index];
-}
-
-static inline uint64_t toy_shared(const task_sample *s, uint64_t *id)
-{
-    *id = 7 + (uint64_t)s->index % 2;
-    return (uint64_t)s->run->shared;
-}
-
-static inline uint64_t toy_tail(const task_sample *s, uint64_t *id)
-{
-    *id = 70 + (uint64_t)s->index % 2;
-    return s->run->tail ? (uint64_t)s->run->tail : UINT64_MAX;
-}
-
-static inline uint64_t toy_forget(const task_sample *s)
-{
-    return (uint64_t)(s->run->forget + s->run->forget_step * (s->index % 2));
-}
-
-static inline void toy_decoding(const task_sample *s, task_decoding *out)
-{
-    *out = (task_decoding){.max_tokens = s->run->generate[s->index], .stop = s->run->stop};
-}
-
-static inline void toy_score(const task_sample *s, const task_output *out, double *value, char *record,
+static inline void toy_score(const task_sample *handle, const task_output *out, double *value, char *record,
                              size_t size)
 {
-    const task_run *run = s->run;
+    const toy_sample *s = (const toy_sample *)handle;
+    const toy_run *run = s->run;
     assert_int_equal(out->first, run->first[s->index]);
     assert_int_equal(out->count, run->length[s->index] - run->first[s->index]);
     assert_true(out->generated_count <= run->generate[s->index]);
@@ -144,23 +125,14 @@ static inline void toy_close(task_sample *s)
     free(s);
 }
 
-static const task_module toy = {.name = "toy",
-                                .open = toy_open,
-                                .tokens = toy_tokens,
-                                .read = toy_read,
-                                .prompt_tokens = toy_prompt,
-                                .score_from = toy_first,
-                                .shared_prefix = toy_shared,
-                                .shared_tail = toy_tail,
-                                .forget_at = toy_forget,
-                                .decoding = toy_decoding,
-                                .score = toy_score,
-                                .close = toy_close};
+static const task_eval toy_eval = {
+    .open = toy_open, .shape = toy_shape, .read = toy_read, .score = toy_score, .close = toy_close};
+static const task_module toy = {.name = "toy", .eval = &toy_eval};
 
 /* Short prompts and answers, of one length. */
-static inline task_run even_run(void)
+static inline toy_run even_run(void)
 {
-    task_run run = {.stop = -1};
+    toy_run run = {.stop = -1};
     for (int i = 0; i < SAMPLES; i++) {
         run.length[i] = 75;
         run.prompt[i] = 66;
@@ -171,9 +143,9 @@ static inline task_run even_run(void)
 }
 
 /* Everything differs from sample to sample. */
-static inline task_run ragged_run(void)
+static inline toy_run ragged_run(void)
 {
-    task_run run = even_run();
+    toy_run run = even_run();
     const int64_t length[SAMPLES] = {75, 16, 161, 2, 64}, prompt[SAMPLES] = {66, 16, 66, 1, 33},
                   first[SAMPLES] = {60, 1, 100, 2, 33};
     const size_t generate[SAMPLES] = {GENERATE, 0, 3, GENERATE, 7};
@@ -248,7 +220,7 @@ static inline void on_note(void *arg, const char *text)
     notes++;
 }
 
-static inline int run_toy(const decoder *d, const task_run *run, how h, int64_t first, int64_t count)
+static inline int run_toy(const decoder *d, const toy_run *run, how h, int64_t first, int64_t count)
 {
     static const task_cell cell = {.length = 0, .samples = SAMPLES, .name = "toy"};
     batch_item item[SAMPLES];
@@ -256,7 +228,7 @@ static inline int run_toy(const decoder *d, const task_run *run, how h, int64_t 
     batch_runner *runner = NULL;
     batch_setup setup = {.d = d,
                          .task = &toy,
-                         .run = run,
+                         .run = (const task_run *)run,
                          .share = h.share,
                          .zeroed = h.zeroed,
                          .partial = h.partial,
@@ -268,7 +240,7 @@ static inline int run_toy(const decoder *d, const task_run *run, how h, int64_t 
     int code = PAL_OK;
     for (int64_t i = 0; code == PAL_OK && i < count; i++) {
         item[i] = (batch_item){.cell = &cell, .index = first + i, .key = "key"};
-        code = batch_measure(&toy, run, &item[i], &err);
+        code = batch_measure(&toy, (const task_run *)run, &item[i], &err);
         item[i].resume = h.resume[first + i];
     }
     done_count = 0;
@@ -285,14 +257,14 @@ static inline int run_toy(const decoder *d, const task_run *run, how h, int64_t 
     return code;
 }
 
-static inline void check_all(const decoder *d, const task_run *run, how h, const seen *expected)
+static inline void check_all(const decoder *d, const toy_run *run, how h, const seen *expected)
 {
     if (run_toy(d, run, h, 0, SAMPLES) != PAL_OK) fail_msg("%s", err.text);
     assert_memory_equal(seen_of, expected, sizeof seen_of);
 }
 
 /* Each sample alone, reading all its tokens. */
-static inline void run_alone(const decoder *d, const task_run *run, int zeroed, seen out[SAMPLES])
+static inline void run_alone(const decoder *d, const toy_run *run, int zeroed, seen out[SAMPLES])
 {
     for (int64_t i = 0; i < SAMPLES; i++)
         if (run_toy(d, run, (how){.zeroed = zeroed}, i, 1) != PAL_OK) fail_msg("%s", err.text);

@@ -5,6 +5,7 @@
 #include "tests/lib/passkey_parse.h"
 
 #include "tasks/task.h"
+#include "tests/lib/shape_of.h"
 
 enum { TEXT_MAX = 65536, RECORD = 2048 };
 
@@ -33,7 +34,7 @@ static inline const task_module *task(void)
 
 static inline void *request_of(const char *const *words)
 {
-    return settings(task()->request_table, task()->request_count, task()->request_bytes, words);
+    return settings(task()->eval->request_table, task()->eval->request_count, task()->eval->request_bytes, words);
 }
 
 static inline planned plan(const tokenizer *t, const char *const *words)
@@ -41,22 +42,22 @@ static inline planned plan(const tokenizer *t, const char *const *words)
     planned p = {t, NULL, NULL, 0};
     void *request = request_of(words);
     pal_error err = {0};
-    assert_int_equal(task()->begin(request, t, &p.run, &err), PAL_OK);
+    assert_int_equal(task()->eval->begin(request, t, &p.run, &err), PAL_OK);
     free(request);
-    p.count = task()->cells(p.run, &p.cells);
+    p.count = task()->eval->cells(p.run, &p.cells);
     return p;
 }
 
 static inline void drop(planned *p)
 {
-    task()->end(p->run);
+    task()->eval->end(p->run);
 }
 
 static inline task_sample *open_sample(const planned *p, size_t cell, int64_t index)
 {
     pal_error err = {0};
     task_sample *s = NULL;
-    assert_int_equal(task()->open(p->run, &p->cells[cell], index, &s, &err), PAL_OK);
+    assert_int_equal(task()->eval->open(p->run, &p->cells[cell], index, &s, &err), PAL_OK);
     return s;
 }
 
@@ -68,20 +69,20 @@ static inline void read_sample(const planned *p, task_sample *s, size_t chunk, s
     for (size_t got = 1; got > 0; out->count += (int64_t)got) {
         const size_t room = (size_t)(TEXT_MAX - out->count), max = chunk < room ? chunk : room;
         assert_true(max > 0);
-        assert_int_equal(task()->read(s, out->token + out->count, max, &got, &err), PAL_OK);
+        assert_int_equal(task()->eval->read(s, out->token + out->count, max, &got, &err), PAL_OK);
         assert_true(got <= max);
     }
     out->size =
         (int64_t)tokenizer_decode(p->tokenizer, out->token, (size_t)out->count, out->text, sizeof out->text);
     assert_true((size_t)out->size < sizeof out->text);
-    assert_int_equal(out->count, task()->tokens(s));
+    assert_int_equal(out->count, shape_of(task(), s).tokens);
 }
 
 static inline void read_index(const planned *p, size_t cell, int64_t index, sample_text *out)
 {
     task_sample *s = open_sample(p, cell, index);
     read_sample(p, s, 4096, out);
-    task()->close(s);
+    task()->eval->close(s);
 }
 
 /* The key that is scored, from the text. */
@@ -100,8 +101,8 @@ static inline void score(const planned *p, const task_sample *s, const char *arg
     const double nll[5] = {0, 0.5, 1, 1.5, 2};
     assert_int_equal(tokenizer_encode(p->tokenizer, argmax, strlen(argmax), choice), 5);
     const size_t count = tokenizer_encode(p->tokenizer, generated, strlen(generated), made);
-    const task_output out = {task()->score_from(s), 5, nll, choice, made, count};
-    task()->score(s, &out, value, record, RECORD);
+    const task_output out = {shape_of(task(), s).score_from, 5, nll, choice, made, count};
+    task()->eval->score(s, &out, value, record, RECORD);
 }
 
 static inline double record_number(const char *record, const char *key)

@@ -35,20 +35,20 @@ static inline const task_module *task(void)
 
 static inline void *train_settings(const char *const *words)
 {
-    return settings(task()->train_table, task()->train_count, task()->train_bytes, words);
+    return settings(task()->train->table, task()->train->count, task()->train->bytes, words);
 }
 
 static inline opened open_source(const tokenizer *t, uint64_t seed, const char *const *words)
 {
     opened o = {t, train_settings(words), NULL};
     pal_error err = {0};
-    assert_int_equal(task()->source_open(o.train, t, seed, &o.source, &err), PAL_OK);
+    assert_int_equal(task()->train->open(o.train, t, seed, &o.source, &err), PAL_OK);
     return o;
 }
 
 static inline void close_source(opened *o)
 {
-    task()->source_close(o->source);
+    task()->train->close(o->source);
     free(o->train);
 }
 
@@ -57,11 +57,11 @@ static inline void fill_sequence(opened *o, int64_t step, int64_t lane, int64_t 
 {
     pal_error err = {0};
     int fresh = 0;
-    assert_int_equal(task()->source_phase(o->source, 8, length, &err), PAL_OK);
+    assert_int_equal(task()->train->phase(o->source, 8, length, &err), PAL_OK);
     memset(s->tokens, 0xff, sizeof s->tokens);
     memset(s->targets, 0xff, sizeof s->targets);
     for (int64_t i = 0; i < LENGTH_MAX; i++) s->weight[i] = -1;
-    assert_int_equal(task()->source_fill(o->source, step, lane, s->tokens, s->targets, s->weight, &fresh, &err),
+    assert_int_equal(task()->train->fill(o->source, step, lane, s->tokens, s->targets, s->weight, &fresh, &err),
                      PAL_OK);
     assert_int_equal(fresh, 1);
     s->length = length;

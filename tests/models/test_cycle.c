@@ -198,7 +198,7 @@ static void test_batches(void **state)
     (void)state;
     decoder *d = gated_model();
     set_write_gates(d, -20);
-    task_run run = even_run();
+    toy_run run = even_run();
     seen alone[SAMPLES];
     for (int i = 0; i < SAMPLES; i++) {
         run.length[i] = 4000 + 7 * i;

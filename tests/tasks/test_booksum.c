@@ -1,5 +1,6 @@
 /* The BookSum task: what it asks for, reads and scores. */
 #include "tests/lib/booksum_lab.h"
+#include "tests/lib/shape_of.h"
 
 #include "harness/eval/batch.h"
 #include "tasks/rouge/rouge.h"
@@ -14,12 +15,13 @@ static int begin(const char *format, const char *name, const tokenizer *t, task_
 {
     char words[1000];
     kv_pairs pairs = {0};
-    char *request = calloc(1, task->request_bytes);
+    char *request = calloc(1, task->eval->request_bytes);
     snprintf(words, sizeof words, format, at(name));
     assert_int_equal(kv_pairs_parse(&pairs, words, "test", &err), PAL_OK);
-    int code = kv_defaults(task->request_table, task->request_count, request, &err);
-    if (code == PAL_OK) code = kv_apply(task->request_table, task->request_count, request, &pairs, &err);
-    if (code == PAL_OK) code = task->begin(request, t, run, &err);
+    int code = kv_defaults(task->eval->request_table, task->eval->request_count, request, &err);
+    if (code == PAL_OK)
+        code = kv_apply(task->eval->request_table, task->eval->request_count, request, &pairs, &err);
+    if (code == PAL_OK) code = task->eval->begin(request, t, run, &err);
     kv_pairs_free(&pairs);
     free(request);
     return code;
@@ -36,10 +38,10 @@ static task_sample *open_sample(const task_run *run, size_t cell, int64_t index)
 {
     const task_cell *cells;
     task_sample *s;
-    assert_true(task->cells(run, &cells) > cell);
+    assert_true(task->eval->cells(run, &cells) > cell);
     batch_item item = {.cell = &cells[cell], .index = index};
     if (batch_measure(task, run, &item, &err) != PAL_OK) fail_msg("%s", err.text);
-    if (task->open(run, &cells[cell], index, &s, &err) != PAL_OK) fail_msg("%s", err.text);
+    if (task->eval->open(run, &cells[cell], index, &s, &err) != PAL_OK) fail_msg("%s", err.text);
     return s;
 }
 
@@ -86,30 +88,30 @@ static void test_cells(void **state)
     (void)state;
     const task_cell *cell;
     task_run *run = begun("data = %s\nlen = 0, 10, 11, 75", "fox", kind[0]);
-    assert_int_equal(task->cells(run, &cell), 4);
+    assert_int_equal(task->eval->cells(run, &cell), 4);
     check_cell(&cell[0], "fox/test:whole", 2);
     check_cell(&cell[1], "fox/test:len=10", 2);
     check_cell(&cell[2], "fox/test:len=11,skipped=1", 1);
     check_cell(&cell[3], "fox/test:len=75,skipped=1", 1);
     assert_int_equal(strlen(cell->data), HASH_HEX - 1);
-    task->end(run);
+    task->eval->end(run);
 
     run = begun("data = %s\nlen = 10\nn = 1", "fox-test.jsonl.gz", kind[0]);
-    task->cells(run, &cell);
+    task->eval->cells(run, &cell);
     check_cell(cell, "fox-test:len=10", 1);
-    task->end(run);
+    task->eval->end(run);
 
     run = begun("data = %s\nsplit = validation", "set", kind[0]);
-    task->cells(run, &cell);
+    task->eval->cells(run, &cell);
     check_cell(cell, "set/validation:whole", 1);
-    task->end(run);
+    task->eval->end(run);
 
     run = begun("len = 0, 2K\nsplit = validation #%s", "", kind[0]);
-    assert_int_equal(task->cells(run, &cell), 2);
+    assert_int_equal(task->eval->cells(run, &cell), 2);
     check_cell(&cell[0], "stories/validation:len=16K", 20);
     check_cell(&cell[1], "stories/validation:len=2K", 20);
     assert_string_equal(cell->data, "");
-    task->end(run);
+    task->eval->end(run);
 }
 
 /* ---- What is read ---- */
@@ -118,8 +120,8 @@ static size_t read_all(task_sample *s, int32_t tokens[TOKENS], size_t piece)
 {
     size_t used = 0;
     for (size_t got = 1; got > 0; used += got)
-        assert_int_equal(task->read(s, tokens + used, piece, &got, &err), PAL_OK);
-    assert_int_equal(used, task->tokens(s));
+        assert_int_equal(task->eval->read(s, tokens + used, piece, &got, &err), PAL_OK);
+    assert_int_equal(used, shape_of(task, s).tokens);
     return used;
 }
 
@@ -134,19 +136,19 @@ static void check_layout(const task_run *run, size_t cell, int64_t index, const 
     expected[used++] = tokenizer_begin(t);
     memcpy(expected + used, text, input * sizeof *text);
     used += input;
-    assert_int_equal(task->forget_at(s), used);
+    assert_int_equal(shape_of(task, s).forget, used);
     used += tokenizer_encode(t, "\n\nSummary:\n", 11, expected + used);
-    assert_int_equal(task->prompt_tokens(s), used);
-    assert_int_equal(task->score_from(s), used);
+    assert_int_equal(shape_of(task, s).prompt, used);
+    assert_int_equal(shape_of(task, s).score_from, used);
     used += tokenizer_encode(t, summary, strlen(summary), expected + used);
     expected[used++] = tokenizer_begin(t);
     assert_int_equal(count, used);
     assert_memory_equal(tokens, expected, used * sizeof *tokens);
-    task->close(s);
+    task->eval->close(s);
     s = open_sample(run, cell, index);
     assert_int_equal(read_all(s, again, 3), count);
     assert_memory_equal(tokens, again, count * sizeof *tokens);
-    task->close(s);
+    task->eval->close(s);
 }
 
 static void test_layout(void **state)
@@ -160,7 +162,7 @@ static void test_layout(void **state)
         const char *summary = k ? "A fox escapes.\nA hound is late." : "A fox escapes. A hound is late.";
         check_layout(run, 0, 0, kind[k], tokens, count, summary);
         check_layout(run, 1, 0, kind[k], tokens, 20, summary);
-        task->end(run);
+        task->eval->end(run);
     }
 }
 
@@ -179,7 +181,7 @@ static void test_stories(void **state)
             story_summary(s.value, summary);
             check_layout(run, 0, (int64_t)i, kind[k], tokens, 3000, summary);
         }
-        task->end(run);
+        task->eval->end(run);
     }
 }
 
@@ -201,23 +203,23 @@ static void test_decoding(void **state)
         for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
             task_run *run = begun(how[i].words, how[i].name, kind[k]);
             task_sample *s = open_sample(run, 0, 0);
-            task->decoding(s, &d);
+            d = shape_of(task, s).decoding;
             assert_int_equal(d.max_tokens, how[i].most);
             assert_true(d.temperature == how[i].temperature && d.top_p == how[i].top_p);
             assert_int_equal(d.seed, how[i].seed);
             assert_int_equal(d.stop, tokenizer_begin(kind[k]));
-            task->close(s);
-            task->end(run);
+            task->eval->close(s);
+            task->eval->end(run);
         }
         task_run *run = begun("n = 9 #%s", "", kind[k]);
         for (int64_t i = 0; i < 9; i++) {
             task_sample *s = open_sample(run, 0, i);
-            task->decoding(s, &d);
-            const uint64_t summary = task->tokens(s) - task->prompt_tokens(s);
+            d = shape_of(task, s).decoding;
+            const uint64_t summary = shape_of(task, s).tokens - shape_of(task, s).prompt;
             assert_true(d.max_tokens > summary + summary / 2 && d.max_tokens < 3 * summary);
-            task->close(s);
+            task->eval->close(s);
         }
-        task->end(run);
+        task->eval->end(run);
     }
 }
 
@@ -240,14 +242,14 @@ static scored score(const task_sample *s, const tokenizer *t, const char *genera
 {
     static int32_t tokens[TOKENS];
     const size_t made = tokenizer_encode(t, generated, strlen(generated), tokens);
-    const task_output out = {.first = task->score_from(s),
+    const task_output out = {.first = shape_of(task, s).score_from,
                              .count = count,
                              .nll = nll,
                              .generated = made ? tokens : NULL,
                              .generated_count = made};
     scored result;
     memset(&result, 0x55, sizeof result); /* nothing may be left as it is */
-    task->score(s, &out, result.value, result.record, sizeof result.record);
+    task->eval->score(s, &out, result.value, result.record, sizeof result.record);
     assert_true(value_of(&result, "generated") == (double)made);
     return result;
 }
@@ -286,8 +288,8 @@ static void test_scores(void **state)
         const double nll[] = {0.5, 0.25, 2};
         const scored got = score(s, kind[1], "x", nll, 3);
         assert_true(value_of(&got, "nll") == 2.75 && value_of(&got, "tokens") == 3);
-        task->close(s);
-        task->end(run);
+        task->eval->close(s);
+        task->eval->end(run);
     }
 }
 
@@ -313,8 +315,8 @@ static void test_facts(void **state)
     }
     got = score(s, kind[1], "", NULL, 0);
     assert_true(value_of(&got, "facts_right") == 0 && value_of(&got, "overall") == 0);
-    task->close(s);
-    task->end(run);
+    task->eval->close(s);
+    task->eval->end(run);
 }
 
 /* The record names the book and holds what was written, as much of it as there is room for. */
@@ -343,31 +345,8 @@ static void test_record(void **state)
             json_decref(object);
         }
     }
-    task->close(s);
-    task->end(run);
-}
-
-static void test_references(void **state)
-{
-    (void)state;
-    static const char *const names[] = {"fox", "fox-test.jsonl.gz", ""};
-    static const size_t training[] = {1, 0, 7};
-    for (int i = 0; i < 3; i++) {
-        task_run *run = begun(i < 2 ? "data = %s" : "n = 1 #%s", names[i], kind[0]);
-        task_sample *s = open_sample(run, 0, 0);
-        const booksum_string *list;
-        assert_int_equal(booksum_references(s, &list), i < 2 ? 2 : 1);
-        if (i < 2) assert_string_equal(list[1].text, "The fox ran over a hill.");
-        task->close(s);
-        booksum_string *summary;
-        size_t count;
-        succeed(booksum_training_summaries(run, 7, &summary, &count, &err));
-        assert_int_equal(count, training[i]);
-        if (i == 0) assert_string_equal(summary[0].text, "war");
-        for (size_t k = 0; k < count; k++) free(summary[k].text);
-        free(summary);
-        task->end(run);
-    }
+    task->eval->close(s);
+    task->eval->end(run);
 }
 
 /* Table 4, for BookSum alone. */
@@ -378,13 +357,13 @@ static void test_paper(void **state)
     const model_facts linear = {.attention = "infini-linear"}, delta = {.attention = "infini-delta"},
                       cache = {.attention = "transformer-xl"};
     task_cell cell = {.name = "booksum/test:len=500K"};
-    assert_true(fabs(task->paper(&cell, "rouge1", &delta, &row) - 0.4) < 1e-9);
+    assert_true(fabs(task_paper(task, &cell, "rouge1", &delta, &row) - 0.4) < 1e-9);
     assert_non_null(strstr(row, "Delta"));
-    assert_true(fabs(task->paper(&cell, "overall", &linear, &row) - 0.18) < 1e-9);
-    assert_true(isnan(task->paper(&cell, "facts", &linear, &row)));
-    assert_true(isnan(task->paper(&cell, "rouge1", &cache, &row)));
+    assert_true(fabs(task_paper(task, &cell, "overall", &linear, &row) - 0.18) < 1e-9);
+    assert_true(isnan(task_paper(task, &cell, "facts", &linear, &row)));
+    assert_true(isnan(task_paper(task, &cell, "rouge1", &cache, &row)));
     strcpy(cell.name, "stories/test:len=16K");
-    assert_true(isnan(task->paper(&cell, "rouge1", &delta, &row)));
+    assert_true(isnan(task_paper(task, &cell, "rouge1", &delta, &row)));
 }
 
 int main(void)
@@ -392,8 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_requests), cmocka_unit_test(test_cells),    cmocka_unit_test(test_layout),
         cmocka_unit_test(test_stories),      cmocka_unit_test(test_decoding), cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_facts),        cmocka_unit_test(test_record),   cmocka_unit_test(test_references),
-        cmocka_unit_test(test_paper),
+        cmocka_unit_test(test_facts),        cmocka_unit_test(test_record),   cmocka_unit_test(test_paper),
     };
     return cmocka_run_group_tests(tests, open_lab, close_lab);
 }

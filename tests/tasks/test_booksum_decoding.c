@@ -87,7 +87,7 @@ static void answer_all(const decoder *d, const int64_t *index, size_t lanes, con
     stream *s;
     continuation c[SAMPLES];
     int32_t tokens[SAMPLES * PROMPT];
-    const task_run run = even_run();
+    const toy_run run = even_run();
     for (size_t i = 0; i < lanes; i++) {
         for (int t = 0; t < PROMPT; t++) tokens[i * PROMPT + (size_t)t] = token_at(&run, index[i], t);
         c[i] = (continuation){.how = &decoding[i], .index = index[i], .token = out[i].token};

@@ -1,6 +1,7 @@
 /* Reference rows: extracts of texts, and their scores in the journal. */
 #include "tests/lib/booksum_lab.h"
 
+#include "harness/eval/references.h"
 #include "tasks/booksum/extracts.h"
 #include "tasks/booksum/reference_summaries.h"
 #include "tasks/rouge/rouge.h"
@@ -214,13 +215,13 @@ static void open_desk(desk *d, const char *format, const char *name)
     memset(d, 0, sizeof *d);
     snprintf(words, sizeof words, format, at(name));
     d->request =
-        (eval_request){.task = task, .tokenizer = kind[1], .task_request = calloc(1, task->request_bytes)};
+        (eval_request){.task = task, .tokenizer = kind[1], .task_request = calloc(1, task->eval->request_bytes)};
     succeed(kv_pairs_parse(&pairs, words, "test", &err));
-    succeed(kv_defaults(task->request_table, task->request_count, d->request.task_request, &err));
-    succeed(kv_apply(task->request_table, task->request_count, d->request.task_request, &pairs, &err));
+    succeed(kv_defaults(task->eval->request_table, task->eval->request_count, d->request.task_request, &err));
+    succeed(kv_apply(task->eval->request_table, task->eval->request_count, d->request.task_request, &pairs, &err));
     kv_pairs_free(&pairs);
-    succeed(task->begin(d->request.task_request, kind[1], &d->request.run, &err));
-    d->request.cell_count = task->cells(d->request.run, &d->request.cell);
+    succeed(task->eval->begin(d->request.task_request, kind[1], &d->request.run, &err));
+    d->request.cell_count = task->eval->cells(d->request.run, &d->request.cell);
     d->request.sample = calloc(d->request.cell_count, sizeof *d->request.sample);
     snprintf(d->path, sizeof d->path, "%s", at("journal.jsonl"));
     results_init(&d->results, task, d->path);
@@ -263,13 +264,13 @@ static void test_rows(void **state)
     open_desk(&d, "len = 2K, 3K\nn = 3 #%s", "");
     for (int again = 0; again < 2; again++) {
         d.complete = 0;
-        succeed(summaries_run(&d.request, &d.results, d.journal, on_complete, &d, &err));
+        succeed(references_run(&d.request, &d.results, d.journal, on_complete, &d, &err));
         assert_int_equal(d.complete, 10);
         assert_int_equal(d.results.count, 10);
         const size_t size = journal_size(&d);
         close_desk(&d);
         open_desk(&d, "len = 2K, 3K\nn = 3 #%s", "");
-        succeed(summaries_run(&d.request, &d.results, d.journal, NULL, NULL, &err));
+        succeed(references_run(&d.request, &d.results, d.journal, NULL, NULL, &err));
         assert_int_equal(journal_size(&d), size);
     }
     for (int64_t i = 0; i < 3; i++) {
@@ -290,7 +291,7 @@ static void test_rows_of_books(void **state)
     (void)state;
     desk d;
     open_desk(&d, "data = %s", "fox");
-    succeed(summaries_run(&d.request, &d.results, d.journal, NULL, NULL, &err));
+    succeed(references_run(&d.request, &d.results, d.journal, NULL, NULL, &err));
     assert_int_equal(d.results.count, 5);
     rouge_result first, second;
     static const char war[] = "war", lead[] = "Once",
@@ -307,7 +308,7 @@ static void test_rows_of_books(void **state)
     remove(at("journal.jsonl"));
 
     open_desk(&d, "data = %s", "set/validation.jsonl");
-    succeed(summaries_run(&d.request, &d.results, d.journal, NULL, NULL, &err));
+    succeed(references_run(&d.request, &d.results, d.journal, NULL, NULL, &err));
     assert_int_equal(d.results.count, 3);
     assert_true(value_of(&d, "lead-1", 0, "rouge1") == 1);
     close_desk(&d);

@@ -19,8 +19,8 @@ static booksum_train options(const char *format, const char *name)
     booksum_train train;
     snprintf(words, sizeof words, format, at(name));
     succeed(kv_pairs_parse(&pairs, words, "test", &err));
-    succeed(kv_defaults(booksum_train_table, BOOKSUM_TRAIN_KEYS, &train, &err));
-    succeed(kv_apply(booksum_train_table, BOOKSUM_TRAIN_KEYS, &train, &pairs, &err));
+    succeed(kv_defaults(task->train->table, task->train->count, &train, &err));
+    succeed(kv_apply(task->train->table, task->train->count, &train, &pairs, &err));
     kv_pairs_free(&pairs);
     return train;
 }
@@ -28,8 +28,8 @@ static booksum_train options(const char *format, const char *name)
 static task_source *opened(const booksum_train *train, const tokenizer *t, uint64_t seed, int64_t length)
 {
     task_source *s = NULL;
-    succeed(task->source_open(train, t, seed, &s, &err));
-    succeed(task->source_phase(s, 4, length, &err));
+    succeed(task->train->open(train, t, seed, &s, &err));
+    succeed(task->train->phase(s, 4, length, &err));
     return s;
 }
 
@@ -37,7 +37,7 @@ static void fill(task_source *s, int64_t step, int64_t lane, sequence *out)
 {
     int fresh = 0;
     memset(out, 0x55, sizeof *out);
-    succeed(task->source_fill(s, step, lane, out->tokens, out->targets, out->weight, &fresh, &err));
+    succeed(task->train->fill(s, step, lane, out->tokens, out->targets, out->weight, &fresh, &err));
     assert_int_equal(fresh, 1);
 }
 
@@ -81,7 +81,7 @@ static void test_stories(void **state)
             assert_int_equal(q.targets[LENGTH - 1], expected[LENGTH]);
             check_sequence(&q, LENGTH, LENGTH + 1, (int64_t)(1 + room + parting), 0.25f);
         }
-        task->source_close(source);
+        task->train->close(source);
     }
 }
 
@@ -97,18 +97,18 @@ static void test_determinism(void **state)
         task_source *one = opened(&train, kind[1], 1, LENGTH), *two = opened(&train, kind[1], 1, LENGTH);
         fill(one, 7, 2, &a);
         for (int64_t step = 0; step < 7; step++) fill(two, step, step % 2, &b);
-        succeed(task->source_phase(two, 9, 512, &err));
+        succeed(task->train->phase(two, 9, 512, &err));
         fill(two, 7, 1, &b);
-        succeed(task->source_phase(two, 1, LENGTH, &err));
-        succeed(task->source_save(two, saved, sizeof saved, &err));
+        succeed(task->train->phase(two, 1, LENGTH, &err));
+        succeed(task->train->save(two, saved, sizeof saved, &err));
         assert_string_equal(saved, "");
-        succeed(task->source_restore(two, saved, &err));
+        succeed(task->train->restore(two, saved, &err));
         fill(two, 7, 2, &b);
         assert_memory_equal(&a, &b, sizeof a);
         fill(two, 7, 3, &b);
         if (!real) assert_memory_not_equal(&a, &b, sizeof a);
-        task->source_close(one);
-        task->source_close(two);
+        task->train->close(one);
+        task->train->close(two);
     }
 }
 
@@ -138,7 +138,7 @@ static void test_splits(void **state)
             }
             assert_int_equal(story_split_of(value), k);
         }
-        task->source_close(source);
+        task->train->close(source);
     }
 }
 
@@ -184,7 +184,7 @@ static void test_quiz(void **state)
             }
             assert_int_equal(position, LENGTH);
         }
-        task->source_close(source);
+        task->train->close(source);
     }
     for (int i = 0; i < STORY_SLOTS; i++) assert_true(asked[i] > 10);
 }
@@ -204,7 +204,7 @@ static void test_span(void **state)
         for (int i = 0; i < STORY_SLOTS; i++)
             assert_true((double)(strstr(text, story_cue(i)) - text) < 0.4 * (double)story_size + STORY_UNIT);
     }
-    task->source_close(source);
+    task->train->close(source);
 }
 
 /* ---- Books ---- */
@@ -244,7 +244,7 @@ static void test_books(void **state)
         seen[match]++;
     }
     for (int i = 0; i < 3; i++) assert_true(seen[i] > 0);
-    task->source_close(source);
+    task->train->close(source);
 }
 
 /* The books of all the files of a list are drawn. */
@@ -263,9 +263,9 @@ static void test_list(void **state)
         foxes += q.tokens[1] != 'A'; /* two of three */
     }
     assert_in_range(foxes, 45, 75);
-    task->source_close(source);
+    task->train->close(source);
     train = options("data = %s,\nsplit = test", "fox");
-    assert_int_equal(task->source_open(&train, kind[0], 1, &source, &err), PAL_USAGE);
+    assert_int_equal(task->train->open(&train, kind[0], 1, &source, &err), PAL_USAGE);
     assert_said("an empty name");
 }
 
@@ -300,7 +300,7 @@ static void test_cuts(void **state)
             }
             assert_true(q.weight[room + separator - 1] < 0.5f);
         }
-        task->source_close(source);
+        task->train->close(source);
     }
     for (int i = 0; i < 26; i++) different += starts[i] > 0;
     assert_true(different > 10);
@@ -324,7 +324,7 @@ static void test_lead(void **state)
         fill(source, step, 0, &q);
         without += q.tokens[0] != tokenizer_begin(kind[1]);
         assert_int_equal(q.targets[511], tokenizer_begin(kind[1]));
-        task->source_lead(source, step, 0, lead, LEAD);
+        task->train->lead(source, step, 0, lead, LEAD);
         tokenizer_decode(kind[1], lead, LEAD, text, sizeof text);
         for (int i = 0; i < STORY_SLOTS; i++) assert_null(strstr(text, story_cue(i)));
         static sequence again;
@@ -332,13 +332,13 @@ static void test_lead(void **state)
         assert_memory_equal(&q, &again, sizeof q);
     }
     assert_in_range(without, 0.3 * STEPS - 30, 0.3 * STEPS + 30);
-    task->source_close(source);
+    task->train->close(source);
 
     train = options("data = %s\nsplit = test\nbooksum_lead = 1\nbooksum_start = random", "fox");
     source = opened(&train, kind[0], 1, 64);
     for (int64_t step = 0; step < 40; step++) {
         fill(source, step, 0, &q);
-        task->source_lead(source, step, 0, lead, 8);
+        task->train->lead(source, step, 0, lead, 8);
         char start[12];
         for (int i = 0; i < 10; i++) start[i] = (char)(i < 8 ? lead[i] : q.tokens[i - 8]);
         start[10] = '\0';
@@ -346,7 +346,7 @@ static void test_lead(void **state)
         snprintf(twice, sizeof twice, "%s%s", book, book);
         assert_true(strstr(twice, start) || strstr("Too short.Too short.Too short.", start));
     }
-    task->source_close(source);
+    task->train->close(source);
 }
 
 /* ---- What does not go ---- */
@@ -356,19 +356,19 @@ static void test_bad_options(void **state)
     (void)state;
     task_source *s;
     booksum_train train = options("data = %s", "absent");
-    assert_int_equal(task->source_open(&train, kind[0], 1, &s, &err), PAL_USAGE);
+    assert_int_equal(task->train->open(&train, kind[0], 1, &s, &err), PAL_USAGE);
     assert_said("absent-train.jsonl");
     train = options("data = %s\nsplit = test", "bad");
-    assert_int_equal(task->source_open(&train, kind[0], 1, &s, &err), PAL_DATA);
+    assert_int_equal(task->train->open(&train, kind[0], 1, &s, &err), PAL_DATA);
     assert_said("bad-test.jsonl:1: ");
     train = options("split = all #%s", "");
-    assert_int_equal(task->source_open(&train, kind[0], 1, &s, &err), PAL_USAGE);
+    assert_int_equal(task->train->open(&train, kind[0], 1, &s, &err), PAL_USAGE);
     for (int real = 0; real < 2; real++) {
         train = options(real ? "data = %s" : "#%s", "fox");
-        succeed(task->source_open(&train, kind[0], 1, &s, &err));
-        assert_int_equal(task->source_phase(s, 1, 16, &err), PAL_USAGE);
+        succeed(task->train->open(&train, kind[0], 1, &s, &err));
+        assert_int_equal(task->train->phase(s, 1, 16, &err), PAL_USAGE);
         assert_said("train_len=16");
-        task->source_close(s);
+        task->train->close(s);
     }
 }
 

@@ -1,5 +1,6 @@
 /* The passkey evaluation: text built to the token, needle depth, keys, scores and records. */
 #include "tests/lib/passkey_lab.h"
+#include "tests/lib/shape_of.h"
 
 #include <math.h>
 
@@ -28,9 +29,9 @@ static void check_sample(const planned *p, const task_cell *cell, task_sample *s
     const int64_t question = token_at(t, got.token, found.question[0]);
     const int64_t after = question - token_at(t, got.token, found.question[0] - found.gap[0]);
     assert_int_equal(token_at(t, got.token, found.answer[0]), cell->length - 5);
-    assert_int_equal(task()->score_from(s), cell->length - 5);
-    assert_int_equal(task()->prompt_tokens(s), token_at(t, got.token, found.answer[0] - 1));
-    assert_int_equal(task()->forget_at(s), question);
+    assert_int_equal(shape_of(task(), s).score_from, cell->length - 5);
+    assert_int_equal(shape_of(task(), s).prompt, token_at(t, got.token, found.answer[0] - 1));
+    assert_int_equal(shape_of(task(), s).forget, question);
 
     const double before = (double)(needle - header), room = before + (double)after, depth = cell->depth;
     const double jitter = depth > 0 && depth < 100 ? 0.02 * room : 0;
@@ -57,7 +58,7 @@ static void check_lengths(const tokenizer *t, int64_t first, int64_t last)
             assert_string_equal(p.cells[c].data, "");
             task_sample *s = open_sample(&p, c, (int64_t)c % 2);
             check_sample(&p, &p.cells[c], s);
-            task()->close(s);
+            task()->eval->close(s);
         }
         drop(&p);
     }
@@ -87,11 +88,12 @@ static void long_samples_have_their_length(void **state)
         task_sample *s = open_sample(&p, c, 0);
         int64_t size = 0, keys = 0;
         pal_error err = {0};
-        for (size_t more; task()->read(s, tokens, 4096, &more, &err) == PAL_OK && more > 0; size += (int64_t)more)
+        for (size_t more; task()->eval->read(s, tokens, 4096, &more, &err) == PAL_OK && more > 0;
+             size += (int64_t)more)
             for (size_t i = 0; i < more; i++) keys += tokens[i] == '?' || (tokens[i] >= '0' && tokens[i] <= '9');
         assert_int_equal(size, lengths[c]);
         assert_int_equal(keys, 1 + 3 * 5); /* one question, the key three times */
-        task()->close(s);
+        task()->eval->close(s);
     }
     drop(&p);
 }
@@ -109,7 +111,7 @@ static void chunked_reads_agree(void **state)
         read_sample(&p, s, chunks[i], &got);
         assert_int_equal(got.count, 777);
         assert_memory_equal(whole.token, got.token, 777 * sizeof *got.token);
-        task()->close(s);
+        task()->eval->close(s);
     }
     drop(&p);
 }
@@ -196,43 +198,43 @@ static void samples_depend_on_their_index_only(void **state)
 static void bad_requests_are_refused(void **state)
 {
     (void)state;
-    const kv_spec *table = task()->request_table;
+    const kv_spec *table = task()->eval->request_table;
     pal_error err = {0};
     task_run *run = NULL;
     char *request = request_of(WORDS("n=1"));
-    kv_list *length = (kv_list *)(request + kv_find(table, task()->request_count, "len")->offset);
-    kv_list *depths = (kv_list *)(request + kv_find(table, task()->request_count, "depths")->offset);
-    int64_t *samples = (int64_t *)(request + kv_find(table, task()->request_count, "n")->offset);
+    kv_list *length = (kv_list *)(request + kv_find(table, task()->eval->request_count, "len")->offset);
+    kv_list *depths = (kv_list *)(request + kv_find(table, task()->eval->request_count, "depths")->offset);
+    int64_t *samples = (int64_t *)(request + kv_find(table, task()->eval->request_count, "n")->offset);
 
     length->value[0] = 250;
-    assert_int_equal(task()->begin(request, bytes, &run, &err), PAL_USAGE);
+    assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "250"));
     assert_non_null(strstr(err.text, "251"));
     length->value[0] = 251;
-    assert_int_equal(task()->begin(request, bytes, &run, &err), PAL_OK);
+    assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_OK);
     const task_cell *cells;
-    assert_int_equal(task()->cells(run, &cells), 3);
+    assert_int_equal(task()->eval->cells(run, &cells), 3);
     assert_string_equal(cells[1].name, "len=251,depth=50");
     task_sample *s = NULL;
-    assert_int_equal(task()->open(run, &cells[0], 1, &s, &err), PAL_USAGE);
-    assert_int_equal(task()->open(run, &cells[0], -1, &s, &err), PAL_USAGE);
-    task()->end(run);
+    assert_int_equal(task()->eval->open(run, &cells[0], 1, &s, &err), PAL_USAGE);
+    assert_int_equal(task()->eval->open(run, &cells[0], -1, &s, &err), PAL_USAGE);
+    task()->eval->end(run);
 
     depths->value[1] = 100;
-    assert_int_equal(task()->begin(request, bytes, &run, &err), PAL_USAGE);
+    assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "len=251,depth=100"));
     depths->value[1] = 101;
-    assert_int_equal(task()->begin(request, bytes, &run, &err), PAL_USAGE);
+    assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_USAGE);
     depths->value[1] = NAN;
-    assert_int_equal(task()->begin(request, bytes, &run, &err), PAL_USAGE);
+    assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_USAGE);
     depths->count = 0;
-    assert_int_equal(task()->begin(request, bytes, &run, &err), PAL_USAGE);
+    assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_USAGE);
     depths->count = 1;
     *samples = 10001;
-    assert_int_equal(task()->begin(request, bytes, &run, &err), PAL_USAGE);
+    assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "10000"));
     *samples = 0;
-    assert_int_equal(task()->begin(request, bytes, &run, &err), PAL_USAGE);
+    assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_USAGE);
     free(request);
 }
 
@@ -246,7 +248,7 @@ static void digits_must_be_tokens(void **state)
         tokenizer *t = bpe_of_one_merge(merges[i][0], merges[i][1]);
         pal_error err = {0};
         task_run *run = NULL;
-        assert_int_equal(task()->begin(request, t, &run, &err), PAL_USAGE);
+        assert_int_equal(task()->eval->begin(request, t, &run, &err), PAL_USAGE);
         assert_non_null(strstr(err.text, "tokenizer"));
         assert_null(strchr(err.text, '\n'));
         tokenizer_destroy(t);
@@ -254,8 +256,8 @@ static void digits_must_be_tokens(void **state)
     tokenizer *t = bpe_of_one_merge('T', 'h'); /* what does no harm is taken */
     pal_error err = {0};
     task_run *run = NULL;
-    assert_int_equal(task()->begin(request, t, &run, &err), PAL_OK);
-    task()->end(run);
+    assert_int_equal(task()->eval->begin(request, t, &run, &err), PAL_OK);
+    task()->eval->end(run);
     tokenizer_destroy(t);
     free(request);
 }
@@ -269,21 +271,21 @@ static void values_of_the_paper(void **state)
                       text = {.attention = "infini-delta", .trained_on = "perplexity"},
                       knn = {.attention = "memorizing", .trained_on = "passkey"};
     planned p = plan(bytes, WORDS("len=32K,128K,1M,8K", "depths=0,50,100,25", "n=1"));
-    assert_true(task()->paper(&p.cells[0], "token_accuracy", &linear, &row) == 1);
+    assert_true(task_paper(task(), &p.cells[0], "token_accuracy", &linear, &row) == 1);
     assert_string_equal(row, "Infini FT Linear");
-    assert_true(task()->paper(&p.cells[8], "token_accuracy", &linear, &row) == 0.96);
-    assert_true(task()->paper(&p.cells[9], "token_accuracy", &linear, &row) == 0.94);
-    assert_true(task()->paper(&p.cells[6], "token_accuracy", &delta, &row) == 0.99);
+    assert_true(task_paper(task(), &p.cells[8], "token_accuracy", &linear, &row) == 0.96);
+    assert_true(task_paper(task(), &p.cells[9], "token_accuracy", &linear, &row) == 0.94);
+    assert_true(task_paper(task(), &p.cells[6], "token_accuracy", &delta, &row) == 0.99);
     assert_string_equal(row, "Infini FT Linear + Delta");
-    assert_true(isnan(task()->paper(&p.cells[3], "token_accuracy", &delta, &row)));
-    assert_true(isnan(task()->paper(&p.cells[12], "token_accuracy", &delta, &row)));
-    assert_true(isnan(task()->paper(&p.cells[0], "exact_match", &delta, &row)));
-    assert_true(isnan(task()->paper(&p.cells[0], "token_accuracy", &knn, &row)));
-    assert_true(task()->paper(&p.cells[6], "token_accuracy", &text, &row) == 0.99);
+    assert_true(isnan(task_paper(task(), &p.cells[3], "token_accuracy", &delta, &row)));
+    assert_true(isnan(task_paper(task(), &p.cells[12], "token_accuracy", &delta, &row)));
+    assert_true(isnan(task_paper(task(), &p.cells[0], "exact_match", &delta, &row)));
+    assert_true(isnan(task_paper(task(), &p.cells[0], "token_accuracy", &knn, &row)));
+    assert_true(task_paper(task(), &p.cells[6], "token_accuracy", &text, &row) == 0.99);
     assert_string_equal(row, "Infini zero-shot Linear + Delta");
     task_cell variant = p.cells[0];
     strcpy(variant.variant, "absent");
-    assert_true(isnan(task()->paper(&variant, "token_accuracy", &linear, &row)));
+    assert_true(isnan(task_paper(task(), &variant, "token_accuracy", &linear, &row)));
     drop(&p);
 }
 

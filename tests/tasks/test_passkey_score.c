@@ -1,5 +1,6 @@
 /* The passkey scores and records. */
 #include "tests/lib/passkey_lab.h"
+#include "tests/lib/shape_of.h"
 
 #include "datasets/tokenizer/bytes.h"
 #include <math.h>
@@ -19,7 +20,7 @@ static void values_and_metrics(void **state)
         assert_int_equal(m->over, -1);
         assert_int_equal(m->kind, i == ANSWER_NLL ? METRIC_RATIO : METRIC_SHARE);
         assert_int_equal(m->higher_is_better, i != ANSWER_NLL);
-        assert_int_equal(m->binomial, i == EXACT_MATCH || i == FIRST_INTEGER);
+        assert_int_equal(m->samples, i == EXACT_MATCH || i == FIRST_INTEGER ? METRIC_HITS : METRIC_NUMBERS);
         assert_int_equal(m->detail, i == SWAPPED_ACCURACY);
     }
 }
@@ -34,7 +35,7 @@ static void digits_right_and_wrong(void **state)
     snprintf(key, sizeof key, "%05d", sample_key(&p, 0, 0));
     snprintf(generated, sizeof generated, " %s", key); /* as many tokens as are asked for */
     task_decoding decoding;
-    task()->decoding(s, &decoding);
+    decoding = shape_of(task(), s).decoding;
     assert_int_equal(decoding.max_tokens, 6);
     assert_true(decoding.temperature == 0);
     assert_int_equal(decoding.stop, -1);
@@ -52,7 +53,7 @@ static void digits_right_and_wrong(void **state)
         snprintf(expected, sizeof expected, "\"argmax\":\"%s\",\"generated\":\"%s\"}", choice, generated);
         assert_non_null(strstr(record, expected));
     }
-    task()->close(s);
+    task()->eval->close(s);
     drop(&p);
 }
 
@@ -81,7 +82,7 @@ static void first_integer_of_the_generated_text(void **state)
             score(&p, s, "?????", text[i], value, record);
             assert_true(value[FIRST_INTEGER] == (key == 1 && i == 5 ? 1 : i < 4));
         }
-        task()->close(s);
+        task()->eval->close(s);
     }
     assert_true(leading_zero > 50);
     drop(&p);
@@ -155,8 +156,8 @@ static void records_are_json_whatever_is_generated(void **state)
         double value[VALUES];
         char record[RECORD];
         for (int i = 0; i < 8; i++) made[i] = first + i;
-        const task_output out = {task()->score_from(s), 5, nll, made, made, 8};
-        task()->score(s, &out, value, record, sizeof record);
+        const task_output out = {shape_of(task(), s).score_from, 5, nll, made, made, 8};
+        task()->eval->score(s, &out, value, record, sizeof record);
         assert_true(json_generated(record, back, &size));
         assert_int_equal(size, 8);
         for (int i = 0; i < 8; i++) assert_int_equal(back[i], made[i] < 0 || made[i] > 255 ? '?' : made[i]);
@@ -166,13 +167,13 @@ static void records_are_json_whatever_is_generated(void **state)
         /* Too little room: never half an object, never a byte beyond. */
         for (size_t room = 1; room <= needed; room++) {
             char *small = malloc(room);
-            task()->score(s, &out, value, small, room);
+            task()->eval->score(s, &out, value, small, room);
             assert_true(small[0] == '\0' || json_generated(small, back, &size));
             if (room == needed) assert_string_equal(small, record);
             free(small);
         }
     }
-    task()->close(s);
+    task()->eval->close(s);
     drop(&p);
 }
 
@@ -188,10 +189,10 @@ static void score_of_a_longer_output(void **state)
     int32_t choice[8] = {' ', 'i', 's'};
     const double nll[8] = {100, 100, 100, 2, 2, 2, 2, 2};
     bytes_encode(key, 5, choice + 3);
-    const task_output out = {task()->score_from(s) - 3, 8, nll, choice, choice, 0};
-    task()->score(s, &out, value, record, sizeof record);
+    const task_output out = {shape_of(task(), s).score_from - 3, 8, nll, choice, choice, 0};
+    task()->eval->score(s, &out, value, record, sizeof record);
     assert_true(value[TOKEN_ACCURACY] == 1 && value[EXACT_MATCH] == 1 && value[ANSWER_NLL] == 2);
-    task()->close(s);
+    task()->eval->close(s);
     drop(&p);
 }
 

@@ -229,12 +229,12 @@ static void a_sequence_depends_on_its_place_only(void **state)
     /* So there is nothing to save, and what was saved is taken. */
     pal_error err = {0};
     char saved[64];
-    assert_int_equal(task()->source_save(o.source, saved, sizeof saved, &err), PAL_OK);
+    assert_int_equal(task()->train->save(o.source, saved, sizeof saved, &err), PAL_OK);
     assert_string_equal(saved, "");
-    assert_int_equal(task()->source_restore(same.source, saved, &err), PAL_OK);
+    assert_int_equal(task()->train->restore(same.source, saved, &err), PAL_OK);
     fill(&same, 5, 2, 2048);
     assert_memory_equal(tokens, s.tokens, sizeof tokens);
-    assert_int_equal(task()->source_restore(same.source, "17 4", &err), PAL_DATA);
+    assert_int_equal(task()->train->restore(same.source, "17 4", &err), PAL_DATA);
     close_source(&o);
     close_source(&same);
     close_source(&seed);
@@ -251,7 +251,7 @@ static void the_lead_runs_into_the_sequence(void **state)
     opened o = open_source(bytes, 1, WORDS("passkey_lead=1"));
     for (int64_t lane = 0; lane < 8; lane++) {
         fill(&o, 3, lane, 2048);
-        task()->source_lead(o.source, 3, lane, joined, LEAD);
+        task()->train->lead(o.source, 3, lane, joined, LEAD);
         memcpy(joined + LEAD, s.truth, (size_t)s.p.needle[0] * sizeof *joined);
         for (int64_t i = 0; i + cycle < LEAD + s.p.needle[0]; i++) assert_int_equal(joined[i], joined[i + cycle]);
     }
@@ -263,7 +263,7 @@ static void impossible_settings_are_refused(void **state)
     (void)state;
     pal_error err = {0};
     opened o = open_source(bytes, 1, WORDS("passkey_near=0"));
-    assert_int_equal(task()->source_phase(o.source, 1, 249, &err), PAL_USAGE);
+    assert_int_equal(task()->train->phase(o.source, 1, 249, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "249"));
     assert_non_null(strstr(err.text, "250"));
     fill(&o, 0, 0, 250);
@@ -272,28 +272,28 @@ static void impossible_settings_are_refused(void **state)
     const char *const headerless[] = {"passkey_headerless=1", "passkey_lead=1"};
     for (int i = 0; i < 2; i++) {
         o = open_source(bytes, 1, WORDS(headerless[i]));
-        assert_int_equal(task()->source_phase(o.source, 1, 101, &err), PAL_USAGE);
+        assert_int_equal(task()->train->phase(o.source, 1, 101, &err), PAL_USAGE);
         assert_non_null(strstr(err.text, "102"));
         fill(&o, 0, 0, 102);
         close_source(&o);
     }
     o = open_source(bytes, 1, WORDS("passkey_keys=8"));
-    assert_int_equal(task()->source_phase(o.source, 1, 512, &err), PAL_USAGE);
+    assert_int_equal(task()->train->phase(o.source, 1, 512, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "passkey_keys"));
     close_source(&o);
 
     task_source *source = NULL;
     void *train = train_settings(WORDS("passkey_gap_min=500", "passkey_gap_max=400"));
-    assert_int_equal(task()->source_open(train, bytes, 1, &source, &err), PAL_USAGE);
+    assert_int_equal(task()->train->open(train, bytes, 1, &source, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "passkey_gap_min"));
     free(train);
     train = train_settings(WORDS("passkey_prose=0.1", "passkey_prose_data=/nowhere/at/all"));
-    assert_int_equal(task()->source_open(train, bytes, 1, &source, &err), PAL_DATA);
+    assert_int_equal(task()->train->open(train, bytes, 1, &source, &err), PAL_DATA);
     assert_non_null(strstr(err.text, "/nowhere/at/all"));
     free(train);
     train = train_settings(WORDS("passkey_near=0"));
     tokenizer *t = bpe_of_one_merge('1', '2');
-    assert_int_equal(task()->source_open(train, t, 1, &source, &err), PAL_USAGE);
+    assert_int_equal(task()->train->open(train, t, 1, &source, &err), PAL_USAGE);
     tokenizer_destroy(t);
     free(train);
 }

@@ -1,5 +1,6 @@
 /* The passkey evaluation's variants: controls, several keys, prose; and what prompts share. */
 #include "tests/lib/passkey_lab.h"
+#include "tests/lib/shape_of.h"
 
 #include <math.h>
 #include <sys/stat.h>
@@ -12,24 +13,26 @@ static sample_text got, other; /* too large for the stack */
 static parsed found;
 static char folder[] = "/tmp/passkey-XXXXXX", prose_word[64], book[BOOKS][4096];
 
-typedef uint64_t sharing(const task_sample *s, uint64_t *id);
-
-static uint64_t place_of(sharing *of, const planned *p, size_t cell, int64_t index, uint64_t *id)
+static sample_shape planned_shape(const planned *p, size_t cell, int64_t index)
 {
     task_sample *s = open_sample(p, cell, index);
-    const uint64_t place = of(s, id);
-    task()->close(s);
-    return place;
+    const sample_shape shape = shape_of(task(), s);
+    task()->eval->close(s);
+    return shape;
 }
 
 static uint64_t shared_of(const planned *p, size_t cell, int64_t index, uint64_t *id)
 {
-    return place_of(task()->shared_prefix, p, cell, index, id);
+    const sample_shape shape = planned_shape(p, cell, index);
+    *id = shape.shared_id;
+    return shape.shared;
 }
 
 static uint64_t tail_of(const planned *p, size_t cell, int64_t index, uint64_t *id)
 {
-    return place_of(task()->shared_tail, p, cell, index, id);
+    const sample_shape shape = planned_shape(p, cell, index);
+    *id = shape.tail_id;
+    return shape.tail;
 }
 
 /* ---- What prompts share ---- */
@@ -128,7 +131,7 @@ static void an_absent_needle_is_nowhere(void **state)
             assert_int_equal(atoi(got.text + got.size - 5), sample_key(&with, c, i));
             const int64_t question = find(got.text, got.size, 0, QUESTION);
             for (int64_t b = 0; b < question; b++) assert_false(got.text[b] >= '0' && got.text[b] <= '9');
-            assert_int_equal(task()->forget_at(s), question);
+            assert_int_equal(shape_of(task(), s).forget, question);
             assert_int_equal(got.size - question, strlen(QUESTION "? The pass key is 12345"));
 
             score(&without, s, got.text + got.size - 5, got.text + got.size - 6, value, record);
@@ -138,7 +141,7 @@ static void an_absent_needle_is_nowhere(void **state)
             assert_int_equal(parse_filler(got.text, question, place, 0), question);
             assert_true(value[EXACT_MATCH] == 1 && value[SWAPPED_ACCURACY] == 0);
             assert_non_null(strstr(record, "\"told\":\"\""));
-            task()->close(s);
+            task()->eval->close(s);
         }
     }
     drop(&with);
@@ -175,7 +178,7 @@ static void a_swapped_key_is_another_samples(void **state)
         assert_true(value[TOKEN_ACCURACY] == 0 && value[SWAPPED_ACCURACY] == 0.6);
         score(&swapped, s, "?????", "", value, record);
         assert_true(value[SWAPPED_ACCURACY] == 0);
-        task()->close(s);
+        task()->eval->close(s);
     }
     drop(&p);
     drop(&swapped);
@@ -202,7 +205,7 @@ static void check_keys(const tokenizer *t, int keys, const char *lengths)
             if (p.cells[c].depth == 0) assert_int_equal(asked, 0);
             if (p.cells[c].depth == 100) assert_int_equal(asked, keys - 1);
             if (p.cells[c].depth == 100) assert_int_equal(found.gap[0], 0);
-            assert_int_equal(task()->forget_at(s), token_at(t, got.token, found.question[0]));
+            assert_int_equal(shape_of(task(), s).forget, token_at(t, got.token, found.question[0]));
 
             double value[VALUES];
             score(&p, s, found.key[asked], found.key[asked], value, record);
@@ -212,7 +215,7 @@ static void check_keys(const tokenizer *t, int keys, const char *lengths)
             char expected[64];
             snprintf(expected, sizeof expected, "\"name\":\"%s\"", found.name[asked]);
             assert_non_null(strstr(record, expected));
-            task()->close(s);
+            task()->eval->close(s);
         }
     }
     drop(&p);
@@ -261,14 +264,14 @@ static void several_keys_need_room(void **state)
     pal_error err = {0};
     task_run *run = NULL;
     void *request = request_of(WORDS("len=400", "keys=8"));
-    assert_int_equal(task()->begin(request, bytes, &run, &err), PAL_USAGE);
+    assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "len=400"));
     free(request);
     for (int64_t keys = 1; keys <= PASSKEY_NAMES; keys++) { /* the least length that is named is enough for all */
         char word[32], length[32];
         snprintf(word, sizeof word, "keys=%lld", (long long)keys);
         void *short_one = request_of(WORDS("len=1", word));
-        assert_int_equal(task()->begin(short_one, bytes, &run, &err), PAL_USAGE);
+        assert_int_equal(task()->eval->begin(short_one, bytes, &run, &err), PAL_USAGE);
         snprintf(length, sizeof length, "len=%d", atoi(strstr(err.text, "least ") + 6));
         free(short_one);
         planned p = plan(bytes, WORDS(length, word, "n=20"));
@@ -307,7 +310,7 @@ static void prose_goes_on_around_the_needles(void **state)
             for (size_t c = 0; c < p.count; c++) {
                 task_sample *s = open_sample(&p, c, 1);
                 read_sample(&p, s, 97, &got);
-                task()->close(s);
+                task()->eval->close(s);
                 assert_int_equal(got.count, p.cells[c].length);
                 parse_passkey(got.text, got.size, 1, &found);
                 size_t used = 0;
@@ -342,7 +345,7 @@ static void prose_that_is_not_there(void **state)
     pal_error err = {0};
     task_run *run = NULL;
     void *request = request_of(WORDS("haystack=prose", "prose=/nowhere/at/all"));
-    assert_int_equal(task()->begin(request, bytes, &run, &err), PAL_DATA);
+    assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_DATA);
     assert_non_null(strstr(err.text, "/nowhere/at/all"));
     free(request);
 }

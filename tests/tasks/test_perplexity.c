@@ -1,5 +1,6 @@
 /* The perplexity task: what it reads and counts, and what models with a known loss get. */
 #include "tests/lib/corpus_fixture.h"
+#include "tests/lib/shape_of.h"
 
 #include "datasets/tokenizer/bpe_train.h"
 #include "harness/eval/batch.h"
@@ -75,12 +76,13 @@ static int begin(const char *format, const tokenizer *t, task_run **run)
 {
     char words[1000];
     kv_pairs pairs = {0};
-    char *request = calloc(1, task->request_bytes);
+    char *request = calloc(1, task->eval->request_bytes);
     snprintf(words, sizeof words, format, at("sea"), at("sea"));
     assert_int_equal(kv_pairs_parse(&pairs, words, "test", &err), PAL_OK);
-    int code = kv_defaults(task->request_table, task->request_count, request, &err);
-    if (code == PAL_OK) code = kv_apply(task->request_table, task->request_count, request, &pairs, &err);
-    if (code == PAL_OK) code = task->begin(request, t, run, &err);
+    int code = kv_defaults(task->eval->request_table, task->eval->request_count, request, &err);
+    if (code == PAL_OK)
+        code = kv_apply(task->eval->request_table, task->eval->request_count, request, &pairs, &err);
+    if (code == PAL_OK) code = task->eval->begin(request, t, run, &err);
     kv_pairs_free(&pairs);
     free(request);
     return code;
@@ -124,18 +126,18 @@ static void test_cells(void **state)
     assert_int_equal(corpus_digest(c, digest, NULL, &err), PAL_OK);
     corpus_close(c);
     task_run *run = begun("data = %s/\n#%s", bytes);
-    assert_int_equal(task->cells(run, &cell), 1);
+    assert_int_equal(task->eval->cells(run, &cell), 1);
     assert_string_equal(cell->name, "sea/test");
     assert_string_equal(cell->data, digest);
     assert_int_equal(cell->length, 0);
     assert_int_equal(cell->samples, DOCUMENTS);
     assert_true(isnan(cell->depth));
-    task->end(run);
+    task->eval->end(run);
     run = begun("data = %s\ndocs = 2\nmax_tokens = 1K\n#%s", bytes);
-    assert_int_equal(task->cells(run, &cell), 1);
+    assert_int_equal(task->eval->cells(run, &cell), 1);
     assert_string_equal(cell->name, "sea/test:1K");
     assert_int_equal(cell->samples, 2);
-    task->end(run);
+    task->eval->end(run);
 }
 
 /* ---- Samples ---- */
@@ -163,7 +165,7 @@ static void check_samples(const tokenizer *t, uint64_t most, const char *format)
 {
     task_run *run = begun(format, t);
     const task_cell *cell;
-    task->cells(run, &cell);
+    task->eval->cells(run, &cell);
     for (int64_t i = 0; i < cell->samples; i++) {
         task_sample *s;
         int32_t expected[SIZE_MAX_TEXT], tokens[SIZE_MAX_TEXT + 1];
@@ -172,14 +174,14 @@ static void check_samples(const tokenizer *t, uint64_t most, const char *format)
         char record[BATCH_RECORD];
         size_t count = tokenizer_encode(t, texts[i], sizes[i], expected);
         if (most && count > most) count = most;
-        assert_int_equal(task->open(run, cell, i, &s, &err), PAL_OK);
-        assert_int_equal(task->tokens(s), count + 1);
-        assert_int_equal(task->prompt_tokens(s), count + 1);
-        assert_int_equal(task->score_from(s), 1);
+        assert_int_equal(task->eval->open(run, cell, i, &s, &err), PAL_OK);
+        assert_int_equal(shape_of(task, s).tokens, count + 1);
+        assert_int_equal(shape_of(task, s).prompt, count + 1);
+        assert_int_equal(shape_of(task, s).score_from, 1);
         size_t used = 0, got = 1;
         for (; got; used += got) {
             const size_t want = 1 + used % 97;
-            assert_int_equal(task->read(s, tokens + used, want, &got, &err), PAL_OK);
+            assert_int_equal(task->eval->read(s, tokens + used, want, &got, &err), PAL_OK);
             assert_true(got <= want);
         }
         assert_int_equal(used, count + 1);
@@ -187,7 +189,7 @@ static void check_samples(const tokenizer *t, uint64_t most, const char *format)
         assert_memory_equal(tokens + 1, expected, count * sizeof *expected);
 
         for (size_t k = 0; k < count; k++) nll[k] = (double)k;
-        task->score(s, &(task_output){.first = 1, .count = count, .nll = nll}, value, record, sizeof record);
+        task->eval->score(s, &(task_output){.first = 1, .count = count, .nll = nll}, value, record, sizeof record);
         const size_t size = tokenizer_decode(t, expected, count, text, sizeof text);
         assert_true(most || size == sizes[i]);
         assert_true(value_of(value, "tokens") == (double)count);
@@ -202,9 +204,9 @@ static void check_samples(const tokenizer *t, uint64_t most, const char *format)
         assert_true(tokens_in_ranges == (double)count);
         assert_true(nll_in_ranges == value_of(value, "nll"));
         assert_true(value_of(value, "tokens@0") == (double)(count < 256 ? count : 256));
-        task->close(s);
+        task->eval->close(s);
     }
-    task->end(run);
+    task->eval->end(run);
 }
 
 static void test_samples(void **state)
@@ -226,24 +228,25 @@ static void test_records(void **state)
     const task_cell *cell;
     snprintf(words, sizeof words, "data = %s\nsplit = all\n#%%s%%s", at("lines.jsonl"));
     run = begun(words, bytes);
-    task->cells(run, &cell);
+    task->eval->cells(run, &cell);
     assert_int_equal(cell->samples, 2);
     for (int64_t i = 0; i < 2; i++) {
         task_sample *s;
         double value[TASK_VALUES], nll[7] = {0};
         char record[BATCH_RECORD];
-        assert_int_equal(task->open(run, cell, i, &s, &err), PAL_OK);
-        assert_int_equal(task->tokens(s), i ? 2 : 8);
-        task->score(s, &(task_output){.first = 1, .count = i ? 1 : 7, .nll = nll}, value, record, sizeof record);
+        assert_int_equal(task->eval->open(run, cell, i, &s, &err), PAL_OK);
+        assert_int_equal(shape_of(task, s).tokens, i ? 2 : 8);
+        task->eval->score(s, &(task_output){.first = 1, .count = i ? 1 : 7, .nll = nll}, value, record,
+                          sizeof record);
         json_t *object = json_loads(record, 0, NULL);
         const char *name = json_string_value(json_object_get(object, "document"));
         assert_non_null(name);
         if (i == 0) assert_string_equal(name, "a \"q\" é");
         assert_int_equal(json_integer_value(json_object_get(object, "words")), i ? 1 : 2);
         json_decref(object);
-        task->close(s);
+        task->eval->close(s);
     }
-    task->end(run);
+    task->eval->end(run);
 }
 
 static void test_ranges(void **state)
@@ -278,10 +281,10 @@ static void test_paper(void **state)
     const char *row = NULL;
     const model_facts linear = {.attention = "infini-linear"};
     const task_cell pg19 = {.name = "pg19/test"}, sea = {.name = "sea/test"};
-    assert_true(task->paper(&pg19, "token_ppl", &linear, &row) == 9.65);
+    assert_true(task_paper(task, &pg19, "token_ppl", &linear, &row) == 9.65);
     assert_non_null(strstr(row, "Linear"));
-    assert_true(isnan(task->paper(&pg19, "word_ppl", &linear, &row)));
-    assert_true(isnan(task->paper(&sea, "token_ppl", &linear, &row)));
+    assert_true(isnan(task_paper(task, &pg19, "word_ppl", &linear, &row)));
+    assert_true(isnan(task_paper(task, &sea, "token_ppl", &linear, &row)));
 }
 
 /* ---- Models ---- */
@@ -325,7 +328,7 @@ static void evaluate(const decoder *d, const tokenizer *t, size_t lanes, int thr
     batch_setup with = {.d = d, .task = task, .run = run, .done = keep, .arg = out};
     *out = (sums){0};
     assert_int_equal(pool_create(&with.threads, threads, &err), PAL_OK);
-    task->cells(run, &cell);
+    task->eval->cells(run, &cell);
     for (int64_t i = 0; i < DOCUMENTS; i++) {
         item[i] = (batch_item){.cell = cell, .index = i};
         assert_int_equal(batch_measure(task, run, &item[i], &err), PAL_OK);
@@ -336,7 +339,7 @@ static void evaluate(const decoder *d, const tokenizer *t, size_t lanes, int thr
         if (batch_run(runner, item, &group[g], &err) != PAL_OK) fail_msg("%s", err.text);
     batch_close(runner);
     pool_destroy(with.threads);
-    task->end(run);
+    task->eval->end(run);
 }
 
 static double loss_per_token(const sums *s, int64_t i)

@@ -345,8 +345,9 @@ static void test_json_lines(void **state)
     assert_int_equal(json_integer_value(json_object_get(row[3], "pairs")), 3);
     assert_int_equal(json_integer_value(json_object_get(row[3], "empty_references")), 1);
     assert_int_equal(json_integer_value(json_object_get(row[3], "empty_hypotheses")), 0);
-    assert_near(number_at(row[3], "rouge1", "precision", "mean"), 2.0 / 3, 1e-15);
-    assert_true(number_at(row[3], "rouge1", "precision", "lo") < 0.1);
+    /* The pair without a token in its reference is none of the means. */
+    assert_near(number_at(row[3], "rouge1", "precision", "mean"), 1, 1e-15);
+    assert_true(number_at(row[3], "rouge1", "precision", "lo") < 0.2);
     assert_near(
         number_at(row[3], "overall", "mean", NULL),
         cbrt(number_at(row[3], "rouge1", "fmeasure", "mean") * number_at(row[3], "rouge2", "fmeasure", "mean") *

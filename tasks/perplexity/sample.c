@@ -1,0 +1,79 @@
+/* One document as a sample: the begin token and its own tokens, all but the first of which are scored. */
+#include "tasks/perplexity/run.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const perplexity_sample *sample_of(const task_sample *s)
+{
+    return (const perplexity_sample *)s;
+}
+
+int perplexity_open(const task_run *handle, const task_cell *cell, int64_t index, task_sample **out,
+                    pal_error *err)
+{
+    const perplexity_run *run = (const perplexity_run *)handle;
+    if (index < 0 || index >= cell->samples)
+        return pal_fail(err, PAL_USAGE, "perplexity: %s has documents 0 to %lld, not %lld", cell->name,
+                        (long long)cell->samples - 1, (long long)index);
+    perplexity_sample *s = calloc(1, sizeof *s);
+    if (!s) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory for a document");
+    const perplexity_text *t = &run->text[cell - run->cell];
+    *s = (perplexity_sample){
+        .run = run, .name = corpus_name(t->corpus, (size_t)index), .counts = t->document[index]};
+    const int code = token_reader_open(&s->reader, t->corpus, (size_t)index, run->tokenizer, err);
+    if (code != PAL_OK) {
+        free(s);
+        return code;
+    }
+    *out = (task_sample *)s;
+    return PAL_OK;
+}
+
+/* Nothing is generated; the begin token alone is given. */
+void perplexity_shape(const task_sample *s, sample_shape *out)
+{
+    out->tokens = out->prompt = sample_of(s)->counts.tokens + 1;
+    out->score_from = 1;
+}
+
+int perplexity_read(task_sample *handle, int32_t *tokens, size_t max, size_t *got, pal_error *err)
+{
+    perplexity_sample *s = (perplexity_sample *)handle;
+    const uint64_t left = s->counts.tokens + 1 - s->at;
+    *got = 0;
+    if (left == 0) return PAL_OK;
+    PAL_TRY(token_reader_read(s->reader, tokens, left < max ? (size_t)left : max, got, err));
+    s->at += *got;
+    return PAL_OK;
+}
+
+void perplexity_score(const task_sample *handle, const task_output *out, double *value, char *record,
+                      size_t record_size)
+{
+    const perplexity_sample *s = sample_of(handle);
+    memset(value, 0, PERPLEXITY_VALUES * sizeof *value);
+    for (size_t i = 0; i < out->count; i++) {
+        const int range = perplexity_range(out->first + i - 1);
+        value[PERPLEXITY_NLL] += out->nll[i];
+        value[PERPLEXITY_RANGE_NLL + range] += out->nll[i];
+        value[PERPLEXITY_RANGE_TOKENS + range]++;
+    }
+    value[PERPLEXITY_TOKENS] = (double)s->counts.tokens;
+    value[PERPLEXITY_WORDS] = (double)s->counts.words;
+    value[PERPLEXITY_BYTES] = (double)s->counts.bytes;
+    json_t *object = json_pack("{ss sI sI sI}", "document", s->name, "tokens", (json_int_t)s->counts.tokens,
+                               "words", (json_int_t)s->counts.words, "bytes", (json_int_t)s->counts.bytes);
+    char *line = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    snprintf(record, record_size, "%s", line && strlen(line) < record_size ? line : "{}");
+    free(line);
+    json_decref(object);
+}
+
+void perplexity_close(task_sample *s)
+{
+    token_reader_close(((perplexity_sample *)s)->reader);
+    free(s);
+}
