@@ -37,8 +37,7 @@ static const kv_spec toy_request[] = {{"len", KV_SIZES, 0, "1K", 0, 0, NULL, "le
                                       {"seed", KV_INT, 0, "1", 0, 0, NULL, "seed"}};
 
 static task_module toy = {.name = "toy",
-                          .request_table = toy_request,
-                          .request_count = 3,
+                          .eval = &(const task_eval){.request_table = toy_request, .request_count = 3},
                           .version = 2,
                           .scorer_version = 3,
                           .summary = "a toy",
