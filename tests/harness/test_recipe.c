@@ -136,7 +136,7 @@ static void check_model(const weights_file *file)
     check_table(file->name, table, count, sizeof(train_config), &recipe, &info.metadata);
     const task_module *task = task_find(kv_pairs_value(&recipe, "task"));
     assert_non_null(task);
-    check_table(file->name, task->train_table, task->train_count, task->train_bytes, &recipe, &info.metadata);
+    check_table(file->name, task->train->table, task->train->count, task->train->bytes, &recipe, &info.metadata);
     assert_true(strstr(kv_pairs_value(&recipe, "out"), file->name) != NULL);
     check_start(file->name, &recipe, &info.metadata);
     free(theirs);
@@ -173,7 +173,7 @@ static int check_keys(void *arg, const char *name, const char *task_name, const 
     assert_non_null(attention);
     for (size_t i = 0; i < recipe.count; i++) {
         const char *key = recipe.pair[i].key;
-        if (!kv_find(table, count, key) && !kv_find(task->train_table, task->train_count, key) &&
+        if (!kv_find(table, count, key) && !kv_find(task->train->table, task->train->count, key) &&
             !model_config_knows(attention, key))
             fail_msg("%s: nobody knows %s", recipe.pair[i].where, key);
     }
