@@ -87,6 +87,10 @@ clone() {
     find "$1/build" -exec touch {} +
 }
 
+# The compiler of this build: with another one make would begin anew.
+CC=$(sed -n 's/ -std=.*//p' "$root/build/flags")
+mk() { LIMIT=${LIMIT:-120} run make -C "$work/c" CC="$CC" "$@"; }
+
 rows=()
 row() { rows+=("$1|$2"); }
 
@@ -94,8 +98,7 @@ row() { rows+=("$1|$2"); }
 
 row equal_keys 'equal keys have equal neighbours on every BLAS core'
 equal_keys() {
-    run make -C "$root" -s "$root/build/tests/test_memorizing" 2>/dev/null || true
-    [ -x "$root/build/tests/test_memorizing" ] || run make -C "$root" build/tests/test_memorizing
+    [ -x "$root/build/tests/test_memorizing" ] || LIMIT=250 run make -C "$root" CC="$CC" build/tests/test_memorizing
     local core
     for core in Haswell Zen Nehalem; do
         OPENBLAS_CORETYPE=$core run "$root/build/tests/test_memorizing"
@@ -106,10 +109,10 @@ equal_keys() {
 row fetches_corpora 'make eval TASK=perplexity fetches the default corpora, and only what is named'
 fetches_corpora() {
     clone "$work/c"
-    run make -C "$work/c" -n eval TASK=perplexity
+    mk -n eval TASK=perplexity
     code_is 0
     either_has 'fetch\.sh.*books|datasets.*books'
-    run make -C "$work/c" -n eval TASK=perplexity "DATA=/x/my books"
+    mk -n eval TASK=perplexity "DATA=/x/my books"
     code_is 0
     ! grep -E "fetch\.sh.* books|DATASETS='?[a-z ]*books" "$work/out" >/dev/null || say "fetches books for DATA='/x/my books'"
 }
@@ -117,11 +120,11 @@ row compare_by_make 'make compare A= B= compares, and builds nothing into B'
 compare_by_make() {
     clone "$work/c"
     passkey "$work/tiny.safetensors" "$work/c/results"
-    run make -C "$work/c" compare A=results B=results
+    mk compare A=results B=results
     code_is 0
     mkdir "$work/b"
     cp -r "$work/c/results/." "$work/b"
-    run make -C "$work/c" compare A=results B="$work/b"
+    mk compare A=results B="$work/b"
     code_is 0
     [ -z "$(find "$work/c/results" "$work/b" -name '*.o' -o -name '*.d')" ] || say 'objects among the results'
 }
@@ -170,7 +173,9 @@ unset_split() {
     perplexity "$work/pg" "$work/r2" split=train
     code_is 0
     perplexity "$work/pg" "$work/r2" split=validation
-    refused '[23]' 'validation' 2>/dev/null || { code_is 2 3; one_line; err_has validation; }
+    code_is 2 3
+    one_line
+    err_has validation
 }
 row outputs_by_folder 'make report and tables RESULTS=DIR write into DIR and leave results alone'
 outputs_by_folder() {
@@ -178,9 +183,9 @@ outputs_by_folder() {
     passkey "$work/tiny.safetensors" "$work/d"
     local before
     before=$(cd "$work/c" && find results -type f -exec cksum {} + | sort)
-    run make -C "$work/c" report RESULTS="$work/d"
+    mk report RESULTS="$work/d"
     code_is 0
-    run make -C "$work/c" tables RESULTS="$work/d"
+    mk tables RESULTS="$work/d"
     code_is 0
     there "$work/d/report.html"
     [ -n "$(find "$work/d/tables" -name '*.md' 2>/dev/null)" ] || say 'no tables in DIR/tables'
@@ -191,12 +196,12 @@ swallowed_words() {
     clone "$work/c"
     local word
     for word in MODELS=passkey-local LENGHT=1K NO_SUCH=1; do
-        run make -C "$work/c" plan "$word"
+        mk plan "$word"
         [ "$code" != 0 ] || say "make plan $word: exit code 0"
         either_has "${word%%=*}|$(echo "${word%%=*}" | tr A-Z a-z)"
     done
     # The environment: honoured or refused, never passed over.
-    (cd "$work/c" && LEN=1K MODEL=passkey-local N=1 LIMIT=120 run make plan)
+    (cd "$work/c" && LEN=1K MODEL=passkey-local N=1 LIMIT=120 run make CC="$CC" plan)
     grep -qE '32768|32K' "$work/out" && say 'LEN=1K of the environment is passed over'
     mkdir "$work/cwd"
     cd "$work/cwd" || exit 1
@@ -210,10 +215,10 @@ values_for_make() {
     local name
     for name in 'a b' "o'brien" '$(touch executed)' '`touch executed`' 'x;touch executed'; do
         passkey "$work/tiny.safetensors" "$work/c/$name"
-        run make -C "$work/c" tables RESULTS="${name//\$/\$\$}"
+        mk tables RESULTS="${name//\$/\$\$}"
         code_is 0
         there "$work/c/$name/tables"
-        run make -C "$work/c" plots RESULTS="${name//\$/\$\$}"
+        mk plots RESULTS="${name//\$/\$\$}"
         code_is 0
         absent "$work/c/executed"
     done
@@ -235,8 +240,8 @@ svg_handlers() {
 }
 row csv_fields 'every CSV has as many fields as its head, and no formula'
 csv_fields() {
-    tiny '=1+1.safetensors'
-    tiny 'a,b "c".safetensors'
+    tiny '=1+1.safetensors' seed=5
+    tiny 'a,b "c".safetensors' seed=6
     mkdir "$work/w"
     mv "$work/=1+1.safetensors" "$work/a,b \"c\".safetensors" "$work/w/"
     p eval task=passkey weights="$work/w" model=all len=1K n=1 depths=0 results="$work/r" plots=0
@@ -613,7 +618,7 @@ help_everywhere() {
     for command in $("$P" help | sed -n 's/^  \([a-z][a-z-]*\)  *[a-zA-Z].*/\1/p'); do
         p "$command" --help
         code_is 0
-        [ "$(awk '{ if (length > n) n = length } END { print n }' "$work/out")" -le 100 ] || say "$command --help: a line of more than 100 characters"
+        [ "$(awk '!/^ *(palimpsest|make) / && length > n { n = length } END { print n + 0 }' "$work/out")" -le 100 ] || say "$command --help: a line of more than 100 characters"
     done
     p --version
     out_has '[0-9]+\.[0-9]+'
@@ -634,16 +639,16 @@ gnu_words() {
 row make_words 'make list, install, uninstall; the installed program runs from anywhere'
 make_words() {
     clone "$work/c"
-    run make -C "$work/c" list
+    mk list
     code_is 0
     out_has passkey-infini-delta
-    run make -C "$work/c" install PREFIX=/usr DESTDIR="$work/dest"
+    mk install PREFIX=/usr DESTDIR="$work/dest"
     code_is 0
     there "$work/dest/usr/bin/palimpsest"
     [ -n "$(find "$work/dest" -name 'palimpsest.1*')" ] || say 'no man page'
     [ -n "$(find "$work/dest" -path '*bash-completion*' -type f)" ] || say 'no completion'
     bash -n "$(find "$work/dest" -path '*bash-completion*' -type f | head -n 1)" || say 'the completion is no bash'
-    run make -C "$work/c" install PREFIX="$work/prefix"
+    mk install PREFIX="$work/prefix"
     code_is 0
     mkdir "$work/else"
     cd "$work/else" || exit 1
@@ -651,7 +656,7 @@ make_words() {
     code_is 0
     out_has passkey-infini-delta
     cd "$root" || exit 1
-    run make -C "$work/c" uninstall PREFIX="$work/prefix"
+    mk uninstall PREFIX="$work/prefix"
     code_is 0
     absent "$work/prefix/bin/palimpsest"
 }

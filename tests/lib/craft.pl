@@ -51,7 +51,7 @@ my %verb = (
     config => sub {
         my ($in, $out, $key, $value) = @_;
         my ($header, $data) = weights($in);
-        $header =~ s/\b\Q$key\E = [^\\]*/$key = $value/ or die "no key $key\n";
+        $header =~ s/(?<=\\n)\Q$key\E = [^\\]*/$key = $value/ or die "no key $key\n";
         write_weights($out, $header, $data);
     },
     # f16 IN OUT: the same weights in half precision
