@@ -53,7 +53,7 @@ BINARY = $(B)/palimpsest
 # also run under the sanitizers and valgrind.
 SUITE_SOURCES := $(wildcard $(addsuffix /test_*.c,$(TEST_DIRS)))
 SUITES := $(patsubst test_%.c,%,$(notdir $(SUITE_SOURCES)))
-DOUBLE_SUITES = attention attention_modules causal memorizing transformer_xl_gradient decoder engine kernels
+DOUBLE_SUITES = attention block attention_modules causal memorizing transformer_xl_gradient decoder engine kernels
 FAST_SUITES = $(filter-out attention attention_modules causal memorizing engine transformer_xl,$(SUITES))
 # Too slow there, or (cli) all its work is in processes that valgrind would not follow.
 NOT_VALGRIND = batch cli cycle decoder kernels machine partial reader train

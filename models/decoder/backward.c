@@ -2,15 +2,7 @@
 
 #include <string.h>
 
-static void activate_backward_row(const row_job *j, size_t i, size_t block)
-{
-    (void)block;
-    const kernels *k = kernels_get();
-    real *dx = j->y + i * j->cols;
-    (j->p->d->cfg.activation ? k->relu_backward : k->gelu_backward)(dx, dx, j->x + i * j->cols, j->cols);
-}
-
-static void run_norm_backward(const pass *p, size_t index, real *dx, const real *dy, const real *x, real *mean,
+static void run_norm_backward(const pass *p, norm_index index, real *dx, const real *dy, const real *x, real *mean,
                               real *rstd, real *grad)
 {
     const row_norm n = pass_norm(p, index, grad);
@@ -19,17 +11,8 @@ static void run_norm_backward(const pass *p, size_t index, real *dx, const real 
 
 static void backward_feed(pass *p, const layer_index *at, const layer_saved *s, real *grad)
 {
-    const decoder *d = p->d;
-    const size_t width = (size_t)d->cfg.d_model, ff = (size_t)d->cfg.d_ff;
-    const rows r = rows_of(p);
-    linear_backward_weight(p->pool, r, ff, width, s->active, ff, p->dx, width, grad + d->param[at->ff2].offset,
-                           grad + d->param[at->ff2 + 1].offset);
-    linear_backward_input(p->pool, r, ff, width, p->dx, width, weight_of(p, at->ff2), p->dhidden, ff, 0);
-    row_job job = {.p = p, .y = p->dhidden, .x = s->hidden, .cols = ff, .row = activate_backward_row};
-    pass_run_rows(p, &job);
-    linear_backward_weight(p->pool, r, width, ff, s->normed2, width, p->dhidden, ff,
-                           grad + d->param[at->ff1].offset, grad + d->param[at->ff1 + 1].offset);
-    linear_backward_input(p->pool, r, width, ff, p->dhidden, ff, weight_of(p, at->ff1), p->dnormed, width, 0);
+    const feed_layer f = pass_feed(p, at, grad);
+    feed_backward(p->pool, rows_of(p), &f, s->normed2, &s->feed, p->dx, p->dfeed, p->dnormed);
     run_norm_backward(p, at->norm2, p->dx, p->dnormed, s->middle, s->mean2, s->rstd2, grad);
 }
 

@@ -20,7 +20,7 @@ static const kv_spec shared_rows[] = {
     {"d_head", KV_INT, FIELD(d_head), "32", 2, 4096, NULL, "width of a head (even)"},
     {"d_ff", KV_INT, FIELD(d_ff), "512", 1, 1 << 20, NULL, "width of the feed-forward layer"},
     {"segment", KV_SIZE, FIELD(segment), "128", 16, 1 << 20, NULL, "tokens of a segment (a multiple of 16)"},
-    {"activation", KV_CHOICE, FIELD(activation), "gelu", 0, 0, "gelu|relu",
+    {"activation", KV_CHOICE, FIELD(activation), "gelu", 0, 0, "gelu|relu|silu",
      "feed-forward activation; gelu is the tanh form"},
     {"embed_scale", KV_CHOICE, FIELD(embed_scale), "none", 0, 0, "none|sqrt_d_model",
      "factor on token embeddings (Transformer-XL uses sqrt_d_model)"},
@@ -31,7 +31,11 @@ static const kv_spec shared_rows[] = {
      "scores are divided by sqrt(d_head), or by sqrt(d_model) as Infini-attention's equation 6 prints"},
     {"init_std", KV_REAL, FIELD(init_std), "0.02", 0, 10, NULL, "standard deviation of initial weights"},
     {"norm_eps", KV_REAL, FIELD(norm_eps), "1e-5", 1e-12, 0.1, NULL,
-     "layer norm: added to the variance under the root"},
+     "norm: added to the variance, or to the mean square, under the root"},
+    {"norm", KV_CHOICE, FIELD(norm), "layer", 0, 0, "layer|rms", "layer: with mean and bias; rms: neither"},
+    {"feed_forward", KV_CHOICE, FIELD(feed_forward), "plain", 0, 0, "plain|gated",
+     "plain: W2 act(W1 x); gated: W2 (act(Wg x) * W1 x), which with silu is SwiGLU"},
+    {"ff_bias", KV_CHOICE, FIELD(ff_bias), "1", 0, 0, "0|1", "biases of the feed-forward's matrices"},
 };
 
 enum { SHARED_ROWS = sizeof shared_rows / sizeof shared_rows[0] };
@@ -87,7 +91,7 @@ int model_config_read(model_config *cfg, const kv_pairs *pairs, pal_error *err)
 
 /* Keys that are younger than models which have been trained. Left out of the text where they have their default,
  * they change no hash of a model without them. */
-static const char *const young_keys[] = {"memory_empty"};
+static const char *const young_keys[] = {"memory_empty", "norm", "feed_forward", "ff_bias"};
 
 int model_key_is_young(const char *key)
 {
@@ -121,5 +125,5 @@ char *model_config_text(const model_config *cfg)
 
 double model_attention_scale(const model_config *cfg)
 {
-    return 1.0 / sqrt((double)(cfg->attn_scale ? cfg->d_model : cfg->d_head));
+    return 1.0 / sqrt((double)(cfg->attn_scale == ATTN_SCALE_MODEL ? cfg->d_model : cfg->d_head));
 }

@@ -6,18 +6,26 @@
 
 enum { MODEL_OPTIONS = 16 };
 
+/* Token embeddings are multiplied by 1 or by sqrt(d_model). */
+typedef enum embed_scale_kind { EMBED_SCALE_NONE, EMBED_SCALE_SQRT_D_MODEL } embed_scale_kind;
+/* Scores are divided by sqrt(d_head), or by sqrt(d_model) as Infini-attention's equation 6 prints. */
+typedef enum attn_scale_kind { ATTN_SCALE_HEAD, ATTN_SCALE_MODEL } attn_scale_kind;
+
 struct attn_module;
 
 typedef struct model_config {
     char attention_name[KV_TEXT_MAX];
     const struct attn_module *attention;
     int64_t vocab, d_model, n_layers, n_heads, d_head, d_ff, segment;
-    int64_t activation;  /* 0 gelu, 1 relu */
-    int64_t embed_scale; /* 0: 1, 1: sqrt(d_model) */
-    int64_t final_norm;  /* 0/1 */
-    int64_t tied;        /* 0/1: output weights are the embedding's */
-    int64_t output_bias; /* 0/1 */
-    int64_t attn_scale;  /* 0: 1/sqrt(d_head), 1: 1/sqrt(d_model) as Infini-attention's equation 6 prints */
+    int64_t activation;   /* activation_kind */
+    int64_t embed_scale;  /* embed_scale_kind */
+    int64_t final_norm;   /* yes or no */
+    int64_t tied;         /* yes or no: output weights are the embedding's */
+    int64_t output_bias;  /* yes or no */
+    int64_t attn_scale;   /* attn_scale_kind */
+    int64_t norm;         /* norm_kind */
+    int64_t feed_forward; /* feed_kind */
+    int64_t ff_bias;      /* yes or no: of the feed-forward's matrices */
     double init_std, norm_eps;
     /* The attention module's own keys, in the order of its table. */
     union model_option {

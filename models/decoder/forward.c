@@ -17,8 +17,9 @@ static void carve_layer(pass *p, layer_saved *s, size_t attention)
     s->mean2 = arena_reals(a, p->all);
     s->rstd2 = arena_reals(a, p->all);
     s->normed2 = arena_reals(a, width);
-    s->hidden = arena_reals(a, ff);
-    s->active = p->slots > 0 ? arena_reals(a, ff) : s->hidden;
+    s->feed.up = arena_reals(a, ff);
+    s->feed.gate = p->d->cfg.feed_forward == FEED_GATED ? arena_reals(a, ff) : NULL;
+    s->feed.active = p->slots > 0 ? arena_reals(a, ff) : s->feed.up;
 }
 
 /* Run twice: to measure, then to carve. */
@@ -70,7 +71,7 @@ static void carve(pass *p, size_t workers)
     if (training) {
         p->work = arena_reals(a, work);
         p->dx = arena_reals(a, width);
-        p->dhidden = arena_reals(a, p->all * (size_t)cfg->d_ff);
+        p->dfeed = arena_reals(a, (feed_matrices((feed_kind)cfg->feed_forward) - 1) * p->all * (size_t)cfg->d_ff);
         p->dnormed = arena_reals(a, width);
         p->dgain = arena_reals(a, norm_partial_reals(p->all, (size_t)cfg->d_model));
     }
@@ -156,25 +157,40 @@ static void add_row(const row_job *j, size_t i, size_t block)
     kernels_get()->axpy(j->sum + i * j->cols, 1, j->add + i * j->cols, j->cols);
 }
 
-static void activate_row(const row_job *j, size_t i, size_t block)
+row_norm pass_norm(const pass *p, norm_index index, real *grad)
 {
-    (void)block;
-    const kernels *k = kernels_get();
-    (j->p->d->cfg.activation ? k->relu : k->gelu)(j->y + i * j->cols, j->x + i * j->cols, j->cols);
+    const model_config *cfg = &p->d->cfg;
+    return (row_norm){.op = &norm_ops[cfg->norm],
+                      .cols = (size_t)cfg->d_model,
+                      .eps = (real)cfg->norm_eps,
+                      .gain = weight_of(p, index.gain),
+                      .bias = weight_of(p, index.bias),
+                      .dgain = grad_of(p, index.gain, grad),
+                      .dbias = grad_of(p, index.bias, grad)};
 }
 
-row_norm pass_norm(const pass *p, size_t index, real *grad)
+feed_layer pass_feed(const pass *p, const layer_index *at, real *grad)
 {
-    const decoder *d = p->d;
-    return (row_norm){.cols = (size_t)d->cfg.d_model,
-                      .eps = (real)d->cfg.norm_eps,
-                      .gain = weight_of(p, index),
-                      .bias = weight_of(p, index + 1),
-                      .dgain = grad ? grad + d->param[index].offset : NULL,
-                      .dbias = grad ? grad + d->param[index + 1].offset : NULL};
+    const model_config *cfg = &p->d->cfg;
+    return (feed_layer){.kind = (feed_kind)cfg->feed_forward,
+                        .activation = (activation_kind)cfg->activation,
+                        .width = (size_t)cfg->d_model,
+                        .inner = (size_t)cfg->d_ff,
+                        .up = matrix_of(p, at->up.weight),
+                        .gate = matrix_of(p, at->gate.weight),
+                        .down = matrix_of(p, at->down.weight),
+                        .up_bias = weight_of(p, at->up.bias),
+                        .gate_bias = weight_of(p, at->gate.bias),
+                        .down_bias = weight_of(p, at->down.bias),
+                        .dup = grad_of(p, at->up.weight, grad),
+                        .dgate = grad_of(p, at->gate.weight, grad),
+                        .ddown = grad_of(p, at->down.weight, grad),
+                        .dup_bias = grad_of(p, at->up.bias, grad),
+                        .dgate_bias = grad_of(p, at->gate.bias, grad),
+                        .ddown_bias = grad_of(p, at->down.bias, grad)};
 }
 
-static void run_norm(const pass *p, size_t index, real *y, real *sum, const real *add, real *mean, real *rstd)
+static void run_norm(const pass *p, norm_index index, real *y, real *sum, const real *add, real *mean, real *rstd)
 {
     const row_norm n = pass_norm(p, index, NULL);
     norm_rows(p->pool, &n, p->all, sum, add, y, mean, rstd);
@@ -190,7 +206,7 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real 
         const matrix m = matrix_of(p, at->attn[i]);
         of->param[i] = m.w;
         of->panels[i] = m.panels;
-        of->grad[i] = grad ? grad + d->param[at->attn[i]].offset : NULL;
+        of->grad[i] = grad_of(p, at->attn[i], grad);
     }
     of->norm = pass_norm(p, at->norm1, grad);
     return (attn_call){.cfg = &d->cfg,
@@ -211,17 +227,6 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real 
                        .scratch = p->scratch,
                        .scratch_stride = p->scratch_stride,
                        .work = p->work};
-}
-
-static void forward_feed(pass *p, const layer_index *at, layer_saved *s, real *next)
-{
-    const size_t width = (size_t)p->d->cfg.d_model, ff = (size_t)p->d->cfg.d_ff;
-    linear_forward(p->pool, rows_of(p), width, ff, s->normed2, width, matrix_of(p, at->ff1),
-                   weight_of(p, at->ff1 + 1), s->hidden, ff);
-    row_job job = {.p = p, .y = s->active, .x = s->hidden, .cols = ff, .row = activate_row};
-    pass_run_rows(p, &job);
-    linear_forward(p->pool, rows_of(p), ff, width, s->active, ff, matrix_of(p, at->ff2), weight_of(p, at->ff2 + 1),
-                   next, width);
 }
 
 void pass_begin(pass *p, size_t index, const int32_t *tokens, const size_t *valid, void *const *state)
@@ -262,7 +267,8 @@ void pass_layers(pass *p, size_t index, void *const *state, size_t from, size_t 
         if (!output) return;
         run_norm(p, at->norm2, ls->normed2, ls->middle, ls->input, ls->mean2, ls->rstd2);
         real *next = last ? s->output : s->layer[l + 1].input;
-        forward_feed(p, at, ls, next);
+        const feed_layer f = pass_feed(p, at, NULL);
+        feed_forward(p->pool, rows_of(p), &f, ls->normed2, &ls->feed, next);
         row_job residual = {.p = p, .sum = next, .add = ls->middle, .cols = width, .row = add_row};
         pass_run_rows(p, &residual);
     }

@@ -1,15 +1,29 @@
-/* The decoder's inside, shared by decoder.c (parameters, state) and pass.c (arithmetic) alone. */
+/* The decoder's inside, shared by the files of this folder alone: where its tensors and a lane's state lie. */
 #ifndef PAL_DECODER_LAYOUT_H
 #define PAL_DECODER_LAYOUT_H
 
 #include "models/decoder/decoder.h"
 
-/* Indices of a layer's tensors; a norm's bias and a feed-forward's bias follow their weight. */
+/* A tensor that the config has not. */
+#define NO_TENSOR SIZE_MAX
+
+/* Indices of a norm's tensors. */
+typedef struct norm_index {
+    size_t gain, bias;
+} norm_index;
+
+/* Indices of a matrix and its bias. */
+typedef struct linear_index {
+    size_t weight, bias;
+} linear_index;
+
+/* Indices of a layer's tensors. */
 typedef struct layer_index {
     size_t attn[ATTN_MAX_PARAMS], attn_count;
-    size_t norm1, norm2, ff1, ff2;
-    size_t state_offset;  /* bytes into a lane's state block */
-    size_t dstate_offset; /* reals into a lane's state gradient */
+    norm_index norm1, norm2;
+    linear_index up, gate, down; /* of the feed-forward */
+    size_t state_offset;         /* bytes into a lane's state block */
+    size_t dstate_offset;        /* reals into a lane's state gradient */
 } layer_index;
 
 struct decoder {
@@ -17,7 +31,8 @@ struct decoder {
     decoder_param *param;
     size_t param_count;
     layer_index *layer;
-    size_t embedding, final_norm, output, output_bias;
+    size_t embedding, output, output_bias;
+    norm_index final_norm;
     arena memory;
     real *weight;
     size_t weight_reals;

@@ -24,9 +24,38 @@ static size_t end_of(const norm_job *j, size_t task)
     return (task + 1) * NORM_ROWS < j->count ? (task + 1) * NORM_ROWS : j->count;
 }
 
-void norm_row(const row_norm *n, const real *x, real *y, real *mean, real *rstd)
+static void layer_forward(const row_norm *n, const real *x, real *y, real *mean, real *rstd)
 {
     kernels_get()->norm(y, x, n->gain, n->bias, n->cols, n->eps, mean, rstd);
+}
+
+static void layer_backward(const row_norm *n, const real *dy, const real *x, real mean, real rstd, real *dx,
+                           real *dgain, real *dbias)
+{
+    kernels_get()->norm_backward(dx, dgain, dbias, dy, x, n->gain, n->cols, mean, rstd);
+}
+
+static void rms_forward(const row_norm *n, const real *x, real *y, real *mean, real *rstd)
+{
+    *mean = 0;
+    kernels_get()->rms(y, x, n->gain, n->cols, n->eps, rstd);
+}
+
+static void rms_backward(const row_norm *n, const real *dy, const real *x, real mean, real rstd, real *dx,
+                         real *dgain, real *dbias)
+{
+    (void)mean, (void)dbias;
+    kernels_get()->rms_backward(dx, dgain, dy, x, n->gain, n->cols, rstd);
+}
+
+const norm_op norm_ops[NORM_KINDS] = {
+    [NORM_LAYER] = {1, layer_forward, layer_backward},
+    [NORM_RMS] = {0, rms_forward, rms_backward},
+};
+
+void norm_row(const row_norm *n, const real *x, real *y, real *mean, real *rstd)
+{
+    n->op->forward(n, x, y, mean, rstd);
 }
 
 static void forward_task(void *arg, int task, int worker)
@@ -60,8 +89,8 @@ static void backward_task(void *arg, int task, int worker)
     real *dgain = j->partial + (size_t)task * 2 * cols, *dbias = dgain + cols;
     memset(dgain, 0, 2 * cols * sizeof *dgain);
     for (size_t i = (size_t)task * NORM_ROWS; i < end_of(j, (size_t)task); i++)
-        kernels_get()->norm_backward(j->dx ? j->dx + i * cols : NULL, dgain, dbias, j->dy + i * cols,
-                                     j->x + i * cols, j->n->gain, cols, j->saved_mean[i], j->saved_rstd[i]);
+        j->n->op->backward(j->n, j->dy + i * cols, j->x + i * cols, j->saved_mean[i], j->saved_rstd[i],
+                           j->dx ? j->dx + i * cols : NULL, dgain, dbias);
 }
 
 void norm_rows_backward(pool *p, const row_norm *n, size_t count, const real *dy, const real *x, const real *mean,
@@ -79,6 +108,6 @@ void norm_rows_backward(pool *p, const row_norm *n, size_t count, const real *dy
     pool_run(p, (int)tasks_of(count), backward_task, &job);
     for (size_t task = 0; task < tasks_of(count); task++) {
         k->axpy(n->dgain, 1, partial + task * 2 * n->cols, n->cols);
-        k->axpy(n->dbias, 1, partial + task * 2 * n->cols + n->cols, n->cols);
+        if (n->dbias) k->axpy(n->dbias, 1, partial + task * 2 * n->cols + n->cols, n->cols);
     }
 }

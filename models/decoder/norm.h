@@ -9,14 +9,32 @@
 /* Rows of one task, whose gradients of gain and bias are summed by themselves. */
 enum { NORM_ROWS = 32 };
 
-/* One norm of a model: y = (x - mean) * rstd * gain + bias with rstd = 1 / sqrt(variance + eps) (Ba et al. 2016).
- */
-typedef struct row_norm {
+/* The values of the config's key `norm`, and places in norm_ops. */
+typedef enum norm_kind { NORM_LAYER, NORM_RMS, NORM_KINDS } norm_kind;
+
+typedef struct row_norm row_norm;
+
+/* A kind of norm, by rows of n->cols. Adding one: an enum value, a choice of the key, a row of norm_ops. */
+typedef struct norm_op {
+    int has_bias;
+    void (*forward)(const row_norm *n, const real *x, real *y, real *mean, real *rstd);
+    /* dx += d(norm) / dx; dgain, dbias += what the row gives them. dx, dgain and dbias may be NULL. */
+    void (*backward)(const row_norm *n, const real *dy, const real *x, real mean, real rstd, real *dx, real *dgain,
+                     real *dbias);
+} norm_op;
+
+/* layer: y = (x - mean) * rstd * gain + bias, rstd = 1 / sqrt(variance + eps) (Ba et al. 2016).
+ * rms: y = x * rstd * gain, rstd = 1 / sqrt(mean of squares + eps) (Zhang & Sennrich 2019); mean stays 0. */
+extern const norm_op norm_ops[NORM_KINDS];
+
+/* One norm of a model. */
+struct row_norm {
+    const norm_op *op;
     size_t cols;
     real eps;
-    const real *gain, *bias; /* [cols] */
+    const real *gain, *bias; /* [cols]; bias NULL where the kind has none */
     real *dgain, *dbias;     /* [cols], accumulated into; NULL in the forward pass */
-} row_norm;
+};
 
 /* One row: y[cols] of x[cols], and its mean and rstd. */
 void norm_row(const row_norm *n, const real *x, real *y, real *mean, real *rstd);

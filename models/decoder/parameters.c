@@ -8,9 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/decoder/feed_forward.h"
 #include "models/decoder/layout.h"
+#include "models/decoder/norm.h"
 #include "models/engine/gemm.h"
 #include "models/engine/kernels.h"
+
+/* Tensors of a layer beside its attention module's. */
+enum { LAYER_MAX_PARAMS = 16 };
 
 /* ---- parameters ---- */
 
@@ -30,14 +35,6 @@ static size_t add_param(decoder *d, const char *name, size_t count_rows, size_t 
     const size_t step = ARENA_ALIGN / sizeof(real);
     d->weight_reals += (count_rows * cols + step - 1) / step * step;
     return d->param_count++;
-}
-
-static size_t add_layer_param(decoder *d, size_t layer, const char *name, size_t count_rows, size_t cols,
-                              attn_init init, double value, unsigned flags)
-{
-    char full[96];
-    snprintf(full, sizeof full, "layers.%zu.%s", layer, name);
-    return add_param(d, full, count_rows, cols, init, value, flags);
 }
 
 static void add_attention(decoder *d, size_t layer)
@@ -60,28 +57,52 @@ static void add_attention(decoder *d, size_t layer)
     }
 }
 
+/* A layer's norm; without a layer (layer < 0) the name stands alone. */
+static norm_index add_norm(decoder *d, int64_t layer, const char *name)
+{
+    const size_t width = (size_t)d->cfg.d_model;
+    const int has_bias = norm_ops[d->cfg.norm].has_bias;
+    char full[96];
+    const int used = layer < 0 ? 0 : snprintf(full, sizeof full, "layers.%lld.", (long long)layer);
+    snprintf(full + used, sizeof full - (size_t)used, "%s.weight", name);
+    const size_t gain = add_param(d, full, 1, width, INIT_CONSTANT, 1, PARAM_NO_DECAY);
+    snprintf(full + used, sizeof full - (size_t)used, "%s.bias", name);
+    return (norm_index){gain,
+                        has_bias ? add_param(d, full, 1, width, INIT_CONSTANT, 0, PARAM_NO_DECAY) : NO_TENSOR};
+}
+
+static linear_index add_linear(decoder *d, size_t layer, const char *name, size_t out, size_t in, int has_bias)
+{
+    char full[96];
+    snprintf(full, sizeof full, "layers.%zu.%s.weight", layer, name);
+    const size_t weight = add_param(d, full, out, in, INIT_NORMAL, 0, 0);
+    snprintf(full, sizeof full, "layers.%zu.%s.bias", layer, name);
+    return (linear_index){weight,
+                          has_bias ? add_param(d, full, 1, out, INIT_CONSTANT, 0, PARAM_NO_DECAY) : NO_TENSOR};
+}
+
+static void add_layer(decoder *d, size_t layer)
+{
+    const model_config *cfg = &d->cfg;
+    const size_t width = (size_t)cfg->d_model, inner = (size_t)cfg->d_ff;
+    const int bias = cfg->ff_bias != 0, gated = cfg->feed_forward == FEED_GATED;
+    layer_index *at = &d->layer[layer];
+    add_attention(d, layer);
+    at->norm1 = add_norm(d, (int64_t)layer, "dec_attn.layer_norm");
+    at->up = add_linear(d, layer, "pos_ff.CoreNet.0", inner, width, bias);
+    at->gate =
+        gated ? add_linear(d, layer, "pos_ff.gate", inner, width, bias) : (linear_index){NO_TENSOR, NO_TENSOR};
+    at->down = add_linear(d, layer, "pos_ff.CoreNet.3", width, inner, bias);
+    at->norm2 = add_norm(d, (int64_t)layer, "pos_ff.layer_norm");
+}
+
 static void lay_out(decoder *d)
 {
     const model_config *cfg = &d->cfg;
-    const size_t width = (size_t)cfg->d_model, ff = (size_t)cfg->d_ff, vocab = (size_t)cfg->vocab;
+    const size_t width = (size_t)cfg->d_model, vocab = (size_t)cfg->vocab;
     d->embedding = add_param(d, "word_emb.emb_layers.0.weight", vocab, width, INIT_NORMAL, 0, 0);
-    for (size_t l = 0; l < (size_t)cfg->n_layers; l++) {
-        layer_index *at = &d->layer[l];
-        add_attention(d, l);
-        at->norm1 =
-            add_layer_param(d, l, "dec_attn.layer_norm.weight", 1, width, INIT_CONSTANT, 1, PARAM_NO_DECAY);
-        add_layer_param(d, l, "dec_attn.layer_norm.bias", 1, width, INIT_CONSTANT, 0, PARAM_NO_DECAY);
-        at->ff1 = add_layer_param(d, l, "pos_ff.CoreNet.0.weight", ff, width, INIT_NORMAL, 0, 0);
-        add_layer_param(d, l, "pos_ff.CoreNet.0.bias", 1, ff, INIT_CONSTANT, 0, PARAM_NO_DECAY);
-        at->ff2 = add_layer_param(d, l, "pos_ff.CoreNet.3.weight", width, ff, INIT_NORMAL, 0, 0);
-        add_layer_param(d, l, "pos_ff.CoreNet.3.bias", 1, width, INIT_CONSTANT, 0, PARAM_NO_DECAY);
-        at->norm2 = add_layer_param(d, l, "pos_ff.layer_norm.weight", 1, width, INIT_CONSTANT, 1, PARAM_NO_DECAY);
-        add_layer_param(d, l, "pos_ff.layer_norm.bias", 1, width, INIT_CONSTANT, 0, PARAM_NO_DECAY);
-    }
-    if (cfg->final_norm) {
-        d->final_norm = add_param(d, "final_norm.weight", 1, width, INIT_CONSTANT, 1, PARAM_NO_DECAY);
-        add_param(d, "final_norm.bias", 1, width, INIT_CONSTANT, 0, PARAM_NO_DECAY);
-    }
+    for (size_t l = 0; l < (size_t)cfg->n_layers; l++) add_layer(d, l);
+    if (cfg->final_norm) d->final_norm = add_norm(d, -1, "final_norm");
     d->output =
         cfg->tied ? d->embedding : add_param(d, "crit.out_layers.0.weight", vocab, width, INIT_NORMAL, 0, 0);
     if (cfg->output_bias)
@@ -95,7 +116,7 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
     d->cfg = *cfg;
     const size_t layers = (size_t)cfg->n_layers;
     d->layer = calloc(layers, sizeof *d->layer);
-    d->param = calloc(layers * (ATTN_MAX_PARAMS + 8) + 8, sizeof *d->param);
+    d->param = calloc(layers * (ATTN_MAX_PARAMS + LAYER_MAX_PARAMS) + 8, sizeof *d->param);
     if (!d->layer || !d->param) {
         decoder_destroy(d);
         return pal_fail(err, PAL_INTERNAL, "out of memory for %zu layers", layers);
@@ -253,7 +274,8 @@ double decoder_layer_flops(const decoder *d, size_t layer, double context)
 {
     const double d_model = (double)d->cfg.d_model;
     if (layer == (size_t)d->cfg.n_layers) return 2 * (double)d->cfg.vocab * d_model;
-    double total = 4 * d_model * (double)d->cfg.d_ff + d->cfg.attention->flops(&d->cfg, layer, context);
+    const double feed = 2 * (double)feed_matrices((feed_kind)d->cfg.feed_forward) * d_model * (double)d->cfg.d_ff;
+    double total = feed + d->cfg.attention->flops(&d->cfg, layer, context);
     for (size_t i = 0; i < d->layer[layer].attn_count; i++) {
         const decoder_param *p = &d->param[d->layer[layer].attn[i]];
         if (p->rows > 1 && !(p->flags & PARAM_SHARED)) total += 2 * (double)decoder_param_elements(p);

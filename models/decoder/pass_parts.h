@@ -1,7 +1,9 @@
-/* A pass's inside, shared by pass.c (memory, forward) and pass_backward.c alone. */
+/* A pass's inside, shared by forward.c (memory, forward) and backward.c alone: what a segment leaves, and loops
+ * over blocks of rows. */
 #ifndef PAL_PASS_PARTS_H
 #define PAL_PASS_PARTS_H
 
+#include "models/decoder/feed_forward.h"
 #include "models/decoder/layout.h"
 #include "models/decoder/norm.h"
 #include "models/engine/gemm.h"
@@ -13,14 +15,14 @@ enum { ROW_BLOCK = 32 };
 
 /* What a layer leaves for backward; R = lanes * N rows. */
 typedef struct layer_saved {
-    real *input;           /* [R, d_model] */
-    real *mean1, *rstd1;   /* [R] */
-    real *normed1;         /* [R, d_model] what the attention reads */
-    real *attention;       /* the module's own */
-    real *middle;          /* [R, d_model] after the attention's residual */
-    real *mean2, *rstd2;   /* [R] */
-    real *normed2;         /* [R, d_model] */
-    real *hidden, *active; /* [R, d_ff] before and after the activation; the same without slots */
+    real *input;         /* [R, d_model] */
+    real *mean1, *rstd1; /* [R] */
+    real *normed1;       /* [R, d_model] what the attention reads */
+    real *attention;     /* the module's own */
+    real *middle;        /* [R, d_model] after the attention's residual */
+    real *mean2, *rstd2; /* [R] */
+    real *normed2;       /* [R, d_model] */
+    feed_saved feed;     /* without slots active is up */
 } layer_saved;
 
 typedef struct slot {
@@ -39,9 +41,9 @@ struct pass {
     size_t lanes, slots, all; /* all = R */
     arena memory;
     slot *slot;
-    real *logits;                 /* [R, vocab] */
-    real *dx, *dhidden, *dnormed; /* backward: [R, d_model], [R, d_ff], [R, d_model] */
-    real *dgain;                  /* partial sums of the norms' gradients (norm.h) */
+    real *logits;               /* [R, vocab] */
+    real *dx, *dfeed, *dnormed; /* backward: [R, d_model], work of feed_backward, [R, d_model] */
+    real *dgain;                /* partial sums of the norms' gradients (norm.h) */
     real *scratch, *work;
     size_t scratch_stride;
     real **state, **dstate; /* [lanes] of the layer at work */
@@ -77,19 +79,28 @@ typedef struct call_params {
     row_norm norm;
 } call_params;
 
-/* The norm whose gain is tensor `index`. grad NULL: forward. */
-row_norm pass_norm(const pass *p, size_t index, real *grad);
+/* A norm, and a layer's feed-forward, with their tensors. grad NULL: forward. */
+row_norm pass_norm(const pass *p, norm_index index, real *grad);
+feed_layer pass_feed(const pass *p, const layer_index *at, real *grad);
 
 /* What an attention module is told of a layer, through pointers kept in `of`. grad NULL: forward. */
 attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real *grad);
 
+/* A tensor; NULL where there is none. */
 static inline const real *weight_of(const pass *p, size_t index)
 {
-    return p->d->weight + p->d->param[index].offset;
+    return index == NO_TENSOR ? NULL : p->d->weight + p->d->param[index].offset;
+}
+
+/* A tensor's place in a block of gradients; NULL without either. */
+static inline real *grad_of(const pass *p, size_t index, real *grad)
+{
+    return index == NO_TENSOR || !grad ? NULL : grad + p->d->param[index].offset;
 }
 
 static inline matrix matrix_of(const pass *p, size_t index)
 {
+    if (index == NO_TENSOR) return (matrix){NULL, NULL};
     return (matrix){weight_of(p, index), p->panels ? p->panels + p->d->param[index].offset : NULL};
 }
 
@@ -100,7 +111,7 @@ static inline rows rows_of(const pass *p)
 
 static inline double embedding_scale(const model_config *cfg)
 {
-    return cfg->embed_scale ? sqrt((double)cfg->d_model) : 1.0;
+    return cfg->embed_scale == EMBED_SCALE_SQRT_D_MODEL ? sqrt((double)cfg->d_model) : 1.0;
 }
 
 static inline const real *head_input(const pass *p, const slot *s)

@@ -338,6 +338,11 @@ static void scale_by(real *y, real alpha, size_t n)
     FOR_VECTORS(n, store(y + i, load(y + i, left, 0) * alpha, left););
 }
 
+static void multiply(real *y, const real *a, const real *b, size_t n)
+{
+    FOR_VECTORS(n, store(y + i, load(a + i, left, 0) * load(b + i, left, 0), left););
+}
+
 INLINE vec reversed(vec v)
 {
 #if defined(PAL_DOUBLE)
@@ -440,6 +445,31 @@ static void norm_backward(real *dx, real *dgain, real *dbias, const real *dy, co
     });
 }
 
+static void rms(real *y, const real *x, const real *gain, size_t n, real eps, real *rstd)
+{
+    const real r = 1 / SQRT(dot(x, x, n) / (real)n + eps);
+    FOR_VECTORS(n, store(y + i, load(x + i, left, 0) * r * load(gain + i, left, 0), left););
+    *rstd = r;
+}
+
+/* With h = x rstd and g = dy gain: dx = rstd (g - h mean(g h)). */
+static void rms_backward(real *dx, real *dgain, const real *dy, const real *x, const real *gain, size_t n,
+                         real rstd)
+{
+    partials total = {0};
+    FOR_VECTORS(n, {
+        const vec h = load(x + i, left, 0) * rstd, d = load(dy + i, left, 0);
+        total.part[part] += d * load(gain + i, left, 0) * h;
+        if (dgain) store(dgain + i, load(dgain + i, left, 0) + d * h, left);
+    });
+    if (!dx) return;
+    const real mean = sum_partials(total) / (real)n;
+    FOR_VECTORS(n, {
+        const vec h = load(x + i, left, 0) * rstd, g = load(dy + i, left, 0) * load(gain + i, left, 0);
+        store(dx + i, load(dx + i, left, 0) + (g - h * mean) * rstd, left);
+    });
+}
+
 /* 0.5 x (1 + tanh u) = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3) (Hendrycks & Gimpel 2016); the second
  * form does not cancel. The exponent stops at 80 so that nothing overflows or turns denormal. */
 #define GELU_LINEAR ((real)1.5957691216057308) /* 2 sqrt(2/pi) */
@@ -476,6 +506,27 @@ static void relu(real *y, const real *x, size_t n)
 static void relu_backward(real *dx, const real *dy, const real *x, size_t n)
 {
     FOR_VECTORS(n, store(dx + i, where_positive(load(x + i, left, 0), load(dy + i, left, 0), splat(0)), left););
+}
+
+INLINE vec sigmoid(vec x)
+{
+    return splat(1) / (exponential(minimum(splat(80), -x)) + 1);
+}
+
+static void silu(real *y, const real *x, size_t n)
+{
+    FOR_VECTORS(n, {
+        const vec v = load(x + i, left, 0);
+        store(y + i, v * sigmoid(v), left);
+    });
+}
+
+static void silu_backward(real *dx, const real *dy, const real *x, size_t n)
+{
+    FOR_VECTORS(n, {
+        const vec v = load(x + i, left, 0), s = sigmoid(v);
+        store(dx + i, load(dy + i, left, 0) * (s + v * (s * (1 - s))), left);
+    });
 }
 
 static void elu1(real *y, const real *x, size_t n)
@@ -540,14 +591,19 @@ const kernels PASTE(kernels_, KERNELS_ISA) = {
     .axpy = axpy,
     .blend = blend,
     .scale = scale_by,
+    .multiply = multiply,
     .add_reversed = add_reversed,
     .transpose = transpose,
     .norm = norm,
     .norm_backward = norm_backward,
+    .rms = rms,
+    .rms_backward = rms_backward,
     .gelu = gelu,
     .gelu_backward = gelu_backward,
     .relu = relu,
     .relu_backward = relu_backward,
+    .silu = silu,
+    .silu_backward = silu_backward,
     .elu1 = elu1,
     .elu1_backward = elu1_backward,
     .rope = rope,

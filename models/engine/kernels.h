@@ -32,6 +32,8 @@ typedef struct kernels {
     /* y = alpha x + beta z (z may alias y) */
     void (*blend)(real *y, real alpha, const real *x, real beta, const real *z, size_t n);
     void (*scale)(real *y, real alpha, size_t n);
+    /* y = a * b, element by element (y may alias either) */
+    void (*multiply)(real *y, const real *a, const real *b, size_t n);
     /* y[i] += x[n - 1 - i] */
     void (*add_reversed)(real *y, const real *x, size_t n);
     /* y[cols, rows] (ld ldy) = transpose of x[rows, cols] (ld ldx) */
@@ -42,10 +44,17 @@ typedef struct kernels {
     /* dx += d(norm)/dx; dgain, dbias += (row contribution). Any of the three may be NULL. */
     void (*norm_backward)(real *dx, real *dgain, real *dbias, const real *dy, const real *x, const real *gain,
                           size_t n, real mean, real rstd);
+    /* y = x * rstd * gain with rstd = 1 / sqrt(mean of x^2 + eps), which is returned. */
+    void (*rms)(real *y, const real *x, const real *gain, size_t n, real eps, real *rstd);
+    /* dx += d(rms)/dx; dgain += (row contribution). Either may be NULL. */
+    void (*rms_backward)(real *dx, real *dgain, const real *dy, const real *x, const real *gain, size_t n,
+                         real rstd);
     void (*gelu)(real *y, const real *x, size_t n); /* tanh form */
     void (*gelu_backward)(real *dx, const real *dy, const real *x, size_t n);
     void (*relu)(real *y, const real *x, size_t n);
     void (*relu_backward)(real *dx, const real *dy, const real *x, size_t n);
+    void (*silu)(real *y, const real *x, size_t n); /* x sigmoid(x) */
+    void (*silu_backward)(real *dx, const real *dy, const real *x, size_t n);
     /* elu1(x) = ELU(x) + 1 = exp(x) for x < 0, x + 1 otherwise */
     void (*elu1)(real *y, const real *x, size_t n);
     /* dx = dy * elu1'(x), from y = elu1(x): min(y, 1) */

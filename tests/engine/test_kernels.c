@@ -427,6 +427,11 @@ static void run_all(const kernels *k, size_t n, real out[ARRAYS * MAX_N + 8])
     k->gelu(a[0], a[1], n);
     k->gelu_backward(a[2], a[3], a[0], n);
     k->relu(a[1], a[5], n);
+    k->rms(a[1], a[2], a[3], n, (real)1e-5, &number[7]);
+    k->rms_backward(a[5], a[4], a[1], a[2], a[3], n, number[7]);
+    k->silu(a[2], a[5], n);
+    k->silu_backward(a[0], a[2], a[3], n);
+    k->multiply(a[1], a[1], a[0], n);
     k->relu_backward(a[4], a[3], a[1], n);
     k->elu1(a[3], a[2], n);
     k->elu1_backward(a[0], a[2], a[3], n);

@@ -1,130 +1,6 @@
 /* The decoder as a whole: gradients through a window of segments, streaming, state, determinism. Runs for every
  * row of attn_table. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "harness/base/rng.h"
-#include "models/stream/stream.h"
-#include "models/training/window.h"
-#include "tests/lib/use_blas.h"
-
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#ifdef PAL_DOUBLE
-static const double gradient_tolerance = 1e-6, step_size = 1e-5, probability_tolerance = 1e-12;
-#else
-static const double gradient_tolerance = 2e-3, step_size = 1e-2, probability_tolerance = 1e-5;
-#endif
-
-enum { N = 16, VOCAB = 29, LANES = 2, SEGMENTS = 3 };
-
-static model_config small_config(const char *attention)
-{
-    static const char *const keys[][2] = {{"vocab", "29"},   {"d_model", "24"},   {"n_layers", "2"},
-                                          {"n_heads", "3"},  {"d_head", "8"},     {"d_ff", "40"},
-                                          {"segment", "16"}, {"init_std", "0.15"}};
-    pal_error err;
-    kv_pairs pairs = {0};
-    assert_int_equal(kv_pairs_add(&pairs, "attention", attention, "test", &err), PAL_OK);
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        assert_int_equal(kv_pairs_add(&pairs, keys[i][0], keys[i][1], "test", &err), PAL_OK);
-    model_config cfg;
-    if (model_config_read(&cfg, &pairs, &err) != PAL_OK) fail_msg("%s", err.text);
-    kv_pairs_free(&pairs);
-    return cfg;
-}
-
-typedef struct bench {
-    decoder *d;
-    pool *pool;
-    window *window;
-    void *state[LANES];
-    int32_t tokens[LANES * SEGMENTS * N], targets[LANES * SEGMENTS * N];
-    float weight[LANES * SEGMENTS * N];
-    double nll[LANES * SEGMENTS * N];
-    real *grad;
-} bench;
-
-static void open_bench(bench *b, const model_config *cfg, int threads, int recompute)
-{
-    pal_error err;
-    use_blas();
-    assert_int_equal(pool_create(&b->pool, threads, &err), PAL_OK);
-    assert_int_equal(decoder_create(&b->d, cfg, &err), PAL_OK);
-    decoder_init(b->d, 5);
-    /* Norms and gates start at constants; move them so that their gradients are general. */
-    rng r = rng_make(9, "test/jitter", 0, 0);
-    for (size_t i = 0; i < decoder_weight_reals(b->d); i++)
-        decoder_weights(b->d)[i] += (real)(0.05 * rng_normal(&r));
-    assert_int_equal(window_create(&b->window, b->d, b->pool, LANES, SEGMENTS, recompute, &err), PAL_OK);
-    for (int lane = 0; lane < LANES; lane++) {
-        b->state[lane] = aligned_alloc(64, decoder_state_bytes(b->d));
-        memset(b->state[lane], 0, decoder_state_bytes(b->d));
-    }
-    for (int i = 0; i < LANES * SEGMENTS * N; i++) {
-        b->tokens[i] = (int32_t)rng_below(&r, VOCAB);
-        b->targets[i] = (int32_t)rng_below(&r, VOCAB);
-        b->weight[i] = (float)rng_below(&r, 4) / 3;
-    }
-    b->grad = aligned_alloc(64, decoder_weight_reals(b->d) * sizeof(real) + 64);
-}
-
-static void close_bench(bench *b)
-{
-    for (int lane = 0; lane < LANES; lane++) free(b->state[lane]);
-    free(b->grad);
-    window_destroy(b->window);
-    decoder_destroy(b->d);
-    pool_destroy(b->pool);
-}
-
-static const attn_penalty no_penalty = {0, 0};
-
-static double run_window(bench *b, attn_penalty penalty)
-{
-    for (int lane = 0; lane < LANES; lane++) decoder_state_reset(b->d, b->state[lane]);
-    memset(b->grad, 0, decoder_weight_reals(b->d) * sizeof(real));
-    return window_step(b->window, SEGMENTS, b->tokens, b->targets, b->weight, b->state, b->grad, penalty, b->nll);
-}
-
-/* Central difference of the loss along a random direction within one tensor, against the gradient's projection. */
-static void check_tensor(bench *b, const real *grad, const decoder_param *p)
-{
-    const size_t count = decoder_param_elements(p);
-    real *w = decoder_weights(b->d) + p->offset;
-    real *keep = malloc(count * sizeof *keep), *direction = malloc(count * sizeof *direction);
-    memcpy(keep, w, count * sizeof *keep);
-    rng r = rng_make(3, p->name, 0, 0);
-    double expected = 0, norm = 0, grad_norm = 0;
-    for (size_t i = 0; i < count; i++) {
-        direction[i] = (real)rng_normal(&r);
-        norm += (double)direction[i] * (double)direction[i];
-        expected += (double)direction[i] * (double)grad[p->offset + i];
-        grad_norm += (double)grad[p->offset + i] * (double)grad[p->offset + i];
-    }
-    const double h = step_size / sqrt(norm);
-    double side[2];
-    for (int s = 0; s < 2; s++) {
-        for (size_t i = 0; i < count; i++) w[i] = (real)((double)keep[i] + (s ? -h : h) * (double)direction[i]);
-        side[s] = run_window(b, no_penalty);
-    }
-    memcpy(w, keep, count * sizeof *keep);
-    const double measured = (side[0] - side[1]) / (2 * h) / sqrt(norm), projected = expected / sqrt(norm);
-    /* A random direction sees about |grad| / sqrt(count) of the gradient: that is the scale of the error. */
-    const double scale = sqrt(grad_norm) + 1e-3;
-    if (fabs(measured - projected) > gradient_tolerance * scale)
-        fail_msg("%s: finite difference %.9g, gradient %.9g (norm %.3g)", p->name, measured, projected,
-                 sqrt(grad_norm));
-    free(keep);
-    free(direction);
-}
+#include "tests/lib/decoder_lab.h"
 
 /* Modules whose state carries a gradient are differentiable through the whole window. The others stop it at the
  * cache on purpose; test_attention.c checks those within its borders. */
@@ -139,11 +15,7 @@ static void gradients_through_three_segments(void **unused)
         if (stops) continue;
         bench b;
         open_bench(&b, &cfg, 2, 0);
-        run_window(&b, no_penalty);
-        real *grad = malloc(decoder_weight_reals(b.d) * sizeof *grad);
-        memcpy(grad, b.grad, decoder_weight_reals(b.d) * sizeof *grad);
-        for (size_t i = 0; i < decoder_param_count(b.d); i++) check_tensor(&b, grad, decoder_param_at(b.d, i));
-        free(grad);
+        check_gradients(&b);
         close_bench(&b);
     }
 }
