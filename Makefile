@@ -55,6 +55,9 @@ SUITE_SOURCES := $(wildcard $(addsuffix /test_*.c,$(TEST_DIRS)))
 SUITES := $(patsubst test_%.c,%,$(notdir $(SUITE_SOURCES)))
 DOUBLE_SUITES = attention block attention_modules causal memorizing transformer_xl_gradient decoder engine kernels
 FAST_SUITES = $(filter-out attention attention_modules causal memorizing engine transformer_xl,$(SUITES))
+# Those that multiply: run under every BLAS core by test-cores.
+CORE_SUITES = $(filter attention attention_modules batch blas booksum_decoding causal choice cycle decoder empty_memory engine equations facts \
+    memorizing optimiser partial perplexity reader regress train transformer_xl transformer_xl_gradient verify,$(SUITES))
 # Too slow there, or (cli) all its work is in processes that valgrind would not follow.
 NOT_VALGRIND = batch cli cycle decoder kernels machine partial reader train
 DOUBLE_NOW := $(filter $(DOUBLE_SUITES),$(SUITES))
@@ -64,7 +67,7 @@ SUITE_LIMIT = 300
 
 # ---- Words for the binary: every variable given on make's command line, as key=value ----
 
-BUILD_VARIABLES = DATASETS CORPORA CC B OPT NOT_VALGRIND WERROR NATIVE VARIANT CFLAGS LDFLAGS V Q PEER_PYTHON MODELS W SUITE_LIMIT FAST_SUITES DOUBLE_SUITES WITH
+BUILD_VARIABLES = DATASETS CORPORA CC B OPT NOT_VALGRIND WERROR NATIVE VARIANT CFLAGS LDFLAGS V Q PEER_PYTHON MODELS W SUITE_LIMIT FAST_SUITES DOUBLE_SUITES CORES WITH
 lower = $(shell printf %s '$(1)' | tr A-Z a-z)
 given = $(foreach v,$(filter-out $(BUILD_VARIABLES) -%,$(.VARIABLES)),$(if $(findstring command line,$(origin $(v))),$(v)))
 WORDS = $(foreach v,$(sort $(given)),'$(call lower,$(v))=$($(v))')
@@ -225,6 +228,13 @@ suites: $(SUITES:%=$(B)/tests/test_%)
 # The binary takes part: one suite runs it.
 run-suites: $(BINARY) $(FAST_NOW:%=$(B)/tests/test_%)
 	@PALIMPSEST=$(BINARY) SUITE_LIMIT=$(SUITE_LIMIT) WRAPPER='$(WRAPPER)' sh tests/run.sh $(FAST_NOW:%=$(B)/tests/test_%)
+
+# The suites that multiply under every BLAS core that this processor can run; CORES names some of them.
+.PHONY: test-cores
+test-cores: WITH = build test
+test-cores: deps
+	@$(MAKE) $(JOBS) $(BINARY) $(CORE_SUITES:%=$(B)/tests/test_%)
+	@PALIMPSEST=$(BINARY) SUITE_LIMIT=$(SUITE_LIMIT) CORES='$(CORES)' sh tests/cores.sh $(CORE_SUITES:%=$(B)/tests/test_%)
 
 .PHONY: double-suites double-link
 double-suites:

@@ -118,6 +118,7 @@ static void test_forged_checkpoints(void **state)
                              1024, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX, nan, minus_one};
     enum { FIELDS = 80, FLIPS = 100 };
     static const char *const modules[] = {"infini-delta", "memorizing", "transformer-xl", "local"};
+    may_diverge = 1;
     for (size_t m = 0; m < sizeof modules / sizeof *modules; m++) {
         decoder *d = make_model(modules[m]);
         char path[PARTIAL_PATH], *data;
@@ -162,6 +163,7 @@ static void test_forged_checkpoints(void **state)
         free(data);
         decoder_destroy(d);
     }
+    may_diverge = 0;
     notes = 0;
 }
 

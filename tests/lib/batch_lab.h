@@ -14,6 +14,7 @@
 #include "models/attention/attention.h"
 #include "models/engine/gemm.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +193,7 @@ typedef struct how {
 } how;
 
 static int done_count, notes;
+static int may_diverge; /* states are forged: numbers that are not finite are no surprise */
 static uint64_t progress_tokens;
 
 static inline int on_done(void *arg, const batch_item *item, const batch_result *result, pal_error *e)
@@ -200,7 +202,8 @@ static inline int on_done(void *arg, const batch_item *item, const batch_result 
     (void)arg, (void)e;
     snprintf(record, sizeof record, "{\"index\":%d}", (int)item->index);
     assert_string_equal(result->record, record);
-    assert_true(result->value[0] == (double)item->index);
+    assert_true(result->finite || may_diverge);
+    assert_true(result->finite ? result->value[0] == (double)item->index : isnan(result->value[0]));
     assert_true(result->held > 0);
     read_of[item->index] = result->read;
     done_count++;
