@@ -12,7 +12,7 @@ need() { # need PACKAGE COMMAND...: the command tells whether what the package p
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 have_header() {
-    echo "#include <$1>" | "${CC:-gcc}" -E -x c -
+    echo "#include <$1>" | ${CC:-gcc} -E -x c - # CC may be a wrapper and its compiler
 }
 have_fuzzer() {
     echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -o /dev/null -x c -
@@ -54,10 +54,7 @@ for part in "$@"; do
 done
 
 wanted=$(echo $missing $optional)
-if [ -z "$wanted" ]; then
-    echo "deps: all there for $*"
-    exit 0
-fi
+[ -n "$wanted" ] || exit 0
 echo "deps: missing: $wanted"
 
 cannot() { # cannot REASON

@@ -4,14 +4,14 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: fuzz fuzz-build fuzz-link
 fuzz: fuzz-build
-	@sh tests/fuzz/run.sh $(B)/fuzz $(or $(SECONDS),10) $(FUZZERS)
+	@sh tests/fuzz/run.sh $(BUILD)/fuzz $(or $(SECONDS),10) $(FUZZERS)
 fuzz-build:
 	@command -v $(lastword $(FUZZ_CC)) >/dev/null || { echo 'clang is missing; type: sudo apt-get install -y clang'; exit 1; }
-	@$(MAKE) $(JOBS) B=$(B)/fuzz CC='$(FUZZ_CC)' OPT=-O1 \
+	@$(MAKE) $(JOBS) BUILD=$(BUILD)/fuzz CC='$(FUZZ_CC)' OPT=-O1 \
 	    VARIANT='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' fuzz-link
-fuzz-link: $(FUZZERS:%=$(B)/fuzz_%)
+fuzz-link: $(FUZZERS:%=$(BUILD)/fuzz_%)
 
-$(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(filter-out $(MAIN),$(OBJECTS))
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(filter-out $(MAIN),$(OBJECTS))
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(VARIANT) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
--include $(wildcard $(B)/tests/fuzz/*.d)
+-include $(wildcard $(BUILD)/tests/fuzz/*.d)

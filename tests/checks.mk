@@ -1,0 +1,51 @@
+# Suites under checkers and in double precision, the same model in PyTorch, and the layout of the sources. Included by
+# the Makefile.
+# Each checker has a build of its own, build/NAME.
+
+.PHONY: test-cores format check-format double double-suites double-link asan ubsan tsan valgrind peer
+# Those that multiply: run under every BLAS core by test-cores.
+CORE_SUITES = $(filter attention attention_modules batch blas booksum_decoding causal choice cycle decoder empty_memory engine \
+    equations facts memorizing optimiser partial perplexity reader regress train transformer_xl transformer_xl_gradient verify,$(SUITES))
+# Too slow under valgrind, or all its work is in processes that valgrind would not follow.
+NOT_VALGRIND = batch cli cycle decoder help kernels machine partial reader train
+
+# The suites that multiply under every BLAS core that this processor can run; CORES names some of them.
+test-cores double: WITH = build test
+test-cores: deps
+	@$(MAKE) $(JOBS) $(BINARY) $(CORE_SUITES:%=$(BUILD)/tests/test_%)
+	@PALIMPSEST=$(BINARY) SUITE_LIMIT=$(SUITE_LIMIT) CORES='$(CORES)' sh tests/cores.sh $(CORE_SUITES:%=$(BUILD)/tests/test_%)
+
+double-suites:
+	@$(MAKE) $(JOBS) BUILD=$(BUILD)/double VARIANT=-DPAL_DOUBLE double-link
+double-link: $(DOUBLE_NOW:%=$(BUILD)/tests/test_%)
+double: double-suites
+	$(suites_run) $(DOUBLE_NOW:%=$(BUILD)/double/tests/test_%)
+
+checked = $(MAKE) $(JOBS) BUILD=$(BUILD)/$@ SUITE_LIMIT=900 OPT=-O1
+asan:
+	@ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 $(checked) VARIANT='-fsanitize=address -fno-omit-frame-pointer' run-suites
+ubsan:
+	@$(checked) VARIANT='-fsanitize=undefined -fno-sanitize-recover=all' run-suites
+tsan:
+	@$(checked) VARIANT=-fsanitize=thread run-suites
+valgrind:
+	@command -v valgrind >/dev/null || { echo 'valgrind is missing; type: sudo apt-get install -y valgrind'; exit 1; }
+	@$(checked) run-suites FAST_SUITES='$(filter-out $(NOT_VALGRIND),$(FAST_SUITES))' \
+	    WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
+
+PEER_PYTHON = /usr/bin/python3
+peer: deps
+	@$(PEER_PYTHON) -c 'import torch' 2>/dev/null || { echo 'PyTorch is missing; type: sudo apt-get install -y \
+	python3-torch libopenblas0-openmp libtcmalloc-minimal4'; exit 1; }
+	$(build)
+	@for shape in bench shipped; do \
+	    $(PEER_PYTHON) tests/peer/turns.py --binary $(BINARY) --shape $$shape --rounds $(or $(ROUNDS),4) || exit 1; done
+
+C_FILES = $(wildcard $(foreach d,$(DIRS) $(TEST_DIRS) tests/lib tests/fuzz,$(d)/*.c $(d)/*.h))
+format:
+	clang-format -i $(C_FILES)
+check-format:
+	@clang-format --dry-run --Werror $(C_FILES)
+compile_commands.json: FORCE
+	@for f in $(filter %.c,$(C_FILES)); do printf '{"directory":"%s","file":"%s","command":"%s"},\n' "$(CURDIR)" $$f \
+	    "$(CC) $(ALL_CFLAGS) -DKERNELS_ISA=base -DPAL_VERSION= -c $$f"; done | sed '1s/^/[/;$$s/,$$/]/' > $@
