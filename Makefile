@@ -81,7 +81,7 @@ $(if $(MAKELEVEL:0=),,$(if $(SETTINGS),$(if $(filter $(COMMANDS),$(MAKECMDGOALS)
 run = @PALIMPSEST_MAKE=1 sh .ci/settings.sh $(BINARY) $(1)
 # Sub-makes use all processors unless the caller chose a number of jobs.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
-build = @$(MAKE) $(JOBS) $(BINARY)
+build = +@$(MAKE) $(JOBS) $(BINARY)
 
 # ---- Targets ----
 

@@ -23,14 +23,14 @@ double: double-suites
 
 checked = $(MAKE) $(JOBS) BUILD=$(BUILD)/$@ SUITE_LIMIT=900 OPT=-O1
 asan:
-	@ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 $(checked) VARIANT='-fsanitize=address -fno-omit-frame-pointer' run-suites
+	+@ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 $(checked) VARIANT='-fsanitize=address -fno-omit-frame-pointer' run-suites
 ubsan:
-	@$(checked) VARIANT='-fsanitize=undefined -fno-sanitize-recover=all' run-suites
+	+@$(checked) VARIANT='-fsanitize=undefined -fno-sanitize-recover=all' run-suites
 tsan:
-	@$(checked) VARIANT=-fsanitize=thread run-suites
+	+@$(checked) VARIANT=-fsanitize=thread run-suites
 valgrind:
 	@command -v valgrind >/dev/null || { echo 'valgrind is missing; type: sudo apt-get install -y valgrind'; exit 1; }
-	@$(checked) run-suites FAST_SUITES='$(filter-out $(NOT_VALGRIND),$(FAST_SUITES))' \
+	+@$(checked) run-suites FAST_SUITES='$(filter-out $(NOT_VALGRIND),$(FAST_SUITES))' \
 	    WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
 
 PEER_PYTHON = /usr/bin/python3
