@@ -89,7 +89,8 @@ cut(name, most) = strlen(name) <= most ? name : name[1:most - 13]."…".name[str
 set border 3
 set grid ytics lc rgb "#dddddd" lt 1
 set tics nomirror
-set bars 0.5
+set bars 0
+set samples 2
 set key noenhanced
 set title noenhanced
 set xtics noenhanced
