@@ -6,9 +6,10 @@
  *
  *   header filler_before needle filler_after question
  *
- * is built to the token and never cut. filler_after is whole sentences; filler_before takes the remainder and is a
- * prefix of the endless haystack, so that it may end inside a sentence and all prompts agree up to their first
- * needle. A sample is a pure function of (seed, cell, index). */
+ * is built to the token and never cut. filler_after is whole sentences, unless the prompt is so short that they
+ * would carry the needle more than 5 % away from its depth; filler_before takes the remainder and is a prefix of
+ * the endless haystack, so that it may end inside a sentence and all prompts agree up to their first needle. A
+ * sample is a pure function of (seed, cell, index). */
 #include "tasks/paper.h"
 #include "tasks/passkey/run.h"
 #include "tasks/passkey/train.h"

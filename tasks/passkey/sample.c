@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STRETCHES = 2 * PASSKEY_NAMES + 4 };
+enum {
+    STRETCHES = 2 * PASSKEY_NAMES + 4,
+    ROUNDING = 20 /* whole sentences may move a needle by one part in so many of the room for it */
+};
 
 /* A run of the text: tokens in memory or, where `token` is NULL, of the haystack. */
 typedef struct stretch {
@@ -122,7 +125,9 @@ static int64_t place_needles(const passkey_run *run, const needle *list, int64_t
         const double place = floor((double)room * list[i].percent / 100);
         int64_t gap = end - (place < 0 ? 0 : (int64_t)place);
         gap = gap < 0 ? 0 : gap > end ? end : gap;
-        after[i] = run->prose ? gap : passkey_sentences_near(run->text, gap, end);
+        const int64_t whole = run->prose ? gap : passkey_sentences_near(run->text, gap, end);
+        /* In a short prompt whole sentences would carry the needle away from its depth. */
+        after[i] = ROUNDING * llabs(whole - gap) > room ? gap : whole;
         end -= after[i];
     }
     return end;

@@ -32,6 +32,8 @@ static double paper(const task_cell *cell, const char *metric, const model_facts
     return 0.97;
 }
 
+static const task_eval no_keys = {.keys = {.count = "n"}};
+
 static const kv_spec toy_request[] = {{"len", KV_SIZES, 0, "1K", 0, 0, NULL, "lengths"},
                                       {"n", KV_INT, 0, "1", 0, 0, NULL, "samples"},
                                       {"seed", KV_INT, 0, "1", 0, 0, NULL, "seed"}};
@@ -394,6 +396,7 @@ static const task_metric text_metrics[] = {{"bits_per_byte", METRIC_BITS, 0, 2, 
                                            {"token_ppl", METRIC_PERPLEXITY, 0, 1, 0, 0, 0},
                                            {"token_ppl@0", METRIC_PERPLEXITY, 0, 1, 0, 0, 1}};
 static const task_module text_task = {.name = "toy",
+                                      .eval = &no_keys,
                                       .version = 1,
                                       .scorer_version = 1,
                                       .summary = "texts",
@@ -484,6 +487,7 @@ static void test_documents(void **state)
 static const char *const part_values[] = {"score"};
 static const task_metric part_metrics[] = {{"overall", METRIC_SHARE, 0, -1, 1, 0, 0}};
 static const task_module part_task = {.name = "toy",
+                                      .eval = &no_keys,
                                       .version = 1,
                                       .scorer_version = 1,
                                       .summary = "parts",

@@ -99,7 +99,7 @@ static inline result_cell lab_cell(const lab_journal *j, const char *model, cons
     strcpy(cell.blas_core, "Core");
     snprintf(cell.settings, sizeof cell.settings, "%s", settings);
     snprintf(cell.request, sizeof cell.request, "%s %s=%d", settings,
-             j->task->eval ? j->task->eval->keys.count : "docs", (int)n);
+             j->task->eval && j->task->eval->keys.count ? j->task->eval->keys.count : "docs", (int)n);
     snprintf(cell.name, sizeof cell.name, "%s", name);
     lab_describe(&cell);
     result_cell_identify(j->task, &cell);

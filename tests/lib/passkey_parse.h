@@ -61,13 +61,35 @@ static inline int64_t find(const char *text, int64_t size, int64_t i, const char
     return i;
 }
 
+/* The least phase at which text[0, size) stands in the endless cycle, or -1. */
+static inline int64_t cycle_phase(const char *text, int64_t size)
+{
+    char cycle[128] = "";
+    for (int s = 0; s < 5; s++) strcat(cycle, sentences[s]);
+    const int64_t period = (int64_t)strlen(cycle);
+    for (int64_t phase = 0; phase < period; phase++) {
+        int64_t i = 0;
+        while (i < size && text[i] == cycle[(phase + i) % period]) i++;
+        if (i == size) return phase;
+    }
+    return -1;
+}
+
 /* Whole sentences in the cycle's order, from i on; the end of the last. They must close a cycle. Prose: anything
- * up to a needle or question. */
+ * up to a needle or question. Short filler may begin inside a sentence. */
 static inline int64_t parse_filler(const char *text, int64_t size, int64_t i, int prose)
 {
-    if (prose) {
-        while (i < size && !at(text, size, i, NEEDLE) && !at(text, size, i, QUESTION)) i++;
-        return i;
+    int64_t end = i;
+    while (end < size && !at(text, size, end, NEEDLE) && !at(text, size, end, QUESTION)) end++;
+    if (prose) return end;
+    int whole = end == i;
+    for (int s = 0; s < 5; s++) whole |= at(text, size, i, sentences[s]);
+    if (!whole) {
+        assert_true(end - i < 20 * 22);
+        assert_true(cycle_phase(text + i, end - i) >= 0);
+        assert_true(at(text, size, end - (int64_t)strlen(sentences[4]), sentences[4]) ||
+                    end - i < (int64_t)strlen(sentences[4]));
+        return end;
     }
     int next = -1;
     for (int found = 1; found;) {
@@ -81,20 +103,6 @@ static inline int64_t parse_filler(const char *text, int64_t size, int64_t i, in
     }
     assert_true(next <= 0);
     return i;
-}
-
-/* The least phase at which text[0, size) stands in the endless cycle, or -1. */
-static inline int64_t cycle_phase(const char *text, int64_t size)
-{
-    char cycle[128] = "";
-    for (int s = 0; s < 5; s++) strcat(cycle, sentences[s]);
-    const int64_t period = (int64_t)strlen(cycle);
-    for (int64_t phase = 0; phase < period; phase++) {
-        int64_t i = 0;
-        while (i < size && text[i] == cycle[(phase + i) % period]) i++;
-        if (i == size) return phase;
-    }
-    return -1;
 }
 
 /* The needle at i; its end. */

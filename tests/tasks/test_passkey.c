@@ -35,8 +35,9 @@ static void check_sample(const planned *p, const task_cell *cell, task_sample *s
 
     const double before = (double)(needle - header), room = before + (double)after, depth = cell->depth;
     const double jitter = depth > 0 && depth < 100 ? 0.02 * room : 0;
-    assert_true(fabs(before - room * depth / 100) <= jitter + 22);
-    if (depth == 0) assert_true(before < 22);
+    /* Whole sentences move it by less than one, and by no more than 5 % of the room for it. */
+    const double moved = room / 20 + 1 < 22 ? room / 20 + 1 : 22;
+    assert_true(fabs(before - room * depth / 100) <= jitter + moved);
     if (depth == 100) assert_int_equal(after, 0);
 
     char record[RECORD];
@@ -53,7 +54,7 @@ static void check_lengths(const tokenizer *t, int64_t first, int64_t last)
         char word[512];
         lengths_from(length, word);
         planned p = plan(t, WORDS(word, "depths=0,10,50,90,100", "n=2"));
-        assert_int_equal(p.count, 32 * 5);
+        assert_int_equal(p.count, 32 * 5); /* the shortest have no room at all */
         for (size_t c = 0; c < p.count; c++) {
             assert_string_equal(p.cells[c].data, "");
             task_sample *s = open_sample(&p, c, (int64_t)c % 2);
