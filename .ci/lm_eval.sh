@@ -24,7 +24,8 @@ if ! [ -e "$venv/complete" ]; then
     touch "$venv/complete"
 fi
 
-build/palimpsest html results=results/reference out="$dir/report.html" json="$dir/results.json" \
-    lm_eval="$dir/lm-eval" >/dev/null
+mkdir "$dir/results"
+cp results/reference/*-journal.jsonl "$dir/results/"
+build/palimpsest report results="$dir/results" plots=0 >/dev/null
 # -P: the folder datasets/ of this repository is not the library of that name.
-HF_HOME=$dir/cache HF_HUB_OFFLINE=1 timeout 100 "$python" -P .ci/lm_eval.py "$dir" results/reference
+HF_HOME=$dir/cache HF_HUB_OFFLINE=1 timeout 100 "$python" -P .ci/lm_eval.py "$dir/results" results/reference
