@@ -167,6 +167,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     eval_request r;
     PAL_TRY(eval_request_make(&r, options, rest, 1, err));
+    say_left_out(&r);
     plan all = {0};
     pool *threads = NULL;
     int code = gemm_setup(r.threads, err);

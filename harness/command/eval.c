@@ -10,6 +10,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     eval_request request;
     PAL_TRY(eval_request_make(&request, options, rest, 1, err));
+    say_left_out(&request);
     const eval_options *o = &request.options;
     int code = live_table_run(&request, stdout, stderr, err);
     FILE *log = o->format == LISTING_TEXT || o->format == LISTING_MARKDOWN ? stdout : stderr;

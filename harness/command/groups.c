@@ -10,6 +10,15 @@
 
 const char *const words_of_eval[] = {"task", NULL};
 
+void say_left_out(const eval_request *r)
+{
+    if (r->left_out == 0) return;
+    fprintf(
+        stderr,
+        "%zu model%s of another tokenizer left out, such as %s: a run has one tokenizer; name %s with model=\n",
+        r->left_out, r->left_out == 1 ? "" : "s", r->left_out_name, r->left_out == 1 ? "it" : "them");
+}
+
 /* Append a group. A table that is there already serves one topic more; of its rows the most count. */
 static size_t add(command_group *out, size_t count, const char *title, const char *topic, const kv_spec *table,
                   size_t rows)

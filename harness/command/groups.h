@@ -9,6 +9,9 @@
 /* The words without a key of all that evaluates: the task. */
 extern const char *const words_of_eval[];
 
+/* A line on standard error about models that model=all left out; nothing where there are none. */
+void say_left_out(const eval_request *r);
+
 /* As command.groups. */
 size_t groups_of_tasks(command_group *out);
 size_t groups_of_model(command_group *out);

@@ -46,12 +46,11 @@ static int find_task(eval_request *r, pal_error *err)
 {
     r->task = task_find(r->options.task);
     if (r->task) return PAL_OK;
-    near_names near;
-    char text[NEAR_TEXT];
-    near_begin(&near, r->options.task);
-    for (size_t i = 0; task_table[i]; i++) near_offer(&near, task_table[i]->name);
-    return pal_fail(err, PAL_USAGE, "task=%s: no such task%s `palimpsest list tasks` has all", r->options.task,
-                    near.count ? near_text(&near, text) : ";");
+    char names[1024] = "";
+    size_t used = 0;
+    for (size_t i = 0; task_table[i] && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", task_table[i]->name);
+    return pal_fail(err, PAL_USAGE, "task=%s: no such task; use one of: %s", r->options.task, names);
 }
 
 /* Every word must be the task's: a misspelt one must not be silently ignored. */
@@ -96,7 +95,7 @@ static int by_facts(const void *a, const void *b)
     return order ? order : strcmp(x->file.name, y->file.name);
 }
 
-static void free_model(eval_model *m)
+void eval_model_free(eval_model *m)
 {
     decoder_destroy(m->decoder);
     checkpoint_info_free(&m->info);
@@ -113,7 +112,7 @@ static void keep_trained(eval_request *r)
         if (trained_on(&r->model[i], r->task->name))
             r->model[kept++] = r->model[i];
         else
-            free_model(&r->model[i]);
+            eval_model_free(&r->model[i]);
     }
     r->model_count = kept;
 }
@@ -132,6 +131,7 @@ static int load_models(eval_request *r, pal_error *err)
     free(files);
     if (code == PAL_OK && strcmp(r->options.model, "all") == 0) {
         keep_trained(r);
+        if (!r->options.tokenizer[0]) eval_request_one_tokenizer(r);
         qsort(r->model, r->model_count, sizeof *r->model, by_facts);
     }
     return code;
@@ -191,7 +191,7 @@ void eval_request_free(eval_request *r)
     free(r->sample);
     if (r->run) r->task->eval->end(r->run);
     tokenizer_destroy(r->tokenizer);
-    for (size_t i = 0; i < r->model_count; i++) free_model(&r->model[i]);
+    for (size_t i = 0; i < r->model_count; i++) eval_model_free(&r->model[i]);
     free(r->model);
     free(r->task_request);
     *r = (eval_request){0};

@@ -40,6 +40,8 @@ typedef struct eval_request {
     batch_item **sample; /* of each cell, once eval_request_samples has measured them */
     eval_model *model;
     size_t model_count;
+    size_t left_out;                 /* models that model=all left out: they read tokens of another tokenizer */
+    char left_out_name[KV_TEXT_MAX]; /* of the first of them */
     int threads;
 } eval_request;
 
@@ -66,5 +68,8 @@ int eval_model_too_short(const eval_model *model, uint64_t tokens, char *why, si
 /* request_tokenizer.c: find and load the tokenizer that the models were trained with. PAL_USAGE: they differ, or
  * theirs is not the one asked for; PAL_DATA: the file is no longer the one a model was trained with. */
 int eval_request_tokenizer(eval_request *r, pal_error *err);
+/* Of all models keep those of the tokenizer that most of them read; one run has one tokenizer. */
+void eval_request_one_tokenizer(eval_request *r);
+void eval_model_free(eval_model *m);
 
 #endif

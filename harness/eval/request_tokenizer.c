@@ -16,6 +16,35 @@ static const char *digest_of(const eval_model *m)
     return kv_pairs_value(&m->info.metadata, "tokenizer_sha256");
 }
 
+static int same_tokenizer(const eval_model *a, const eval_model *b)
+{
+    const char *x = digest_of(a), *y = digest_of(b);
+    return x && y ? strcmp(x, y) == 0 : !x && !y;
+}
+
+void eval_request_one_tokenizer(eval_request *r)
+{
+    size_t best = 0, most = 0, kept = 0;
+    for (size_t i = 0; i < r->model_count; i++) {
+        size_t same = 0;
+        for (size_t k = 0; k < r->model_count; k++) same += (size_t)same_tokenizer(&r->model[i], &r->model[k]);
+        if (same <= most) continue;
+        most = same;
+        best = i;
+    }
+    const eval_model like =
+        r->model_count ? r->model[best] : (eval_model){0}; /* its strings live on in the one kept */
+    for (size_t i = 0; i < r->model_count; i++) {
+        if (same_tokenizer(&r->model[i], &like)) {
+            r->model[kept++] = r->model[i];
+            continue;
+        }
+        if (r->left_out++ == 0) memcpy(r->left_out_name, r->model[i].file.name, sizeof r->left_out_name);
+        eval_model_free(&r->model[i]);
+    }
+    r->model_count = kept;
+}
+
 static int check_vocabulary(const eval_request *r, const eval_model *m, const char *path, pal_error *err)
 {
     const size_t vocab = (size_t)decoder_config(m->decoder)->vocab;

@@ -345,7 +345,7 @@ const pal_command compare_command = {
         "Exit code 0: B is nowhere worse; 1: it is; 5: there is nothing to compare, or too little to tell.\n",
     .examples = "compare before after\n"
                 "compare results/reference results task=passkey\n"
-                "compare results/reference results/reference model_a=passkey-local model_b=passkey-infini-delta\n",
+                "compare . . model_a=passkey-local model_b=passkey-infini-delta\n",
     .options = options_table,
     .count = sizeof options_table / sizeof *options_table,
     .bytes = sizeof(compare_options),

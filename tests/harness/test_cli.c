@@ -255,7 +255,8 @@ static void test_texts(void **state)
     check_success(RUN(TEXTS, results_word("t3")));
     check_output_has("samples to do 0");
     char *table = slurp(path_of("t1/perplexity-table.md"));
-    assert_non_null(strstr(table, "## sea/test\n\n4 documents, 52200 bytes, 52200 tokens"));
+    assert_non_null(strstr(table, "## sea/test\n"));
+    assert_non_null(strstr(table, "4 documents, 52200 bytes, 52200 tokens"));
     free(table);
     /* Other texts under the same name are another run. */
     check_success(RUN(TEXTS, results_word("t3"), "max_tokens=100", "references=0"));
@@ -399,7 +400,7 @@ static void test_imprint(void **state)
     assert_true(m[1][0] > 2 * m[0][0]);
     assert_true(cache[0] > 0 && cache[1] == 0);
     free(csv);
-    check_refusal(PAL_USAGE, RUN("imprint", weights_word, results_word("i3"), "task=perplexity"), "control");
+    check_refusal(PAL_USAGE, RUN("imprint", weights_word, results_word("i3"), "task=perplexity"), "no needle");
 }
 
 int main(void)
