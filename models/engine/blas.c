@@ -164,6 +164,7 @@ static int reserve(int threads, pal_error *err)
 
 typedef struct opening {
     int threads, code;
+    void *memory; /* for the probe */
     pal_error *err;
 } opening;
 
@@ -175,7 +176,7 @@ static void open_all(void *arg)
     o->code = fresh ? load_best(o->err) : PAL_OK;
     if (o->code == PAL_OK) o->code = reserve(o->threads, o->err);
     if (o->code != PAL_OK || !fresh) return;
-    o->code = blas_probe(blas_gemm, &cause);
+    o->code = blas_probe(blas_gemm, o->memory, &cause);
     if (o->code != PAL_OK)
         pal_fail(o->err, o->code,
                  "OpenBLAS (core %s) computes wrong: %s; install another version, or set " CORE_VARIABLE
@@ -185,8 +186,10 @@ static void open_all(void *arg)
 
 int blas_open(int threads, pal_error *err)
 {
-    opening o = {.threads = threads > 0 ? threads : 1, .err = err};
+    opening o = {.threads = threads > 0 ? threads : 1, .memory = malloc(blas_probe_bytes()), .err = err};
+    if (!o.memory) return pal_fail(err, PAL_INTERNAL, "out of memory for the check of OpenBLAS");
     const int signal = guard_run(open_all, &o, GUARD_SECONDS);
+    free(o.memory);
     const char *core = blas.core[0] ? blas.core : "unknown", *asked = getenv(CORE_VARIABLE);
     switch (signal) {
     case 0:

@@ -22,9 +22,11 @@ void blas_gemm(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const r
 /* A product as blas_gemm. */
 typedef void blas_product(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda,
                           const real *b, size_t ldb, real beta, real *c, size_t ldc);
+/* Memory that blas_probe works in; the caller's, since a product that crashes never comes back to free it. */
+size_t blas_probe_bytes(void);
 /* Multiply random matrices of several shapes and check C x = alpha A (B x) + beta C x for a random vector x
  * (Freivalds 1977), in double precision: O(n^2) where our own product would be O(n^3). PAL_INTERNAL names the
  * first shape that differs. */
-int blas_probe(blas_product *product, pal_error *err);
+int blas_probe(blas_product *product, void *memory, pal_error *err);
 
 #endif

@@ -5,7 +5,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { SIDE = 144, CELLS = SIDE * SIDE };
@@ -63,22 +62,24 @@ static int differs(blas_product *product, const struct shape *s, scratch *w)
     return 0;
 }
 
-int blas_probe(blas_product *product, pal_error *err)
+size_t blas_probe_bytes(void)
 {
-    scratch *w = malloc(sizeof *w);
-    if (!w) return pal_fail(err, PAL_INTERNAL, "out of memory for the check of OpenBLAS");
+    return sizeof(scratch);
+}
+
+int blas_probe(blas_product *product, void *memory, pal_error *err)
+{
+    scratch *w = memory;
     rng r = rng_make(1, "blas/probe", 0, 0);
     draw(&r, w->a, CELLS);
     draw(&r, w->b, CELLS);
     draw(&r, w->c_before, CELLS);
     for (size_t j = 0; j < SIDE; j++) w->x[j] = rng_uniform(&r) < 0.5 ? -1 : 1;
-    int code = PAL_OK;
-    for (size_t i = 0; code == PAL_OK && i < sizeof shapes / sizeof *shapes; i++) {
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const struct shape *s = &shapes[i];
         if (differs(product, s, w))
-            code = pal_fail(err, PAL_INTERNAL, "its product of %zu x %zu (%s) with %zu x %zu (%s) is wrong", s->m,
+            return pal_fail(err, PAL_INTERNAL, "its product of %zu x %zu (%s) with %zu x %zu (%s) is wrong", s->m,
                             s->k, s->ta ? "transposed" : "plain", s->k, s->n, s->tb ? "transposed" : "plain");
     }
-    free(w);
-    return code;
+    return PAL_OK;
 }
