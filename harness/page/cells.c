@@ -127,8 +127,11 @@ static void put_row(FILE *out, const report *rep, const report_row *row)
     fputs("</td>", out);
     fprintf(out,
             "<td class=\"n\"><button type=\"button\" class=\"samples\" data-task=\"%s\" data-cell=\"%zu\" "
-            "aria-expanded=\"false\" title=\"Show the samples\">%lld</button></td>",
+            "aria-expanded=\"false\" title=\"Show the samples\">%lld</button>",
             rep->task->name, (size_t)(row - rep->row), (long long)row->n);
+    const int64_t bad = result_not_finite(row->cell, row->n);
+    if (bad) fprintf(out, " <small>%lld not finite</small>", (long long)bad);
+    fputs("</td>", out);
     for (size_t m = 0; m < rep->task->metric_count; m++)
         if (!rep->task->metric[m].detail)
             html_value(out, report_format(&rep->task->metric[m], &row->metric[m], text));

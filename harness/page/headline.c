@@ -107,17 +107,19 @@ static int in_order(const void *a, const void *b)
     return strverscmp(x->name, y->name);
 }
 
+static int has_any(const headline *h, const report_row *model, const place *column)
+{
+    for (size_t i = 0; i < h->rep->count; i++) {
+        const place here = place_of(h->rep->row[i].cell);
+        if (same_label(&h->rep->row[i], model) && is_plain(&h->rep->row[i]) && same_place(&here, column)) return 1;
+    }
+    return 0;
+}
+
 static size_t models_at(const headline *h, const place *at)
 {
     size_t models = 0;
-    for (size_t r = 0; r < h->rows; r++)
-        for (size_t i = 0; i < h->rep->count; i++) {
-            const place here = place_of(h->rep->row[i].cell);
-            if (!same_label(&h->rep->row[i], h->row[r]) || !is_plain(&h->rep->row[i]) || !same_place(&here, at))
-                continue;
-            models++;
-            break;
-        }
+    for (size_t r = 0; r < h->rows; r++) models += (size_t)has_any(h, h->row[r], at);
     return models;
 }
 
@@ -154,23 +156,24 @@ static const report_row *find_cell(const headline *h, const report_row *model, c
     return NULL;
 }
 
-static int some_model_has(const headline *h, const place *column, double depth)
+/* Whether every model that was evaluated in a column was so at this depth. */
+static int all_have(const headline *h, const place *column, double depth)
 {
-    for (size_t r = 0; r < h->rows; r++)
-        if (find_cell(h, h->row[r], column, depth)) return 1;
-    return 0;
+    for (size_t c = 0; c < h->columns; c++)
+        for (size_t r = 0; r < h->rows; r++)
+            if (has_any(h, h->row[r], &column[c]) && !find_cell(h, h->row[r], &column[c], depth)) return 0;
+    return 1;
 }
 
-/* The depths that every column has, for some model. */
+/* The depths that means are over: the same ones for all models and columns, so that the means compare. */
 static void choose_depths(headline *h, const place *column)
 {
     for (size_t i = 0; i < h->rep->count; i++) {
         const double depth = h->rep->row[i].cell->depth;
         size_t at = 0;
-        int everywhere = is_chosen(h, &h->rep->row[i]) && isfinite(depth) && h->depths < DEPTHS;
+        if (!is_chosen(h, &h->rep->row[i]) || !isfinite(depth) || h->depths == DEPTHS) continue;
         while (at < h->depths && h->depth[at] != depth) at++;
-        for (size_t c = 0; c < h->columns && everywhere; c++) everywhere = some_model_has(h, &column[c], depth);
-        if (everywhere && at == h->depths) h->depth[h->depths++] = depth;
+        if (at == h->depths && all_have(h, column, depth)) h->depth[h->depths++] = depth;
     }
 }
 
