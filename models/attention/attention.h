@@ -5,7 +5,8 @@
  * `saved`, and inference reuses one such area for all layers. State gradients are explicit arguments, so
  * back-propagation through time is one loop (window.c) for every module.
  *
- * Shapes: N = cfg->segment, R = lanes * N rows, H = n_heads, D = n_heads * d_head. */
+ * Shapes: N = cfg->segment, R = lanes * N rows, H = n_heads, D = n_heads * d_head; of keys and values H_kv and
+ * D_kv (attn_shape, common.h). */
 #ifndef PAL_ATTENTION_H
 #define PAL_ATTENTION_H
 
@@ -45,6 +46,14 @@ typedef struct attn_penalty {
                      half way, so that a gate which is wide open is moved too, and one that is just shut */
 } attn_penalty;
 
+/* What the projections of a layer may have beside their matrices; NULL where the config has it not. */
+typedef struct attn_extra {
+    const real *qkv_bias, *o_bias;                 /* [q, k and v], [d_model] */
+    const real *q_gain, *k_gain;                   /* [d_head] of the norm of each head's q and k */
+    real *dqkv_bias, *do_bias, *dq_gain, *dk_gain; /* accumulated into (backward only) */
+    real *saved, *work;                            /* attn_extra_saved and attn_extra_work reals (common.h) */
+} attn_extra;
+
 /* One call of a layer on one segment of every lane. */
 typedef struct attn_call {
     const model_config *cfg;
@@ -53,11 +62,12 @@ typedef struct attn_call {
     const real *const *param;  /* in the order of params() */
     const real *const *panels; /* same order: a matrix's, or NULL; NULL: there are none (gemm.h) */
     real *const *grad;         /* same order; accumulated into (backward only) */
-    const real *residual;      /* [R, d_model]: x is norm(residual); NULL like norm: x is not normed */
-    const row_norm *norm;      /* a module that caches rows of residual applies it to them again */
-    real *const *state;        /* per lane: this layer's state, updated in place (forward only) */
-    real *const *dstate;       /* per lane: d loss / d state s on entry, s-1 on return (backward only) */
-    const uint64_t *seen;      /* per lane: tokens read before this segment */
+    attn_extra extra;
+    const real *residual;  /* [R, d_model]: x is norm(residual); NULL like norm: x is not normed */
+    const row_norm *norm;  /* a module that caches rows of residual applies it to them again */
+    real *const *state;    /* per lane: this layer's state, updated in place (forward only) */
+    real *const *dstate;   /* per lane: d loss / d state s on entry, s-1 on return (backward only) */
+    const uint64_t *seen;  /* per lane: tokens read before this segment */
     const size_t *valid;   /* per lane: tokens of this segment that are real, 0..N; the rest is padding that must
                               reach neither the state nor earlier positions */
     const real *table;     /* constants from table_fill */

@@ -6,11 +6,36 @@
 #include "models/attention/attention.h"
 #include "models/engine/gemm.h"
 
+/* The heads of a layer, and where they lie in a token's row of qkv: all q, then all k, then all v. Query heads
+ * h * group to h * group + group - 1 share key and value head h (Ainslie et al. 2023). */
+typedef struct attn_shape {
+    size_t heads, kv_heads, group, d_head;
+    size_t q, kv; /* reals of a token's queries (D); of its keys, and as many of its values (D_kv) */
+    size_t row;   /* q + 2 kv */
+} attn_shape;
+
+attn_shape attn_shape_of(const model_config *cfg);
+
+static inline size_t attn_q_at(const attn_shape *s, size_t head)
+{
+    return head * s->d_head;
+}
+
+static inline size_t attn_k_at(const attn_shape *s, size_t kv_head)
+{
+    return s->q + kv_head * s->d_head;
+}
+
+static inline size_t attn_v_at(const attn_shape *s, size_t kv_head)
+{
+    return s->q + s->kv + kv_head * s->d_head;
+}
+
 size_t attn_width(const model_config *cfg); /* D */
 rows attn_rows(const attn_call *c);         /* lanes groups of N rows */
 
 /* Specs of the two projections that every module has. */
-param_spec attn_qkv_spec(const model_config *cfg); /* qkv_net.weight [3D, d_model]: rows of q, k, v */
+param_spec attn_qkv_spec(const model_config *cfg); /* qkv_net.weight [D + 2 D_kv, d_model]: rows of q, k, v */
 param_spec attn_o_spec(const model_config *cfg);   /* o_net.weight [d_model, D] */
 
 /* at[i] = the place of the i-th of `count` consecutive parts (NULL each when base is NULL: measuring); returns the
@@ -32,11 +57,14 @@ static inline matrix attn_matrix(const attn_call *c, size_t param)
     return (matrix){c->param[param], c->panels ? c->panels[param] : NULL};
 }
 
-/* qkv[R, 3D] = x w^T. q and (k, v) are separate products, so that leaving q out (with_q 0) keeps the bits of k
- * and v. */
+/* Reals of attn_extra's areas. */
+size_t attn_extra_saved(const model_config *cfg, size_t lanes);
+size_t attn_extra_work(const model_config *cfg, size_t lanes);
+/* qkv[R, row of attn_shape] = x w^T + bias, q and k normed where the config says so. q and (k, v) are separate
+ * products, so that leaving q out (with_q 0) keeps the bits of k and v. */
 void attn_project(const attn_call *c, const real *x, matrix w, real *qkv, int with_q);
-/* dw += dqkv^T x; dx = dqkv w */
-void attn_project_backward(const attn_call *c, const real *x, const real *w, const real *dqkv, real *dw, real *dx);
+/* dw += dqkv^T x; dx = dqkv w; dqkv is spoilt where q and k are normed */
+void attn_project_backward(const attn_call *c, const real *x, const real *w, real *dqkv, real *dw, real *dx);
 /* y[R, d_model] = o[R, D] w^T */
 void attn_output(const attn_call *c, const real *o, matrix w, real *y);
 /* dw += dy^T o; d_o[R, D] = dy w */
@@ -56,7 +84,7 @@ void rope_row_backward(const model_config *cfg, const real *table, size_t positi
 typedef struct attn_heads {
     size_t cached, span; /* span as in causal.h */
     real scale;
-    const real *q, *k, *v; /* [R, D], [lanes * (cached + N), D] twice */
+    const real *q, *k, *v; /* [R, D], [lanes * (cached + N), D_kv] twice */
     size_t ldq, ldk, ldv;
     const real *q_rel, *rel; /* [R, D], [cached + N, D] by distance; or NULL */
     size_t ldq_rel, ldrel;

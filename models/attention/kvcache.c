@@ -7,8 +7,9 @@ enum { PARAM_QKV, PARAM_O };
 
 size_t kvcache_saved_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_saved *out)
 {
-    const size_t n = (size_t)cfg->segment, d = attn_width(cfg), all = lanes * n, keys = lanes * (cached + n);
-    const size_t part[] = {all * 3 * d, all * d, keys * d, keys * d, all * d, all * (size_t)cfg->n_heads};
+    const attn_shape h = attn_shape_of(cfg);
+    const size_t n = (size_t)cfg->segment, all = lanes * n, keys = lanes * (cached + n);
+    const size_t part[] = {all * h.row, all * h.q, keys * h.kv, keys * h.kv, all * h.q, all * h.heads};
     real *at[6];
     const size_t used = attn_carve(base, part, 6, at);
     if (out) *out = (kvcache_saved){cached, 0, at[0], at[1], at[2], at[3], at[4], at[5]};
@@ -17,8 +18,9 @@ size_t kvcache_saved_layout(const model_config *cfg, size_t lanes, size_t cached
 
 size_t kvcache_work_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_work *out)
 {
-    const size_t n = (size_t)cfg->segment, d = attn_width(cfg), all = lanes * n, keys = lanes * (cached + n);
-    const size_t part[] = {all * d, all * 3 * d, all * d, keys * d, keys * d};
+    const attn_shape h = attn_shape_of(cfg);
+    const size_t n = (size_t)cfg->segment, all = lanes * n, keys = lanes * (cached + n);
+    const size_t part[] = {all * h.q, all * h.row, all * h.q, keys * h.kv, keys * h.kv};
     real *at[5];
     const size_t used = attn_carve(base, part, 5, at);
     if (out) *out = (kvcache_work){at[0], at[1], at[2], at[3], at[4]};
@@ -27,7 +29,7 @@ size_t kvcache_work_layout(const model_config *cfg, size_t lanes, size_t cached,
 
 size_t kvcache_state_reals(const model_config *cfg, size_t cached)
 {
-    return 2 * cached * attn_width(cfg);
+    return 2 * cached * attn_shape_of(cfg).kv;
 }
 
 void kvcache_sizes(const model_config *cfg, size_t lanes, size_t cached, attn_sizes *out)
@@ -67,35 +69,35 @@ static void load_rows(void *arg, int task, int worker)
     const row_job *j = arg;
     const attn_call *c = j->c;
     const kvcache_saved *s = j->s;
-    const size_t n = (size_t)c->cfg->segment, d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head;
-    const size_t cached = s->cached;
+    const attn_shape h = attn_shape_of(c->cfg);
+    const size_t n = (size_t)c->cfg->segment, cached = s->cached;
     size_t begin, end;
     const size_t lane = rows_of_task((size_t)task, cached + n, &begin, &end);
     for (size_t i = begin; i < end; i++) {
         const int is_new = i >= cached;
         if (!is_new && i + c->seen[lane] < cached) continue; /* no token was there yet; the kernel masks it */
         const size_t row = lane * n + i - cached;            /* of the segment, when new */
-        const real *k = is_new ? s->qkv + row * 3 * d + d : c->state[lane] + s->offset + i * d;
-        const real *v = is_new ? k + d : k + cached * d;
-        real *to = s->k + (lane * (cached + n) + i) * d;
-        for (size_t h = 0; h < d; h += d_head) rope_row(c->cfg, c->table, i, to + h, k + h);
-        memcpy(s->v + (lane * (cached + n) + i) * d, v, d * sizeof *v);
-        for (size_t h = 0; is_new && h < d; h += d_head)
-            rope_row(c->cfg, c->table, i, s->q + row * d + h, s->qkv + row * 3 * d + h);
+        const real *k = is_new ? s->qkv + row * h.row + attn_k_at(&h, 0) : c->state[lane] + s->offset + i * h.kv;
+        const real *v = is_new ? k + h.kv : k + cached * h.kv;
+        real *to = s->k + (lane * (cached + n) + i) * h.kv;
+        for (size_t at = 0; at < h.kv; at += h.d_head) rope_row(c->cfg, c->table, i, to + at, k + at);
+        memcpy(s->v + (lane * (cached + n) + i) * h.kv, v, h.kv * sizeof *v);
+        for (size_t at = 0; is_new && at < h.q; at += h.d_head)
+            rope_row(c->cfg, c->table, i, s->q + row * h.q + at, s->qkv + row * h.row + at);
     }
 }
 
 static attn_heads heads_of(const attn_call *c, const kvcache_saved *s, real scale)
 {
-    const size_t d = attn_width(c->cfg);
+    const attn_shape h = attn_shape_of(c->cfg);
     return (attn_heads){.cached = s->cached,
                         .scale = scale,
                         .q = s->q,
                         .k = s->k,
                         .v = s->v,
-                        .ldq = d,
-                        .ldk = d,
-                        .ldv = d,
+                        .ldq = h.q,
+                        .ldk = h.kv,
+                        .ldv = h.kv,
                         .o = s->o,
                         .lse = s->lse};
 }
@@ -113,10 +115,11 @@ static void update_lane(void *arg, int task, int worker)
     (void)worker;
     const row_job *j = arg;
     const attn_call *c = j->c;
-    const size_t n = (size_t)c->cfg->segment, d = attn_width(c->cfg), lane = (size_t)task / 2;
-    const size_t is_v = (size_t)task % 2;
-    attn_shift_in(c->state[lane] + j->s->offset + is_v * j->s->cached * d, j->s->cached,
-                  j->s->qkv + lane * n * 3 * d + d + is_v * d, 3 * d, c->valid[lane], d);
+    const attn_shape h = attn_shape_of(c->cfg);
+    const size_t n = (size_t)c->cfg->segment, lane = (size_t)task / 2, is_v = (size_t)task % 2;
+    attn_shift_in(c->state[lane] + j->s->offset + is_v * j->s->cached * h.kv, j->s->cached,
+                  j->s->qkv + lane * n * h.row + (is_v ? attn_v_at(&h, 0) : attn_k_at(&h, 0)), h.row,
+                  c->valid[lane], h.kv);
 }
 
 void kvcache_update(const attn_call *c, const kvcache_saved *s)
@@ -131,31 +134,32 @@ static void unload_rows(void *arg, int task, int worker)
     const row_job *j = arg;
     const attn_call *c = j->c;
     const kvcache_work *w = j->w;
-    const size_t n = (size_t)c->cfg->segment, d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head;
-    const size_t cached = j->s->cached;
+    const attn_shape h = attn_shape_of(c->cfg);
+    const size_t n = (size_t)c->cfg->segment, cached = j->s->cached;
     size_t begin, end;
     const size_t lane = rows_of_task((size_t)task, n, &begin, &end);
     for (size_t i = begin; i < end; i++) {
         const size_t row = lane * n + i, key = lane * (cached + n) + cached + i;
-        real *dqkv = w->dqkv + row * 3 * d;
-        memset(dqkv, 0, 2 * d * sizeof *dqkv);
-        for (size_t h = 0; h < d; h += d_head) {
-            rope_row_backward(c->cfg, c->table, cached + i, dqkv + h, w->dq + row * d + h);
-            rope_row_backward(c->cfg, c->table, cached + i, dqkv + d + h, w->dk + key * d + h);
-        }
-        memcpy(dqkv + 2 * d, w->dv + key * d, d * sizeof *dqkv);
+        real *dqkv = w->dqkv + row * h.row;
+        memset(dqkv, 0, (h.q + h.kv) * sizeof *dqkv);
+        for (size_t at = 0; at < h.q; at += h.d_head)
+            rope_row_backward(c->cfg, c->table, cached + i, dqkv + at, w->dq + row * h.q + at);
+        for (size_t at = 0; at < h.kv; at += h.d_head)
+            rope_row_backward(c->cfg, c->table, cached + i, dqkv + h.q + at, w->dk + key * h.kv + at);
+        memcpy(dqkv + attn_v_at(&h, 0), w->dv + key * h.kv, h.kv * sizeof *dqkv);
     }
 }
 
 void kvcache_backward(const attn_call *c, const kvcache_saved *s, const kvcache_work *w, real scale)
 {
-    const size_t n = (size_t)c->cfg->segment, d = attn_width(c->cfg), keys = c->lanes * (s->cached + n);
-    attn_zero(c, w->dq, c->lanes * n * d);
-    attn_zero(c, w->dk, keys * d);
-    attn_zero(c, w->dv, keys * d);
+    const attn_shape h = attn_shape_of(c->cfg);
+    const size_t n = (size_t)c->cfg->segment, keys = c->lanes * (s->cached + n);
+    attn_zero(c, w->dq, c->lanes * n * h.q);
+    attn_zero(c, w->dk, keys * h.kv);
+    attn_zero(c, w->dv, keys * h.kv);
     const attn_heads heads = heads_of(c, s, scale);
     const attn_heads_grads grads = {
-        .d_o = w->d_o, .dq = w->dq, .dk = w->dk, .dv = w->dv, .lddq = d, .lddk = d, .lddv = d};
+        .d_o = w->d_o, .dq = w->dq, .dk = w->dk, .dv = w->dv, .lddq = h.q, .lddk = h.kv, .lddv = h.kv};
     attn_heads_backward(c, &heads, &grads);
     row_job job = {c, s, w};
     run_rows(c, n, unload_rows, &job);

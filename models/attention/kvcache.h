@@ -3,7 +3,8 @@
  * Keys are cached as they were before rotation and rotated by their place in the cache, since only differences of
  * positions matter. The cache carries no gradient.
  *
- * State of a lane: k [cached, D], then v [cached, D], the newest token last. Table: cached + N rotary positions.
+ * State of a lane: k [cached, D_kv], then v [cached, D_kv], the newest token last. Table: cached + N rotary
+ * positions.
  */
 #ifndef PAL_ATTENTION_KVCACHE_H
 #define PAL_ATTENTION_KVCACHE_H
@@ -14,9 +15,9 @@
 typedef struct kvcache_saved {
     size_t cached;
     size_t offset; /* of the cache in the lane's state, reals; 0 unless the caller sets it */
-    real *qkv;     /* [R, 3D] */
+    real *qkv;     /* [R, row of attn_shape] */
     real *q;       /* [R, D] rotated */
-    real *k, *v;   /* [lanes * (cached + N), D]: rotated keys, values */
+    real *k, *v;   /* [lanes * (cached + N), D_kv]: rotated keys, values */
     real *o;       /* [R, D] */
     real *lse;     /* [R, H] */
 } kvcache_saved;
@@ -24,7 +25,7 @@ typedef struct kvcache_saved {
 /* Backward's shared memory. */
 typedef struct kvcache_work {
     real *d_o;          /* [R, D], filled by the caller */
-    real *dqkv;         /* [R, 3D] */
+    real *dqkv;         /* [R, row of attn_shape] */
     real *dq, *dk, *dv; /* as q, k and v of kvcache_saved */
 } kvcache_work;
 

@@ -13,7 +13,7 @@
  * Measured on 24,576 tokens of a novel, Skylake-X against Haswell: 14 tokens move by more than 1e-4 nats, the
  * worst by 4e-3, the mean by 5e-8; other modules stay within 2e-5.
  *
- * State of a lane: the cache of kvcache.h; then in the memory layer, per head, a ring of keys [knn_entries,
+ * State of a lane: the cache of kvcache.h; then in the memory layer, per key head, a ring of keys [knn_entries,
  * d_head] and one of values: token t is in slot t mod knn_entries. */
 #include "models/attention/knn.h"
 #include "models/attention/kvcache.h"
@@ -141,14 +141,14 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
 
 static size_t state_reals(const model_config *cfg, size_t layer)
 {
-    const size_t memory = is_memory_layer(cfg, layer) ? 2 * attn_width(cfg) * entries(cfg) : 0;
+    const size_t memory = is_memory_layer(cfg, layer) ? 2 * attn_shape_of(cfg).kv * entries(cfg) : 0;
     return kvcache_state_reals(cfg, xl_len(cfg)) + memory;
 }
 
 /* What the memory layer leaves for backward. */
 typedef struct saved_area {
     kvcache_saved local; /* qkv holds unit k and temperature times unit q; o is the local attention */
-    real *shrink;        /* [R, 2H] 1 / length of q and of k before */
+    real *shrink;        /* [R, H + H_kv] 1 / length of q and of k before */
     real *read;          /* [R, D] what the memory gave */
     real *mixed;         /* [R, D] */
     real *weight;        /* [R, H, k] of the neighbours, best first; 0 where fewer exist */
@@ -161,7 +161,8 @@ static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, sa
     const size_t k = neighbours(cfg);
     kvcache_saved local;
     const size_t before = kvcache_saved_layout(cfg, lanes, xl_len(cfg), base, &local);
-    const size_t part[] = {all * 2 * heads, all * d, all * d, all * heads * k, all * d * k, all * d * k};
+    const size_t part[] = {
+        all * (heads + attn_shape_of(cfg).kv_heads), all * d, all * d, all * heads * k, all * d * k, all * d * k};
     real *at[6];
     const size_t used = attn_carve(base ? base + before : NULL, part, 6, at);
     if (out) *out = (saved_area){local, at[0], at[1], at[2], at[3], at[4], at[5]};
@@ -224,7 +225,7 @@ static void state_reset(const model_config *cfg, size_t layer, real *state, uint
     const size_t used = written < entries(cfg) ? (size_t)written * (size_t)cfg->d_head : half;
     memset(state, 0, cache * sizeof *state);
     if (!is_memory_layer(cfg, layer)) return;
-    for (size_t part = 0; part < 2 * (size_t)cfg->n_heads; part++) /* keys and values of each head */
+    for (size_t part = 0; part < 2 * attn_shape_of(cfg).kv_heads; part++) /* keys and values of each head */
         memset(state + cache + part * half, 0, used * sizeof *state);
 }
 
@@ -247,14 +248,14 @@ static void unit_rows(void *arg, int task, int worker)
     const row_job *j = arg;
     const attn_call *c = j->c;
     const kernels *k = kernels_get();
-    const size_t d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head, heads = (size_t)c->cfg->n_heads;
-    const size_t all = c->lanes * (size_t)c->cfg->segment, first = c->need_output ? 0 : heads;
+    const attn_shape s = attn_shape_of(c->cfg);
+    const size_t all = c->lanes * (size_t)c->cfg->segment, first = c->need_output ? 0 : s.heads;
     for (size_t i = (size_t)task * ROW_BLOCK; i < ((size_t)task + 1) * ROW_BLOCK && i < all; i++) {
-        for (size_t h = first; h < 2 * heads; h++) { /* the heads of q, then those of k */
-            real *x = j->s->local.qkv + i * 3 * d + h * d_head;
-            const real shrink = (real)(1 / sqrt((double)k->dot(x, x, d_head) + 1e-12));
-            j->s->shrink[i * 2 * heads + h] = shrink;
-            k->scale(x, h < heads ? shrink * temperature(c, h) : shrink, d_head);
+        for (size_t h = first; h < s.heads + s.kv_heads; h++) { /* k follows q in a row */
+            real *x = j->s->local.qkv + i * s.row + h * s.d_head;
+            const real shrink = (real)(1 / sqrt((double)k->dot(x, x, s.d_head) + 1e-12));
+            j->s->shrink[i * (s.heads + s.kv_heads) + h] = shrink;
+            k->scale(x, h < s.heads ? shrink * temperature(c, h) : shrink, s.d_head);
         }
     }
 }
@@ -266,20 +267,21 @@ static void unit_rows_backward(void *arg, int task, int worker)
     const row_job *j = arg;
     const attn_call *c = j->c;
     const kernels *k = kernels_get();
-    const size_t d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head, heads = (size_t)c->cfg->n_heads;
+    const attn_shape s = attn_shape_of(c->cfg);
     const size_t all = c->lanes * (size_t)c->cfg->segment;
-    real *dscale = j->w->dscale + (size_t)task * heads;
-    memset(dscale, 0, heads * sizeof *dscale);
+    real *dscale = j->w->dscale + (size_t)task * s.heads;
+    memset(dscale, 0, s.heads * sizeof *dscale);
     for (size_t i = (size_t)task * ROW_BLOCK; i < ((size_t)task + 1) * ROW_BLOCK && i < all; i++) {
-        real *dqkv = j->w->local.dqkv + i * 3 * d;
-        k->axpy(dqkv, 1, j->w->dq + i * d, d);
-        for (size_t h = 0; h < 2 * heads; h++) {
-            real *dx = dqkv + h * d_head;
-            const real *x = j->s->local.qkv + i * 3 * d + h * d_head;
-            const real t = h < heads ? temperature(c, h) : 1, shrink = j->s->shrink[i * 2 * heads + h];
-            const real along = k->dot(dx, x, d_head); /* d log t */
-            if (h < heads) dscale[h] += along;
-            k->blend(dx, t * shrink, dx, -along * shrink / t, x, d_head);
+        real *dqkv = j->w->local.dqkv + i * s.row;
+        k->axpy(dqkv, 1, j->w->dq + i * s.q, s.q);
+        for (size_t h = 0; h < s.heads + s.kv_heads; h++) {
+            real *dx = dqkv + h * s.d_head;
+            const real *x = j->s->local.qkv + i * s.row + h * s.d_head;
+            const real t = h < s.heads ? temperature(c, h) : 1;
+            const real shrink = j->s->shrink[i * (s.heads + s.kv_heads) + h];
+            const real along = k->dot(dx, x, s.d_head); /* d log t */
+            if (h < s.heads) dscale[h] += along;
+            k->blend(dx, t * shrink, dx, -along * shrink / t, x, s.d_head);
         }
     }
 }
@@ -297,11 +299,11 @@ static real gate_of(const attn_call *c, size_t lane, size_t head)
     return mixes ? attn_sigmoid(c->param[PARAM_BETA][head]) : 0;
 }
 
-/* The keys of a head's ring; its values follow. */
-static real *ring(const attn_call *c, size_t lane, size_t head)
+/* The keys of a key head's ring; its values follow. */
+static real *ring(const attn_call *c, size_t lane, size_t kv_head)
 {
     const size_t size = entries(c->cfg) * (size_t)c->cfg->d_head;
-    return c->state[lane] + kvcache_state_reals(c->cfg, xl_len(c->cfg)) + head * 2 * size;
+    return c->state[lane] + kvcache_state_reals(c->cfg, xl_len(c->cfg)) + kv_head * 2 * size;
 }
 
 /* A block of queries of one head of one lane: what one task works on. */
@@ -322,15 +324,17 @@ static block block_of(const attn_call *c, size_t task)
 /* The list of the block's best neighbours, searched from the oldest entry on. */
 static knn_list search(const attn_call *c, const saved_area *s, const block *b, real *scratch)
 {
-    const size_t d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head, size = entries(c->cfg);
+    const attn_shape shape = attn_shape_of(c->cfg);
+    const size_t d_head = shape.d_head, size = entries(c->cfg);
     const size_t k = neighbours(c->cfg), seen = (size_t)c->seen[b->lane];
-    const real *keys = ring(c, b->lane, b->head), *q = s->local.qkv + b->row * 3 * d + b->head * d_head;
+    const real *keys = ring(c, b->lane, b->head / shape.group);
+    const real *q = s->local.qkv + b->row * shape.row + attn_q_at(&shape, b->head);
     knn_list list = {.queries = b->count, .k = k, .score = scratch, .longest = longest_key};
     list.index = (uint32_t *)(scratch + KNN_QUERIES * k);
     real *products = scratch + 2 * KNN_QUERIES * k;
     const size_t oldest = seen > size ? seen % size : 0, stored = seen > size ? size : seen;
-    knn_search(&list, q, 3 * d, d_head, keys + oldest * d_head, stored - oldest, (uint32_t)oldest, products);
-    knn_search(&list, q, 3 * d, d_head, keys, oldest, 0, products);
+    knn_search(&list, q, shape.row, d_head, keys + oldest * d_head, stored - oldest, (uint32_t)oldest, products);
+    knn_search(&list, q, shape.row, d_head, keys, oldest, 0, products);
     return list;
 }
 
@@ -339,7 +343,7 @@ static void read_block(const attn_call *c, const saved_area *s, const block *b, 
     const kernels *kernel = kernels_get();
     const size_t d = attn_width(c->cfg), d_head = (size_t)c->cfg->d_head, heads = (size_t)c->cfg->n_heads;
     const size_t k = neighbours(c->cfg), size = entries(c->cfg);
-    const real *keys = ring(c, b->lane, b->head), *values = keys + size * d_head;
+    const real *keys = ring(c, b->lane, b->head / attn_shape_of(c->cfg).group), *values = keys + size * d_head;
     const knn_list list = search(c, s, b, scratch);
     for (size_t i = 0; i < b->count; i++) {
         const size_t place = (b->row + i) * heads + b->head;
@@ -410,15 +414,15 @@ static void store_head(void *arg, int task, int worker)
     (void)worker;
     const row_job *j = arg;
     const attn_call *c = j->c;
-    const size_t heads = (size_t)c->cfg->n_heads, n = (size_t)c->cfg->segment, d = attn_width(c->cfg);
-    const size_t d_head = (size_t)c->cfg->d_head, size = entries(c->cfg);
-    const size_t lane = (size_t)task / heads, head = (size_t)task % heads, valid = c->valid[lane];
-    real *keys = ring(c, lane, head), *values = keys + size * d_head;
+    const attn_shape s = attn_shape_of(c->cfg);
+    const size_t n = (size_t)c->cfg->segment, size = entries(c->cfg);
+    const size_t lane = (size_t)task / s.kv_heads, head = (size_t)task % s.kv_heads, valid = c->valid[lane];
+    real *keys = ring(c, lane, head), *values = keys + size * s.d_head;
     for (size_t i = valid > size ? valid - size : 0; i < valid; i++) {
-        const real *k = j->s->local.qkv + (lane * n + i) * 3 * d + d + head * d_head;
+        const real *row = j->s->local.qkv + (lane * n + i) * s.row;
         const size_t slot = (size_t)((c->seen[lane] + i) % size);
-        memcpy(keys + slot * d_head, k, d_head * sizeof *k);
-        memcpy(values + slot * d_head, k + d, d_head * sizeof *k);
+        memcpy(keys + slot * s.d_head, row + attn_k_at(&s, head), s.d_head * sizeof *row);
+        memcpy(values + slot * s.d_head, row + attn_v_at(&s, head), s.d_head * sizeof *row);
     }
 }
 
@@ -442,7 +446,7 @@ static void forward(const attn_call *c, const real *x, real *y)
         attn_output(c, s.mixed, attn_matrix(c, PARAM_O), y);
     }
     kvcache_update(c, &s.local);
-    pool_run(c->pool, (int)heads, store_head, &job);
+    pool_run(c->pool, (int)(c->lanes * attn_shape_of(c->cfg).kv_heads), store_head, &job);
 }
 
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)

@@ -65,6 +65,8 @@ static int check(const model_config *cfg, pal_error *err)
     if (cfg->d_model % 2 != 0)
         return pal_fail(err, PAL_USAGE, "d_model = %lld: transformer-xl's position encoding needs an even d_model",
                         (long long)cfg->d_model);
+    if (cfg->qk_norm != QK_NORM_NONE)
+        return pal_fail(err, PAL_USAGE, "qk_norm: transformer-xl makes cached keys anew and has no norm for them");
     if (cfg->option[SAME_LENGTH].i && mem_len(cfg) == 0)
         return pal_fail(err, PAL_USAGE,
                         "same_length = 1 with mem_len = 0 leaves nothing to attend to; raise mem_len");
@@ -89,7 +91,7 @@ typedef struct saved_area {
     real *mean;    /* [lanes * mem_len] of cached */
     real *rstd;    /* [lanes * mem_len] */
     real *hidden;  /* [lanes * keys, d_model] norm(cached), then the segment's x */
-    real *kv;      /* [lanes * keys, 2D] */
+    real *kv;      /* [lanes * keys, 2 D_kv] */
     real *rel;     /* [keys, D] W_r r by distance */
     real *q_u;     /* [R, D] q + u */
     real *q_v;     /* [R, D] q + v */
@@ -100,7 +102,7 @@ static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, sa
 {
     const size_t d = attn_width(cfg), all = lanes * (size_t)cfg->segment, keys = key_rows(cfg);
     const size_t m = (size_t)cfg->d_model, old = lanes * mem_len(cfg);
-    const size_t part[] = {old * m,  old,     old,     lanes * keys * m, lanes * keys * 2 * d,
+    const size_t part[] = {old * m,  old,     old,     lanes * keys * m, lanes * keys * 2 * attn_shape_of(cfg).kv,
                            keys * d, all * d, all * d, all * d,          all * (size_t)cfg->n_heads};
     real *at[10];
     const size_t used = attn_carve(base, part, 10, at);
@@ -111,7 +113,7 @@ static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, sa
 typedef struct work_area {
     real *d_o;         /* [R, D] */
     real *dq_u, *dq_v; /* [R, D]; dq_u then becomes dq */
-    real *dkv;         /* [lanes * keys, 2D] */
+    real *dkv;         /* [lanes * keys, 2 D_kv] */
     real *drel;        /* [lanes * keys, D]; the first lane's part then becomes the sum */
     real *dhidden;     /* [lanes * mem_len, d_model] of the normed cached rows */
     real *partial;     /* of their norm (norm.h) */
@@ -121,7 +123,13 @@ static size_t work_layout(const model_config *cfg, size_t lanes, real *base, wor
 {
     const size_t d = attn_width(cfg), all = lanes * (size_t)cfg->segment, keys = lanes * key_rows(cfg);
     const size_t m = (size_t)cfg->d_model, old = lanes * mem_len(cfg);
-    const size_t part[] = {all * d, all * d, all * d, keys * 2 * d, keys * d, old * m, norm_partial_reals(old, m)};
+    const size_t part[] = {all * d,
+                           all * d,
+                           all * d,
+                           keys * 2 * attn_shape_of(cfg).kv,
+                           keys * d,
+                           old * m,
+                           norm_partial_reals(old, m)};
     real *at[7];
     const size_t used = attn_carve(base, part, 7, at);
     if (out) *out = (work_area){at[0], at[1], at[2], at[3], at[4], at[5], at[6]};
@@ -156,16 +164,16 @@ static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_size
 
 static attn_heads heads_of(const attn_call *c, const saved_area *s)
 {
-    const size_t d = attn_width(c->cfg);
+    const size_t d = attn_width(c->cfg), kv = attn_shape_of(c->cfg).kv;
     return (attn_heads){.cached = mem_len(c->cfg),
                         .span = c->cfg->option[SAME_LENGTH].i ? mem_len(c->cfg) : 0,
                         .scale = (real)model_attention_scale(c->cfg),
                         .q = s->q_u,
                         .k = s->kv,
-                        .v = s->kv + d,
+                        .v = s->kv + kv,
                         .ldq = d,
-                        .ldk = 2 * d,
-                        .ldv = 2 * d,
+                        .ldk = 2 * kv,
+                        .ldv = 2 * kv,
                         .q_rel = s->q_v,
                         .rel = s->rel,
                         .ldq_rel = d,
@@ -279,9 +287,11 @@ static void forward(const attn_call *c, const real *x, real *y)
         load_job load = {c, x, &s};
         pool_run(c->pool, (int)(c->lanes * load_blocks(c->cfg)), load_rows, &load);
         const matrix w = attn_matrix(c, PARAM_QKV);
-        linear_forward(c->pool, attn_rows(c), m, d, x, m, matrix_rows(w, m, 0, d), NULL, s.q_u, d);
-        linear_forward(c->pool, (rows){c->lanes, keys}, m, 2 * d, s.hidden, m, matrix_rows(w, m, d, 2 * d), NULL,
-                       s.kv, 2 * d);
+        const size_t kv = attn_shape_of(c->cfg).kv;
+        const real *bias = c->extra.qkv_bias;
+        linear_forward(c->pool, attn_rows(c), m, d, x, m, matrix_rows(w, m, 0, d), bias, s.q_u, d);
+        linear_forward(c->pool, (rows){c->lanes, keys}, m, 2 * kv, s.hidden, m, matrix_rows(w, m, d, 2 * kv),
+                       bias ? bias + d : NULL, s.kv, 2 * kv);
         linear_forward(c->pool, (rows){1, keys}, m, d, c->table, m, attn_matrix(c, PARAM_R), NULL, s.rel, d);
         run_rows(c, add_biases, s.q_u, s.q_v);
         const attn_heads heads = heads_of(c, &s);
@@ -296,10 +306,11 @@ static void forward(const attn_call *c, const real *x, real *y)
 static void norm_backward(const attn_call *c, const saved_area *s, const work_area *g)
 {
     const size_t m = (size_t)c->cfg->d_model, d = attn_width(c->cfg), memory = mem_len(c->cfg);
+    const size_t kv = attn_shape_of(c->cfg).kv;
     if (!c->norm || memory == 0) return;
     for (size_t lane = 0; lane < c->lanes; lane++)
-        linear_backward_input(c->pool, (rows){1, memory}, m, 2 * d, g->dkv + lane * key_rows(c->cfg) * 2 * d,
-                              2 * d, c->param[PARAM_QKV] + d * m, g->dhidden + lane * memory * m, m, 0);
+        linear_backward_input(c->pool, (rows){1, memory}, m, 2 * kv, g->dkv + lane * key_rows(c->cfg) * 2 * kv,
+                              2 * kv, c->param[PARAM_QKV] + d * m, g->dhidden + lane * memory * m, m, 0);
     norm_rows_backward(c->pool, c->norm, c->lanes * memory, g->dhidden, s->cached, s->mean, s->rstd, NULL,
                        g->partial);
 }
@@ -308,6 +319,8 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
 {
     const size_t n = (size_t)c->cfg->segment, m = (size_t)c->cfg->d_model, d = attn_width(c->cfg);
     const size_t memory = mem_len(c->cfg), keys = memory + n, all = c->lanes * n;
+    const size_t kv = attn_shape_of(c->cfg).kv;
+    real *dbias = c->extra.dqkv_bias;
     const real *w = c->param[PARAM_QKV];
     real *dw = c->grad[PARAM_QKV];
     saved_area s;
@@ -317,16 +330,16 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
     attn_output_backward(c, s.o, c->param[PARAM_O], dy, c->grad[PARAM_O], g.d_o);
     attn_zero(c, g.dq_u, all * d);
     attn_zero(c, g.dq_v, all * d);
-    attn_zero(c, g.dkv, c->lanes * keys * 2 * d);
+    attn_zero(c, g.dkv, c->lanes * keys * 2 * kv);
     attn_zero(c, g.drel, c->lanes * keys * d);
     const attn_heads heads = heads_of(c, &s);
     const attn_heads_grads grads = {.d_o = g.d_o,
                                     .dq = g.dq_u,
                                     .dk = g.dkv,
-                                    .dv = g.dkv + d,
+                                    .dv = g.dkv + kv,
                                     .lddq = d,
-                                    .lddk = 2 * d,
-                                    .lddv = 2 * d,
+                                    .lddk = 2 * kv,
+                                    .lddv = 2 * kv,
                                     .dq_rel = g.dq_v,
                                     .drel = g.drel,
                                     .lddq_rel = d,
@@ -337,12 +350,13 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
     run_rows(c, add_rows, g.dq_u, g.dq_v);
     attn_add_rows(g.drel, g.drel + keys * d, keys * d, c->lanes - 1, keys * d);
     linear_backward_weight(c->pool, (rows){1, keys}, m, d, c->table, m, g.drel, d, c->grad[PARAM_R], NULL);
-    linear_backward_weight(c->pool, attn_rows(c), m, d, x, m, g.dq_u, d, dw, NULL);
-    linear_backward_weight(c->pool, (rows){c->lanes, keys}, m, 2 * d, s.hidden, m, g.dkv, 2 * d, dw + d * m, NULL);
+    linear_backward_weight(c->pool, attn_rows(c), m, d, x, m, g.dq_u, d, dw, dbias);
+    linear_backward_weight(c->pool, (rows){c->lanes, keys}, m, 2 * kv, s.hidden, m, g.dkv, 2 * kv, dw + d * m,
+                           dbias ? dbias + d : NULL);
     linear_backward_input(c->pool, attn_rows(c), m, d, g.dq_u, d, w, dx, m, 0);
     norm_backward(c, &s, &g);
     for (size_t lane = 0; lane < c->lanes; lane++) /* the new rows alone: cached ones take no gradient */
-        linear_backward_input(c->pool, (rows){1, n}, m, 2 * d, g.dkv + (lane * keys + memory) * 2 * d, 2 * d,
+        linear_backward_input(c->pool, (rows){1, n}, m, 2 * kv, g.dkv + (lane * keys + memory) * 2 * kv, 2 * kv,
                               w + d * m, dx + lane * n * m, m, 1);
 }
 
@@ -354,7 +368,8 @@ static double flops(const model_config *cfg, size_t layer, double context)
     const double cached = context < memory ? context : memory;
     double seen = cached + 0.5 * (n + 1);
     if (cfg->option[SAME_LENGTH].i && seen > memory) seen = memory;
-    return 6 * d * seen + 6 * d * (double)cfg->d_model * memory / n;
+    const double cached_reals = d + 2 * (double)attn_shape_of(cfg).kv; /* r_net's and those of k and v */
+    return 6 * d * seen + 2 * cached_reals * (double)cfg->d_model * memory / n;
 }
 
 const attn_module attn_transformer_xl = {

@@ -35,6 +35,11 @@ static const kv_spec shared_rows[] = {
     {"norm", KV_CHOICE, FIELD(norm), "layer", 0, 0, "layer|rms", "layer: with mean and bias; rms: neither"},
     {"feed_forward", KV_CHOICE, FIELD(feed_forward), "plain", 0, 0, "plain|gated",
      "plain: W2 act(W1 x); gated: W2 (act(Wg x) * W1 x), which with silu is SwiGLU"},
+    {"n_kv_heads", KV_INT, FIELD(n_kv_heads), "0", 0, 1024, NULL,
+     "key and value heads, each shared by n_heads / n_kv_heads query heads; 0: n_heads"},
+    {"attn_bias", KV_CHOICE, FIELD(attn_bias), "none", 0, 0, "none|qkv|all",
+     "biases of the attention's projections: none, of that to q, k and v, or of the output's too"},
+    {"qk_norm", KV_CHOICE, FIELD(qk_norm), "none", 0, 0, "none|rms", "rms: each head's q and k are RMS-normed"},
     {"ff_bias", KV_CHOICE, FIELD(ff_bias), "1", 0, 0, "0|1", "biases of the feed-forward's matrices"},
 };
 
@@ -86,12 +91,16 @@ int model_config_read(model_config *cfg, const kv_pairs *pairs, pal_error *err)
     if (cfg->d_head % 2 != 0)
         return pal_fail(err, PAL_USAGE, "d_head=%lld: odd; positions rotate pairs of dimensions, use %lld",
                         (long long)cfg->d_head, (long long)cfg->d_head + 1);
+    if (cfg->n_kv_heads > 0 && cfg->n_heads % cfg->n_kv_heads != 0)
+        return pal_fail(err, PAL_USAGE, "n_kv_heads=%lld does not divide n_heads=%lld", (long long)cfg->n_kv_heads,
+                        (long long)cfg->n_heads);
     return module->check ? module->check(cfg, err) : PAL_OK;
 }
 
 /* Keys that are younger than models which have been trained. Left out of the text where they have their default,
  * they change no hash of a model without them. */
-static const char *const young_keys[] = {"memory_empty", "norm", "feed_forward", "ff_bias"};
+static const char *const young_keys[] = {"memory_empty", "norm",      "feed_forward", "ff_bias",
+                                         "n_kv_heads",   "attn_bias", "qk_norm"};
 
 int model_key_is_young(const char *key)
 {

@@ -8,6 +8,10 @@ enum { MODEL_OPTIONS = 16 };
 
 /* Token embeddings are multiplied by 1 or by sqrt(d_model). */
 typedef enum embed_scale_kind { EMBED_SCALE_NONE, EMBED_SCALE_SQRT_D_MODEL } embed_scale_kind;
+/* Which of a layer's projections have a bias: none, that to q, k and v, or the output's too. */
+typedef enum attn_bias_kind { ATTN_BIAS_NONE, ATTN_BIAS_QKV, ATTN_BIAS_ALL } attn_bias_kind;
+/* Whether q and k are normed, each head by itself, before positions and memories see them. */
+typedef enum qk_norm_kind { QK_NORM_NONE, QK_NORM_RMS } qk_norm_kind;
 /* Scores are divided by sqrt(d_head), or by sqrt(d_model) as Infini-attention's equation 6 prints. */
 typedef enum attn_scale_kind { ATTN_SCALE_HEAD, ATTN_SCALE_MODEL } attn_scale_kind;
 
@@ -26,6 +30,9 @@ typedef struct model_config {
     int64_t norm;         /* norm_kind */
     int64_t feed_forward; /* feed_kind */
     int64_t ff_bias;      /* yes or no: of the feed-forward's matrices */
+    int64_t n_kv_heads;   /* key and value heads; 0: n_heads. attn_shape_of (attention/common.h) resolves it */
+    int64_t attn_bias;    /* attn_bias_kind */
+    int64_t qk_norm;      /* qk_norm_kind */
     double init_std, norm_eps;
     /* The attention module's own keys, in the order of its table. */
     union model_option {

@@ -2,6 +2,8 @@
  * inference slot lets all layers share one set. */
 #include "models/decoder/pass_parts.h"
 
+#include "models/attention/common.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +15,7 @@ static void carve_layer(pass *p, layer_saved *s, size_t attention)
     s->rstd1 = arena_reals(a, p->all);
     s->normed1 = arena_reals(a, width);
     s->attention = arena_reals(a, attention);
+    s->extra = arena_reals(a, attn_extra_saved(&p->d->cfg, p->lanes));
     s->middle = arena_reals(a, width);
     s->mean2 = arena_reals(a, p->all);
     s->rstd2 = arena_reals(a, p->all);
@@ -70,6 +73,7 @@ static void carve(pass *p, size_t workers)
     p->dstate = arena_bytes(a, p->lanes * sizeof *p->dstate);
     if (training) {
         p->work = arena_reals(a, work);
+        p->extra_work = arena_reals(a, attn_extra_work(cfg, p->lanes));
         p->dx = arena_reals(a, width);
         p->dfeed = arena_reals(a, (feed_matrices((feed_kind)cfg->feed_forward) - 1) * p->all * (size_t)cfg->d_ff);
         p->dnormed = arena_reals(a, width);
@@ -217,6 +221,16 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real 
                        .panels = of->panels,
                        .grad = of->grad,
                        .norm = &of->norm,
+                       .extra = {.qkv_bias = weight_of(p, at->qkv_bias),
+                                 .o_bias = weight_of(p, at->o_bias),
+                                 .q_gain = weight_of(p, at->q_gain),
+                                 .k_gain = weight_of(p, at->k_gain),
+                                 .dqkv_bias = grad_of(p, at->qkv_bias, grad),
+                                 .do_bias = grad_of(p, at->o_bias, grad),
+                                 .dq_gain = grad_of(p, at->q_gain, grad),
+                                 .dk_gain = grad_of(p, at->k_gain, grad),
+                                 .saved = s->layer[layer].extra,
+                                 .work = p->extra_work},
                        .residual = s->layer[layer].input,
                        .state = p->state,
                        .dstate = p->dstate,

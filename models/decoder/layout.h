@@ -21,6 +21,7 @@ typedef struct linear_index {
 typedef struct layer_index {
     size_t attn[ATTN_MAX_PARAMS], attn_count;
     norm_index norm1, norm2;
+    size_t qkv_bias, o_bias, q_gain, k_gain;
     linear_index up, gate, down; /* of the feed-forward */
     size_t state_offset;         /* bytes into a lane's state block */
     size_t dstate_offset;        /* reals into a lane's state gradient */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/attention/common.h"
 #include "models/decoder/feed_forward.h"
 #include "models/decoder/layout.h"
 #include "models/decoder/norm.h"
@@ -57,6 +58,27 @@ static void add_attention(decoder *d, size_t layer)
     }
 }
 
+/* What the config gives the attention's projections beside their matrices. */
+static size_t add_extra(decoder *d, size_t layer, int there, const char *name, size_t count, double value)
+{
+    char full[96];
+    if (!there) return NO_TENSOR;
+    snprintf(full, sizeof full, "layers.%zu.dec_attn.%s", layer, name);
+    return add_param(d, full, 1, count, INIT_CONSTANT, value, PARAM_NO_DECAY);
+}
+
+static void add_extras(decoder *d, size_t layer)
+{
+    const model_config *cfg = &d->cfg;
+    const attn_shape s = attn_shape_of(cfg);
+    const int normed = cfg->qk_norm != QK_NORM_NONE;
+    layer_index *at = &d->layer[layer];
+    at->qkv_bias = add_extra(d, layer, cfg->attn_bias != ATTN_BIAS_NONE, "qkv_net.bias", s.row, 0);
+    at->o_bias = add_extra(d, layer, cfg->attn_bias == ATTN_BIAS_ALL, "o_net.bias", (size_t)cfg->d_model, 0);
+    at->q_gain = add_extra(d, layer, normed, "q_norm.weight", s.d_head, 1);
+    at->k_gain = add_extra(d, layer, normed, "k_norm.weight", s.d_head, 1);
+}
+
 /* A layer's norm; without a layer (layer < 0) the name stands alone. */
 static norm_index add_norm(decoder *d, int64_t layer, const char *name)
 {
@@ -88,6 +110,7 @@ static void add_layer(decoder *d, size_t layer)
     const int bias = cfg->ff_bias != 0, gated = cfg->feed_forward == FEED_GATED;
     layer_index *at = &d->layer[layer];
     add_attention(d, layer);
+    add_extras(d, layer);
     at->norm1 = add_norm(d, (int64_t)layer, "dec_attn.layer_norm");
     at->up = add_linear(d, layer, "pos_ff.CoreNet.0", inner, width, bias);
     at->gate =
@@ -290,7 +313,7 @@ double decoder_flops(const decoder *d, double context, int scored)
     for (size_t l = 0; l + 1 < layers; l++) total += decoder_layer_flops(d, l, context);
     if (scored)
         return total + decoder_layer_flops(d, layers - 1, context) + decoder_layer_flops(d, layers, context);
-    return total + 4 * (double)(d->cfg.n_heads * d->cfg.d_head * d->cfg.d_model); /* k and v */
+    return total + 4 * (double)attn_shape_of(&d->cfg).kv * (double)d->cfg.d_model; /* k and v */
 }
 
 /* ---- streaming state ---- */

@@ -19,6 +19,7 @@ typedef struct layer_saved {
     real *mean1, *rstd1; /* [R] */
     real *normed1;       /* [R, d_model] what the attention reads */
     real *attention;     /* the module's own */
+    real *extra;         /* of the projections (attn_extra) */
     real *middle;        /* [R, d_model] after the attention's residual */
     real *mean2, *rstd2; /* [R] */
     real *normed2;       /* [R, d_model] */
@@ -44,7 +45,7 @@ struct pass {
     real *logits;               /* [R, vocab] */
     real *dx, *dfeed, *dnormed; /* backward: [R, d_model], work of feed_backward, [R, d_model] */
     real *dgain;                /* partial sums of the norms' gradients (norm.h) */
-    real *scratch, *work;
+    real *scratch, *work, *extra_work;
     size_t scratch_stride;
     real **state, **dstate; /* [lanes] of the layer at work */
 };

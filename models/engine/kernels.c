@@ -470,6 +470,19 @@ static void rms_backward(real *dx, real *dgain, const real *dy, const real *x, c
     });
 }
 
+static void rms_through(real *dx, const real *x, const real *gain, size_t n, real rstd)
+{
+    partials total = {0};
+    FOR_VECTORS(n, {
+        total.part[part] += load(dx + i, left, 0) * load(gain + i, left, 0) * (load(x + i, left, 0) * rstd);
+    });
+    const real mean = sum_partials(total) / (real)n;
+    FOR_VECTORS(n, {
+        const vec h = load(x + i, left, 0) * rstd, g = load(dx + i, left, 0) * load(gain + i, left, 0);
+        store(dx + i, (g - h * mean) * rstd, left);
+    });
+}
+
 /* 0.5 x (1 + tanh u) = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3) (Hendrycks & Gimpel 2016); the second
  * form does not cancel. The exponent stops at 80 so that nothing overflows or turns denormal. */
 #define GELU_LINEAR ((real)1.5957691216057308) /* 2 sqrt(2/pi) */
@@ -598,6 +611,7 @@ const kernels PASTE(kernels_, KERNELS_ISA) = {
     .norm_backward = norm_backward,
     .rms = rms,
     .rms_backward = rms_backward,
+    .rms_through = rms_through,
     .gelu = gelu,
     .gelu_backward = gelu_backward,
     .relu = relu,

@@ -49,6 +49,8 @@ typedef struct kernels {
     /* dx += d(rms)/dx; dgain += (row contribution). Either may be NULL. */
     void (*rms_backward)(real *dx, real *dgain, const real *dy, const real *x, const real *gain, size_t n,
                          real rstd);
+    /* dx = d(rms)/dx of the gradient that dx holds, in place */
+    void (*rms_through)(real *dx, const real *x, const real *gain, size_t n, real rstd);
     void (*gelu)(real *y, const real *x, size_t n); /* tanh form */
     void (*gelu_backward)(real *dx, const real *dy, const real *x, size_t n);
     void (*relu)(real *y, const real *x, size_t n);

@@ -5,6 +5,8 @@
 #include "tests/lib/attention_lab.h"
 
 /* Sizes at which a module's memory fills, wraps and drops within a few segments of 16 tokens. */
+#define SHARED "n_heads = 4\nn_kv_heads = 2\n"
+
 typedef struct variant {
     const char *module, *settings;
 } variant;
@@ -13,6 +15,12 @@ typedef struct variant {
 #define LARGER "segment = 80\nd_model = 68\nd_head = 34\n"
 
 static const variant variants[] = {
+    {"transformer-xl", SHARED "mem_len = 9\n"},
+    {"memorizing", SHARED "knn_entries = 21\nknn_k = 5\nxl_len = 7\n"},
+    {"infini-linear", SHARED "xl_len = 7\n"},
+    {"infini-delta", SHARED},
+    {"infini-gated", SHARED "memory_key = previous\n"},
+    {"full", SHARED "context = 96\n"},
     {"transformer-xl", "mem_len = 0\n"},
     {"transformer-xl", "mem_len = 5\nclamp_len = 3\n"},
     {"transformer-xl", "mem_len = 40\nsame_length = 1\n"},

@@ -114,6 +114,9 @@ static const char *const settings[] = {
     "feed_forward = gated\nactivation = silu\n",
     "feed_forward = gated\nff_bias = 0\n",
     "ff_bias = 0\nactivation = silu\n",
+    "attn_bias = all\n",
+    "n_heads = 4\nn_kv_heads = 2\nattn_bias = qkv\n",
+    "n_heads = 4\nn_kv_heads = 1\nqk_norm = rms\nattn_bias = qkv\n",
     "norm = rms\nfeed_forward = gated\nactivation = silu\nff_bias = 0\ntied = 0\nd_ff = 300\n",
 };
 
@@ -121,8 +124,8 @@ static const char *const settings[] = {
 static void gradients(void **unused)
 {
     (void)unused;
-    static const char *const modules[] = {"local", "infini-delta"};
-    for (size_t m = 0; m < 2; m++)
+    static const char *const modules[] = {"local", "infini-delta", "infini-gated"};
+    for (size_t m = 0; m < sizeof modules / sizeof modules[0]; m++)
         for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
             const model_config cfg = small_config_with(modules[m], settings[i]);
             bench b;
@@ -132,11 +135,96 @@ static void gradients(void **unused)
         }
 }
 
+static real *tensor_of(decoder *d, const char *name, size_t *count)
+{
+    for (size_t i = 0; i < decoder_param_count(d); i++) {
+        const decoder_param *p = decoder_param_at(d, i);
+        if (strcmp(p->name, name) != 0) continue;
+        if (count) *count = decoder_param_elements(p);
+        return decoder_weights(d) + p->offset;
+    }
+    fail_msg("there is no tensor %s", name);
+    return NULL;
+}
+
+static void expect_same_losses(bench *a, bench *b)
+{
+    run_window(a, no_penalty);
+    run_window(b, no_penalty);
+    for (size_t i = 0; i < LANES * SEGMENTS * N; i++)
+        expect_close(a->nll[i], b->nll[i], 1, sizeof(real) == sizeof(double) ? 1e-11 : 5e-5, "a loss", i);
+}
+
+/* A bias does what a column of the weights does that always multiplies 1. */
+static void biases_are_columns(void **unused)
+{
+    (void)unused;
+    const model_config with = small_config_with("infini-delta", "attn_bias = all\nn_heads = 4\nn_kv_heads = 2\n");
+    const model_config without = small_config_with("infini-delta", "n_heads = 4\nn_kv_heads = 2\n");
+    bench a, b;
+    open_bench(&a, &with, 2, 0);
+    open_bench(&b, &without, 2, 0);
+    for (size_t i = 0; i < decoder_param_count(b.d); i++) { /* the same weights */
+        const decoder_param *p = decoder_param_at(b.d, i);
+        memcpy(decoder_weights(b.d) + p->offset, tensor_of(a.d, p->name, NULL),
+               decoder_param_elements(p) * sizeof(real));
+    }
+    for (size_t l = 0; l < 2; l++) {
+        char name[96];
+        size_t count = 0;
+        snprintf(name, sizeof name, "layers.%zu.dec_attn.o_net.bias", l);
+        real *bias = tensor_of(a.d, name, &count);
+        memset(bias, 0, count * sizeof *bias); /* there is no such column there */
+        for (size_t which = 0; which < 2; which++) {
+            decoder *d = which ? b.d : a.d;
+            snprintf(name, sizeof name, "layers.%zu.dec_attn.layer_norm.weight", l);
+            tensor_of(d, name, NULL)[3] = 0;
+            snprintf(name, sizeof name, "layers.%zu.dec_attn.layer_norm.bias", l);
+            tensor_of(d, name, NULL)[3] = 1;
+        }
+        snprintf(name, sizeof name, "layers.%zu.dec_attn.qkv_net.bias", l);
+        bias = tensor_of(a.d, name, &count);
+        snprintf(name, sizeof name, "layers.%zu.dec_attn.qkv_net.weight", l);
+        real *w = tensor_of(a.d, name, NULL), *column = tensor_of(b.d, name, NULL);
+        for (size_t i = 0; i < count; i++) {
+            column[i * 24 + 3] = bias[i];
+            w[i * 24 + 3] = 0;
+        }
+    }
+    expect_same_losses(&a, &b);
+    close_bench(&a);
+    close_bench(&b);
+}
+
+/* Normed heads forget the length of q and k, and a gain of q is as good as one of k. */
+static void normed_heads_have_no_length(void **unused)
+{
+    (void)unused;
+    const model_config cfg =
+        small_config_with("local", "qk_norm = rms\nn_heads = 4\nn_kv_heads = 2\nnorm_eps = 1e-12\n");
+    bench a, b;
+    open_bench(&a, &cfg, 2, 0);
+    open_bench(&b, &cfg, 2, 0);
+    for (size_t l = 0; l < 2; l++) {
+        char name[96];
+        snprintf(name, sizeof name, "layers.%zu.dec_attn.qkv_net.weight", l);
+        real *w = tensor_of(b.d, name, NULL);
+        for (size_t i = 0; i < (4 + 2) * 8 * 24; i++) w[i] *= 8; /* q and k; v has length */
+        snprintf(name, sizeof name, "layers.%zu.dec_attn.q_norm.weight", l);
+        for (size_t i = 0; i < 8; i++) tensor_of(b.d, name, NULL)[i] *= 2;
+        snprintf(name, sizeof name, "layers.%zu.dec_attn.k_norm.weight", l);
+        for (size_t i = 0; i < 8; i++) tensor_of(b.d, name, NULL)[i] /= 2;
+    }
+    expect_same_losses(&a, &b);
+    close_bench(&a);
+    close_bench(&b);
+}
+
 /* No tensor that the config has not, and none twice. */
 static void tensors(void **unused)
 {
     (void)unused;
-    const model_config cfg = small_config_with("local", settings[4]);
+    const model_config cfg = small_config_with("local", settings[sizeof settings / sizeof settings[0] - 1]);
     pal_error err;
     decoder *d;
     assert_int_equal(decoder_create(&d, &cfg, &err), PAL_OK);
@@ -155,6 +243,8 @@ int main(void)
         cmocka_unit_test(norms_of_rows),
         cmocka_unit_test(feed_forwards),
         cmocka_unit_test(gradients),
+        cmocka_unit_test(biases_are_columns),
+        cmocka_unit_test(normed_heads_have_no_length),
         cmocka_unit_test(tensors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
