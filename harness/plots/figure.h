@@ -89,6 +89,7 @@ typedef struct figure_output {
     size_t planned, drawn;
     progress *progress; /* of the pictures drawn; or NULL */
     char note[600];     /* what was in the way first, or "" */
+    char left_out[600]; /* the first file that could not be read, and why; or "" */
 } figure_output;
 
 /* Write the tables into the existing directory `folder`: panels, looks, series, points and ticks, each .tsv, with

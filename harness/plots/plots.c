@@ -45,6 +45,7 @@ static int draw(const sources *from, figure_output *out, FILE *log, pal_error *e
     progress_start(&shown, stderr, "pictures", (double)out->planned, 0, NULL);
     const int code = draw_all(from, out, log, err);
     progress_clear(&shown);
+    if (code == PAL_OK && out->left_out[0]) fprintf(log, "left out of the pictures: %s\n", out->left_out);
     if (code == PAL_OK && out->note[0]) fprintf(log, "no plots: %s\n", out->note);
     if (code == PAL_OK && out->drawn)
         fprintf(log, "drew %zu pictures in %s, as .svg and .png\n", out->drawn, out->dir);

@@ -93,8 +93,9 @@ static int has_columns(const csv_table *t, const char *const *name, size_t count
     return 1;
 }
 
-/* Keep the files that have a log's columns: others, such as a table of rates that were tried, are no logs. */
-static int keep_logs(logs *all, pal_error *err)
+/* Keep the files that have a log's columns: others, such as a table of rates that were tried, are no logs. A
+ * damaged file is left out, and said. */
+static int keep_logs(logs *all, figure_output *out, pal_error *err)
 {
     static const char *const losses[] = {"step", "tokens", "loss"}, *const gates[] = {"step", "gate", "head",
                                                                                       "open"};
@@ -104,6 +105,11 @@ static int keep_logs(logs *all, pal_error *err)
         log_file *file = &all->file[i];
         csv_table t = {0};
         if (code == PAL_OK) code = read_log(all, file, &t, err);
+        if (code == PAL_DATA) {
+            if (!out->left_out[0])
+                snprintf(out->left_out, sizeof out->left_out, "%.*s", (int)sizeof out->left_out - 1, err->text);
+            code = PAL_OK;
+        }
         if (code == PAL_OK && has_columns(&t, file->gates ? gates : losses, file->gates ? 4 : 3))
             all->file[kept++] = *file;
         else
@@ -325,7 +331,7 @@ int plots_training(const char *folder, const char *weights, figure_output *out, 
 {
     logs all = {.folder = folder};
     int code = list_logs(&all, err);
-    if (code == PAL_OK) code = keep_logs(&all, err);
+    if (code == PAL_OK) code = keep_logs(&all, out, err);
     if (code == PAL_OK) code = take_list(&all, weights, err);
     for (size_t i = 0; code == PAL_OK && i < all.count; i++) take_weights(&all.file[i], weights);
     if (all.count) qsort(all.file, all.count, sizeof *all.file, by_model);

@@ -340,6 +340,38 @@ static void test_cost_of_what_was_not_shared(void **state)
     csv_free(&points);
 }
 
+/* Losses are means of five rows, losses on held-out text stand by themselves; what is no log, or damaged, is left
+ * out. */
+static void test_training_logs(void **state)
+{
+    (void)state;
+    if (no_gnuplot()) skip();
+    assert_int_equal(mkdir("logs", 0777), 0);
+    assert_int_equal(mkdir("logs/training", 0777), 0);
+    write_file("logs/training/mine.csv",
+               "step,length,tokens,loss,answer_nll,other_nll,grad_norm,lr,val_loss\n"
+               "1,1,1000000,5,7,1,0,0,\n2,1,2000000,4,7,1,0,0,6.5\n3,1,3000000,3,7,1,0,0,\n"
+               "4,1,4000000,2,7,1,0,0,\n5,1,5000000,1,2,1,0,0,\n6,1,6000000,9,9,9,0,0,\n");
+    write_file("logs/training/sweep.csv", "module,lr,tokens,loss_at_the_end\nlocal,1e-3,10,5\n");
+    write_file("logs/training/torn.csv", "step,length,tokens,loss\n1,1,1000000,5\n2,1\n");
+    char *log = draw("logs", "logs/keep");
+    lab_check_has(log,
+                  "left out of the pictures: logs/training/torn.csv: row 3: 2 fields where the first row has 4");
+    free(log);
+    csv_table points = read_tsv("logs/keep/training_loss-other/points.tsv"),
+              panels = read_tsv("logs/keep/training_loss-other/panels.tsv");
+    assert_int_equal(panels.rows, 1);
+    assert_string_equal(field(&panels, 0, "title"), "mine");
+    assert_int_equal(points.rows, 2);
+    assert_string_equal(field(&points, 0, "x"), "5");
+    assert_string_equal(field(&points, 0, "y"), "6"); /* of the answers, (7 + 7 + 7 + 7 + 2) / 5 */
+    assert_string_equal(field(&points, 1, "x"), "2");
+    assert_string_equal(field(&points, 1, "y"), "6.5");
+    assert_string_equal(field(&points, 1, "z"), "1");
+    csv_free(&points);
+    csv_free(&panels);
+}
+
 static void test_no_gnuplot(void **state)
 {
     (void)state;
@@ -369,7 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_hostile_folders),
         cmocka_unit_test(test_what_is_drawn), cmocka_unit_test(test_cost_of_what_was_not_shared),
-        cmocka_unit_test(test_no_gnuplot),
+        cmocka_unit_test(test_training_logs), cmocka_unit_test(test_no_gnuplot),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
