@@ -52,6 +52,8 @@ int document_open(const corpus *c, size_t index, document **out, pal_error *err)
 /* Up to max (at least 4) bytes of valid UTF-8, never a part of a character; *got 0 at the end. PAL_DATA: not UTF-8
  * (file and byte offset), a damaged gzip file. */
 int document_read(document *d, char *text, size_t max, size_t *got, pal_error *err);
+/* PAL_DATA: the document's text at byte `at` cannot be split into words of at most `most` bytes. */
+int document_refuse_word(const document *d, uint64_t at, size_t most, pal_error *err);
 void document_close(document *d);
 
 #endif

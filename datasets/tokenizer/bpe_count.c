@@ -1,6 +1,7 @@
 #include "datasets/tokenizer/bpe_count.h"
 
 #include "datasets/tokenizer/bpe_words.h"
+#include "harness/base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +16,9 @@ void *bpe_grow(void *items, size_t *room, size_t need, size_t size)
     return grown;
 }
 
-static size_t hash(const char *text, size_t size)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-    for (size_t i = 0; i < size; i++) h = (h ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
-    return (size_t)(h ^ h >> 32);
-}
-
 static size_t *find_bucket(const bpe_words *w, const char *text, size_t size)
 {
-    size_t at = hash(text, size) & (w->buckets - 1);
+    size_t at = hash_words(text, size) & (w->buckets - 1);
     for (; w->bucket[at]; at = (at + 1) & (w->buckets - 1)) {
         const bpe_word *word = &w->word[w->bucket[at] - 1];
         if (word->size == size && memcmp(w->text + word->at, text, size) == 0) break;
@@ -80,6 +74,7 @@ static int add_pieces(bpe_words *w, document *d, int single_digits, char **text,
 {
     enum { CHUNK = 1 << 16, CHARACTER = 4 /* bytes of the longest */ };
     size_t used = 0, room = 0, got;
+    uint64_t read = 0;
     do {
         if (room - used < CHARACTER) {
             char *grown = bpe_grow(*text, &room, used + CHUNK, 1);
@@ -89,6 +84,8 @@ static int add_pieces(bpe_words *w, document *d, int single_digits, char **text,
         PAL_TRY(document_read(d, *text + used, room - used, &got, err));
         used += got;
         const size_t safe = got ? bpe_words_safe(*text, used, single_digits) : used;
+        read += got;
+        if (safe == 0 && used > BPE_WORD_MAX) return document_refuse_word(d, read - used, BPE_WORD_MAX, err);
         PAL_TRY(bpe_words_add(w, *text, safe, single_digits, err));
         used -= safe;
         memmove(*text, *text + safe, used);

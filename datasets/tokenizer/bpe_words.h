@@ -6,6 +6,9 @@
 
 #include <stddef.h>
 
+/* A word of a document must not be longer, since it is held in memory (text without a space, such as base64). */
+enum { BPE_WORD_MAX = 4 << 20 };
+
 /* The end of the word that begins at text[at], at < size. *sure = whether it stays there whatever follows
  * text[size]. */
 size_t bpe_word_end(const char *text, size_t size, size_t at, int single_digits, int *sure);

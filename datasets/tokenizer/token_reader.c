@@ -1,4 +1,7 @@
+/* Reads a document piece by piece and makes tokens of what no later text can change. */
 #include "datasets/tokenizer/token_reader.h"
+
+#include "datasets/tokenizer/bpe_words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +77,8 @@ static int refill(token_reader *r, pal_error *err)
         r->used += got;
         r->end = got == 0;
         safe = r->end ? r->used : tokenizer_safe_prefix(r->tokenizer, r->text, r->used);
+        if (safe == 0 && r->used > BPE_WORD_MAX)
+            return document_refuse_word(r->document, r->bytes - r->used, BPE_WORD_MAX, err);
     }
     r->at = 0;
     r->count = tokenizer_encode(r->tokenizer, r->text, safe, r->token);

@@ -1,5 +1,8 @@
+/* Reads and writes the tokenizer.json of byte-level BPE. A file of another kind is refused with all that it has
+ * and this program has not, so that one look tells how far away it is. */
 #include "datasets/tokenizer/tokenizer_json.h"
 
+#include "datasets/tokenizer/tokenizer_rules.h"
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
 
@@ -10,8 +13,6 @@
 #include <string.h>
 
 /* ---- GPT-2's way to write bytes as characters: printable Latin-1 as itself, the others from U+0100 on. ---- */
-
-#define NUMBER_REGEX "\\p{N}"
 
 enum { SHIFTED = 256, CHARACTERS = 512 };
 
@@ -82,7 +83,7 @@ typedef struct reader {
 
 __attribute__((format(printf, 2, 3))) static int bad(const reader *r, const char *format, ...)
 {
-    char text[400];
+    char text[560];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -93,79 +94,6 @@ __attribute__((format(printf, 2, 3))) static int bad(const reader *r, const char
 static int no_memory(const reader *r)
 {
     return pal_fail(r->err, PAL_INTERNAL, "%s: out of memory for a tokenizer", r->path);
-}
-
-static int is_type(const json_t *object, const char *type)
-{
-    const char *text = json_string_value(json_object_get(object, "type"));
-    return text && strcmp(text, type) == 0;
-}
-
-/* Keys that must be absent, null, false or an empty string: what they would switch on is not done here. */
-static int check_off(const reader *r, const json_t *object, const char *where, const char *const *keys)
-{
-    for (; *keys; keys++) {
-        const json_t *value = json_object_get(object, *keys);
-        if (!value || json_is_null(value) || json_is_false(value) ||
-            (json_is_string(value) && json_string_length(value) == 0))
-            continue;
-        return bad(r, "%s%s is set; only byte-level BPE without it can be read", where, *keys);
-    }
-    return PAL_OK;
-}
-
-static int check_byte_level(const reader *r, const json_t *level)
-{
-    static const char *const off[] = {"add_prefix_space", NULL};
-    if (!is_type(level, "ByteLevel"))
-        return bad(r, "pre_tokenizer is not ByteLevel, alone or after a split of digits");
-    if (json_is_false(json_object_get(level, "use_regex")))
-        return bad(r, "pre_tokenizer.use_regex is false; only GPT-2's splitting can be read");
-    return check_off(r, level, "pre_tokenizer.", off);
-}
-
-static int is_digit_split(const json_t *part)
-{
-    if (is_type(part, "Digits")) return json_is_true(json_object_get(part, "individual_digits"));
-    const char *regex = json_string_value(json_object_get(json_object_get(part, "pattern"), "Regex"));
-    const char *behavior = json_string_value(json_object_get(part, "behavior"));
-    return is_type(part, "Split") && regex && strcmp(regex, NUMBER_REGEX) == 0 && behavior &&
-           strcmp(behavior, "Isolated") == 0 && !json_is_true(json_object_get(part, "invert"));
-}
-
-static int read_splitting(const reader *r, int *single_digits)
-{
-    const json_t *splitting = json_object_get(r->root, "pre_tokenizer");
-    *single_digits = 0;
-    if (!is_type(splitting, "Sequence")) return check_byte_level(r, splitting);
-    const json_t *parts = json_object_get(splitting, "pretokenizers");
-    const size_t count = json_array_size(parts);
-    *single_digits = count == 2 && is_digit_split(json_array_get(parts, 0));
-    if (count != (*single_digits ? 2 : 1))
-        return bad(r, "pre_tokenizer is not ByteLevel, alone or after a split of digits");
-    return check_byte_level(r, json_array_get(parts, count - 1));
-}
-
-static int read_layout(reader *r, int *single_digits)
-{
-    static const char *const root_off[] = {"normalizer", "truncation", "padding", NULL};
-    static const char *const model_off[] = {
-        "dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges",
-        NULL};
-    const json_t *model = json_object_get(r->root, "model"), *type = json_object_get(model, "type");
-    r->vocab = json_object_get(model, "vocab");
-    r->merges = json_object_get(model, "merges");
-    r->added = json_object_get(r->root, "added_tokens");
-    if (type && !is_type(model, "BPE")) return bad(r, "model.type is not BPE");
-    if (!json_is_object(r->vocab) || !json_is_array(r->merges))
-        return bad(r, "model.vocab and model.merges are missing; this is no tokenizer.json of a BPE");
-    PAL_TRY(check_off(r, r->root, "", root_off));
-    PAL_TRY(check_off(r, model, "model.", model_off));
-    const json_t *post = json_object_get(r->root, "post_processor"), *decode = json_object_get(r->root, "decoder");
-    if (json_is_object(post) && !is_type(post, "ByteLevel"))
-        return bad(r, "post_processor is not ByteLevel; tokens added to a text are not supported");
-    if (json_is_object(decode) && !is_type(decode, "ByteLevel")) return bad(r, "decoder is not ByteLevel");
-    return read_splitting(r, single_digits);
 }
 
 /* Tokens by id while they are gathered. */
@@ -307,7 +235,11 @@ static int read_merges(const reader *r)
 static int read_tokenizer(reader *r)
 {
     int single_digits = 0;
-    PAL_TRY(read_layout(r, &single_digits));
+    const json_t *model = json_object_get(r->root, "model");
+    r->vocab = json_object_get(model, "vocab");
+    r->merges = json_object_get(model, "merges");
+    r->added = json_object_get(r->root, "added_tokens");
+    PAL_TRY(tokenizer_rules_check(r->root, r->path, &single_digits, r->err));
     PAL_TRY(read_vocab(r));
     r->bpe->single_digits = single_digits;
     PAL_TRY(read_merges(r));
@@ -408,7 +340,7 @@ static json_t *write_splitting(const bpe *b)
     json_t *level = write_byte_level(0);
     if (!b->single_digits) return level;
     return json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, o]}", "type", "Sequence", "pretokenizers", "type",
-                     "Split", "pattern", "Regex", NUMBER_REGEX, "behavior", "Isolated", "invert", 0, level);
+                     "Split", "pattern", "Regex", TOKENIZER_NUMBER, "behavior", "Isolated", "invert", 0, level);
 }
 
 int tokenizer_json_write(const bpe *b, const char *path, pal_error *err)

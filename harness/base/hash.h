@@ -14,4 +14,20 @@ void hash_base64(const void *data, size_t size, char out[HASH_BASE64]);
 /* Its first 64 bits, for names that stay within a process. */
 uint64_t hash_id(const void *data, size_t size);
 
+/* FNV-1a (Fowler, Noll & Vo), 64 bits: quick, for tables and seeds; no protection against forgers. */
+#define HASH_FNV_BEGIN UINT64_C(14695981039346656037)
+static inline uint64_t hash_fnv(uint64_t hash, const void *data, size_t size)
+{
+    const unsigned char *byte = data;
+    for (size_t i = 0; i < size; i++) hash = (hash ^ byte[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+/* The hash of a word for a table whose size is a power of two: the high half is folded in, since low bits choose.
+ */
+static inline size_t hash_words(const void *data, size_t size)
+{
+    const uint64_t hash = hash_fnv(HASH_FNV_BEGIN, data, size);
+    return (size_t)(hash ^ hash >> 32);
+}
+
 #endif

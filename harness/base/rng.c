@@ -2,7 +2,10 @@
  * A draw does not depend on what was drawn before it, so work can be cut and resumed anywhere. */
 #include "harness/base/rng.h"
 
+#include "harness/base/hash.h"
+
 #include <math.h>
+#include <string.h>
 
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
@@ -28,10 +31,10 @@ void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4
 
 rng rng_make(uint64_t seed, const char *domain, uint64_t index, uint32_t sub)
 {
-    /* FNV-1a folds the domain into the seed; two domains collide with probability 2^-64. */
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (const char *c = domain; *c; c++) hash = (hash ^ (uint8_t)*c) * 0x100000001b3u;
-    for (int byte = 0; byte < 8; byte++) hash = (hash ^ ((seed >> (8 * byte)) & 0xff)) * 0x100000001b3u;
+    /* The domain is folded into the seed; two domains collide with probability 2^-64. */
+    unsigned char bytes[8];
+    for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(seed >> (8 * i));
+    const uint64_t hash = hash_fnv(hash_fnv(HASH_FNV_BEGIN, domain, strlen(domain)), bytes, sizeof bytes);
     rng r = {.key = {(uint32_t)hash, (uint32_t)(hash >> 32)},
              .counter = {0, (uint32_t)index, (uint32_t)(index >> 32), sub},
              .used = 4};

@@ -30,12 +30,11 @@ static int64_t get_whole(const json_t *object, const char *key)
     return json_integer_value(json_object_get(object, key));
 }
 
-/* FNV-1a (Fowler, Noll & Vo), never 0; 0 for NULL. */
+/* Never 0; 0 for NULL. */
 static uint64_t name_hash(const char *name)
 {
-    uint64_t hash = 14695981039346656037u;
     if (!name) return 0;
-    for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 1099511628211u;
+    const uint64_t hash = hash_fnv(HASH_FNV_BEGIN, name, strlen(name));
     return hash ? hash : 1;
 }
 

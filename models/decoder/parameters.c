@@ -1,5 +1,6 @@
 #include "models/decoder/decoder.h"
 
+#include "harness/base/hash.h"
 #include "harness/base/rng.h"
 
 #include <float.h>
@@ -146,11 +147,10 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
     }
     lay_out(d);
     char *text = model_config_text(cfg);
-    d->shape_hash = 0xcbf29ce484222325u;
-    for (const char *c = text; c && *c; c++) d->shape_hash = (d->shape_hash ^ (uint8_t)*c) * 0x100000001b3u;
+    d->shape_hash = hash_fnv(HASH_FNV_BEGIN, text ? text : "", text ? strlen(text) : 0);
     free(text);
-    const unsigned version = cfg->attention->state_version;
-    if (version > 0) d->shape_hash = (d->shape_hash ^ version) * 0x100000001b3u;
+    const unsigned char version = (unsigned char)cfg->attention->state_version;
+    if (version > 0) d->shape_hash = hash_fnv(d->shape_hash, &version, 1);
 
     const size_t step = ARENA_ALIGN / sizeof(real);
     d->state_bytes = (sizeof(state_header) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;

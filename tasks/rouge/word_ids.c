@@ -1,4 +1,7 @@
+/* Numbers for words, by an open table over one store of their texts. */
 #include "tasks/rouge/word_ids.h"
+
+#include "harness/base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,14 +10,6 @@ typedef struct word_ids_entry {
     size_t at;
     uint32_t size, hash;
 } entry;
-
-/* FNV-1a (Fowler, Noll & Vo), its high half folded in because the table uses the low bits. */
-static uint32_t hash(const char *word, size_t size)
-{
-    uint64_t h = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < size; i++) h = (h ^ (unsigned char)word[i]) * UINT64_C(1099511628211);
-    return (uint32_t)(h ^ h >> 32);
-}
 
 static int grow_table(word_ids *w, pal_error *err)
 {
@@ -59,7 +54,7 @@ static int append(word_ids *w, const char *word, size_t size, uint32_t h, pal_er
 int word_ids_of(word_ids *w, const char *word, size_t size, uint32_t *id, pal_error *err)
 {
     if (2 * (w->count + 1) > w->slots) PAL_TRY(grow_table(w, err));
-    const uint32_t h = hash(word, size);
+    const uint32_t h = (uint32_t)hash_words(word, size);
     size_t at = h & (w->slots - 1);
     for (; w->table[at]; at = (at + 1) & (w->slots - 1)) {
         const entry *e = &w->entry[w->table[at] - 1];

@@ -136,6 +136,11 @@ static void test_rng_moments(void **state)
 static void test_hash_known_answers(void **state)
 {
     (void)state;
+    /* The test vectors of Fowler, Noll & Vo for 64-bit FNV-1a. */
+    assert_true(hash_fnv(HASH_FNV_BEGIN, "", 0) == UINT64_C(0xcbf29ce484222325));
+    assert_true(hash_fnv(HASH_FNV_BEGIN, "a", 1) == UINT64_C(0xaf63dc4c8601ec8c));
+    assert_true(hash_fnv(HASH_FNV_BEGIN, "foobar", 6) == UINT64_C(0x85944171f73967e8));
+    assert_true(hash_fnv(hash_fnv(HASH_FNV_BEGIN, "foo", 3), "bar", 3) == UINT64_C(0x85944171f73967e8));
     char hex[HASH_HEX];
     hash_hex("", 0, hex);
     assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");

@@ -2,6 +2,7 @@
 
 #include "datasets/tokenizer/bpe.h"
 #include "datasets/tokenizer/bpe_train.h"
+#include "datasets/tokenizer/bpe_words.h"
 #include "datasets/tokenizer/token_reader.h"
 
 #include <unistd.h>
@@ -123,6 +124,46 @@ static void a_word_of_any_length_is_one_piece(void **state)
     tokenizer_destroy(t);
 }
 
+/* A word is held in memory, so it has a limit; with bytes as tokens there are no words. */
+static void a_word_has_a_limit(void **state)
+{
+    (void)state;
+    const size_t size = BPE_WORD_MAX + (1 << 17);
+    char *text = malloc(size + 1);
+    tokenizer *bytes, *t;
+    size_t got, small;
+    int32_t tokens[256];
+    char *sample = random_text(50000, 7, &small);
+    t = train_bpe(sample, small);
+    free(sample);
+    assert_int_equal(tokenizer_create_bytes(&bytes, &err), PAL_OK);
+    memset(text, 'x', size);
+    memcpy(text, "ok ", 3);
+    put("wide.txt.gz", text, size);
+    free(text);
+    corpus *c = open_corpus("wide.txt.gz", "");
+    for (int plain = 0; plain < 2; plain++) {
+        token_reader *r;
+        uint64_t all = 0;
+        int code = token_reader_open(&r, c, 0, plain ? bytes : t, &err);
+        for (got = 1; code == PAL_OK && got > 0; all += got) code = token_reader_read(r, tokens, 256, &got, &err);
+        assert_int_equal(code, plain ? PAL_OK : PAL_DATA);
+        if (plain) assert_int_equal(all, size + 1);
+        if (!plain) assert_said("wide.txt.gz: document 'wide': the text at byte 2 goes on for more than 4 MiB");
+        token_reader_close(r);
+    }
+    document *d;
+    bpe_words words = {0};
+    assert_int_equal(document_open(c, 0, &d, &err), PAL_OK);
+    assert_int_equal(bpe_words_add_document(&words, d, BPE_SINGLE_DIGITS, &err), PAL_DATA);
+    assert_said("the text at byte 2 goes on");
+    document_close(d);
+    bpe_words_free(&words);
+    corpus_close(c);
+    tokenizer_destroy(t);
+    tokenizer_destroy(bytes);
+}
+
 static void counts_are_of_what_was_read_so_far(void **state)
 {
     (void)state;
@@ -178,9 +219,9 @@ static void a_reader_passes_errors_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_DIR(tokens_do_not_depend_on_reads),     WITH_DIR(tokens_of_pieces_are_those_of_the_whole),
-        WITH_DIR(a_word_of_any_length_is_one_piece), WITH_DIR(counts_are_of_what_was_read_so_far),
-        WITH_DIR(a_reader_passes_errors_on),
+        WITH_DIR(tokens_do_not_depend_on_reads),      WITH_DIR(tokens_of_pieces_are_those_of_the_whole),
+        WITH_DIR(a_word_of_any_length_is_one_piece),  WITH_DIR(a_word_has_a_limit),
+        WITH_DIR(counts_are_of_what_was_read_so_far), WITH_DIR(a_reader_passes_errors_on),
     };
     return cmocka_run_group_tests_name("token_reader", tests, NULL, NULL);
 }

@@ -394,6 +394,59 @@ static void test_refusals(void **state)
     }
 }
 
+/* What is no part of the vocabulary, or does nothing, is no obstacle: the file is the same tokenizer. */
+static void test_settings_of_a_call(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to;
+    } change[] = {
+        {"\"truncation\":null", "\"truncation\":{\"direction\":\"Right\",\"max_length\":1024,\"stride\":0}"},
+        {"\"padding\":null", "\"padding\":{\"strategy\":\"BatchLongest\",\"pad_id\":0,\"pad_token\":\"!\"}"},
+        {"\"normalizer\":null", "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[]}"},
+    };
+    pal_error err;
+    tokenizer *good, *t;
+    write_changed("\"version\"", "\"version\"");
+    succeed(tokenizer_load(&good, in_folder("a.json"), &err), &err);
+    for (size_t i = 0; i < sizeof change / sizeof *change; i++) {
+        write_changed(change[i].from, change[i].to);
+        succeed(tokenizer_load(&t, in_folder("a.json"), &err), &err);
+        assert_string_equal(tokenizer_digest(t), tokenizer_digest(good));
+        tokenizer_destroy(t);
+    }
+    tokenizer_destroy(good);
+}
+
+/* One look tells everything that a file asks for and is not here. */
+static void test_all_obstacles(void **state)
+{
+    (void)state;
+    static const char *const said[] = {
+        "model.ignore_merges is set",
+        "model.byte_fallback is set",
+        "normalizer is set (Sequence)",
+        "post_processor is TemplateProcessing",
+        "decoder is Sequence",
+        "pre_tokenizer has a part of its own rule (Split)",
+        "2 added tokens are not special (such as \"<|im|>\")",
+    };
+    write_text(
+        in_folder("all.json"),
+        "{\"added_tokens\":[{\"id\":2,\"content\":\"<|im|>\",\"special\":false},{\"id\":3,\"content\":\"y\","
+        "\"special\":false}],\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}]},"
+        "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":"
+        "\"x\"},\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"use_regex\":false}]},\"post_processor\":"
+        "{\"type\":\"TemplateProcessing\"},\"decoder\":{\"type\":\"Sequence\"},\"model\":{\"type\":\"BPE\","
+        "\"ignore_merges\":true,\"byte_fallback\":true,\"vocab\":{},\"merges\":[]}}");
+    pal_error err;
+    tokenizer *t;
+    assert_int_equal(tokenizer_load(&t, in_folder("all.json"), &err), PAL_DATA);
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (!strstr(err.text, said[i])) fail_msg("\"%s\" lacks \"%s\"", err.text, said[i]);
+    if (!strstr(err.text, "use_regex")) assert_non_null(strstr(err.text, "; and 1 more"));
+}
+
 /* Both ways to say that digits are single, and what is like them but is not. */
 static void test_digit_splits(void **state)
 {
@@ -452,7 +505,11 @@ int main(void)
         cmocka_unit_test(test_save_load),
         cmocka_unit_test(test_gpt2_layout),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_settings_of_a_call),
+        cmocka_unit_test(test_all_obstacles),
         cmocka_unit_test(test_digit_splits),
+        cmocka_unit_test(test_settings_of_a_call),
+        cmocka_unit_test(test_all_obstacles),
         cmocka_unit_test(test_save_failure),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

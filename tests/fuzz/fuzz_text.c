@@ -62,10 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     corpus *c;
     pal_error err = {0};
     char digest[HASH_HEX];
-    int code = corpus_open(&c, whole, "all", &err);
+    int code = corpus_open(&c, whole, "all", "test", &err);
     fuzz_check(code, &err);
     if (code == PAL_OK) {
-        const int digested = corpus_digest(c, digest, &err);
+        const int digested = corpus_digest(c, digest, NULL, &err);
         fuzz_check(digested, &err);
         for (size_t i = 0; i < corpus_count(c) && i < 8; i++) {
             int one, other;

@@ -314,6 +314,59 @@ static void test_rows_of_books(void **state)
     close_desk(&d);
 }
 
+/* In a script without a-z no summary has a token: every row is undefined and counted, the oracle too. */
+static void test_rows_without_tokens(void **state)
+{
+    (void)state;
+    desk d;
+    put_text("ru.jsonl",
+             "{\"bid\":\"a\",\"chapter\":\"Жил был лис. Он убежал.\",\"summary_text\":\"Лис убежал.\"}\n"
+             "{\"bid\":\"b\",\"chapter\":\"The fox ran.\",\"summary_text\":\"The fox ran.\"}\n");
+    remove(at("journal.jsonl"));
+    open_desk(&d, "data = %s", "ru.jsonl");
+    succeed(references_run(&d.request, &d.results, d.journal, NULL, NULL, &err));
+    assert_int_equal(d.results.count, 3);
+    const size_t last = task->metric_count - 1;
+    assert_int_equal(task->metric[last].kind, METRIC_MISSING);
+    for (size_t i = 0; i < d.results.count; i++) {
+        double num[2], den[2];
+        assert_true(isnan(d.results.cell[i].sample[0].value[0])); /* null in the journal, never 0 */
+        assert_true(isfinite(d.results.cell[i].sample[1].value[0]));
+        assert_int_equal(result_columns(&task->metric[last], &d.results.cell[i], 2, num, den), 2);
+        assert_true(num[0] == 1 && num[1] == 0);
+        assert_int_equal(result_columns(&task->metric[0], &d.results.cell[i], 2, num, den), 2);
+        assert_true(den[0] == 0 && num[0] == 0 && den[1] == 1); /* left out of the mean */
+    }
+    assert_true(value_of(&d, "oracle", 1, "rouge1") == 1);
+    close_desk(&d);
+    remove(at("journal.jsonl"));
+}
+
+/* A book with very many summaries takes time in proportion to them: were all compared with all, the suite would meet
+ * its time limit. */
+static void test_rows_of_many_summaries(void **state)
+{
+    (void)state;
+    enum { SUMMARIES = 8000 };
+    desk d;
+    char *line = NULL;
+    size_t size;
+    FILE *out = open_memstream(&line, &size);
+    fputs("{\"bid\":\"a\",\"text\":\"The fox ran over the hill. The hound came late.\",\"summary\":[", out);
+    for (int i = 0; i < SUMMARIES; i++) fprintf(out, "%s{\"text\":\"The fox ran %d times.\"}", i ? "," : "", i);
+    fputs("]}\n", out);
+    fclose(out);
+    put("many.jsonl", line, size);
+    free(line);
+    open_desk(&d, "data = %s", "many.jsonl");
+    succeed(references_run(&d.request, &d.results, d.journal, NULL, NULL, &err));
+    assert_true(os()->now() - began <
+                60); /* some seconds under a checker; comparing all with all takes hours there */
+    assert_true(value_of(&d, "oracle", 0, "rouge1") > 0.4);
+    close_desk(&d);
+    remove(at("journal.jsonl"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +377,8 @@ int main(void)
         cmocka_unit_test(test_oracle_is_a_ceiling),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_rows_of_books),
+        cmocka_unit_test(test_rows_without_tokens),
+        cmocka_unit_test(test_rows_of_many_summaries),
     };
     return cmocka_run_group_tests(tests, open_lab, close_lab);
 }
