@@ -37,7 +37,7 @@ VERSION := $(or $(shell git describe --tags --dirty 2>/dev/null),$(RELEASE)$(she
 
 LIB_DIRS = harness/base $(patsubst %,models/%,engine attention decoder files stream training)
 DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,tokenizer corpus story) tasks $(patsubst %,tasks/%,rouge passkey perplexity booksum) \
-    harness $(patsubst %,harness/%,cli journal stats eval train report plots gate page command)
+    harness $(patsubst %,harness/%,cli journal stats eval train report plots gate page inspect command)
 TEST_DIRS = $(patsubst %,tests/%,base engine attention models datasets tasks harness)
 KERNELS = models/engine/kernels.c
 ISAS = base $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)

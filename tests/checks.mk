@@ -7,7 +7,7 @@
 CORE_SUITES = $(filter attention attention_modules batch blas booksum_decoding causal choice cycle decoder empty_memory engine \
     equations facts memorizing optimiser partial perplexity reader regress train transformer_xl transformer_xl_gradient verify,$(SUITES))
 # Too slow under valgrind, or all its work is in processes that valgrind would not follow.
-NOT_VALGRIND = batch cli cycle decoder help kernels machine partial reader train
+NOT_VALGRIND = batch cli cycle decoder help inspect kernels machine make partial reader train
 
 # The suites that multiply under every BLAS core that this processor can run; CORES names some of them.
 test-cores double: WITH = build test

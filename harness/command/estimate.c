@@ -1,6 +1,5 @@
 #include "harness/base/os.h"
 #include "harness/command/commands.h"
-#include "harness/command/groups.h"
 #include "harness/eval/batch.h"
 #include "harness/eval/plan.h"
 #include "harness/eval/progress.h"

@@ -3,7 +3,6 @@
 #include "harness/report/live_table.h"
 
 #include "harness/command/commands.h"
-#include "harness/command/groups.h"
 #include "harness/plots/plots.h"
 
 static int run(const void *options, const kv_pairs *rest, pal_error *err)

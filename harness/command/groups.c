@@ -8,17 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const words_of_eval[] = {"task", NULL};
-
-void say_left_out(const eval_request *r)
-{
-    if (r->left_out == 0) return;
-    fprintf(
-        stderr,
-        "%zu model%s of another tokenizer left out, such as %s: a run has one tokenizer; name %s with model=\n",
-        r->left_out, r->left_out == 1 ? "" : "s", r->left_out_name, r->left_out == 1 ? "it" : "them");
-}
-
 /* Append a group. A table that is there already serves one topic more; of its rows the most count. */
 static size_t add(command_group *out, size_t count, const char *title, const char *topic, const kv_spec *table,
                   size_t rows)
@@ -31,15 +20,6 @@ static size_t add(command_group *out, size_t count, const char *title, const cha
     const size_t used = strlen(out[at].topic);
     snprintf(out[at].topic + used, sizeof out[at].topic - used, "%s%s", used ? ", " : "", topic);
     return at == count ? count + 1 : count;
-}
-
-size_t groups_of_tasks(command_group *out)
-{
-    size_t count = 0;
-    for (size_t i = 0; task_table[i]; i++)
-        count = add(out, count, "Keys of task", task_table[i]->name, task_table[i]->eval->request_table,
-                    task_table[i]->eval->request_count);
-    return count;
 }
 
 static size_t add_model(command_group *out, size_t count)

@@ -2,6 +2,7 @@
 #ifndef PAL_REQUEST_H
 #define PAL_REQUEST_H
 
+#include "harness/cli/command.h"
 #include "harness/eval/batch.h"
 #include "harness/eval/facts.h"
 #include "harness/eval/model_files.h"
@@ -71,5 +72,14 @@ int eval_request_tokenizer(eval_request *r, pal_error *err);
 /* Of all models keep those of the tokenizer that most of them read; one run has one tokenizer. */
 void eval_request_one_tokenizer(eval_request *r);
 void eval_model_free(eval_model *m);
+
+/* ---- request_words.c: what the commands that take a request have in common ---- */
+
+/* The words without a key: the task. */
+extern const char *const words_of_eval[];
+/* The keys of every task, as pal_command.groups. */
+size_t groups_of_tasks(command_group *out);
+/* A line on standard error about models that model=all left out; nothing where there are none. */
+void say_left_out(const eval_request *r);
 
 #endif

@@ -29,9 +29,9 @@ static void test_help(void **state)
         check_success(run(versions[i]));
         check_output_has("palimpsest v0.");
     }
-    static const char *const commands[] = {"eval",    "plan",   "report",    "tables", "compare",
-                                           "audit",   "verify", "regress",   "train",  "bench",
-                                           "imprint", "list",   "tokenizer", "rouge",  "help"};
+    static const char *const commands[] = {
+        "eval",    "plan", "report",    "tables", "compare", "audit",    "verify", "regress",  "train", "bench",
+        "imprint", "list", "tokenizer", "rouge",  "show",    "generate", "plots",  "findings", "help"};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         check_success(RUN("help", commands[i]));
         check_output_has("Keys and their defaults:");

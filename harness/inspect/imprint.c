@@ -2,10 +2,9 @@
  * and the two states are held against each other. The difference takes in what later tokens make of the needle, so
  * it is the most that a read could find of it. */
 #include "harness/base/os.h"
-#include "harness/command/commands.h"
-#include "harness/command/groups.h"
 #include "harness/eval/eval.h"
 #include "harness/eval/progress.h"
+#include "harness/inspect/inspect.h"
 #include "harness/report/report.h"
 #include "harness/stats/stats.h"
 #include "models/attention/attention.h"
