@@ -213,39 +213,6 @@ void attn_output_backward(const attn_call *c, const real *o, const real *w, cons
     linear_backward_input(c->pool, attn_rows(c), d, m, dy, m, w, d_o, d, 0);
 }
 
-/* ---- Rotary positions. ---- */
-
-size_t rope_table_reals(const model_config *cfg, size_t positions)
-{
-    return positions * (size_t)cfg->d_head;
-}
-
-void rope_table_fill(const model_config *cfg, double base, size_t positions, real *table)
-{
-    size_t half = (size_t)cfg->d_head / 2;
-    for (size_t i = 0; i < half; i++) {
-        double frequency = pow(base, -(double)i / (double)half);
-        for (size_t p = 0; p < positions; p++) {
-            table[2 * half * p + i] = (real)cos((double)p * frequency);
-            table[2 * half * p + half + i] = (real)sin((double)p * frequency);
-        }
-    }
-}
-
-void rope_row(const model_config *cfg, const real *table, size_t position, real *y, const real *x)
-{
-    size_t half = (size_t)cfg->d_head / 2;
-    const real *angle = table + 2 * half * position;
-    kernels_get()->rope(y, x, angle, angle + half, half);
-}
-
-void rope_row_backward(const model_config *cfg, const real *table, size_t position, real *dx, const real *dy)
-{
-    size_t half = (size_t)cfg->d_head / 2;
-    const real *angle = table + 2 * half * position;
-    kernels_get()->rope_backward(dx, dy, angle, angle + half, half);
-}
-
 /* ---- The causal kernel over lanes and heads. ---- */
 
 size_t attn_heads_scratch(const model_config *cfg, size_t cached)

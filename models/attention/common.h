@@ -1,9 +1,10 @@
-/* What the attention modules share: projections, rotary positions and the loop of the causal kernel over lanes and
+/* What the attention modules share: shapes, projections and the loop of the causal kernel over lanes and
  * heads. Notation as in attention.h: N = cfg->segment, R = lanes * N, H = n_heads, D = H * d_head. */
 #ifndef PAL_ATTENTION_COMMON_H
 #define PAL_ATTENTION_COMMON_H
 
 #include "models/attention/attention.h"
+#include "models/attention/positions.h"
 #include "models/engine/gemm.h"
 
 /* The heads of a layer, and where they lie in a token's row of qkv: all q, then all k, then all v. Query heads
@@ -69,15 +70,6 @@ void attn_project_backward(const attn_call *c, const real *x, const real *w, rea
 void attn_output(const attn_call *c, const real *o, matrix w, real *y);
 /* dw += dy^T o; d_o[R, D] = dy w */
 void attn_output_backward(const attn_call *c, const real *o, const real *w, const real *dy, real *dw, real *d_o);
-
-/* Rotary positions (Su et al. 2021) over the pairs (i, i + d_head/2) of one head. A table holds the cosines, then
- * the sines of each position. */
-size_t rope_table_reals(const model_config *cfg, size_t positions);
-void rope_table_fill(const model_config *cfg, double base, size_t positions, real *table);
-/* y[d_head] = x[d_head] rotated to `position`; y may alias x. */
-void rope_row(const model_config *cfg, const real *table, size_t position, real *y, const real *x);
-/* dx += dy rotated back. */
-void rope_row_backward(const model_config *cfg, const real *table, size_t position, real *dx, const real *dy);
 
 /* The causal kernel for every lane and head. A lane has `cached` keys before its own N, right-aligned: of them the
  * last min(seen, cached) exist, the others are masked. */

@@ -12,7 +12,6 @@
 #include "models/attention/modules.h"
 #include "models/engine/kernels.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { MEM_LEN, CLAMP_LEN, SAME_LENGTH, UNTIE_R };
@@ -136,19 +135,10 @@ static size_t work_layout(const model_config *cfg, size_t lanes, real *base, wor
     return used;
 }
 
-/* r by distance: [sin | cos] of distance * 10000^(-2i/d_model). */
 static void table_fill(const model_config *cfg, real *table)
 {
-    const size_t half = (size_t)cfg->d_model / 2, keys = key_rows(cfg);
-    const size_t clamp = cfg->option[CLAMP_LEN].i > 0 ? (size_t)cfg->option[CLAMP_LEN].i : keys;
-    for (size_t i = 0; i < half; i++) {
-        const double frequency = pow(10000, -(double)i / (double)half);
-        for (size_t distance = 0; distance < keys; distance++) {
-            const double angle = (double)(distance < clamp ? distance : clamp) * frequency;
-            table[distance * 2 * half + i] = (real)sin(angle);
-            table[distance * 2 * half + half + i] = (real)cos(angle);
-        }
-    }
+    const size_t clamp = cfg->option[CLAMP_LEN].i > 0 ? (size_t)cfg->option[CLAMP_LEN].i : key_rows(cfg);
+    relative_table_fill((size_t)cfg->d_model, key_rows(cfg), clamp, table);
 }
 
 static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out)

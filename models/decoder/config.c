@@ -40,6 +40,18 @@ static const kv_spec shared_rows[] = {
     {"attn_bias", KV_CHOICE, FIELD(attn_bias), "none", 0, 0, "none|qkv|all",
      "biases of the attention's projections: none, of that to q, k and v, or of the output's too"},
     {"qk_norm", KV_CHOICE, FIELD(qk_norm), "none", 0, 0, "none|rms", "rms: each head's q and k are RMS-normed"},
+    {"rope_layout", KV_CHOICE, FIELD(rope_layout), "half", 0, 0, "half|interleaved",
+     "pairs that rotary positions turn: half = (i, i + d_head / 2); interleaved = (2i, 2i + 1)"},
+    {"rope_scaling", KV_CHOICE, FIELD(rope_scaling), "none", 0, 0, "none|linear|llama3",
+     "of rotary frequencies: linear = all divided by rope_factor; llama3 = the slow ones alone"},
+    {"rope_factor", KV_REAL, FIELD(rope_factor), "1", 1, 1e6, NULL,
+     "what scaled rotary frequencies are divided by"},
+    {"rope_low", KV_REAL, FIELD(rope_low), "1", 1e-3, 1e3, NULL,
+     "llama3: waves longer than rope_original / rope_low are slow"},
+    {"rope_high", KV_REAL, FIELD(rope_high), "4", 1e-3, 1e3, NULL,
+     "llama3: waves shorter than rope_original / rope_high stay; more than rope_low"},
+    {"rope_original", KV_SIZE, FIELD(rope_original), "8K", 1, 1 << 30, NULL,
+     "llama3: tokens that the model was first trained on"},
     {"ff_bias", KV_CHOICE, FIELD(ff_bias), "1", 0, 0, "0|1", "biases of the feed-forward's matrices"},
 };
 
@@ -94,13 +106,17 @@ int model_config_read(model_config *cfg, const kv_pairs *pairs, pal_error *err)
     if (cfg->n_kv_heads > 0 && cfg->n_heads % cfg->n_kv_heads != 0)
         return pal_fail(err, PAL_USAGE, "n_kv_heads=%lld does not divide n_heads=%lld", (long long)cfg->n_kv_heads,
                         (long long)cfg->n_heads);
+    if (cfg->rope_high <= cfg->rope_low)
+        return pal_fail(err, PAL_USAGE, "rope_high=%g is not more than rope_low=%g", cfg->rope_high,
+                        cfg->rope_low);
     return module->check ? module->check(cfg, err) : PAL_OK;
 }
 
 /* Keys that are younger than models which have been trained. Left out of the text where they have their default,
  * they change no hash of a model without them. */
-static const char *const young_keys[] = {"memory_empty", "norm",      "feed_forward", "ff_bias",
-                                         "n_kv_heads",   "attn_bias", "qk_norm"};
+static const char *const young_keys[] = {
+    "memory_empty", "norm",         "feed_forward", "ff_bias",  "n_kv_heads", "attn_bias",    "qk_norm",
+    "rope_layout",  "rope_scaling", "rope_factor",  "rope_low", "rope_high",  "rope_original"};
 
 int model_key_is_young(const char *key)
 {

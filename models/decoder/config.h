@@ -21,18 +21,22 @@ typedef struct model_config {
     char attention_name[KV_TEXT_MAX];
     const struct attn_module *attention;
     int64_t vocab, d_model, n_layers, n_heads, d_head, d_ff, segment;
-    int64_t activation;   /* activation_kind */
-    int64_t embed_scale;  /* embed_scale_kind */
-    int64_t final_norm;   /* yes or no */
-    int64_t tied;         /* yes or no: output weights are the embedding's */
-    int64_t output_bias;  /* yes or no */
-    int64_t attn_scale;   /* attn_scale_kind */
-    int64_t norm;         /* norm_kind */
-    int64_t feed_forward; /* feed_kind */
-    int64_t ff_bias;      /* yes or no: of the feed-forward's matrices */
-    int64_t n_kv_heads;   /* key and value heads; 0: n_heads. attn_shape_of (attention/common.h) resolves it */
-    int64_t attn_bias;    /* attn_bias_kind */
-    int64_t qk_norm;      /* qk_norm_kind */
+    int64_t activation;    /* activation_kind */
+    int64_t embed_scale;   /* embed_scale_kind */
+    int64_t final_norm;    /* yes or no */
+    int64_t tied;          /* yes or no: output weights are the embedding's */
+    int64_t output_bias;   /* yes or no */
+    int64_t attn_scale;    /* attn_scale_kind */
+    int64_t norm;          /* norm_kind */
+    int64_t feed_forward;  /* feed_kind */
+    int64_t ff_bias;       /* yes or no: of the feed-forward's matrices */
+    int64_t n_kv_heads;    /* key and value heads; 0: n_heads. attn_shape_of (attention/common.h) resolves it */
+    int64_t attn_bias;     /* attn_bias_kind */
+    int64_t qk_norm;       /* qk_norm_kind */
+    int64_t rope_layout;   /* rope_layout */
+    int64_t rope_scaling;  /* rope_scaling */
+    int64_t rope_original; /* tokens that the unscaled frequencies were trained on */
+    double rope_factor, rope_low, rope_high;
     double init_std, norm_eps;
     /* The attention module's own keys, in the order of its table. */
     union model_option {

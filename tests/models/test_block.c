@@ -116,7 +116,7 @@ static const char *const settings[] = {
     "ff_bias = 0\nactivation = silu\n",
     "attn_bias = all\n",
     "n_heads = 4\nn_kv_heads = 2\nattn_bias = qkv\n",
-    "n_heads = 4\nn_kv_heads = 1\nqk_norm = rms\nattn_bias = qkv\n",
+    "n_heads = 4\nn_kv_heads = 1\nqk_norm = rms\nattn_bias = qkv\nrope_layout = interleaved\n",
     "norm = rms\nfeed_forward = gated\nactivation = silu\nff_bias = 0\ntied = 0\nd_ff = 300\n",
 };
 

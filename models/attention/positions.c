@@ -1,0 +1,99 @@
+/* Rotary and relative positions: tables of angles, and the rotation of one head. What differs between models is
+ * the frequency of a pair and where its two numbers lie. */
+#include "models/attention/positions.h"
+
+#include "models/engine/kernels.h"
+
+#include <math.h>
+
+/* By how much a frequency is divided, from its wavelength in positions. */
+static double llama3_divisor(const model_config *cfg, double wavelength)
+{
+    const double original = (double)cfg->rope_original, low = cfg->rope_low, high = cfg->rope_high;
+    if (wavelength < original / high) return 1;
+    if (wavelength > original / low) return cfg->rope_factor;
+    const double share = (original / wavelength - low) / (high - low);
+    return 1 / ((1 - share) / cfg->rope_factor + share);
+}
+
+double rope_frequency(const model_config *cfg, double base, size_t pair)
+{
+    const double half = (double)cfg->d_head / 2, plain = pow(base, -(double)pair / half);
+    switch ((rope_scaling)cfg->rope_scaling) {
+    case ROPE_LINEAR:
+        return plain / cfg->rope_factor;
+    case ROPE_LLAMA3:
+        return plain / llama3_divisor(cfg, 2 * acos(-1) / plain);
+    case ROPE_UNSCALED:
+        break;
+    }
+    return plain;
+}
+
+size_t rope_table_reals(const model_config *cfg, size_t positions)
+{
+    return positions * (size_t)cfg->d_head;
+}
+
+void rope_table_fill(const model_config *cfg, double base, size_t positions, real *table)
+{
+    const size_t half = (size_t)cfg->d_head / 2;
+    for (size_t i = 0; i < half; i++) {
+        const double frequency = rope_frequency(cfg, base, i);
+        for (size_t p = 0; p < positions; p++) {
+            table[2 * half * p + i] = (real)cos((double)p * frequency);
+            table[2 * half * p + half + i] = (real)sin((double)p * frequency);
+        }
+    }
+}
+
+static void rotate_pairs(real *y, const real *x, const real *cosine, const real *sine, size_t half)
+{
+    for (size_t i = 0; i < half; i++) {
+        const real a = x[2 * i], b = x[2 * i + 1];
+        y[2 * i] = a * cosine[i] - b * sine[i];
+        y[2 * i + 1] = b * cosine[i] + a * sine[i];
+    }
+}
+
+static void rotate_pairs_backward(real *dx, const real *dy, const real *cosine, const real *sine, size_t half)
+{
+    for (size_t i = 0; i < half; i++) {
+        const real a = dy[2 * i], b = dy[2 * i + 1];
+        dx[2 * i] += a * cosine[i] + b * sine[i];
+        dx[2 * i + 1] += b * cosine[i] - a * sine[i];
+    }
+}
+
+void rope_row(const model_config *cfg, const real *table, size_t position, real *y, const real *x)
+{
+    const size_t half = (size_t)cfg->d_head / 2;
+    const real *angle = table + 2 * half * position;
+    if (cfg->rope_layout == ROPE_INTERLEAVED)
+        rotate_pairs(y, x, angle, angle + half, half);
+    else
+        kernels_get()->rope(y, x, angle, angle + half, half);
+}
+
+void rope_row_backward(const model_config *cfg, const real *table, size_t position, real *dx, const real *dy)
+{
+    const size_t half = (size_t)cfg->d_head / 2;
+    const real *angle = table + 2 * half * position;
+    if (cfg->rope_layout == ROPE_INTERLEAVED)
+        rotate_pairs_backward(dx, dy, angle, angle + half, half);
+    else
+        kernels_get()->rope_backward(dx, dy, angle, angle + half, half);
+}
+
+void relative_table_fill(size_t width, size_t distances, size_t clamp, real *table)
+{
+    const size_t half = width / 2;
+    for (size_t i = 0; i < half; i++) {
+        const double frequency = pow(10000, -(double)i / (double)half);
+        for (size_t distance = 0; distance < distances; distance++) {
+            const double angle = (double)(distance < clamp ? distance : clamp) * frequency;
+            table[distance * 2 * half + i] = (real)sin(angle);
+            table[distance * 2 * half + half + i] = (real)cos(angle);
+        }
+    }
+}

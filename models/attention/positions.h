@@ -1,0 +1,30 @@
+/* Positions: rotary ones (Su et al. 2021), by layout and scaling, and Transformer-XL's relative encodings. */
+#ifndef PAL_ATTENTION_POSITIONS_H
+#define PAL_ATTENTION_POSITIONS_H
+
+#include "models/decoder/config.h"
+#include "models/engine/real.h"
+
+/* The values of the config's keys rope_layout and rope_scaling.
+ * half: pair i of a head is (i, i + d_head / 2), as in NeoX and HuggingFace; interleaved: (2i, 2i + 1), as in GGUF
+ * files of Llama.
+ * linear: all frequencies are divided by rope_factor. llama3: those of wavelengths beyond rope_original / rope_low
+ * are, those below rope_original / rope_high are not, and between the two the divisor goes over smoothly. */
+typedef enum rope_layout { ROPE_HALF, ROPE_INTERLEAVED } rope_layout;
+typedef enum rope_scaling { ROPE_UNSCALED, ROPE_LINEAR, ROPE_LLAMA3 } rope_scaling;
+
+/* Radians a position of pair i. */
+double rope_frequency(const model_config *cfg, double base, size_t pair);
+/* A table holds the cosines of all pairs, then their sines, for each position. */
+size_t rope_table_reals(const model_config *cfg, size_t positions);
+void rope_table_fill(const model_config *cfg, double base, size_t positions, real *table);
+/* y[d_head] = x[d_head] rotated to `position`; y may alias x. */
+void rope_row(const model_config *cfg, const real *table, size_t position, real *y, const real *x);
+/* dx += dy rotated back. */
+void rope_row_backward(const model_config *cfg, const real *table, size_t position, real *dx, const real *dy);
+
+/* table[distances, width]: r of each distance = [sin | cos] of distance * 10000^(-2i / width); distances beyond
+ * `clamp` share its encoding (Dai et al. 2019). width is even. */
+void relative_table_fill(size_t width, size_t distances, size_t clamp, real *table);
+
+#endif
