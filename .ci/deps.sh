@@ -43,6 +43,7 @@ for part in "$@"; do
     checks)
         need valgrind command -v valgrind
         need clang command -v clang
+        need clang-format command -v clang-format
         need libclang-rt-dev have_fuzzer
         ;;
     plots) command -v gnuplot >/dev/null 2>&1 || optional=gnuplot-nox ;;

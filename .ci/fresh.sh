@@ -49,6 +49,8 @@ readme() { # readme PATTERN: the first command of README.md that matches
     awk -v tools='make|sudo|apt-get' -f .ci/extract.awk README.md | cut -f2 | grep -E -m1 -- "$1"
 }
 prepare=$(readme '^(sudo )?apt-get .*install.* make')
+# Where it has no command for that, it says what a stranger must have.
+[ -n "$prepare" ] || ! grep -q '`git` and `make`' README.md || prepare='apt-get install -y git make'
 first=$(readme '^make eval')
 second=$(readme '^make test')
 [ -n "$prepare" ] && [ -n "$first" ] && [ -n "$second" ] || fail 'README.md lacks the commands that a stranger types first'

@@ -13,5 +13,5 @@ fuzz-link: $(FUZZERS:%=$(BUILD)/fuzz_%)
 
 $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(filter-out $(MAIN),$(OBJECTS))
 	@echo '  LINK  $@'
-	$(Q)$(CC) $(VARIANT) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+	$(Q)$(CC) $(VARIANT) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LIBS)
 -include $(wildcard $(BUILD)/tests/fuzz/*.d)

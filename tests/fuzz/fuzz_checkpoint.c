@@ -2,6 +2,7 @@
  * First byte 0: the file as it is; else the rest is the JSON header and two bytes say how much data follows it. */
 #include "tests/fuzz/fuzz.h"
 
+#include "models/engine/gemm.h"
 #include "models/engine/pool.h"
 #include "models/files/checkpoint.h"
 #include "models/stream/stream.h"
@@ -31,7 +32,7 @@ static void run(const decoder *d)
     pal_error err;
     int32_t token[TOKENS];
     stream *s;
-    if (!threads && pool_create(&threads, 1, &err) != PAL_OK) abort();
+    if (!threads && (gemm_setup(1, &err) != PAL_OK || pool_create(&threads, 1, &err) != PAL_OK)) abort();
     if (stream_bytes(d, 1, 1) > (64 << 20) || stream_create(&s, d, threads, 1, &err) != PAL_OK) return;
     for (int i = 0; i < TOKENS; i++) token[i] = (int32_t)(i % decoder_config(d)->vocab);
     stream_feed(s, token, TOKENS, TOKENS, 0, NULL, NULL);

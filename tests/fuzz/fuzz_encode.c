@@ -2,8 +2,8 @@
  * The tokens must give the text back, and a text read in pieces must have the tokens of the whole. */
 #include "tests/fuzz/fuzz.h"
 
-#include "datasets/corpus/text_file.h"
 #include "datasets/tokenizer/tokenizer.h"
+#include "harness/base/utf8.h"
 
 enum { MOST = 4096 };
 
@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int broken;
     if (!t && tokenizer_load(&t, "models/tokenizers/text-2k.json", &err) != PAL_OK) abort();
     const char *text = (const char *)data;
-    size = text_valid(text, size < MOST ? size : MOST, &broken);
+    size = utf8_valid(text, size < MOST ? size : MOST, &broken);
     const size_t count = tokenizer_encode(t, text, size, token);
     FUZZ_ASSERT(count <= size);
     FUZZ_ASSERT(tokenizer_decode(t, token, count, back, sizeof back) == size && memcmp(back, text, size) == 0);
@@ -25,10 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t seen = 0; seen < size;) {
         seen += 1 + (size_t)data[seen] % 64;
         if (seen > size) seen = size;
-        seen = text_valid(text, seen, &broken);
+        seen = utf8_valid(text, seen, &broken);
         if (seen <= done) {
             seen = done + 4 > size ? size : done + 4;
-            seen = text_valid(text, seen, &broken);
+            seen = utf8_valid(text, seen, &broken);
         }
         const size_t safe = seen < size ? tokenizer_safe_prefix(t, text + done, seen - done) : seen - done;
         made += tokenizer_encode(t, text + done, safe, piece + made);

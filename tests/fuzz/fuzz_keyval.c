@@ -38,8 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const kv_spec *table = train_config_table(&count);
         apply(table, count, sizeof(train_config), &pairs);
         for (size_t i = 0; task_table[i]; i++) {
-            apply(task_table[i]->eval->request_table, task_table[i]->eval->request_count, task_table[i]->eval->request_bytes,
-                  &pairs);
+            apply(task_table[i]->eval->request_table, task_table[i]->eval->request_count,
+                  task_table[i]->eval->request_bytes, &pairs);
             apply(task_table[i]->train->table, task_table[i]->train->count, task_table[i]->train->bytes, &pairs);
         }
         model_config cfg;

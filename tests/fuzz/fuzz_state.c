@@ -5,6 +5,7 @@
 #include "harness/base/hash.h"
 #include "harness/eval/sample_checkpoint.h"
 #include "harness/train/lanes.h"
+#include "models/engine/gemm.h"
 #include "models/engine/pool.h"
 #include "models/stream/stream.h"
 
@@ -56,7 +57,7 @@ static stream *new_stream(const decoder *d)
     static pool *threads;
     pal_error err;
     stream *s;
-    if (!threads && pool_create(&threads, 1, &err) != PAL_OK) abort();
+    if (!threads && (gemm_setup(1, &err) != PAL_OK || pool_create(&threads, 1, &err) != PAL_OK)) abort();
     if (stream_create(&s, d, threads, 1, &err) != PAL_OK) abort();
     return s;
 }

@@ -62,10 +62,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     corpus *c;
     pal_error err = {0};
     char digest[HASH_HEX];
-    int code = corpus_open(&c, whole, "all", "test", &err);
+    text_scan scan = {0};
+    text_scan_mark(&scan, "<|endoftext|>", 13);
+    int code = corpus_open(&c, whole, SPLIT_ALL, SPLIT_ALL, &err);
     fuzz_check(code, &err);
     if (code == PAL_OK) {
-        const int digested = corpus_digest(c, digest, NULL, &err);
+        const int digested = corpus_digest(c, digest, &scan, &err);
         fuzz_check(digested, &err);
         for (size_t i = 0; i < corpus_count(c) && i < 8; i++) {
             int one, other;

@@ -2,8 +2,8 @@
  * trip through its own file. A NUL byte ends the JSON; what follows is text to encode. */
 #include "tests/fuzz/fuzz.h"
 
-#include "datasets/corpus/text_file.h"
 #include "datasets/tokenizer/tokenizer.h"
+#include "harness/base/utf8.h"
 
 enum { TEXT = 512 };
 
@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (end) {
         const char *text = (const char *)end + 1;
         int broken;
-        const size_t rest = size - json - 1, whole = text_valid(text, rest < TEXT ? rest : TEXT, &broken);
+        const size_t rest = size - json - 1, whole = utf8_valid(text, rest < TEXT ? rest : TEXT, &broken);
         check_text(t, text, whole);
     }
     FUZZ_ASSERT(tokenizer_save(t, fuzz_path("again.json"), &err) == PAL_OK);
