@@ -39,6 +39,7 @@ typedef struct task_cell {
     int64_t length; /* tokens of each sample, prompt and answer together; 0: samples differ (whole documents) */
     double depth;   /* needle depth, percent; NaN where a task has none */
     int64_t samples;
+    int64_t least;       /* samples that will do where more would take long; 0: `samples` were asked for */
     char name[64];       /* unique within the request, stable across versions of the code: "len=32768,depth=50" */
     char data[HASH_HEX]; /* digest of the texts that the samples come from; "" where there are none */
     char

@@ -1,132 +1,42 @@
-#include "harness/base/os.h"
+/* `palimpsest plan`: what an evaluation would cost, before it runs: tokens, FLOPs, bytes and time. The speed of
+ * the machine is measured once and kept (harness/eval/speed.h). */
+#include "harness/cli/listing.h"
 #include "harness/command/commands.h"
-#include "harness/eval/batch.h"
 #include "harness/eval/plan.h"
 #include "harness/eval/progress.h"
-#include "models/attention/attention.h"
 #include "models/engine/gemm.h"
-#include "models/stream/cycle.h"
 
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
-/* How long the speed of a model is measured, seconds. */
-static const double probe_seconds = 0.5;
-
-static void ignore(void *arg, size_t lane, uint64_t position, double nll, int32_t argmax)
-{
-    (void)arg, (void)lane, (void)position, (void)nll, (void)argmax;
-}
-
-/* FLOPs per second that this model reaches with so many lanes when it reads, or reads and scores: from streaming a
- * few segments of token 0, again and again, so that a bounded cache cannot overflow. */
-static int probe(const decoder *d, pool *threads, size_t lanes, int scored, double *flops_per_second,
-                 pal_error *err)
-{
-    const size_t segment = (size_t)decoder_config(d)->segment;
-    const int64_t most = attn_sizes_of(decoder_config(d), 0, 1).max_tokens;
-    const size_t segments = most && (size_t)most <= 4 * segment ? 1 : 4;
-    const size_t count = segments * segment + 1; /* a segment is read when the token after it is there */
-    stream *s;
-    PAL_TRY(stream_create(&s, d, threads, lanes, err));
-    stream_read_all(s);
-    int32_t *tokens = calloc(lanes * count, sizeof *tokens);
-    if (!tokens) {
-        stream_destroy(s);
-        return pal_fail(err, PAL_INTERNAL, "out of memory for the measurement");
-    }
-    double done = 0, seconds = 0;
-    for (int warm = 1; seconds < probe_seconds; warm = 0) {
-        stream_reset(s);
-        const double began = os_now();
-        stream_feed(s, tokens, count, count, scored ? 0 : UINT64_MAX, scored ? ignore : NULL, NULL);
-        if (warm) continue;
-        seconds += os_now() - began;
-        done += (double)(lanes * segments * segment) * decoder_flops(d, (double)(segments * segment) / 2, scored);
-    }
-    *flops_per_second = done / seconds;
-    free(tokens);
-    stream_destroy(s);
-    return PAL_OK;
-}
-
-/* Feed the beginning of a sample until its stream comes round, and then some more; *round stays 0 where it does
- * not. *seconds_each: of a token that is passed over from there on, its text included. */
-static int read_round(const eval_request *r, const batch_item *item, stream *s, uint64_t most, uint64_t *round,
-                      double *seconds_each, pal_error *err)
-{
-    enum { CHUNK = 1024, MORE = 64 * CHUNK };
-    int32_t tokens[CHUNK];
-    double began = 0;
-    uint64_t from = 0;
-    task_sample *sample = NULL;
-    PAL_TRY(r->task->eval->open(r->run, item->cell, item->index, &sample, err));
-    int code = PAL_OK;
-    while (code == PAL_OK && stream_position(s) < (*round ? from + MORE : most)) {
-        size_t got = 0;
-        code = r->task->eval->read(sample, tokens, CHUNK, &got, err);
-        if (code != PAL_OK || got == 0) break;
-        stream_feed(s, tokens, got, got, UINT64_MAX, NULL, NULL);
-        if (*round || stream_passed(s) == 0) continue;
-        *round = stream_position(s) - stream_passed(s);
-        from = stream_position(s);
-        began = os_now();
-    }
-    if (*round) *seconds_each = (os_now() - began) / (double)(stream_position(s) - from);
-    r->task->eval->close(sample);
-    return code;
-}
-
-/* Whether the model comes back to states that it had when it reads this part's samples. Only looked for where it
- * would make a difference. */
-static int find_round(const eval_request *r, plan_part *p, pool *threads, double *seconds_each, pal_error *err)
-{
-    const decoder *d = p->model->decoder;
-    const uint64_t most = 2 * CYCLE_SEGMENTS * (uint64_t)decoder_config(d)->segment;
-    const uint64_t reads = p->count ? p->item[0].first : 0;
-    uint64_t round = 0;
-    if (!r->options.share || p->zeroed || decoder_settles(d) == UINT64_MAX || reads < 2 * most) return PAL_OK;
-    stream *s;
-    PAL_TRY(stream_create(&s, d, threads, 1, err));
-    const int code = read_round(r, &p->item[0], s, most, &round, seconds_each, err);
-    stream_destroy(s);
-    if (round) plan_part_round(p, round);
-    return code;
-}
-
-/* Seconds that the task takes for a token of this part's texts, whoever reads it then. */
-static int time_text(const eval_request *r, const plan_part *p, double *seconds_each, pal_error *err)
-{
-    enum { CHUNK = 1024, MOST = 256 * CHUNK };
-    int32_t tokens[CHUNK];
-    task_sample *sample = NULL;
-    size_t sum = 0, got = 1;
-    *seconds_each = 0;
-    if (p->count == 0) return PAL_OK;
-    PAL_TRY(r->task->eval->open(r->run, p->item[0].cell, p->item[0].index, &sample, err));
-    const double began = os_now();
-    int code = PAL_OK;
-    for (; code == PAL_OK && got > 0 && sum < MOST; sum += got)
-        code = r->task->eval->read(sample, tokens, CHUNK, &got, err);
-    if (sum) *seconds_each = (os_now() - began) / (double)sum;
-    r->task->eval->close(sample);
-    return code;
-}
-
-/* The expected seconds of FLOPs done in `lanes` lanes. */
-static int time_flops(const decoder *d, pool *threads, size_t lanes, plan_flops work, double *seconds,
+/* Adds the expected seconds of FLOPs done in `lanes` lanes. */
+static int time_flops(speed_book *speeds, const decoder *d, size_t lanes, plan_flops work, double *seconds,
                       pal_error *err)
 {
     double speed;
     if (work.read > 0) {
-        PAL_TRY(probe(d, threads, lanes, 0, &speed, err));
+        PAL_TRY(speed_flops(speeds, d, lanes, 0, &speed, err));
         *seconds += work.read / speed;
     }
     if (work.scored > 0) {
-        PAL_TRY(probe(d, threads, lanes, 1, &speed, err));
+        PAL_TRY(speed_flops(speeds, d, lanes, 1, &speed, err));
         *seconds += work.scored / speed;
     }
     return PAL_OK;
+}
+
+/* The expected seconds of a part. */
+static int time_part(const eval_request *r, const plan_part *p, speed_book *speeds, double *seconds,
+                     pal_error *err)
+{
+    double text = 0;
+    *seconds = 0;
+    if (p->count == 0) return PAL_OK;
+    PAL_TRY(speed_text(speeds, r, &p->item[0], &text, err));
+    *seconds = p->all_tokens * text;
+    if (p->passing > text) *seconds += (p->all_tokens - p->work) * (p->passing - text);
+    PAL_TRY(time_flops(speeds, p->model->decoder, p->lanes, p->many, seconds, err));
+    return time_flops(speeds, p->model->decoder, 1, p->alone, seconds, err);
 }
 
 /* Below a minute with the tenths. */
@@ -137,28 +47,73 @@ static char *format_time(double seconds, char out[32])
     return out;
 }
 
-/* One row: a model at one length. Adds the expected seconds to *total. */
-static int plan_row(const eval_request *r, plan_part *p, pool *threads, double *total, pal_error *err)
+enum { MODEL, PLACE, SAMPLES, TOKENS, READ, FLOPS, STATE, PEAK, BATCH, TIME, COLUMNS };
+
+static void fill_columns(const eval_request *r, listing_column column[COLUMNS])
+{
+    static const listing_column all[COLUMNS] = {
+        [MODEL] = {"model", NULL, -5},         [PLACE] = {"length", NULL, -6},
+        [SAMPLES] = {"samples", NULL, 7},      [TOKENS] = {"tokens", NULL, 7},
+        [READ] = {"tokens_read", "read", 7},   [FLOPS] = {"flops", "FLOPs", 10},
+        [STATE] = {"state_bytes", "state", 7}, [PEAK] = {"peak_bytes", "memory", 7},
+        [BATCH] = {"batch", NULL, 5},          [TIME] = {"seconds", "time", 12}};
+    for (int i = 0; i < COLUMNS; i++) column[i] = all[i];
+    if (r->cell[0].length == 0) column[PLACE].title = "texts";
+    const size_t control = r->options.memory == MEMORY_KEPT ? 0 : strlen(", memory zeroed");
+    for (size_t m = 0; m < r->model_count; m++) {
+        const int size = (int)(strlen(r->model[m].file.name) + control);
+        if (-size < column[MODEL].width) column[MODEL].width = -size;
+    }
+    for (size_t c = 0; c < r->cell_count; c++) {
+        const int size = r->cell[c].length ? 0 : (int)strlen(r->cell[c].name);
+        if (-size < column[PLACE].width) column[PLACE].width = -size;
+    }
+}
+
+/* A model at one length, or on one cell of documents. */
+static void put_row(listing *l, const eval_request *r, const plan_part *p, double seconds)
 {
     const decoder *d = p->model->decoder;
-    char length[24], time[32];
-    printf("%-28s %-12s ", p->model->file.name, p->length ? kv_format_size(p->length, length) : p->cell[0]->name);
-    if (p->skip[0]) {
-        printf("skipped: %s\n", p->skip);
-        return PAL_OK;
+    const double state = (double)decoder_memory_bytes(d),
+                 peak = (double)batch_bytes(d, (size_t)r->threads, p->lanes ? p->lanes : 1, p->scored,
+                                            r->options.share != 0);
+    char text[2 * KV_TEXT_MAX], shown[32];
+    snprintf(text, sizeof text, "%s%s", p->model->file.name, p->zeroed ? ", memory zeroed" : "");
+    listing_text(l, text);
+    listing_text(l, p->length ? kv_format_size(p->length, shown) : p->cell[0]->name);
+    listing_number(l, (double)p->count, NULL);
+    listing_number(l, p->all_tokens, human_count(p->all_tokens, NULL, shown));
+    listing_number(l, p->work, human_count(p->work, NULL, shown));
+    listing_number(l, p->flops, human_count(p->flops, "FLOP", shown));
+    listing_number(l, state, human_count(state, "B", shown));
+    listing_number(l, peak, human_count(peak, "B", shown));
+    listing_number(l, (double)p->lanes, NULL);
+    listing_number(l, seconds, format_time(seconds, shown));
+}
+
+static int put_plan(const eval_request *r, const plan *all, speed_book *speeds, pal_error *err)
+{
+    listing l;
+    listing_column column[COLUMNS];
+    double total = 0;
+    char time[32], length[24];
+    fill_columns(r, column);
+    listing_begin(&l, stdout, (listing_format)r->options.format, column, COLUMNS);
+    FILE *notes = listing_for_people(&l) ? stdout : stderr;
+    for (size_t i = 0; i < all->count; i++) {
+        const plan_part *p = &all->part[all->order[i]];
+        double seconds;
+        if (p->skip[0]) {
+            fprintf(notes, "%s %s skipped: %s\n", p->model->file.name,
+                    p->length ? kv_format_size(p->length, length) : p->cell[0]->name, p->skip);
+            continue;
+        }
+        PAL_TRY(time_part(r, p, speeds, &seconds, err));
+        put_row(&l, r, p, seconds);
+        total += seconds;
     }
-    double passing = 0, text = 0;
-    PAL_TRY(find_round(r, p, threads, &passing, err));
-    PAL_TRY(time_text(r, p, &text, err));
-    double seconds = p->all_tokens * text;
-    if (passing > text) seconds += (p->all_tokens - p->work) * (passing - text);
-    PAL_TRY(time_flops(d, threads, p->lanes, p->many, &seconds, err));
-    PAL_TRY(time_flops(d, threads, 1, p->alone, &seconds, err));
-    printf("%8zu %14.0f %14.0f %10.3g %12zu %12zu %6zu %12s%s\n", p->count, p->all_tokens, p->work, p->flops,
-           decoder_memory_bytes(d), batch_bytes(d, (size_t)r->threads, p->lanes, p->scored, r->options.share != 0),
-           p->lanes, format_time(seconds, time), p->zeroed ? "  (memory zeroed)" : "");
-    fflush(stdout);
-    *total += seconds;
+    fprintf(notes, "about %s in all (samples that the journal holds already cost nothing)\n",
+            format_time(total, time));
     return PAL_OK;
 }
 
@@ -169,20 +124,13 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     say_left_out(&r);
     plan all = {0};
     pool *threads = NULL;
+    speed_book *speeds = NULL;
     int code = gemm_setup(r.threads, err);
-    if (code == PAL_OK) code = plan_make(&all, &r, NULL, NULL, err);
     if (code == PAL_OK) code = pool_create(&threads, r.threads, err);
-    if (code == PAL_OK)
-        printf("%-28s %-12s %8s %14s %14s %10s %12s %12s %6s %12s\n", "model",
-               r.cell[0].length ? "length" : "texts", "samples", "tokens", "read", "FLOPs", "state bytes",
-               "peak bytes", "batch", "time");
-    double total = 0;
-    for (size_t i = 0; code == PAL_OK && i < all.count; i++)
-        code = plan_row(&r, &all.part[i], threads, &total, err);
-    char time[32];
-    if (code == PAL_OK)
-        printf("about %s in all (samples that the journal holds already cost nothing)\n",
-               format_time(total, time));
+    if (code == PAL_OK) code = speed_open(&speeds, threads, stderr, err);
+    if (code == PAL_OK) code = plan_make(&all, &r, speeds, NULL, NULL, err);
+    if (code == PAL_OK) code = put_plan(&r, &all, speeds, err);
+    speed_close(speeds);
     plan_free(&all);
     pool_destroy(threads);
     eval_request_free(&r);

@@ -25,6 +25,7 @@ typedef struct run {
     eval_request *request;
     const eval_watch *watch;
     pool *pool;
+    speed_book *speeds;
     journal *journal;
     results *results;
     plan plan;
@@ -55,6 +56,30 @@ __attribute__((format(printf, 2, 3))) static void tell(run *u, const char *forma
     u->watch->note(u->watch->arg, text);
 }
 
+/* The models that take fewer samples than the others, and how to have them all. */
+static void tell_open(run *u)
+{
+    char names[NOTE_MAX / 2] = "";
+    size_t used = 0;
+    int64_t fewest = INT64_MAX, all = 0;
+    double more = 0, total = 0;
+    for (size_t i = 0; i < u->plan.count; i++) {
+        const plan_part *p = &u->plan.part[u->plan.order[i]];
+        const int64_t samples = p->cell[0]->samples;
+        total += p->whole;
+        if (p->skip[0] || p->most >= samples) continue;
+        if (used < sizeof names && !strstr(names, p->model->file.name))
+            used +=
+                (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", p->model->file.name);
+        if (p->most < fewest) fewest = p->most;
+        if (samples > all) all = samples;
+        more += p->whole * ((double)samples / (double)p->most - 1);
+    }
+    if (all)
+        tell(u, "%lld instead of %lld samples a cell for %s: n=%lld computes all, for about %.1f times the work",
+             (long long)fewest, (long long)all, names, (long long)all, 1 + more / total);
+}
+
 static void tell_begin(run *u)
 {
     const eval_request *r = u->request;
@@ -64,6 +89,7 @@ static void tell_begin(run *u)
     for (size_t i = 0; r->task->eval->note && r->task->eval->note(r->run, i, note, sizeof note); i++)
         tell(u, "note: %s", note);
     u->watch->begin(u->watch->arg, r, pending);
+    tell_open(u);
 }
 
 static void tell_cell(void *arg, const result_cell *cell, int64_t n)
@@ -84,7 +110,7 @@ static void tell_complete(run *u, const plan_part *p)
     part_cells *cells = cells_of(u, p);
     for (; cells->shown < p->cell_count; cells->shown++) {
         const result_cell *cell = results_find(u->results, cells->key[cells->shown]);
-        const int64_t samples = p->cell[cells->shown]->samples;
+        const int64_t samples = plan_samples(p, cells->shown);
         if (!cell || result_complete(cell) < samples) return;
         tell_cell(u, cell, samples);
     }
@@ -215,10 +241,10 @@ static int announce(run *u, const plan_part *p, pal_error *err)
 {
     for (size_t c = 0; c < p->cell_count; c++) {
         const result_cell *known = results_find(u->results, cells_of(u, p)->key[c]);
-        if (known && result_asked(known, p->cell[c]->samples)) continue;
+        if (known && result_asked(known, plan_samples(p, c))) continue;
         result_cell cell;
         PAL_TRY(describe_cell(u, p, p->cell[c], &cell, err));
-        PAL_TRY(results_announce(u->results, u->journal, &cell, p->cell[c]->samples, err));
+        PAL_TRY(results_announce(u->results, u->journal, &cell, plan_samples(p, c), err));
     }
     return PAL_OK;
 }
@@ -262,7 +288,7 @@ static int run_part(run *u, plan_part *p, pal_error *err)
 static int run_all(run *u, FILE *log, pal_error *err)
 {
     eval_request *r = u->request;
-    PAL_TRY(plan_make(&u->plan, r, wanted, u, err));
+    PAL_TRY(plan_make(&u->plan, r, u->speeds, wanted, u, err));
     PAL_TRY(all_skipped(u, err));
     tell_begin(u);
     if (r->options.references) PAL_TRY(references_run(r, u->results, u->journal, tell_cell, u, err));
@@ -270,7 +296,8 @@ static int run_all(run *u, FILE *log, pal_error *err)
     for (size_t i = 0; i < u->plan.count; i++) total += u->plan.part[i].flops;
     progress_start(&u->progress, log, NULL, total, 0, NULL);
     int code = PAL_OK;
-    for (size_t i = 0; code == PAL_OK && i < u->plan.count; i++) code = run_part(u, &u->plan.part[i], err);
+    for (size_t i = 0; code == PAL_OK && i < u->plan.count; i++)
+        code = run_part(u, &u->plan.part[u->plan.order[i]], err);
     progress_clear(&u->progress);
     return code;
 }
@@ -302,11 +329,13 @@ int eval_run(eval_request *r, const eval_watch *watch, FILE *log, results *held,
     if (code == PAL_OK) code = gemm_setup(r->threads, err);
     if (code == PAL_OK) code = pool_create(&u.pool, r->threads, err);
     if (code == PAL_OK) code = open_journal(&u, err);
+    if (code == PAL_OK) code = speed_open(&u.speeds, u.pool, log, err);
     if (code == PAL_OK) code = run_all(&u, log, err);
     if (code == PAL_OK) code = journal_check(u.journal, err);
     for (size_t i = 0; u.cells && i < u.plan.count; i++) free(u.cells[i].key);
     free(u.cells);
     plan_free(&u.plan);
+    speed_close(u.speeds);
     journal_close(u.journal);
     pool_destroy(u.pool);
     return code;

@@ -114,18 +114,23 @@ void plan_part_round(plan_part *p, uint64_t tokens)
     add_up(p);
 }
 
+int64_t plan_samples(const plan_part *p, size_t cell)
+{
+    return p->cell[cell]->samples < p->most ? p->cell[cell]->samples : p->most;
+}
+
 static int list_samples(plan_part *p, eval_request *r, const size_t *place, plan_wanted *wanted, void *arg,
                         pal_error *err)
 {
     uint64_t reach = 0;
-    for (size_t c = 0; c < p->cell_count; c++) p->samples += p->cell[c]->samples;
-    p->item = calloc((size_t)p->samples + 1, sizeof *p->item);
-    p->group = calloc((size_t)p->samples + 1, sizeof *p->group);
-    if (!p->item || !p->group) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    p->samples = 0;
+    p->count = 0;
+    p->tokens = p->scored = 0;
     for (size_t c = 0; c < p->cell_count; c++) {
         const batch_item *measured;
         PAL_TRY(eval_request_samples(r, place[c], &measured, err));
-        for (int64_t i = 0; i < p->cell[c]->samples; i++) {
+        p->samples += plan_samples(p, c);
+        for (int64_t i = 0; i < plan_samples(p, c); i++) {
             batch_item item = measured[i];
             const uint64_t end = item.prompt + item.decoding.max_tokens;
             if (item.tokens > p->tokens) p->tokens = item.tokens;
@@ -141,26 +146,90 @@ static int list_samples(plan_part *p, eval_request *r, const size_t *place, plan
     return PAL_OK;
 }
 
-/* The cells of the part, and where they stand in the request. */
-static int fill_part(plan_part *p, eval_request *r, size_t first, size_t *place, plan_wanted *wanted, void *arg,
-                     pal_error *err)
+static void cut(plan_part *p, const eval_request *r)
 {
+    p->group_count =
+        batch_cut(p->model->decoder, p->item, p->count, p->lanes, r->options.share != 0, p->zeroed, p->group);
+    add_up(p);
+}
+
+/* The work of the part with at most `most` samples of a cell, none of them done: it does not depend on the memory
+ * of the machine, nor on what a journal holds. */
+static int work_of(plan_part *p, eval_request *r, const size_t *place, int64_t most, double *flops, pal_error *err)
+{
+    enum { LANES = 10 };
+    p->most = most;
+    PAL_TRY(list_samples(p, r, place, NULL, NULL, err));
+    p->lanes = LANES;
+    cut(p, r);
+    *flops = p->flops;
+    return PAL_OK;
+}
+
+/* Where the task left the number of samples open: as many as PLAN_OPEN allows beyond the least. */
+static int choose_samples(plan_part *p, eval_request *r, const size_t *place, pal_error *err)
+{
+    int64_t all = 0, least = INT64_MAX;
+    double flops = 0, base = 0;
+    for (size_t c = 0; c < p->cell_count; c++) {
+        const task_cell *cell = p->cell[c];
+        if (cell->least == 0 || cell->least >= cell->samples) return PAL_OK;
+        if (cell->samples > all) all = cell->samples;
+        if (cell->least < least) least = cell->least;
+    }
+    if (p->cell_count) PAL_TRY(work_of(p, r, place, least, &base, err));
+    for (int64_t most = all; most >= least; most--) {
+        PAL_TRY(work_of(p, r, place, most, &flops, err));
+        if (flops - base <= PLAN_OPEN) break;
+    }
+    return PAL_OK;
+}
+
+static int find_round(plan_part *p, eval_request *r, speed_book *speeds, const size_t *place, pal_error *err)
+{
+    const batch_item *first;
+    speed_cycle cycle;
+    if (!speeds || !r->options.share || p->zeroed || p->cell[0]->samples == 0) return PAL_OK;
+    PAL_TRY(eval_request_samples(r, place[0], &first, err));
+    PAL_TRY(speed_round(speeds, r, p->model, first, &cycle, err));
+    p->round = (uint64_t)cycle.tokens;
+    p->passing = cycle.seconds_each;
+    return PAL_OK;
+}
+
+/* The cells of the part, and where they stand in the request. */
+static int list_cells(plan_part *p, const eval_request *r, size_t first, size_t *place, pal_error *err)
+{
+    int64_t most = 0;
     p->length = r->cell[first].length;
+    p->most = INT64_MAX;
     p->cell = calloc(r->cell_count, sizeof *p->cell);
     if (!p->cell) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
     for (size_t c = first; c < r->cell_count; c++) {
         if (c > first && (p->length == 0 || r->cell[c].length != p->length)) continue;
         place[p->cell_count] = c;
         p->cell[p->cell_count++] = &r->cell[c];
+        most += r->cell[c].samples;
     }
+    p->item = calloc((size_t)most + 1, sizeof *p->item);
+    p->group = calloc((size_t)most + 1, sizeof *p->group);
+    return p->item && p->group ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+}
+
+static int fill_part(plan_part *p, eval_request *r, const size_t *place, speed_book *speeds, plan_wanted *wanted,
+                     void *arg, pal_error *err)
+{
+    PAL_TRY(list_samples(p, r, place, NULL, NULL, err));
+    if (p->skip[0]) return PAL_OK;
+    PAL_TRY(find_round(p, r, speeds, place, err));
+    PAL_TRY(choose_samples(p, r, place, err));
+    PAL_TRY(work_of(p, r, place, p->most, &p->whole, err));
     PAL_TRY(list_samples(p, r, place, wanted, arg, err));
     if (p->count == 0) return PAL_OK;
     const size_t most = p->count < (size_t)r->options.batch ? p->count : (size_t)r->options.batch;
     p->lanes = lanes_that_fit(p->model->decoder, r, most, p->scored);
     if (p->lanes == 0) return no_room(p, r, err);
-    p->group_count =
-        batch_cut(p->model->decoder, p->item, p->count, p->lanes, r->options.share != 0, p->zeroed, p->group);
-    add_up(p);
+    cut(p, r);
     return PAL_OK;
 }
 
@@ -176,29 +245,45 @@ static size_t next_cell(const eval_request *r, int64_t length, size_t done)
     return best;
 }
 
-static int fill_plan(plan *out, eval_request *r, size_t *place, plan_wanted *wanted, void *arg, pal_error *err)
+/* Put the parts from `first` on into the order of their whole work; of equal ones the earlier stays first. */
+static void order_parts(plan *p, size_t first)
+{
+    for (size_t i = first; i < p->count; i++) {
+        size_t at = i;
+        for (; at > first && p->part[p->order[at - 1]].whole > p->part[i].whole; at--)
+            p->order[at] = p->order[at - 1];
+        p->order[at] = i;
+    }
+}
+
+static int fill_plan(plan *out, eval_request *r, size_t *place, speed_book *speeds, plan_wanted *wanted, void *arg,
+                     pal_error *err)
 {
     const int64_t memory = r->options.memory;
     size_t c = r->cell_count; /* none yet */
     for (int64_t length = 0; (c = next_cell(r, length, c)) < r->cell_count; length = r->cell[c].length) {
+        const size_t first = out->count;
         for (size_t m = 0; m < r->model_count; m++) {
             for (int zeroed = 0; zeroed <= 1; zeroed++) {
                 if (memory != MEMORY_BOTH && zeroed != (memory == MEMORY_ZEROED)) continue;
                 plan_part *p = &out->part[out->count++];
                 *p = (plan_part){.model = &r->model[m], .zeroed = zeroed};
-                PAL_TRY(fill_part(p, r, c, place, wanted, arg, err));
+                PAL_TRY(list_cells(p, r, c, place, err));
+                PAL_TRY(fill_part(p, r, place, speeds, wanted, arg, err));
             }
         }
+        order_parts(out, first);
     }
     return PAL_OK;
 }
 
-int plan_make(plan *out, eval_request *r, plan_wanted *wanted, void *arg, pal_error *err)
+int plan_make(plan *out, eval_request *r, speed_book *speeds, plan_wanted *wanted, void *arg, pal_error *err)
 {
     *out = (plan){.part = calloc(2 * r->cell_count * r->model_count + 1, sizeof *out->part)};
+    out->order = calloc(2 * r->cell_count * r->model_count + 1, sizeof *out->order);
     size_t *place = calloc(r->cell_count + 1, sizeof *place);
-    const int code = out->part && place ? fill_plan(out, r, place, wanted, arg, err)
-                                        : pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    const int code = out->part && out->order && place ? fill_plan(out, r, place, speeds, wanted, arg, err)
+                                                      : pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
     free(place);
     if (code != PAL_OK) plan_free(out);
     return code;
@@ -212,5 +297,6 @@ void plan_free(plan *p)
         free(p->part[i].group);
     }
     free(p->part);
+    free(p->order);
     *p = (plan){0};
 }

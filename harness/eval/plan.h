@@ -4,6 +4,7 @@
 #define PAL_PLAN_H
 
 #include "harness/eval/request.h"
+#include "harness/eval/speed.h"
 #include "harness/journal/cells.h"
 
 /* FLOPs of tokens that are only read, and of those that are scored or made. */
@@ -17,6 +18,7 @@ typedef struct plan_part {
     int64_t length; /* 0: whole documents */
     const task_cell **cell;
     size_t cell_count;
+    int64_t most; /* samples of a cell that are taken: fewer than its own where the task left the number open */
     batch_item *item; /* samples to do, in the order of batch_cut */
     size_t count;
     batch_group *group;
@@ -29,6 +31,8 @@ typedef struct plan_part {
     double flops;            /* of that work, and of continuations as long as the true answers: the sum of */
     plan_flops many;         /* what is done in several lanes, */
     plan_flops alone;        /* and in one: a shared start, or a sample that outlasts those beside it */
+    double whole;            /* FLOPs of all samples, done or not; on no machine different */
+    double passing;          /* seconds of a token that is passed over then */
     uint64_t round; /* tokens that are read before a stream comes back to a state it had (models/stream/cycle.h),
                        from its start and again after a needle; 0: it does not, as far as is known */
     char skip[160]; /* why the model cannot take this part; "" if it can */
@@ -36,16 +40,22 @@ typedef struct plan_part {
 
 typedef struct plan {
     plan_part *part; /* short lengths first; all models at one length before the next */
+    size_t *order;   /* of running them: at one length those first that take less work */
     size_t count;
 } plan;
 
 /* Set *take when a sample of the part's cell is to be done, and then item->key and item->resume. NULL: all are. */
 typedef int plan_wanted(void *arg, plan_part *p, size_t cell, batch_item *item, int *take, pal_error *err);
 
-/* PAL_USAGE: one lane of a model needs more memory than there is. */
-int plan_make(plan *out, eval_request *r, plan_wanted *wanted, void *arg, pal_error *err);
+/* Where a task leaves the number of samples open, a part takes task_cell.least of each cell, and as many more as
+ * cost no more than PLAN_OPEN FLOPs. `speeds` tells which streams come round; NULL: none is taken to. PAL_USAGE:
+ * one lane of a model needs more memory than there is. */
+#define PLAN_OPEN 2e12
+int plan_make(plan *out, eval_request *r, speed_book *speeds, plan_wanted *wanted, void *arg, pal_error *err);
 void plan_free(plan *p);
 /* Set `round`, and the work that is then left. */
 void plan_part_round(plan_part *p, uint64_t tokens);
+/* Samples of a cell of the part. */
+int64_t plan_samples(const plan_part *p, size_t cell);
 
 #endif

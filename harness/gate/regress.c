@@ -116,7 +116,7 @@ static int evaluate(gate *g, const char *name, const char *path, int given, pal_
     snprintf(e.row.blas_core, sizeof e.row.blas_core, "%s", gemm_core());
     if (given) memcpy(e.row.weights, r.model[0].info.digest, sizeof e.row.weights);
     plan p = {0};
-    int code = plan_make(&p, &r, NULL, NULL, err);
+    int code = plan_make(&p, &r, NULL, NULL, NULL, err);
     if (code == PAL_OK) code = run_plan(&e, &r, &p, err);
     if (code == PAL_OK) code = add_row(g, &e.row, "bits_per_byte", e.nll / e.bytes / log(2), err);
     plan_free(&p);

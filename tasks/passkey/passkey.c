@@ -20,6 +20,8 @@
 #include <string.h>
 
 enum { LENGTH_MAX = 64 * 1024 * 1024 };
+/* Samples of a cell where their number is left open, and where a model takes long. */
+enum { OPEN_SAMPLES = 10, OPEN_LEAST = 2 };
 
 #define FIELD(name) offsetof(passkey_request, name)
 
@@ -29,8 +31,8 @@ static const kv_spec request_table[] = {
     {"depths", KV_REALS, FIELD(depths), "0,50,100", 0, 100, NULL,
      "where the needle stands, percent of the room for it: 0 right after the header, 100 right before the "
      "question"},
-    {"n", KV_INT, FIELD(samples), "10", 1, PASSKEY_EVAL_KEYS, NULL,
-     "samples per length and depth, all with different keys"},
+    {"n", KV_INT, FIELD(samples), "0", 0, PASSKEY_EVAL_KEYS, NULL,
+     "samples per length and depth, all with different keys; 0: 10, or as few as 2 where a model takes long"},
     {"seed", KV_INT, FIELD(seed), "1", 0, 9007199254740992, NULL,
      "of the keys, the jitter and where prose starts"},
     {"jitter", KV_REAL, FIELD(jitter), "2", 0, 5, NULL,
@@ -55,7 +57,7 @@ static int check_numbers(const passkey_request *r, int64_t least, pal_error *err
     if (!r->length.count || !r->depths.count)
         return pal_fail(err, PAL_USAGE, "passkey: %s is empty; give at least one value",
                         r->length.count ? "depths" : "len");
-    if (r->samples < 1 || r->samples > PASSKEY_EVAL_KEYS)
+    if (r->samples < 0 || r->samples > PASSKEY_EVAL_KEYS)
         return pal_fail(err, PAL_USAGE, "passkey: n=%lld; there are 1 to %d different keys to ask for",
                         (long long)r->samples, PASSKEY_EVAL_KEYS);
     for (int64_t i = 0; i < r->length.count; i++)
@@ -92,7 +94,8 @@ static int list_cells(passkey_run *run, const char *data, pal_error *err)
             task_cell *cell = &run->cell[run->cell_count];
             cell->length = (int64_t)r->length.value[i];
             cell->depth = r->depths.value[j];
-            cell->samples = r->samples;
+            cell->samples = r->samples ? r->samples : OPEN_SAMPLES;
+            cell->least = r->samples ? 0 : OPEN_LEAST;
             memcpy(cell->data, data, HASH_HEX);
             if (run->prose)
                 cell->split = corpus_split(run->prose);

@@ -190,7 +190,7 @@ static void test_plan(void **state)
     eval_request r;
     plan p;
     assert_int_equal(read_request(&r, "memory=both batch=3"), PAL_OK);
-    assert_int_equal(plan_make(&p, &r, NULL, NULL, &err), PAL_OK);
+    assert_int_equal(plan_make(&p, &r, NULL, NULL, NULL, &err), PAL_OK);
     assert_int_equal(p.count, 4);
     for (size_t i = 0; i < p.count; i++) {
         const plan_part *part = &p.part[i];
@@ -211,7 +211,7 @@ static void test_plan(void **state)
 static plan_part *plan_one(eval_request *r, plan *p)
 {
     assert_int_equal(read_request(r, ""), PAL_OK);
-    assert_int_equal(plan_make(p, r, NULL, NULL, &err), PAL_OK);
+    assert_int_equal(plan_make(p, r, NULL, NULL, NULL, &err), PAL_OK);
     return &p->part[0];
 }
 

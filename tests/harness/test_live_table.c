@@ -114,15 +114,15 @@ static void check_has(const char *text, const char *word)
     if (!strstr(text, word)) fail_msg("without \"%s\":\n%s", word, text);
 }
 
-/* The cells of a model come in the request's order, whichever sample ends first. */
+/* The model that takes less work comes first, its cells in the request's order, whichever sample ends first. */
 static void test_order(void **state)
 {
     (void)state;
     char *text = PRINTED(PAL_OK, "model=good,near", "depths=0,50,100");
     const char *at = text;
-    static const char *const rows[] = {"\ngood   1K         0%     2  ", "\ngood   1K        50%     2  ",
-                                       "\ngood   1K       100%     2  ", "\nnear   1K         0%     2  ",
-                                       "\nnear   1K        50%     2  ", "\nnear   1K       100%     2  "};
+    static const char *const rows[] = {"\nnear   1K         0%     2  ", "\nnear   1K        50%     2  ",
+                                       "\nnear   1K       100%     2  ", "\ngood   1K         0%     2  ",
+                                       "\ngood   1K        50%     2  ", "\ngood   1K       100%     2  "};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         at = strstr(at, rows[i]);
         if (!at) fail_msg("%s is not in its place:\n%s", rows[i], text);

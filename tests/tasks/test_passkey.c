@@ -234,7 +234,7 @@ static void bad_requests_are_refused(void **state)
     *samples = 10001;
     assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_USAGE);
     assert_non_null(strstr(err.text, "10000"));
-    *samples = 0;
+    *samples = -1;
     assert_int_equal(task()->eval->begin(request, bytes, &run, &err), PAL_USAGE);
     free(request);
 }
