@@ -9,9 +9,7 @@ binary=${PALIMPSEST:-build/palimpsest}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-"$binary" train recipe=bytes-infini-linear \
-    d_model=32 n_heads=2 d_head=16 d_ff=64 segment=64 train_len=256 train_steps=120 batch_tokens=4K \
-    log_every=20 warmup=20 lr=5e-3 lr_floor=5e-4 out="$dir/tiny.safetensors" log="$dir/tiny.csv"
+"$binary" train recipe=bytes-tiny out="$dir/tiny.safetensors" log="$dir/tiny.csv"
 "$binary" eval model="$dir/tiny.safetensors" results="$dir" len=1K n=8 plots=0
 
 at_most() { # at_most WHAT VALUE LIMIT

@@ -1,5 +1,6 @@
 /* Throughput of training and streaming evaluation, as tokens a second and as a share of what SGEMM reaches on this
  * machine at this moment. */
+#include "harness/cli/listing.h"
 #include "harness/command/commands.h"
 #include "harness/command/groups.h"
 
@@ -20,7 +21,7 @@ enum { MOST_RUNS = 256, PEAK_SIDE = 1024, EVAL_SEGMENTS = 64 /* of all lanes tog
 
 typedef struct bench_config {
     kv_list batch;
-    int64_t window, threads, mode;
+    int64_t window, threads, mode, format;
     double seconds;
 } bench_config;
 
@@ -60,6 +61,12 @@ static const kv_spec bench_table[] = {
      .min = 0.1,
      .max = 3600,
      .help = "measured time of each row"},
+    {.key = "format",
+     .type = KV_CHOICE,
+     .offset = AT(format),
+     .fallback = "text",
+     .choices = LISTING_FORMATS,
+     .help = "of the rows; csv and jsonl print nothing else"},
 };
 /* The model stated in the README, unless the words say otherwise. */
 static const char *const bench_model[][2] = {{"attention", "infini-linear"},
@@ -125,14 +132,30 @@ typedef struct bench {
     decoder *model;
     pool *pool;
     double peak;
+    listing rows;
 } bench;
 
-static void print_row(const bench *b, const char *mode, size_t batch, double tokens_per_s, double flops_per_token)
+static const listing_column columns[] = {{"mode", NULL, -5},
+                                         {"batch", NULL, 5},
+                                         {"tokens_per_second", "tokens/s", 12},
+                                         {"gflops", "GFLOP/s", 10},
+                                         {"share_of_peak", "of peak", 7},
+                                         {"peak_rss_bytes", "peak MiB", 8}};
+
+static void print_row(bench *b, const char *mode, size_t batch, double tokens_per_s, double flops_per_token)
 {
-    printf("| %-5s | %5zu | %12.0f | %10.1f | %5.1f %% | %8.0f |\n", mode, batch, tokens_per_s,
-           tokens_per_s * flops_per_token / 1e9, 100 * tokens_per_s * flops_per_token / b->peak,
-           (double)os_peak_rss() / 1048576);
-    fflush(stdout);
+    char text[32];
+    const double flops = tokens_per_s * flops_per_token;
+    listing_text(&b->rows, mode);
+    listing_number(&b->rows, (double)batch, NULL);
+    snprintf(text, sizeof text, "%.0f", tokens_per_s);
+    listing_number(&b->rows, tokens_per_s, text);
+    snprintf(text, sizeof text, "%.1f", flops / 1e9);
+    listing_number(&b->rows, flops / 1e9, text);
+    snprintf(text, sizeof text, "%.1f %%", 100 * flops / b->peak);
+    listing_number(&b->rows, flops / b->peak, text);
+    snprintf(text, sizeof text, "%.0f", (double)os_peak_rss() / 1048576);
+    listing_number(&b->rows, (double)os_peak_rss(), text);
 }
 
 static int32_t *random_tokens(const bench *b, size_t count)
@@ -243,6 +266,16 @@ static int read_model(model_config *cfg, const kv_pairs *words, pal_error *err)
     return code;
 }
 
+static void print_head(const bench *b)
+{
+    const model_config *cfg = &b->model_cfg;
+    printf("%s, d_model %lld, %lld layers, %lld heads x %lld, segment %lld: %.2fM parameters\n",
+           cfg->attention->name, (long long)cfg->d_model, (long long)cfg->n_layers, (long long)cfg->n_heads,
+           (long long)cfg->d_head, (long long)cfg->segment, (double)decoder_parameters(b->model) / 1e6);
+    printf("%d threads, BLAS %s, kernels %s, SGEMM peak %.0f GFLOP/s (1024-squares, one on each thread)\n\n",
+           pool_threads(b->pool), gemm_core(), kernels_get()->isa, b->peak / 1e9);
+}
+
 static int run_bench(bench *b, pal_error *err)
 {
     const int threads = b->cfg.threads ? (int)b->cfg.threads : os_processors();
@@ -251,14 +284,8 @@ static int run_bench(bench *b, pal_error *err)
     PAL_TRY(decoder_create(&b->model, &b->model_cfg, err));
     decoder_init(b->model, 1);
     PAL_TRY(measure_peak(b->pool, &b->peak, err));
-    printf("%s, d_model %lld, %lld layers, %lld heads x %lld, segment %lld: %.2fM parameters\n",
-           b->model_cfg.attention->name, (long long)b->model_cfg.d_model, (long long)b->model_cfg.n_layers,
-           (long long)b->model_cfg.n_heads, (long long)b->model_cfg.d_head, (long long)b->model_cfg.segment,
-           (double)decoder_parameters(b->model) / 1e6);
-    printf("%d threads, BLAS %s, kernels %s, SGEMM peak %.0f GFLOP/s (1024-squares, one on each thread)\n\n",
-           pool_threads(b->pool), gemm_core(), kernels_get()->isa, b->peak / 1e9);
-    printf("| mode  | batch |     tokens/s |    GFLOP/s | of peak | peak MiB |\n");
-    printf("|-------|------:|-------------:|-----------:|--------:|---------:|\n");
+    if (b->cfg.format == LISTING_TEXT || b->cfg.format == LISTING_MARKDOWN) print_head(b);
+    listing_begin(&b->rows, stdout, (listing_format)b->cfg.format, columns, sizeof columns / sizeof *columns);
     for (int64_t i = 0; b->cfg.mode != 1 && i < b->cfg.batch.count; i++)
         PAL_TRY(bench_eval(b, (size_t)b->cfg.batch.value[i], err));
     if (b->cfg.mode != 2) PAL_TRY(bench_train(b, (size_t)b->cfg.batch.value[b->cfg.batch.count - 1], err));

@@ -24,15 +24,22 @@ enum { LIST_ALL, LIST_MODELS, LIST_TASKS, LIST_ATTENTION, LIST_RECIPES };
 static const kv_spec options_table[] = {
     {"what", KV_CHOICE, AT(what), "all", 0, 0, "all|models|tasks|attention|recipes", "what to list"},
     {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME, "directory of the models"},
-    {"full", KV_CHOICE, AT(full), "0", 0, 0, "0|1", "1: whole SHA-256 digests"},
+    {"full", KV_CHOICE, AT(full), "0", 0, 0, "0|1", "1: with the SHA-256 digests"},
     {"format", KV_CHOICE, AT(format), "text", 0, 0, LISTING_FORMATS,
      "csv and jsonl give every value in full; with what=all they give the models"},
 };
 
 static const listing_column name_columns[] = {{"name", NULL, -22}, {"summary", NULL, -40}};
-static const listing_column model_columns[] = {
-    {"name", NULL, -28},         {"attention", NULL, -14}, {"task", "trained on", -10}, {"parameters", NULL, 10},
-    {"state_bytes", "state", 9}, {"segment", NULL, 7},     {"sha256", NULL, -12}};
+static const listing_column model_columns[] = {{"name", NULL, -27},         {"attention", NULL, -14},
+                                               {"task", "trained on", -10}, {"parameters", NULL, 10},
+                                               {"state_bytes", "state", 7}, {"sha256", NULL, -12}};
+enum { MODEL_COLUMNS = sizeof model_columns / sizeof *model_columns };
+
+/* The digest is for programs, and for people who ask: with it the rows are wider than a terminal. */
+static int with_digest(const list_options *o)
+{
+    return o->full || o->format == LISTING_CSV || o->format == LISTING_JSONL;
+}
 
 static const char *task_of(const checkpoint_info *info)
 {
@@ -43,18 +50,15 @@ static const char *task_of(const checkpoint_info *info)
 static void put_model(const list_options *o, listing *l, const char *name, const decoder *d,
                       const checkpoint_info *info)
 {
-    const model_config *cfg = decoder_config(d);
-    char digest[HASH_HEX], size[24], bytes[32];
-    const int whole = o->full || !listing_for_people(l);
-    snprintf(digest, sizeof digest, "%.*s", whole ? HASH_HEX - 1 : 12, info->digest);
+    char bytes[32], parameters[32];
     snprintf(bytes, sizeof bytes, "%zu KiB", decoder_memory_bytes(d) / 1024);
+    snprintf(parameters, sizeof parameters, "%.2fM", (double)decoder_parameters(d) / 1e6);
     listing_text(l, name);
-    listing_text(l, cfg->attention->name);
+    listing_text(l, decoder_config(d)->attention->name);
     listing_text(l, task_of(info));
-    listing_number(l, (double)decoder_parameters(d), NULL);
+    listing_number(l, (double)decoder_parameters(d), parameters);
     listing_number(l, (double)decoder_memory_bytes(d), bytes);
-    listing_number(l, (double)cfg->segment, kv_format_size(cfg->segment, size));
-    listing_text(l, digest);
+    if (with_digest(o)) listing_text(l, info->digest);
 }
 
 static int list_models(const list_options *o, pal_error *err)
@@ -63,8 +67,7 @@ static int list_models(const list_options *o, pal_error *err)
     size_t count = 0;
     pal_error none;
     listing l;
-    listing_begin(&l, stdout, (listing_format)o->format, model_columns,
-                  sizeof model_columns / sizeof *model_columns);
+    listing_begin(&l, stdout, (listing_format)o->format, model_columns, MODEL_COLUMNS - !with_digest(o));
     if (weights_resolve("all", o->weights, &files, &count, &none) != PAL_OK && listing_for_people(&l))
         printf("no models in %s\n", o->weights);
     int code = PAL_OK;

@@ -73,6 +73,8 @@ static int train_recipe(const char *name, const char *recipes, const kv_pairs *o
     kv_pairs recipe = {0};
     int code = train_init(name, recipes, over, err);
     if (code == PAL_OK) code = recipe_read(name, recipes, &recipe, err);
+    /* Weights that go elsewhere have their log beside them, not among those of the shipped models. */
+    if (code == PAL_OK && kv_pairs_value(over, "out")) code = kv_pairs_add(&recipe, "log", "", name, err);
     if (code == PAL_OK) code = kv_pairs_merge(&recipe, over, err);
     if (code == PAL_OK) code = make_folder(&recipe, "out", err);
     if (code == PAL_OK) code = make_folder(&recipe, "log", err);
@@ -103,7 +105,7 @@ const pal_command train_command = {
     .note = "A recipe names all settings; words beside it override them. Weights that it starts from and that are "
             "missing "
             "are trained first.\n",
-    .examples = "train recipe=bytes-infini-linear out=my.safetensors\n"
+    .examples = "train recipe=bytes-tiny out=my.safetensors\n"
                 "train text-infini-delta data=books out=mine.safetensors\n"
                 "train config=my.conf out=mine.safetensors lr=1e-3\n",
     .options = options_table,

@@ -25,7 +25,7 @@ static void test_commands(void **state)
     check_success(RUN("list", weights_word));
     check_output_has("transformer-xl  ");
     check_success(RUN("list", "models", weights_word, "--format=csv"));
-    check_output_has("name,attention,task,parameters,state_bytes,segment,sha256\n");
+    check_output_has("name,attention,task,parameters,state_bytes,sha256\n");
     check_output_has("infini-linear,infini-linear,,");
     check_success(RUN("plan", weights_word, "len=1K", "n=2"));
     check_output_has("infini-linear");

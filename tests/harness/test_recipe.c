@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "harness/base/hash.h"
+#include "harness/base/os.h"
 #include "harness/eval/model_files.h"
 #include "harness/train/recipes.h"
 #include "harness/train/train.h"
@@ -146,6 +148,67 @@ static void check_model(const weights_file *file)
     kv_pairs_free(&recipe);
 }
 
+/* ---- Models that are not here: what their recipes come to ---- */
+
+/* Every setting that is not at its default, a line each; new settings with defaults change nothing. */
+static void put_settings(FILE *out, const kv_spec *table, size_t count, size_t bytes, const kv_pairs *pairs)
+{
+    char *now = calloc(1, bytes), *plain = calloc(1, bytes);
+    assert_non_null(now);
+    assert_non_null(plain);
+    if (kv_defaults(table, count, now, &err) != PAL_OK || kv_defaults(table, count, plain, &err) != PAL_OK ||
+        kv_apply(table, count, now, pairs, &err) != PAL_OK)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < count; i++) {
+        char text[KV_OUT_MAX], fallback[KV_OUT_MAX];
+        kv_get(&table[i], now, text, sizeof text);
+        kv_get(&table[i], plain, fallback, sizeof fallback);
+        if (train_config_shapes(table[i].key) && strcmp(text, fallback) != 0)
+            fprintf(out, "%s = %s\n", table[i].key, text);
+    }
+    free(now);
+    free(plain);
+}
+
+static void digest_settings(const kv_pairs *pairs, char hex[HASH_HEX])
+{
+    char *text = NULL;
+    size_t size = 0, count;
+    FILE *out = open_memstream(&text, &size);
+    model_config cfg;
+    if (model_config_read(&cfg, pairs, &err) != PAL_OK) fail_msg("%s", err.text);
+    const kv_spec *table = model_config_table(&count);
+    put_settings(out, table, count, sizeof cfg, pairs);
+    put_settings(out, cfg.attention->options, cfg.attention->option_count, sizeof cfg, pairs);
+    table = train_config_table(&count);
+    put_settings(out, table, count, sizeof(train_config), pairs);
+    const task_train *train = task_find(kv_pairs_value(pairs, "task"))->train;
+    put_settings(out, train->table, train->count, train->bytes, pairs);
+    fclose(out);
+    hash_hex(text, size, hex);
+    free(text);
+}
+
+/* golden/recipes.txt was made from the metadata of the files that were trained, before recipes had names. */
+static void test_digests(void **state)
+{
+    (void)state;
+    char *text, *rest, name[64], expected[80];
+    size_t size;
+    int count = 0, taken = 0;
+    if (os_read_file("tests/golden/recipes.txt", &text, &size, &err) != PAL_OK) fail_msg("%s", err.text);
+    for (rest = text; sscanf(rest, "%63s %79s%n", name, expected, &taken) == 2; rest += taken, count++) {
+        kv_pairs recipe = {0};
+        char hex[HASH_HEX];
+        if (recipe_read(name, "models/recipes", &recipe, &err) != PAL_OK) fail_msg("%s", err.text);
+        digest_settings(&recipe, hex);
+        if (strcmp(hex, expected) != 0) fail_msg("%s: other settings than its weights were trained with", name);
+        kv_pairs_free(&recipe);
+    }
+    free(text);
+    assert_int_equal(count, 46);
+}
+
 static void test_shipped_models(void **state)
 {
     (void)state;
@@ -222,7 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sections),       cmocka_unit_test(test_bad_sections),
         cmocka_unit_test(test_shipped_models), cmocka_unit_test(test_all_recipes),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_digests),
     };
     return cmocka_run_group_tests_name("recipe", tests, NULL, NULL);
 }

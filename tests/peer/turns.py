@@ -34,7 +34,7 @@ def ours(binary, shape, mode, batch, seconds):
              f"d_model={s['d_model']}", f"n_layers={s['layers']}", f"n_heads={s['heads']}",
              f"d_head={s['d_model'] // s['heads']}", f"d_ff={4 * s['d_model']}", f"segment={s['segment']}",
              f"vocab={s['vocab']}"]
-    return output([binary, "bench", *words], rf"\| {mode} *\| *{batch} \| *(\d+)")
+    return output([binary, "bench", *words, "format=csv"], rf"(?m)^{mode},{batch},(\d+)")
 
 
 def peer(shape, mode, batch, seconds, stock):
