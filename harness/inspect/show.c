@@ -11,8 +11,8 @@
 #include <strings.h>
 
 typedef struct show_options {
-    char task[KV_TEXT_MAX], tokenizer[KV_TEXT_MAX];
-    int64_t cell, index, max, format;
+    char task[KV_TEXT_MAX], tokenizer[KV_TEXT_MAX], cell[KV_TEXT_MAX];
+    int64_t index, max, format;
 } show_options;
 
 enum { SHOW_TEXT, SHOW_JSON };
@@ -22,7 +22,8 @@ enum { SHOW_TEXT, SHOW_JSON };
 static const kv_spec options_table[] = {
     {"task", KV_TEXT, AT(task), "passkey", 0, 0, NULL, "whose sample; see `palimpsest list tasks`"},
     {"index", KV_INT, AT(index), "0", 0, 1e12, NULL, "which sample of the cell, from 0"},
-    {"cell", KV_INT, AT(cell), "0", 0, 1e6, NULL, "which cell of those that the task's keys ask for, from 0"},
+    {"cell", KV_TEXT, AT(cell), "0", 0, 0, NULL,
+     "which cell of those that the task's keys ask for: its name, as tables print it, or its number from 0"},
     {"max", KV_SIZE, AT(max), "4K", 0, INT64_C(1) << 40, NULL,
      "bytes of text to show; the middle of a longer one is left out, with a mark; 0: all"},
     {"tokenizer", KV_TEXT, AT(tokenizer), "models/tokenizers/text-2k.json", 0, 0, NULL,
@@ -194,15 +195,32 @@ static int ask_for_index(const task_module *task, int64_t index, kv_pairs *words
     return kv_pairs_add(words, count, text, "show", err);
 }
 
+/* A cell by its name or its number. */
+static int find_cell(const show_options *o, const task_cell *cells, size_t count, const task_cell **out,
+                     pal_error *err)
+{
+    char *end;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(cells[i].name, o->cell) == 0) {
+            *out = &cells[i];
+            return PAL_OK;
+        }
+    const unsigned long long at = strtoull(o->cell, &end, 10);
+    if (o->cell[0] < '0' || o->cell[0] > '9' || *end || at >= count)
+        return pal_fail(err, PAL_USAGE, "cell=%s: no such cell; the request has %zu cell%s, from 0 (%s) on",
+                        o->cell, count, count == 1 ? "" : "s", count ? cells[0].name : "none");
+    *out = &cells[at];
+    return PAL_OK;
+}
+
 static int show_sample(const show_options *o, const eval_request *r, const tokenizer *t, const task_run *run,
                        pal_error *err)
 {
     const task_cell *cells;
     const size_t count = r->task->eval->cells(run, &cells);
-    if ((size_t)o->cell >= count)
-        return pal_fail(err, PAL_USAGE, "cell=%lld: the request has %zu cell%s, from 0", (long long)o->cell, count,
-                        count == 1 ? "" : "s");
-    shown s = {.task = r->task, .cell = &cells[o->cell], .index = o->index};
+    const task_cell *cell = NULL;
+    PAL_TRY(find_cell(o, cells, count, &cell, err));
+    shown s = {.task = r->task, .cell = cell, .index = o->index};
     if (o->index >= s.cell->samples)
         return pal_fail(err, PAL_USAGE, "index=%lld: the cell %s has %lld samples, from 0", (long long)o->index,
                         s.cell->name, (long long)s.cell->samples);

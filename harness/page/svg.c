@@ -1,8 +1,9 @@
-/* Parses an SVG with expat and writes the elements and attributes that only draw.
- * The lists below are the whole policy: what is not named here stops the picture. */
+/* Parses an SVG with expat and writes the elements and attributes that only draw (svg_list.h).
+ * What is not listed there stops the picture. */
 #include "harness/page/svg.h"
 
 #include "harness/base/text.h"
+#include "harness/page/svg_list.h"
 
 #include <ctype.h>
 #include <expat.h>
@@ -16,149 +17,7 @@
 #define LINK_SPACE "http://www.w3.org/1999/xlink"
 #define XML_SPACE "http://www.w3.org/XML/1998/namespace"
 
-enum { DEPTH_MAX = 64, IDS_MAX = 4096, ATTRIBUTES_MAX = 64, NAME_MAX_BYTES = 96, VALUE_SHOWN = 40 };
-
-/* ---- The lists ---- */
-
-typedef enum element_kind {
-    DRAWS,     /* copied */
-    HOLDS,     /* copied; a container */
-    SAYS,      /* copied with its text */
-    DESCRIBES, /* read, not copied: title, desc */
-    IGNORED    /* left out with all that it holds: metadata draws nothing */
-} element_kind;
-
-static const struct {
-    const char *name;
-    element_kind kind;
-} elements[] = {
-    {"svg", HOLDS},         {"g", HOLDS},
-    {"defs", HOLDS},        {"symbol", HOLDS},
-    {"clipPath", HOLDS},    {"marker", HOLDS},
-    {"pattern", HOLDS},     {"linearGradient", HOLDS},
-    {"filter", HOLDS},      {"radialGradient", HOLDS},
-    {"path", DRAWS},        {"rect", DRAWS},
-    {"circle", DRAWS},      {"ellipse", DRAWS},
-    {"line", DRAWS},        {"polyline", DRAWS},
-    {"polygon", DRAWS},     {"use", DRAWS},
-    {"stop", DRAWS},        {"feFlood", DRAWS},
-    {"feComposite", DRAWS}, {"feGaussianBlur", DRAWS},
-    {"text", SAYS},         {"tspan", SAYS},
-    {"title", DESCRIBES},   {"desc", DESCRIBES},
-    {"metadata", IGNORED},
-};
-enum { ELEMENTS = sizeof elements / sizeof *elements };
-
-/* What an attribute's value may be is the same for all: see safe_value. */
-static const char *const attributes[] = {
-    "alignment-baseline",
-    "clip-path",
-    "clip-rule",
-    "clipPathUnits",
-    "color",
-    "cx",
-    "cy",
-    "d",
-    "dominant-baseline",
-    "dx",
-    "dy",
-    "fill",
-    "fill-opacity",
-    "fill-rule",
-    "filter",
-    "filterUnits",
-    "flood-color",
-    "flood-opacity",
-    "font-family",
-    "font-size",
-    "font-style",
-    "font-weight",
-    "gradientTransform",
-    "gradientUnits",
-    "height",
-    "in",
-    "in2",
-    "k1",
-    "k2",
-    "k3",
-    "k4",
-    "letter-spacing",
-    "marker-end",
-    "marker-mid",
-    "marker-start",
-    "markerHeight",
-    "markerUnits",
-    "markerWidth",
-    "offset",
-    "opacity",
-    "operator",
-    "orient",
-    "overflow",
-    "paint-order",
-    "patternContentUnits",
-    "patternTransform",
-    "patternUnits",
-    "points",
-    "preserveAspectRatio",
-    "primitiveUnits",
-    "r",
-    "refX",
-    "refY",
-    "result",
-    "rotate",
-    "rx",
-    "ry",
-    "shape-rendering",
-    "spreadMethod",
-    "stdDeviation",
-    "stop-color",
-    "stop-opacity",
-    "stroke",
-    "stroke-dasharray",
-    "stroke-dashoffset",
-    "stroke-linecap",
-    "stroke-linejoin",
-    "stroke-miterlimit",
-    "stroke-opacity",
-    "stroke-width",
-    "text-anchor",
-    "text-decoration",
-    "text-rendering",
-    "textLength",
-    "transform",
-    "vector-effect",
-    "viewBox",
-    "visibility",
-    "width",
-    "word-spacing",
-    "x",
-    "x1",
-    "x2",
-    "y",
-    "y1",
-    "y2",
-};
-/* Known to do nothing in a page: read and left out. */
-static const char *const inert[] = {"version", "baseProfile", "class", "role", "aria-label", "aria-labelledby"};
-/* Functions that a value may call. url() is looked at by itself. */
-static const char *const functions[] = {"rgb",    "rgba",       "hsl",    "hsla",  "url",   "translate",
-                                        "rotate", "translateX", "matrix", "scale", "skewX", "skewY"};
-
-static int listed(const char *name, const char *const *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(name, list[i]) == 0) return 1;
-    return 0;
-}
-#define LISTED(name, list) listed(name, list, sizeof(list) / sizeof *(list))
-
-/* ELEMENTS: not in the list. */
-static size_t element_of(const char *name)
-{
-    size_t i = 0;
-    while (i < ELEMENTS && strcmp(name, elements[i].name) != 0) i++;
-    return i;
-}
+enum { DEPTH_MAX = 64, IDS_MAX = 4096, ATTRIBUTES_MAX = 64, VALUE_SHOWN = 40 };
 
 /* ---- State of the parser ---- */
 
@@ -173,11 +32,11 @@ typedef struct reader {
     const char *prefix;
     pal_error *err;
     int code;
-    size_t kind[DEPTH_MAX]; /* of the open elements: index into `elements` */
+    const svg_element *open[DEPTH_MAX];
     size_t depth;
-    size_t ignored;             /* depth of open elements inside one that is IGNORED */
-    char (*id)[NAME_MAX_BYTES]; /* all identifiers so far */
-    int *is_part;               /* [ids] whether it stands directly in <defs>, for <use> */
+    size_t ignored;       /* depth of open elements inside one that is IGNORED */
+    char (*id)[SVG_NAME]; /* all identifiers so far */
+    int *is_part;         /* [ids] whether it stands directly in <defs>, for <use> */
     size_t ids, capacity;
 } reader;
 
@@ -195,52 +54,12 @@ __attribute__((format(printf, 2, 3))) static void refuse(reader *r, const char *
 
 /* ---- Values ---- */
 
-/* Letters, digits and -_.: only: an identifier needs no quoting anywhere. */
-static int good_identifier(const char *text, size_t size)
-{
-    if (size == 0 || size >= NAME_MAX_BYTES) return 0;
-    for (size_t i = 0; i < size; i++)
-        if (!isalnum((unsigned char)text[i]) && !strchr("-_.:", text[i])) return 0;
-    return 1;
-}
-
-/* Where the identifier of url(#x), url('#x') or url("#x") stands; NULL: it points out of the file. */
-static const char *url_identifier(const char *call, size_t *size)
-{
-    const char *at = call + 4; /* behind "url(" */
-    const char quote = *at == '\'' || *at == '"' ? *at++ : '\0';
-    if (*at++ != '#') return NULL;
-    *size = strcspn(at, "'\")");
-    const char *end = at + *size;
-    if (quote && *end++ != quote) return NULL;
-    return *end == ')' && good_identifier(at, *size) ? at : NULL;
-}
-
-/* Whether a value only measures, paints or names: no escapes, no at-rules, and of the functions those of the list,
- * each written as in the list. */
-static int safe_value(const char *value)
-{
-    if (strpbrk(value, "\\@<>{};&")) return 0;
-    if (strcasestr(value, "script:") || strcasestr(value, "data:")) return 0;
-    for (const char *open = value; (open = strchr(open, '(')); open++) {
-        const char *name = open;
-        char called[16];
-        size_t size;
-        while (name > value && isalnum((unsigned char)name[-1])) name--;
-        if (open - name >= (ptrdiff_t)sizeof called) return 0;
-        snprintf(called, sizeof called, "%.*s", (int)(open - name), name);
-        if (!LISTED(called, functions)) return 0;
-        if (strcmp(called, "url") == 0 && !url_identifier(name, &size)) return 0;
-    }
-    return 1;
-}
-
 /* A value, with the picture's prefix put before the identifier of every url(#x). */
 static void put_value(reader *r, const char *value)
 {
     for (const char *call; (call = strstr(value, "url("));) {
         size_t size;
-        const char *id = url_identifier(call, &size);
+        const char *id = svg_url_identifier(call, &size);
         if (!id) break;
         fwrite(value, 1, (size_t)(call - value), r->out);
         fprintf(r->out, "url(#%s%.*s)", r->prefix, (int)size, id);
@@ -283,7 +102,7 @@ static void take_style(reader *r, attribute *list, size_t *count, char *style)
         while (end > part && isspace((unsigned char)end[-1])) end--;
         *colon = *end = '\0';
         const char *value = colon + 1 + strspn(colon + 1, " \t\r\n");
-        if (!LISTED(part, attributes) || !safe_value(value)) {
+        if (!svg_attribute_known(part) || !svg_value_safe(value)) {
             refuse(r, "style %.*s", VALUE_SHOWN, part);
             return;
         }
@@ -302,27 +121,29 @@ static const char *split_name(const char *full, char space[64])
 static int inside_defs(const reader *r)
 {
     for (size_t i = 0; i < r->depth; i++)
-        if (strcmp(elements[r->kind[i]].name, "defs") == 0) return 1;
+        if (strcmp(r->open[i]->name, "defs") == 0) return 1;
     return 0;
 }
 
 static int right_in_defs(const reader *r)
 {
-    return r->depth > 0 && strcmp(elements[r->kind[r->depth - 1]].name, "defs") == 0;
+    return r->depth > 0 && strcmp(r->open[r->depth - 1]->name, "defs") == 0;
 }
 
 /* Whether anything may point to this element: what <use> and url(#x) name stands in <defs>, or is a gradient or
  * the like. Other identifiers are left out, and may stand twice. */
-static int is_target(const reader *r, size_t kind)
+static int is_target(const reader *r, const svg_element *element)
 {
     static const char *const named[] = {"clipPath", "filter",         "linearGradient",
                                         "marker",   "radialGradient", "pattern"};
-    return LISTED(elements[kind].name, named) || inside_defs(r);
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if (strcmp(element->name, named[i]) == 0) return 1;
+    return inside_defs(r);
 }
 
 static int keep_identifier(reader *r, const char *id)
 {
-    if (!good_identifier(id, strlen(id))) {
+    if (!svg_identifier(id, strlen(id))) {
         refuse(r, "id \"%.*s\"", VALUE_SHOWN, id);
         return 0;
     }
@@ -349,39 +170,39 @@ static int known_part(const reader *r, const char *id)
     return 0;
 }
 
-static void put_link(reader *r, size_t kind, const char *value)
+static void put_link(reader *r, const svg_element *element, const char *value)
 {
-    const int is_use = strcmp(elements[kind].name, "use") == 0;
+    const int is_use = strcmp(element->name, "use") == 0;
     if (!is_use || value[0] != '#' || !known_part(r, value + 1) || (inside_defs(r) && !right_in_defs(r)))
         refuse(r, "a link to \"%.*s\"", VALUE_SHOWN, value);
     else
         fprintf(r->out, " href=\"#%s%s\"", r->prefix, value + 1);
 }
 
-static void put_attribute(reader *r, size_t kind, const char *full, const char *value)
+static void put_attribute(reader *r, const svg_element *element, const char *full, const char *value)
 {
     char space[64];
     const char *name = split_name(full, space);
     if (strcmp(name, "href") == 0 && (!space[0] || strcmp(space, LINK_SPACE) == 0)) {
-        put_link(r, kind, value);
+        put_link(r, element, value);
     } else if (strcmp(space, XML_SPACE) == 0 && strcmp(name, "space") == 0) {
         if (strcmp(value, "preserve") == 0) fputs(" xml:space=\"preserve\"", r->out);
     } else if (space[0]) {
         return; /* an editor's notes: they draw nothing */
     } else if (strcmp(name, "id") == 0) {
         if (strcmp(value, "gnuplot_canvas") == 0) r->picture->gnuplot = 1;
-        if (is_target(r, kind) && keep_identifier(r, value)) fprintf(r->out, " id=\"%s%s\"", r->prefix, value);
-    } else if (LISTED(name, attributes) && safe_value(value)) {
+        if (is_target(r, element) && keep_identifier(r, value)) fprintf(r->out, " id=\"%s%s\"", r->prefix, value);
+    } else if (svg_attribute_known(name) && svg_value_safe(value)) {
         fprintf(r->out, " %s=\"", name);
         put_value(r, value);
         fputc('"', r->out);
-    } else if (!LISTED(name, inert) && strncmp(name, "data-", 5) != 0) {
-        refuse(r, LISTED(name, attributes) ? "%.*s=\"%.*s\"" : "attribute %.*s", VALUE_SHOWN, name, VALUE_SHOWN,
+    } else if (!svg_attribute_inert(name)) {
+        refuse(r, svg_attribute_known(name) ? "%.*s=\"%.*s\"" : "attribute %.*s", VALUE_SHOWN, name, VALUE_SHOWN,
                value);
     }
 }
 
-static void put_attributes(reader *r, size_t kind, const char **pairs)
+static void put_attributes(reader *r, const svg_element *element, const char **pairs)
 {
     attribute list[ATTRIBUTES_MAX];
     size_t count = 0;
@@ -391,7 +212,7 @@ static void put_attributes(reader *r, size_t kind, const char **pairs)
     if (style) take_style(r, list, &count, style);
     for (const char **p = pairs; *p && r->code == PAL_OK; p += 2)
         if (strcmp(p[0], "style") != 0) take_attribute(r, list, &count, p[0], p[1]);
-    for (size_t i = 0; i < count && r->code == PAL_OK; i++) put_attribute(r, kind, list[i].name, list[i].value);
+    for (size_t i = 0; i < count && r->code == PAL_OK; i++) put_attribute(r, element, list[i].name, list[i].value);
     free(style);
 }
 
@@ -418,8 +239,7 @@ static void take_root(reader *r, const char **pairs)
             width = pairs[1];
         else if (strcmp(name, "height") == 0)
             height = pairs[1];
-        else if (!space[0] && !LISTED(name, attributes) && !LISTED(name, inert) && strcmp(name, "id") != 0 &&
-                 strncmp(name, "data-", 5) != 0)
+        else if (!space[0] && !svg_attribute_known(name) && !svg_attribute_inert(name) && strcmp(name, "id") != 0)
             refuse(r, "attribute %.*s", VALUE_SHOWN, name);
     }
     if (!box || sscanf(box, "%lf%*[ ,]%lf%*[ ,]%lf%*[ ,]%lf", &p->left, &p->top, &p->width, &p->height) != 4) {
@@ -444,29 +264,28 @@ static void on_start(void *arg, const char *full, const char **pairs)
         r->ignored++;
         return;
     }
-    const size_t kind = strcmp(space, SVG_SPACE) == 0 ? element_of(name) : ELEMENTS;
-    if (r->depth == 0 && (kind == ELEMENTS || strcmp(name, "svg") != 0)) {
+    const svg_element *element = strcmp(space, SVG_SPACE) == 0 ? svg_element_find(name) : NULL;
+    if (r->depth == 0 && (!element || strcmp(name, "svg") != 0)) {
         refuse(r, "not an SVG");
-    } else if (kind == ELEMENTS) {
+    } else if (!element) {
         refuse(r, "element <%.*s>", VALUE_SHOWN, name);
     } else if (r->depth == DEPTH_MAX) {
         refuse(r, "elements more than %d deep", DEPTH_MAX);
-    } else if (elements[kind].kind == IGNORED) {
+    } else if (element->kind == SVG_IGNORED) {
         r->ignored = 1;
     } else if (r->depth == 0) {
-        r->kind[r->depth++] = kind;
+        r->open[r->depth++] = element;
         take_root(r, pairs);
     } else {
-        const size_t above = r->kind[r->depth - 1];
-        if (elements[above].kind == DESCRIBES ||
-            (elements[above].kind == DRAWS && elements[kind].kind != DESCRIBES))
-            refuse(r, "<%s> inside <%s>", name, elements[above].name);
-        if (elements[kind].kind != DESCRIBES) {
+        const svg_element *above = r->open[r->depth - 1];
+        if (above->kind == SVG_DESCRIBES || (above->kind == SVG_DRAWS && element->kind != SVG_DESCRIBES))
+            refuse(r, "<%s> inside <%s>", name, above->name);
+        if (element->kind != SVG_DESCRIBES) {
             fprintf(r->out, "<%s", name);
-            put_attributes(r, kind, pairs);
+            put_attributes(r, element, pairs);
             fputc('>', r->out);
         }
-        r->kind[r->depth++] = kind;
+        r->open[r->depth++] = element;
     }
 }
 
@@ -479,8 +298,8 @@ static void on_end(void *arg, const char *full)
         r->ignored--;
         return;
     }
-    const size_t kind = r->kind[--r->depth];
-    if (r->depth > 0 && elements[kind].kind != DESCRIBES) fprintf(r->out, "</%s>", elements[kind].name);
+    const svg_element *element = r->open[--r->depth];
+    if (r->depth > 0 && element->kind != SVG_DESCRIBES) fprintf(r->out, "</%s>", element->name);
 }
 
 /* Add what fits; a cut keeps whole UTF-8 characters. */
@@ -499,22 +318,22 @@ static void on_text(void *arg, const char *text, int size)
 {
     reader *r = arg;
     if (r->code != PAL_OK || r->ignored || r->depth == 0) return;
-    const size_t kind = r->kind[r->depth - 1];
-    if (elements[kind].kind == SAYS) {
+    const svg_element *element = r->open[r->depth - 1];
+    if (element->kind == SVG_SAYS) {
         char part[256];
         for (int at = 0; at < size; at += (int)sizeof part - 1) { /* bytes pass one by one, so any cut is good */
             snprintf(part, sizeof part, "%.*s", size - at, text + at);
             text_html(r->out, part);
         }
-    } else if (elements[kind].kind == DESCRIBES) {
-        const int is_title = strcmp(elements[kind].name, "title") == 0;
+    } else if (element->kind == SVG_DESCRIBES) {
+        const int is_title = strcmp(element->name, "title") == 0;
         if (r->depth != 2) return; /* of a part, not of the picture */
         append(is_title ? r->picture->title : r->picture->about, is_title ? SVG_TITLE : SVG_ABOUT, text,
                (size_t)size);
     } else {
         for (int i = 0; i < size; i++)
             if (!isspace((unsigned char)text[i])) {
-                refuse(r, "text inside <%s>", elements[kind].name);
+                refuse(r, "text inside <%s>", element->name);
                 return;
             }
     }

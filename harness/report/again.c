@@ -87,6 +87,7 @@ void again_show(FILE *out, const task_module *task, const result_cell *cell)
         if (isfinite(cell->depth)) put_pair(out, "depths", depth);
     }
     put_request(out, task, cell, cell->extent == RESULT_LENGTH ? lengths : documents);
+    if (cell->extent == RESULT_DOCUMENTS) put_pair(out, "cell", cell->name);
     fputs(" index=", out);
 }
 

@@ -78,7 +78,10 @@ static void test_show_others(void **state)
     check_success(RUN("show", "booksum", "tokenizer=bytes", "len=700", "index=2"));
     check_output_has("Summary:");
     check_refusal(PAL_USAGE, RUN("show", "perplexity", "tokenizer=bytes", data, "index=4"), "index=4");
+    check_success(RUN(SHOW, "cell=len=1024,depth=100"));
+    check_output_has("len=1024,depth=100");
     check_refusal(PAL_USAGE, RUN(SHOW, "cell=3"), "3 cells");
+    check_refusal(PAL_USAGE, RUN(SHOW, "cell=len=1"), "3 cells");
     check_refusal(PAL_USAGE, RUN(SHOW, "index=5", "n=2"), "2 samples");
     check_refusal(PAL_USAGE, RUN("show", "passkey", "lenn=1K"), "did you mean len?");
     check_refusal(PAL_DATA, RUN("show", "passkey", "tokenizer=/no/such"), "/no/such");

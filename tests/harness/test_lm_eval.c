@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "harness/base/text.h"
-#include "harness/report/again.h"
 #include "harness/page/lm_eval.h"
+#include "harness/report/again.h"
 
 #include <dirent.h>
 #include <jansson.h>
@@ -77,6 +77,12 @@ static void test_commands(void **state)
     result_cell cell = passkey_cell("m", "len=32K,1M depths=0,50,100 n=10 seed=7 memory=zeroed");
     char *command = again_text(again_show, task, &cell);
     assert_string_equal(command, "build/palimpsest show task=passkey len=32K depths=50 seed=7 index=");
+    free(command);
+    result_cell documents = {.extent = RESULT_DOCUMENTS, .depth = NAN, .name = "stories/test:len=16K"};
+    strcpy(documents.request, "data=stories n=10 len=16K,64K seed=1");
+    command = again_text(again_show, task_find("booksum"), &documents);
+    assert_string_equal(command, "build/palimpsest show task=booksum data=stories len=16K,64K seed=1 "
+                                 "cell=stories/test:len=16K index=");
     free(command);
     cell.kind = RESULT_REFERENCE;
     command = again_text(again_eval, task, &cell);
