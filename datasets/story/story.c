@@ -1,3 +1,4 @@
+/* A generated story as tokens: when its facts are told, and what is told between them. */
 #include "datasets/story/story.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* The words that stories are made of, and the summary of one. */
 #include "datasets/story/story_text.h"
 
 #include <stdio.h>

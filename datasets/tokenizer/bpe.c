@@ -1,3 +1,4 @@
+/* The vocabulary and merges of a byte-level BPE, and the table that finds a pair of tokens. */
 #include "datasets/tokenizer/bpe.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Counts the words of texts, each kept once, for training a BPE on them. */
 #include "datasets/tokenizer/bpe_count.h"
 
 #include "datasets/tokenizer/bpe_words.h"

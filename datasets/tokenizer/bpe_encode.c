@@ -1,3 +1,4 @@
+/* Encodes words by merges: short ones in place, long ones with a heap, in time n log n. */
 #include "datasets/tokenizer/bpe.h"
 
 #include "datasets/tokenizer/bpe_words.h"

@@ -1,3 +1,4 @@
+/* Learns merges from counted words: the most frequent pair first, the smallest of equals. */
 #include "datasets/tokenizer/bpe_train.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* GPT-2's rule for splitting a text into words, and where a text can be cut safely. */
 #include "datasets/tokenizer/bpe_words.h"
 
 #include "datasets/tokenizer/unicode_class.h"

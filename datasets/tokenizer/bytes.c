@@ -1,3 +1,4 @@
+/* Bytes as tokens, and back. */
 #include "datasets/tokenizer/bytes.h"
 
 void bytes_encode(const char *text, size_t size, int32_t *tokens)

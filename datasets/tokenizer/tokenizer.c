@@ -1,3 +1,4 @@
+/* One interface over plain bytes and byte-level BPE: load, encode, decode, digest. */
 #include "datasets/tokenizer/tokenizer.h"
 
 #include "harness/base/home.h"

@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The Unicode version of the letters and numbers that words are split by (unicode_class.c). A tokenizer that was
+ * made with another version splits elsewhere where a character was assigned in between. */
+#define TOKENIZER_UNICODE "17.0"
+
 typedef struct tokenizer tokenizer;
 
 /* Token = byte, vocabulary 256. */

@@ -1,7 +1,9 @@
+/* The general categories of all characters, as runs; made by tests/peer/unicode_classes.mjs.
+ * tokenizer.h names the version of Unicode. */
 #include "datasets/tokenizer/unicode_class.h"
 
 /* A run of characters of one class starts at entry >> 2 and has class entry & 3.
- * Unicode 17.0; made by tests/peer/unicode_classes.mjs. */
+ * Its version is TOKENIZER_UNICODE. */
 static const uint32_t runs[] = {
     0x27,    0x38,    0x83,    0x84,    0xc2,    0xe8,    0x105,   0x16c,   0x185,   0x1ec,   0x217,   0x218,
     0x283,   0x284,   0x2a9,   0x2ac,   0x2ca,   0x2d0,   0x2d5,   0x2d8,   0x2e6,   0x2e9,   0x2ec,   0x2f2,

@@ -1,3 +1,4 @@
+/* Sentences of a text, and extracts of them: the first words, drawn ones, and the best by ROUGE-2. */
 #include "tasks/booksum/extracts.h"
 
 #include "tasks/rouge/rouge.h"

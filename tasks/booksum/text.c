@@ -1,3 +1,4 @@
+/* Where the texts of a split are, and how a text and its summary become tokens. */
 #include "tasks/booksum/text.h"
 
 #include "datasets/corpus/split.h"

@@ -1,3 +1,4 @@
+/* Which keys belong to evaluation: a fixed bijection of all keys decides, so that training never sees them. */
 #include "tasks/passkey/keys.h"
 
 enum { FEISTEL_ROUNDS = 6 };

@@ -1,3 +1,4 @@
+/* Documents of a corpus as an endless haystack, streamed for evaluation, held in memory for training. */
 #include "tasks/passkey/prose.h"
 
 #include "datasets/tokenizer/token_reader.h"

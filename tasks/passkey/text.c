@@ -1,3 +1,4 @@
+/* The pieces of the prompt as tokens, checked against the tokens of the whole text, and the filler's cycle. */
 #include "tasks/passkey/text.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Longest common subsequences by bit vectors, and which tokens of a reference are in one. */
 #include "tasks/rouge/lcs.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Porter's stemmer in the form that rouge_score uses (NLTK's, with its extensions). */
 #include "tasks/rouge/porter_stemmer.h"
 
 #include <string.h>

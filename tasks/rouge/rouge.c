@@ -1,3 +1,4 @@
+/* ROUGE-1, -2, -L and -Lsum of token sequences, value for value those of rouge_score. */
 #include "tasks/rouge/rouge.h"
 
 #include "tasks/rouge/lcs.h"
