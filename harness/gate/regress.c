@@ -1,3 +1,4 @@
+/* The regression gate: losses of models on a slice of text, and of one model trained here, against a baseline. */
 #include "harness/gate/regress.h"
 
 #include "harness/base/home.h"
@@ -20,7 +21,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-static const char task_name[] = "perplexity";
 enum { PATH_TEXT = 2 * KV_TEXT_MAX };
 
 typedef struct gate {
@@ -33,20 +33,27 @@ typedef struct gate {
 
 /* ---- One model on the slice ---- */
 
+/* The first task that measures bits of a text, and its metric of them. */
+static const task_module *text_task(const task_metric **bits)
+{
+    for (size_t i = 0; task_table[i]; i++)
+        for (size_t m = 0; m < task_table[i]->metric_count; m++) {
+            if (task_table[i]->metric[m].kind != METRIC_BITS) continue;
+            *bits = &task_table[i]->metric[m];
+            return task_table[i];
+        }
+    *bits = NULL;
+    return NULL;
+}
+
 typedef struct evaluation {
     gate *gate;
     const task_module *task;
+    const task_metric *bits;
     baseline_row row; /* name, core and weights of all rows */
     double nll, bytes;
     double read, tokens; /* so far, in all */
 } evaluation;
-
-static double value_of(const task_module *task, const double *value, const char *name)
-{
-    for (size_t v = 0; v < task->value_count; v++)
-        if (strcmp(task->value[v], name) == 0) return value[v];
-    return NAN;
-}
 
 static int add_row(gate *g, const baseline_row *like, const char *metric, double value, pal_error *err)
 {
@@ -63,13 +70,13 @@ static int on_document(void *arg, const batch_item *item, const batch_result *re
     (void)item;
     evaluation *e = arg;
     json_t *record = json_loads(result->record, 0, NULL);
-    const char *name = json_string_value(json_object_get(record, "document"));
+    const char *name = json_string_value(json_object_get(record, e->task->target));
     char metric[KV_TEXT_MAX];
-    snprintf(metric, sizeof metric, "nll/%s", name ? name : "?");
+    snprintf(metric, sizeof metric, "%s/%s", e->task->value[e->bits->value], name ? name : "?");
     json_decref(record);
-    const double nll = value_of(e->task, result->value, "nll");
+    const double nll = result->value[e->bits->value];
     e->nll += nll;
-    e->bytes += value_of(e->task, result->value, "bytes");
+    e->bytes += result->value[e->bits->over];
     return add_row(e->gate, &e->row, metric, nll, err);
 }
 
@@ -104,21 +111,26 @@ static int run_plan(evaluation *e, const eval_request *r, const plan *p, pal_err
 /* Add the rows of the weights at `path`. `given` 0: they were trained here, so their digest is a result. */
 static int evaluate(gate *g, const char *name, const char *path, int given, pal_error *err)
 {
-    char model[PATH_TEXT + 8], data[KV_TEXT_MAX + 8];
+    char model[PATH_TEXT + 8], data[KV_TEXT_MAX + 8], named[64], split[64];
     snprintf(model, sizeof model, "model=%s", path);
-    snprintf(data, sizeof data, "data=%s", g->o->data);
-    char *const words[] = {"task=perplexity", "split=test", model, data};
+    const task_metric *bits;
+    const task_module *task = text_task(&bits);
+    if (!task) return pal_fail(err, PAL_INTERNAL, "no task measures the loss on a text");
+    snprintf(named, sizeof named, "task=%s", task->name);
+    snprintf(split, sizeof split, "%s=test", task->eval->keys.split);
+    snprintf(data, sizeof data, "%s=%s", task->eval->keys.texts, g->o->data);
+    char *const words[] = {named, split, model, data};
     eval_request r;
     PAL_TRY(eval_request_read(&r, sizeof words / sizeof *words, words, 1, err));
     r.threads = pool_threads(g->pool);
-    evaluation e = {.gate = g, .task = r.task};
+    evaluation e = {.gate = g, .task = r.task, .bits = bits};
     snprintf(e.row.name, sizeof e.row.name, "%s", name);
     snprintf(e.row.blas_core, sizeof e.row.blas_core, "%s", gemm_core());
     if (given) memcpy(e.row.weights, r.model[0].info.digest, sizeof e.row.weights);
     plan p = {0};
     int code = plan_make(&p, &r, NULL, NULL, NULL, err);
     if (code == PAL_OK) code = run_plan(&e, &r, &p, err);
-    if (code == PAL_OK) code = add_row(g, &e.row, "bits_per_byte", e.nll / e.bytes / log(2), err);
+    if (code == PAL_OK) code = add_row(g, &e.row, bits->name, e.nll / e.bytes / log(2), err);
     plan_free(&p);
     eval_request_free(&r);
     g->done++;
@@ -139,8 +151,11 @@ static int read_recipe(const regress_options *o, const char *dir, kv_pairs *reci
     snprintf(path, sizeof path, "%s/tiny.csv", dir);
     if (code == PAL_OK) code = kv_pairs_add(recipe, "log", path, "regress", err);
     const char *task = kv_pairs_value(recipe, "task");
-    if (code == PAL_OK && (!task || strcasecmp(task, task_name) != 0))
-        code = pal_fail(err, PAL_USAGE, "recipe=%s: the recipe should have task = %s", o->recipe, task_name);
+    const task_metric *bits;
+    const task_module *wanted = text_task(&bits);
+    if (code == PAL_OK && (!task || !wanted || strcasecmp(task, wanted->name) != 0))
+        code = pal_fail(err, PAL_USAGE, "recipe=%s: the recipe should have task = %s", o->recipe,
+                        wanted ? wanted->name : "one that measures the loss on a text");
     return code;
 }
 
@@ -207,12 +222,12 @@ static int retrain(gate *g, pal_error *err)
 
 /* ---- All of them ---- */
 
-static int trained_on_text(const weights_file *file, int *is, pal_error *err)
+static int trained_on(const task_module *wanted, const weights_file *file, int *is, pal_error *err)
 {
     st_file f;
     PAL_TRY(st_read(file->path, &f, err));
     const char *task = kv_pairs_value(&f.metadata, "task");
-    *is = task && strcasecmp(task, task_name) == 0;
+    *is = task && strcasecmp(task, wanted->name) == 0;
     st_free(&f);
     return PAL_OK;
 }
@@ -220,12 +235,15 @@ static int trained_on_text(const weights_file *file, int *is, pal_error *err)
 /* Keep the files of models that the gate is for: all that are named, or those that were trained on text. */
 static int find_models(const regress_options *o, weights_file **files, size_t *count, pal_error *err)
 {
-    PAL_TRY(weights_resolve_for("perplexity", o->model, o->weights, files, count, err));
+    const task_metric *bits;
+    const task_module *task = text_task(&bits);
+    if (!task) return pal_fail(err, PAL_INTERNAL, "no task measures the loss on a text");
+    PAL_TRY(weights_resolve_for(task->name, o->model, o->weights, files, count, err));
     size_t kept = 0;
     int code = PAL_OK;
     for (size_t i = 0; code == PAL_OK && i < *count; i++) {
         int is = 1;
-        if (strcmp(o->model, "all") == 0) code = trained_on_text(&(*files)[i], &is, err);
+        if (strcmp(o->model, "all") == 0) code = trained_on(task, &(*files)[i], &is, err);
         if (is) (*files)[kept++] = (*files)[i];
     }
     *count = kept;
