@@ -36,7 +36,7 @@ VERSION := $(or $(shell git describe --tags --dirty 2>/dev/null),$(RELEASE)$(she
 # ---- Sources ----
 
 LIB_DIRS = harness/base $(patsubst %,models/%,engine attention decoder files stream training)
-DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,tokenizer corpus story) tasks $(patsubst %,tasks/%,rouge passkey perplexity booksum) \
+DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,tokenizer corpus story) tasks $(patsubst %/,%,$(wildcard tasks/*/)) \
     harness $(patsubst %,harness/%,cli journal stats eval train report plots gate page inspect command)
 TEST_DIRS = $(patsubst %,tests/%,base engine attention models datasets tasks harness)
 KERNELS = models/engine/kernels.c
