@@ -47,6 +47,8 @@ prepare() {
     printf 'A cat sat down.\n' >"$clone/build/ci/hyp.txt"
     printf '{"bid":"1","text":"Once upon a time there was a cat.","summary":[{"text":"A cat."}]}\n' >"$clone/build/ci/books-test.jsonl"
     cp "$clone/build/ci/books-test.jsonl" "$clone/build/ci/books-train.jsonl"
+    mkdir -p "$clone/build/ci/booksum"
+    printf 'bid,book_id,chapter,summary_text\n1,A.1,"Once upon a time, there was a cat.",A cat.\n' >"$clone/build/ci/booksum/validation.csv"
     # Reports need something to report.
     (cd "$clone" && build/palimpsest eval task=passkey len=1K n=2 depths=0 model=passkey-infini-delta,passkey-local plots=0 >/dev/null) || exit 1
 }
