@@ -1,7 +1,7 @@
 /* CSV files are read whole and cut in place; a field is a string that points into the file's text. */
 #include "harness/base/csv.h"
 
-#include "harness/base/os.h"
+#include "harness/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ int csv_read(csv_table *out, const char *path, pal_error *err)
 {
     size_t size;
     *out = (csv_table){0};
-    PAL_TRY(os_read_file(path, &out->text, &size, err));
+    PAL_TRY(utf8_read_file(path, &out->text, &size, err));
     int code = strlen(out->text) == size ? cut_all(out, path, err)
                                          : pal_fail(err, PAL_DATA, "%s: holds a NUL byte; no CSV file does", path);
     if (code != PAL_OK) csv_free(out);

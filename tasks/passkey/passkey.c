@@ -120,7 +120,10 @@ static int open_prose(passkey_run *run, char data[HASH_HEX], pal_error *err)
     const passkey_request *r = &run->request;
     if (r->haystack != HAYSTACK_PROSE) return PAL_OK;
     PAL_TRY(corpus_open(&run->prose, r->prose, r->prose_split, "test", err));
-    PAL_TRY(corpus_digest(run->prose, data, NULL, err));
+    run->scan = calloc(1, sizeof *run->scan);
+    if (!run->scan) return pal_fail(err, PAL_INTERNAL, "passkey: out of memory for the prose");
+    tokenizer_mark_special(run->text->tokenizer, run->scan);
+    PAL_TRY(corpus_digest(run->prose, data, run->scan, err));
     rng start = rng_make((uint64_t)r->seed, "passkey/prose", 0, 0);
     run->document = rng_below(&start, corpus_count(run->prose));
     return PAL_OK;
@@ -140,6 +143,7 @@ static void passkey_end(task_run *handle)
     if (!run) return;
     passkey_text_destroy(run->text);
     if (run->prose) corpus_close(run->prose);
+    free(run->scan);
     free(run->cell);
     free(run);
 }
@@ -167,6 +171,12 @@ static int passkey_begin(const void *request, const tokenizer *t, task_run **out
     return code;
 }
 
+static int passkey_note(const task_run *handle, size_t index, char *out, size_t size)
+{
+    const passkey_run *run = (const passkey_run *)handle;
+    return run->scan && text_scan_note(run->scan, run->request.prose, index, out, size);
+}
+
 static size_t passkey_cells(const task_run *run, const task_cell **cells)
 {
     *cells = ((const passkey_run *)run)->cell;
@@ -192,6 +202,7 @@ static const task_eval evaluation = {
     .begin = passkey_begin,
     .cells = passkey_cells,
     .end = passkey_end,
+    .note = passkey_note,
     .open = passkey_open,
     .shape = passkey_shape,
     .read = passkey_read,

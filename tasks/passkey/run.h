@@ -21,6 +21,7 @@ typedef struct passkey_run {
     passkey_request request;
     passkey_text *text;
     corpus *prose;     /* NULL: the haystack is filler */
+    text_scan *scan;   /* of the prose */
     size_t document;   /* where the prose starts */
     uint64_t haystack; /* names the tokens of the header and the endless haystack after it */
     task_cell *cell;

@@ -57,7 +57,8 @@ static void names_are_checked_at_every_door(void **state)
 static void settings_may_have_a_byte_order_mark(void **state)
 {
     (void)state;
-    put_text("bom.conf", "\xEF\xBB\xBF" "attention = nosuch\n");
+    put_text("bom.conf", "\xEF\xBB\xBF"
+                         "attention = nosuch\n");
     assert_run(PAL_USAGE, run("train config=%s out=%s", at("bom.conf"), at("x.safetensors")), "attention=nosuch");
     put_text("u16.conf", "\xFF\xFEt");
     assert_run(PAL_DATA, run("train config=%s out=%s", at("u16.conf"), at("x.safetensors")),
@@ -99,6 +100,11 @@ static void layouts_go_in_one_run(void **state)
     assert_run(PAL_OK, run("%s%s data=%s", common, at("r"), at("books")), "samples to do 0");
     assert_run(PAL_OK, run("%s%s data=%s split=all", common, at("r"), at("notes")), "samples to do 0");
     assert_run(PAL_DATA, run("%s%s data=%s split=test", common, at("r"), at("notes")), "leave split= out");
+    assert_run(
+        PAL_OK,
+        run("eval task=passkey len=1K n=1 depths=0 haystack=prose prose=%s model=passkey-local plots=0 results=%s",
+            at("books"), at("p")),
+        "books: lines that end with CR LF: 2;");
     assert_run(PAL_OK, run("verify results=%s k=3", at("r")), "");
 }
 
