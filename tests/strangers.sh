@@ -726,7 +726,9 @@ formats() {
 }
 check_format() {
     case $1 in
-    md) head -n 1 "$work/out" | grep -q '^[|#]' || say "no Markdown: $last" ;;
+    # A table ends at an empty line: anything else would be a row of it.
+    md) awk '/^\|[-:|]+\|$/ { rows = table = 1; next } table && NF && !/^\|/ { exit wrong = 1 } !NF { table = 0 }
+            END { exit wrong || !rows }' "$work/out" || say "no Markdown: $last" ;;
     csv) craft csv "$work/out" "$(head -n 1 "$work/out" | cut -d, -f1)" >/dev/null || say "no CSV: $last" ;;
     jsonl) ! grep -qv '^{.*}$' "$work/out" || say "no JSON lines: $last" ;;
     esac

@@ -99,7 +99,7 @@ static int put_plan(const eval_request *r, const plan *all, speed_book *speeds, 
     char time[32], length[24];
     fill_columns(r, column);
     listing_begin(&l, stdout, (listing_format)r->options.format, column, COLUMNS);
-    FILE *notes = listing_for_people(&l) ? stdout : stderr;
+    FILE *notes = r->options.format == LISTING_TEXT ? stdout : stderr;
     for (size_t i = 0; i < all->count; i++) {
         const plan_part *p = &all->part[all->order[i]];
         double seconds;

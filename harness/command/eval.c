@@ -12,7 +12,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     say_left_out(&request);
     const eval_options *o = &request.options;
     int code = live_table_run(&request, stdout, stderr, err);
-    FILE *log = o->format == LISTING_TEXT || o->format == LISTING_MARKDOWN ? stdout : stderr;
+    FILE *log = o->format == LISTING_TEXT ? stdout : stderr;
     pal_error cause;
     const int drawn = (code == PAL_OK || code == PAL_GATE) && o->plots
                           ? plots_task(request.task, o->results, o->weights, log, &cause)

@@ -34,6 +34,13 @@ static int for_people(const live_table *t)
     return t->request->options.format == LISTING_TEXT || t->request->options.format == LISTING_MARKDOWN;
 }
 
+/* Where lines go that are no rows: of tables for programs and of Markdown, standard output holds the table alone.
+ */
+static FILE *notes_to(const live_table *t)
+{
+    return t->request->options.format == LISTING_TEXT ? t->out : t->log;
+}
+
 /* Columns of the terminal; 0: no terminal, and room for everything. */
 static int terminal_width(FILE *out)
 {
@@ -201,8 +208,8 @@ static void say_missing(const live_table *t, const result_cell *cell, int64_t n)
         if (task->metric[m].kind != METRIC_MISSING) continue;
         const summary s = report_summary(task, cell, m, n);
         if (s.value > 0)
-            fprintf(t->out, "  %.0f of the %lld samples of this cell are left out of its means: %s\n", s.value,
-                    (long long)n, task->metric[m].name);
+            fprintf(notes_to(t), "  %.0f of the %lld samples of this cell are left out of its means: %s\n",
+                    s.value, (long long)n, task->metric[m].name);
     }
 }
 
@@ -224,7 +231,7 @@ static void on_cell(void *arg, const result_cell *cell, int64_t n)
     if (all) listing_number(&t->rows, (double)bad, NULL);
     if (all) put_facts(t, cell);
     if (bad && for_people(t))
-        fprintf(t->out, "  %lld of the %lld samples of this cell are not finite: it has no score\n",
+        fprintf(notes_to(t), "  %lld of the %lld samples of this cell are not finite: it has no score\n",
                 (long long)bad, (long long)n);
     if (for_people(t)) say_missing(t, cell, n);
     t->not_finite += bad;
@@ -233,11 +240,6 @@ static void on_cell(void *arg, const result_cell *cell, int64_t n)
 }
 
 /* ---- What is no row ---- */
-
-static FILE *notes_to(const live_table *t)
-{
-    return for_people(t) ? t->out : t->log;
-}
 
 static void on_note(void *arg, const char *text)
 {

@@ -77,7 +77,8 @@ int pair_compare(const task_metric *metric, const result_cell *a, const result_c
                   .deviation = got.deviation,
                   .only_a = -1,
                   .only_b = -1};
-    if (metric->samples == METRIC_HITS && rows == (size_t)n && isfinite(got.difference)) count_hits(out, num_a, num_b);
+    if (metric->samples == METRIC_HITS && rows == (size_t)n && isfinite(got.difference))
+        count_hits(out, num_a, num_b);
     free(num_a);
     return PAL_OK;
 }

@@ -342,8 +342,8 @@ static void test_rows_without_tokens(void **state)
     remove(at("journal.jsonl"));
 }
 
-/* A book with very many summaries takes time in proportion to them: were all compared with all, the suite would meet
- * its time limit. */
+/* A book with very many summaries takes time in proportion to them: were all compared with all, the suite would
+ * meet its time limit. */
 static void test_rows_of_many_summaries(void **state)
 {
     (void)state;
