@@ -64,6 +64,11 @@ void pass_backward(pass *p, size_t index, const int32_t *tokens, const int32_t *
     const decoder *d = p->d;
     slot *s = &p->slot[index];
     backward_head(p, s, targets, weight, nll, grad);
+    if (d->cfg.recurrence) {
+        call_params of;
+        const recurrence_call above = pass_above(p, s, &of, NULL, dstate, grad);
+        d->cfg.recurrence->leave_backward(&above, s->output, p->dx);
+    }
     for (size_t l = (size_t)d->cfg.n_layers; l-- > 0;) {
         const layer_index *at = &d->layer[l];
         const layer_saved *ls = &s->layer[l];
@@ -74,6 +79,11 @@ void pass_backward(pass *p, size_t index, const int32_t *tokens, const int32_t *
         call.penalty = penalty;
         d->cfg.attention->backward(&call, ls->normed1, p->dx, p->dnormed);
         run_norm_backward(p, at->norm1, p->dx, p->dnormed, ls->input, ls->mean1, ls->rstd1, grad);
+    }
+    if (d->cfg.recurrence) {
+        call_params of;
+        const recurrence_call above = pass_above(p, s, &of, NULL, dstate, grad);
+        d->cfg.recurrence->enter_backward(&above, p->dx);
     }
     embed_job job = {.p = p, .tokens = tokens, .grad = grad + d->param[d->embedding].offset, .block = 64};
     pool_run(p->pool, (int)(((size_t)d->cfg.d_model + job.block - 1) / job.block), embed_backward_columns, &job);

@@ -16,10 +16,12 @@ typedef enum qk_norm_kind { QK_NORM_NONE, QK_NORM_RMS } qk_norm_kind;
 typedef enum attn_scale_kind { ATTN_SCALE_HEAD, ATTN_SCALE_MODEL } attn_scale_kind;
 
 struct attn_module;
+struct recurrence;
 
 typedef struct model_config {
     char attention_name[KV_TEXT_MAX];
     const struct attn_module *attention;
+    const struct recurrence *recurrence; /* recurrence.h; NULL: none */
     int64_t vocab, d_model, n_layers, n_heads, d_head, d_ff, segment;
     int64_t activation;    /* activation_kind */
     int64_t embed_scale;   /* embed_scale_kind */

@@ -46,6 +46,9 @@ static void carve(pass *p, size_t workers)
         slot local = {0}, *s = slot_array ? &slot_array[i] : &local;
         s->seen = arena_bytes(a, p->lanes * sizeof *s->seen);
         s->valid = arena_bytes(a, p->lanes * sizeof *s->valid);
+        s->above = cfg->recurrence && cfg->recurrence->saved_reals
+                       ? arena_reals(a, cfg->recurrence->saved_reals(cfg, p->lanes))
+                       : NULL;
         layer_saved *array = arena_bytes(a, layers * sizeof *s->layer);
         real *input = NULL;
         for (size_t l = 0; l < layers; l++) {
@@ -243,6 +246,30 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real 
                        .work = p->work};
 }
 
+recurrence_call pass_above(pass *p, const slot *s, call_params *of, void *const *state, real *const *dstate,
+                           real *grad)
+{
+    const decoder *d = p->d;
+    for (size_t i = 0; i < d->recurrence_count; i++) {
+        of->param[i] = weight_of(p, d->recurrence[i]);
+        of->grad[i] = grad_of(p, d->recurrence[i], grad);
+    }
+    for (size_t lane = 0; lane < p->lanes; lane++) {
+        if (state) p->state[lane] = (real *)((char *)state[lane] + d->recurrence_state);
+        if (dstate) p->dstate[lane] = dstate[lane] + d->recurrence_dstate;
+    }
+    return (recurrence_call){.cfg = &d->cfg,
+                             .lanes = p->lanes,
+                             .pool = p->pool,
+                             .param = of->param,
+                             .grad = of->grad,
+                             .state = p->state,
+                             .dstate = p->dstate,
+                             .seen = s->seen,
+                             .valid = s->valid,
+                             .saved = s->above};
+}
+
 void pass_begin(pass *p, size_t index, const int32_t *tokens, const size_t *valid, void *const *state)
 {
     const decoder *d = p->d;
@@ -260,6 +287,10 @@ void pass_begin(pass *p, size_t index, const int32_t *tokens, const size_t *vali
                      .cols = (size_t)d->cfg.d_model,
                      .row = embed_row};
     pass_run_rows(p, &embed);
+    if (!d->cfg.recurrence) return;
+    call_params of;
+    const recurrence_call call = pass_above(p, s, &of, state, NULL, NULL);
+    d->cfg.recurrence->enter(&call, s->layer[0].input);
 }
 
 void pass_layers(pass *p, size_t index, void *const *state, size_t from, size_t to, int need_output)
@@ -270,7 +301,7 @@ void pass_layers(pass *p, size_t index, void *const *state, size_t from, size_t 
     for (size_t l = from; l < to; l++) {
         const layer_index *at = &d->layer[l];
         layer_saved *ls = &s->layer[l];
-        const int last = l + 1 == layers, output = need_output || !last;
+        const int last = l + 1 == layers, output = need_output || !last || d->cfg.recurrence;
         call_params params;
         for (size_t lane = 0; lane < p->lanes; lane++)
             p->state[lane] = (real *)((char *)state[lane] + at->state_offset);
@@ -285,6 +316,11 @@ void pass_layers(pass *p, size_t index, void *const *state, size_t from, size_t 
         feed_forward(p->pool, rows_of(p), &f, ls->normed2, &ls->feed, next);
         row_job residual = {.p = p, .sum = next, .add = ls->middle, .cols = width, .row = add_row};
         pass_run_rows(p, &residual);
+    }
+    if (to == layers && d->cfg.recurrence) {
+        call_params of;
+        const recurrence_call call = pass_above(p, s, &of, state, NULL, NULL);
+        d->cfg.recurrence->leave(&call, s->output);
     }
     if (to == layers && d->cfg.final_norm)
         run_norm(p, d->final_norm, s->normed, s->output, NULL, s->mean, s->rstd);

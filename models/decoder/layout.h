@@ -3,6 +3,7 @@
 #define PAL_DECODER_LAYOUT_H
 
 #include "models/decoder/decoder.h"
+#include "models/decoder/recurrence.h"
 
 /* A tensor that the config has not. */
 #define NO_TENSOR SIZE_MAX
@@ -34,6 +35,8 @@ struct decoder {
     layer_index *layer;
     size_t embedding, output, output_bias;
     norm_index final_norm;
+    size_t recurrence[RECURRENCE_MAX_PARAMS], recurrence_count; /* tensors of the recurrence */
+    size_t recurrence_state, recurrence_dstate;                 /* offsets, as a layer's */
     arena memory;
     real *weight;
     size_t weight_reals;

@@ -120,6 +120,16 @@ static void add_layer(decoder *d, size_t layer)
     at->norm2 = add_norm(d, (int64_t)layer, "pos_ff.layer_norm");
 }
 
+static void add_recurrence(decoder *d)
+{
+    param_spec spec[RECURRENCE_MAX_PARAMS];
+    const recurrence *above = d->cfg.recurrence;
+    d->recurrence_count = above && above->params ? above->params(&d->cfg, spec) : 0;
+    for (size_t i = 0; i < d->recurrence_count; i++)
+        d->recurrence[i] =
+            add_param(d, spec[i].name, spec[i].rows, spec[i].cols, spec[i].init, spec[i].value, spec[i].flags);
+}
+
 static void lay_out(decoder *d)
 {
     const model_config *cfg = &d->cfg;
@@ -131,6 +141,16 @@ static void lay_out(decoder *d)
         cfg->tied ? d->embedding : add_param(d, "crit.out_layers.0.weight", vocab, width, INIT_NORMAL, 0, 0);
     if (cfg->output_bias)
         d->output_bias = add_param(d, "crit.out_layers.0.bias", 1, vocab, INIT_CONSTANT, 0, PARAM_NO_DECAY);
+    add_recurrence(d);
+}
+
+/* Room behind what a lane's state and its gradient already hold. */
+static void add_state(decoder *d, size_t state, size_t gradient)
+{
+    const size_t step = ARENA_ALIGN / sizeof(real);
+    d->memory_bytes += state * sizeof(real);
+    d->state_bytes += (state + step - 1) / step * step * sizeof(real);
+    d->dstate_reals += (gradient + step - 1) / step * step;
 }
 
 int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
@@ -151,16 +171,21 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
     free(text);
     const unsigned char version = (unsigned char)cfg->attention->state_version;
     if (version > 0) d->shape_hash = hash_fnv(d->shape_hash, &version, 1);
+    if (cfg->recurrence)
+        d->shape_hash = hash_fnv(d->shape_hash, cfg->recurrence->name, strlen(cfg->recurrence->name));
 
-    const size_t step = ARENA_ALIGN / sizeof(real);
     d->state_bytes = (sizeof(state_header) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     for (size_t l = 0; l < layers; l++) {
         d->layer[l].state_offset = d->state_bytes;
         d->layer[l].dstate_offset = d->dstate_reals;
         const attn_sizes sizes = attn_sizes_of(cfg, l, 1);
-        d->memory_bytes += sizes.state * sizeof(real);
-        d->state_bytes += (sizes.state + step - 1) / step * step * sizeof(real);
-        d->dstate_reals += (sizes.state_grad + step - 1) / step * step;
+        add_state(d, sizes.state, sizes.state_grad);
+    }
+    if (cfg->recurrence) {
+        const size_t reals = cfg->recurrence->state_reals(cfg);
+        d->recurrence_state = d->state_bytes;
+        d->recurrence_dstate = d->dstate_reals;
+        add_state(d, reals, reals);
     }
     *out = d;
     return PAL_OK;
@@ -342,6 +367,17 @@ static void reset_layer(const decoder *d, size_t layer, char *state, uint64_t wr
         memset(part, 0, attn_sizes_of(&d->cfg, layer, 1).state * sizeof *part);
 }
 
+static void reset_recurrence(const decoder *d, char *state)
+{
+    const recurrence *above = d->cfg.recurrence;
+    if (!above) return;
+    real *part = (real *)(state + d->recurrence_state);
+    if (above->state_reset)
+        above->state_reset(&d->cfg, part);
+    else
+        memset(part, 0, above->state_reals(&d->cfg) * sizeof *part);
+}
+
 void decoder_state_reset(const decoder *d, void *state)
 {
     state_header *h = state;
@@ -356,6 +392,7 @@ void decoder_state_reset(const decoder *d, void *state)
     h->seen = 0;
     h->shape = d->shape_hash;
     for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) reset_layer(d, l, (char *)state, written);
+    reset_recurrence(d, (char *)state);
 }
 
 const real *decoder_layer_state(const decoder *d, const void *state, size_t layer)
@@ -376,6 +413,7 @@ uint64_t decoder_reach(const decoder *d)
 {
     const uint64_t segment = (uint64_t)d->cfg.segment;
     uint64_t segments = 0;
+    if (d->cfg.recurrence) return UINT64_MAX;
     for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
         const int64_t reach = attn_sizes_of(&d->cfg, l, 1).reach;
         if (reach == ATTN_ENDLESS) return UINT64_MAX;
@@ -387,6 +425,7 @@ uint64_t decoder_reach(const decoder *d)
 uint64_t decoder_settles(const decoder *d)
 {
     uint64_t most = 0;
+    if (d->cfg.recurrence) return UINT64_MAX;
     for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
         const int64_t settles = attn_sizes_of(&d->cfg, l, 1).settles;
         if (settles == 0) return UINT64_MAX;

@@ -33,6 +33,7 @@ typedef struct slot {
     real *normed;      /* [R, d_model] what the output weights read */
     uint64_t *seen;    /* [lanes] before the segment */
     size_t *valid;     /* [lanes] */
+    real *above;       /* the recurrence's own */
 } slot;
 
 struct pass {
@@ -83,6 +84,10 @@ typedef struct call_params {
 /* A norm, and a layer's feed-forward, with their tensors. grad NULL: forward. */
 row_norm pass_norm(const pass *p, norm_index index, real *grad);
 feed_layer pass_feed(const pass *p, const layer_index *at, real *grad);
+
+/* What the recurrence is told, with the lanes' states or their gradients and pointers kept in `of`. */
+recurrence_call pass_above(pass *p, const slot *s, call_params *of, void *const *state, real *const *dstate,
+                           real *grad);
 
 /* What an attention module is told of a layer, through pointers kept in `of`. grad NULL: forward. */
 attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real *grad);

@@ -28,7 +28,8 @@ struct reader {
 static plan choose(const decoder *d, size_t workers, size_t lanes)
 {
     if (lanes % workers == 0 || lanes >= 2 * workers) return APART;
-    return lanes == 1 && decoder_config(d)->n_layers > 1 ? LINE : TOGETHER;
+    /* A recurrence above the attention wants the last layer's word before the next segment begins. */
+    return lanes == 1 && decoder_config(d)->n_layers > 1 && !decoder_config(d)->recurrence ? LINE : TOGETHER;
 }
 
 static size_t own_passes(const decoder *d, size_t workers, plan how)
