@@ -4,6 +4,7 @@
 #include "harness/command/commands.h"
 #include "harness/eval/plan.h"
 #include "harness/eval/progress.h"
+#include "models/decoder/state.h"
 #include "models/engine/gemm.h"
 
 #include <stdio.h>

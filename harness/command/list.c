@@ -6,6 +6,7 @@
 #include "harness/eval/request.h"
 #include "harness/train/recipes.h"
 #include "models/attention/attention.h"
+#include "models/decoder/state.h"
 #include "models/engine/gemm.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* Samples through one model, side by side: opening lanes, feeding the stream, keeping scores, finishing samples.
  * The header says what a sample's bits depend on. */
 #include "harness/eval/batch.h"
+#include "models/decoder/state.h"
 
 #include "harness/base/os.h"
 #include "harness/eval/decode.h"

@@ -1,6 +1,7 @@
 /* The evaluation runner: plans what the journal lacks, runs it model by model, journals every sample and reports
  * every cell that is complete to whoever watches. */
 #include "harness/eval/eval.h"
+#include "models/decoder/state.h"
 
 #include "harness/base/os.h"
 #include "harness/eval/plan.h"

@@ -1,5 +1,6 @@
 /* Which samples run side by side: measures them, finds what they share, and cuts them into groups. */
 #include "harness/eval/batch.h"
+#include "models/decoder/state.h"
 
 #include <stdlib.h>
 #include <string.h>

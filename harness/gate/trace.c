@@ -1,5 +1,7 @@
 /* Follows two runs of a model layer by layer to the first place where their bits differ. */
 #include "harness/gate/trace.h"
+#include "models/decoder/pass.h"
+#include "models/decoder/state.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,6 +8,7 @@
 #include "harness/report/report.h"
 #include "harness/stats/stats.h"
 #include "models/attention/attention.h"
+#include "models/decoder/state.h"
 #include "models/engine/gemm.h"
 #include "models/stream/stream.h"
 

@@ -1,6 +1,7 @@
 /* The file of a training run's streaming states and of its source's place, beside the checkpoint.
  * All of it is under one SHA-256: a changed byte anywhere is refused. */
 #include "harness/train/lanes.h"
+#include "models/decoder/state.h"
 
 #include "harness/base/hash.h"
 #include "harness/base/os.h"

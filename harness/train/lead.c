@@ -1,6 +1,8 @@
 /* Lanes read filler before their sequences, without loss; the state then stands for many readings of it.
  * For memories that must know longer streams than fit in a step. */
 #include "harness/train/lead.h"
+#include "models/decoder/pass.h"
+#include "models/decoder/state.h"
 
 #include "harness/base/rng.h"
 

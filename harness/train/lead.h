@@ -5,6 +5,7 @@
 
 #include "harness/train/train.h"
 #include "models/decoder/decoder.h"
+#include "models/decoder/pass.h"
 
 typedef struct train_lead {
     const train_config *cfg;

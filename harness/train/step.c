@@ -1,6 +1,7 @@
 /* One training step: sequences into lanes, forward and backward over the window, the optimiser.
  * Lanes keep their streaming state from step to step. */
 #include "harness/train/trainer.h"
+#include "models/decoder/state.h"
 
 #include "harness/base/os.h"
 #include "models/attention/attention.h"

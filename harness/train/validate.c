@@ -1,6 +1,8 @@
 /* Measuring the validation loss: the task's own sequences of held-out texts or keys, forward only.
  * Lanes carry their state from window to window as they do in training. */
 #include "harness/train/validate.h"
+#include "models/decoder/pass.h"
+#include "models/decoder/state.h"
 
 #include "models/attention/attention.h"
 #include "models/engine/arena.h"

@@ -6,6 +6,7 @@
 #include "harness/eval/progress.h"
 #include "harness/train/train.h"
 #include "models/decoder/decoder.h"
+#include "models/decoder/pass.h"
 
 typedef struct validator {
     const decoder *model; /* NULL: nothing is measured */

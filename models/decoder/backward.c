@@ -1,3 +1,4 @@
+#include "models/decoder/pass.h"
 #include "models/decoder/pass_parts.h"
 
 #include <string.h>

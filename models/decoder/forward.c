@@ -1,6 +1,8 @@
 /* One segment through the stack and back. Activations live in slots; a training slot keeps every layer's, the
  * inference slot lets all layers share one set. */
+#include "models/decoder/pass.h"
 #include "models/decoder/pass_parts.h"
+#include "models/decoder/state.h"
 
 #include "models/attention/common.h"
 

@@ -1,6 +1,7 @@
 /* Finds streams whose states repeat, so that segments known already are not computed again.
  * Whole states are compared, after Brent (1980). */
 #include "models/stream/cycle.h"
+#include "models/decoder/state.h"
 
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* How workers share the reading of segments: lanes apart, layers in a pipeline, or every operator together.
  * The bits do not depend on the choice. */
 #include "models/stream/reader.h"
+#include "models/decoder/pass.h"
 
 #include <stdlib.h>
 #include <string.h>

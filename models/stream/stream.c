@@ -1,6 +1,7 @@
 /* A stream of tokens through a model: buffering into segments, scores, snapshots, greedy continuation.
  * Snapshots from files are checked before anything in them is used. */
 #include "models/stream/stream.h"
+#include "models/decoder/state.h"
 
 #include "models/engine/kernels.h"
 #include "models/stream/cycle.h"

@@ -1,4 +1,6 @@
 #include "models/training/window.h"
+#include "models/decoder/pass.h"
+#include "models/decoder/state.h"
 
 #include <stdlib.h>
 #include <string.h>

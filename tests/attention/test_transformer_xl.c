@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include "models/decoder/decoder.h"
+#include "models/decoder/pass.h"
+#include "models/decoder/state.h"
 #include "models/files/checkpoint.h"
 #include "tests/lib/use_blas.h"
 

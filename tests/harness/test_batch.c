@@ -1,4 +1,6 @@
 /* Samples side by side through a model, against the model run by hand, one sample at a time. */
+#include "models/decoder/pass.h"
+#include "models/decoder/state.h"
 #include "tests/lib/batch_lab.h"
 #include "tests/lib/use_blas.h"
 

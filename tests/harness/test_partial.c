@@ -1,4 +1,5 @@
 /* Checkpoints inside samples: interrupted, resumed, damaged. */
+#include "models/decoder/state.h"
 #include "tests/lib/batch_lab.h"
 #include "tests/lib/use_blas.h"
 

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "harness/base/rng.h"
+#include "models/decoder/pass.h"
+#include "models/decoder/state.h"
 #include "models/stream/stream.h"
 #include "tests/lib/use_blas.h"
 

@@ -1,5 +1,6 @@
 /* The decoder as a whole: gradients through a window of segments, streaming, state, determinism. Runs for every
  * row of attn_table. */
+#include "models/decoder/state.h"
 #include "tests/lib/decoder_lab.h"
 
 /* Modules whose state carries a gradient are differentiable through the whole window. The others stop it at the

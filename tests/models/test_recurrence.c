@@ -1,6 +1,7 @@
 /* A recurrence above the attention: a test double that carries what the last block left of the last token.
  * Gradients through three segments, the same bits for any number of threads and cuts, an empty state after a
  * reset. */
+#include "models/decoder/state.h"
 #include "tests/lib/decoder_lab.h"
 
 #include "models/decoder/recurrence.h"

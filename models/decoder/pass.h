@@ -1,0 +1,43 @@
+/* One segment through the stack and back. A pass holds the activations of `slots` segments of `lanes` lanes;
+ * without slots it only reads, and one area serves all layers. */
+#ifndef PAL_DECODER_PASS_H
+#define PAL_DECODER_PASS_H
+
+#include "models/decoder/decoder.h"
+
+typedef struct pass pass;
+
+/* slots: how many segments' activations are kept for backward (training); 0: inference only, one area for all. */
+size_t pass_bytes(const decoder *d, size_t workers, size_t lanes, size_t slots);
+int pass_create(pass **out, const decoder *d, pool *threads, size_t lanes, size_t slots, pal_error *err);
+void pass_destroy(pass *p);
+size_t pass_lanes(const pass *p);
+/* From now on multiply by decoder_pack's panels of the weights, which stay as they are; not for backward. */
+void pass_use_panels(pass *p, const real *panels);
+/* From now on logits and losses are made by these workers. */
+void pass_share_head(pass *p, pool *workers);
+
+/* Read one segment: tokens[lanes, N] (padding: any valid token), valid[lanes] in 0..N, state[lanes] updated in
+ * place. need_output 0 skips what only the output needs (the last layer's reads and feed-forward). */
+void pass_forward(pass *p, size_t slot, const int32_t *tokens, const size_t *valid, void *const *state,
+                  int need_output);
+/* The same in parts: the segment is laid out and counted, then read by layers `from` to `to` - 1. */
+void pass_begin(pass *p, size_t slot, const int32_t *tokens, const size_t *valid, void *const *state);
+void pass_layers(pass *p, size_t slot, void *const *state, size_t from, size_t to, int need_output);
+/* Take over the segment as the layers so far left it in `before`. Both without slots, of equal lanes. */
+void pass_follow(pass *p, const pass *before);
+/* The residual stream [lanes, N, d_model] of the segment in `slot` as block `layer` read it; n_layers: as the last
+ * one left it. Only where slots are kept and need_output was set. */
+const real *pass_residual(const pass *p, size_t slot, size_t layer);
+/* Logits [lanes, N, vocab] of the segment in `slot`; valid until the next call on this pass. */
+real *pass_logits(pass *p, size_t slot);
+/* nll[lanes, N] in nats for targets[lanes, N] after the segment of a pass without slots, and the largest logit's
+ * token (either may be NULL). */
+void pass_score(pass *p, const int32_t *targets, double *nll, int32_t *argmax);
+/* The training head: nll as pass_score, then the gradient of sum(weight * nll) for the segment in `slot` down to
+ * the embedding; grad is accumulated into. dstate[lanes]: gradient blocks of decoder_state_grad_reals each.
+ * penalty: the modules' regulariser, its weight per token of the segment. */
+void pass_backward(pass *p, size_t slot, const int32_t *tokens, const int32_t *targets, const float *weight,
+                   double *nll, real *const *dstate, real *grad, attn_penalty penalty);
+
+#endif
