@@ -1,3 +1,5 @@
+/* What the attention modules share: shapes and specs, projections with their biases and norms, the loop of the
+ * causal kernel over lanes and heads. */
 #include "models/attention/common.h"
 
 #include "models/engine/arena.h"

@@ -1,3 +1,5 @@
+/* The compressive memory of one key head over one segment: read, update and their gradients, on top of two matrix
+ * products and row kernels. */
 #include "models/attention/infini_memory.h"
 
 #include "models/engine/gemm.h"

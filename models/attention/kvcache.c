@@ -1,3 +1,5 @@
+/* Causal attention over a segment and a cache of rotated keys: laying rows out, attending, keeping the newest
+ * rows. Rows are worked on in blocks, so that any number of threads gives the same bits. */
 #include "models/attention/kvcache.h"
 
 #include <string.h>

@@ -24,6 +24,7 @@
 #include <string.h>
 
 enum { KNN_K, KNN_ENTRIES, KNN_LAYER, XL_LEN, QK_SCALE, GATE_INIT, FIRST_SEGMENT, ROPE_BASE };
+enum { FIRST_LOCAL, FIRST_GATED }; /* choices of first_segment */
 enum { PARAM_QKV, PARAM_O, PARAM_BETA, PARAM_LOG_SCALE, PARAM_COUNT };
 enum { ROW_BLOCK = 64 };
 
@@ -295,7 +296,7 @@ static int has_memory(const attn_call *c, size_t lane)
 
 static real gate_of(const attn_call *c, size_t lane, size_t head)
 {
-    const int mixes = has_memory(c, lane) || c->cfg->option[FIRST_SEGMENT].i == 1;
+    const int mixes = has_memory(c, lane) || c->cfg->option[FIRST_SEGMENT].i == FIRST_GATED;
     return mixes ? attn_sigmoid(c->param[PARAM_BETA][head]) : 0;
 }
 

@@ -1,3 +1,5 @@
+/* The list of all attention modules, and what is asked of one by name or by config. A new module is one row here.
+ */
 #include "models/attention/modules.h"
 
 #include <strings.h>

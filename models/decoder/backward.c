@@ -1,3 +1,5 @@
+/* One segment back through the stack: from the loss to the gradients of all weights and of the state before the
+ * segment. The order of every sum is fixed. */
 #include "models/decoder/pass.h"
 #include "models/decoder/pass_parts.h"
 

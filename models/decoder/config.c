@@ -1,3 +1,5 @@
+/* The keys of a model: their table, reading them with the attention module's own, and the text that hashes cover.
+ * A key added later stays out of the text at its default, so that old models keep their hashes. */
 #include "models/decoder/config.h"
 
 #include "models/attention/attention.h"

@@ -1,3 +1,5 @@
+/* The tensors of a decoder: names, shapes and places in one block of weights; initial values; sizes of the state;
+ * FLOPs; and which token wins where logits tie. */
 #include "models/decoder/decoder.h"
 #include "models/decoder/state.h"
 

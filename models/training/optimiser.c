@@ -1,3 +1,5 @@
+/* AdamW with a clipped global norm, by groups of tensors: decayed or not, gates at their own rate. Sums of squares
+ * are added in a fixed order. */
 #include "models/training/optimiser.h"
 
 #include "models/engine/kernels.h"

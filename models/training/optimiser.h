@@ -4,8 +4,10 @@
 
 #include "models/decoder/decoder.h"
 
+typedef enum optimiser_kind { OPTIMISER_ADAMW, OPTIMISER_ADAFACTOR } optimiser_kind;
+
 typedef struct optimiser_config {
-    int64_t kind;         /* 0 adamw, 1 adafactor */
+    int64_t kind;         /* optimiser_kind */
     double beta1, beta2;  /* adamw */
     double eps;           /* adamw: added to sqrt(v) */
     double weight_decay;  /* decoupled; PARAM_NO_DECAY and PARAM_GATE tensors are exempt */

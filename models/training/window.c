@@ -1,3 +1,5 @@
+/* Back-propagation through time over a window of segments, either keeping all activations or making each segment's
+ * again from the state before it. */
 #include "models/training/window.h"
 #include "models/decoder/pass.h"
 #include "models/decoder/state.h"
