@@ -24,7 +24,7 @@ static int is_optimiser(const char *name)
 
 static const char *kind_name(const optimiser *opt)
 {
-    return opt->cfg.kind == 0 ? "adamw" : "adafactor";
+    return opt->cfg.kind == OPTIMISER_ADAMW ? "adamw" : "adafactor";
 }
 
 /* ---- Saving. ---- */

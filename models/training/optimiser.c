@@ -1,5 +1,5 @@
-/* AdamW with a clipped global norm, by groups of tensors: decayed or not, gates at their own rate. Sums of squares
- * are added in a fixed order. */
+/* AdamW and Adafactor behind one clip of the global norm; tensors are decayed or not, gates learn at a rate of
+ * their own. Sums of squares are added in a fixed order. */
 #include "models/training/optimiser.h"
 
 #include "models/engine/kernels.h"
@@ -40,7 +40,7 @@ int optimiser_create(optimiser *o, const optimiser_config *cfg, const decoder *d
         o->blocks += (decoder_param_elements(p) + KERNEL_BLOCK - 1) / KERNEL_BLOCK;
         o->second_reals += adafactor_reals(p);
     }
-    if (cfg->kind == 0) o->first_reals = o->second_reals = decoder_weight_reals(d);
+    if (cfg->kind == OPTIMISER_ADAMW) o->first_reals = o->second_reals = decoder_weight_reals(d);
     carve(o);
     PAL_TRY(arena_allocate(&o->memory, "the optimiser", err));
     carve(o);
@@ -219,7 +219,7 @@ double optimiser_step(optimiser *o, decoder *d, pool *p, const real *grad, doubl
     o->step++;
     u.step = (double)o->step;
     u.grad_scale = o->cfg.clip > 0 && norm > o->cfg.clip ? o->cfg.clip / norm : 1;
-    if (o->cfg.kind == 0)
+    if (o->cfg.kind == OPTIMISER_ADAMW)
         pool_run(p, (int)o->blocks, adamw_task, &u);
     else
         pool_run(p, (int)decoder_param_count(d), adafactor_task, &u);
