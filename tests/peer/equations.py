@@ -57,22 +57,58 @@ def softmax(score):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def norm(x, gain, bias, eps):
+def rms(x, gain, eps):
+    return x / np.sqrt((x ** 2).mean(axis=-1, keepdims=True) + eps) * gain
+
+
+def norm(w, c, name, x):
+    """The norm whose tensors begin with `name`."""
+    gain, eps = w[name + ".weight"].reshape(-1), float(c["norm_eps"])
+    if c.get("norm", "layer") == "rms":
+        return rms(x, gain, eps)
     centred = x - x.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred ** 2).mean(axis=-1, keepdims=True) + eps) * gain + bias
+    return rms(centred, gain, eps) + w[name + ".bias"].reshape(-1)
+
+
+def linear(w, name, x):
+    """x by a matrix, and a bias where there is one."""
+    y = x @ w[name + ".weight"].T
+    return y + w[name + ".bias"].reshape(-1) if name + ".bias" in w else y
 
 
 def activation(kind, a):
     if kind == "relu":
         return np.maximum(a, 0)
+    if kind == "silu":
+        return a * sigmoid(a)
     return 0.5 * a * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a ** 3)))
 
 
-def rotate(x, position, base):
+def frequencies(c, base, width):
+    """Radians a position of each rotary pair."""
+    plain = float(base) ** (-2 * np.arange(width // 2) / width)
+    factor, kind = float(c.get("rope_factor", "1")), c.get("rope_scaling", "none")
+    if kind == "linear":
+        return plain / factor
+    if kind == "llama3":
+        original, low, high = size(c.get("rope_original", "8K")), float(c.get("rope_low", "1")), float(c.get("rope_high", "4"))
+        wave = 2 * np.pi / plain
+        share = (original / wave - low) / (high - low)
+        scale = np.where(wave < original / high, 1, np.where(wave > original / low, 1 / factor, (1 - share) / factor + share))
+        return plain * scale
+    return plain
+
+
+def rotate(c, x, position, base):
     half = x.shape[-1] // 2
-    angle = position[:, None] * float(base) ** (-2 * np.arange(half) / x.shape[-1])
-    c, s = np.cos(angle), np.sin(angle)
-    return np.concatenate([x[:, :half] * c - x[:, half:] * s, x[:, half:] * c + x[:, :half] * s], axis=1)
+    angle = position[:, None] * frequencies(c, base, x.shape[-1])
+    cosine, sine = np.cos(angle), np.sin(angle)
+    if c.get("rope_layout", "half") == "interleaved":
+        first, second, y = x[:, 0::2], x[:, 1::2], np.empty_like(x)
+        y[:, 0::2], y[:, 1::2] = first * cosine - second * sine, second * cosine + first * sine
+        return y
+    first, second = x[:, :half], x[:, half:]
+    return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=1)
 
 
 class Layer:
@@ -81,12 +117,14 @@ class Layer:
     def __init__(self, w, c, index):
         self.w, self.c, self.index = w, c, index
         self.h, self.e, self.n = int(c["n_heads"]), int(c["d_head"]), size(c["segment"])
+        self.kv = int(c.get("n_kv_heads", "0")) or self.h
+        self.group = self.h // self.kv
         self.kind = c["attention"]
         self.scale = 1 / np.sqrt(float(c["d_model"] if c.get("attn_scale") == "model" else self.e))
         self.seen = 0
         self.cache = None  # rows of before the segment
-        self.memory = [self.empty_memory() for _ in range(self.h)]
-        self.store = [(np.zeros((0, self.e)), np.zeros((0, self.e))) for _ in range(self.h)]
+        self.memory = [self.empty_memory() for _ in range(self.kv)]
+        self.store = [(np.zeros((0, self.e)), np.zeros((0, self.e))) for _ in range(self.kv)]
 
     def tensor(self, name):
         return self.w["layers.%d.dec_attn.%s" % (self.index, name)]
@@ -95,29 +133,34 @@ class Layer:
         return self.c.get(name, fallback)
 
     def heads(self, x):
-        qkv = x @ self.tensor("qkv_net.weight").T
-        d = self.h * self.e
-        part = lambda i, h: qkv[:, i * d + h * self.e:i * d + (h + 1) * self.e]
-        return [[part(i, h) for h in range(self.h)] for i in range(3)]
+        """q of every query head, k and v of every key head."""
+        qkv = linear(self.w, "layers.%d.dec_attn.qkv_net" % self.index, x)
+        part = np.split(qkv, self.h + 2 * self.kv, axis=1)
+        q, k, v = part[:self.h], part[self.h:self.h + self.kv], part[self.h + self.kv:]
+        if self.c.get("qk_norm", "none") == "rms":
+            eps = float(self.c["norm_eps"])
+            q = [rms(a, self.tensor("q_norm.weight").reshape(-1), eps) for a in q]
+            k = [rms(a, self.tensor("k_norm.weight").reshape(-1), eps) for a in k]
+        return q, k, v
 
     def normed(self, x):
-        return norm(x, self.tensor("layer_norm.weight"), self.tensor("layer_norm.bias"), float(self.c["norm_eps"]))
+        return norm(self.w, self.c, "layers.%d.dec_attn.layer_norm" % self.index, x)
 
     def local(self, q, k, v, old_k, old_v, scale):
         """Causal attention over the rows before the segment and those of the segment, rotated."""
         old = len(old_k)
         at = np.arange(old + len(q), dtype=np.float64)
         base = self.option("rope_base", "10000")
-        keys = rotate(np.concatenate([old_k, k]), at, base)
-        score = scale * rotate(q, at[old:], base) @ keys.T
+        keys = rotate(self.c, np.concatenate([old_k, k]), at, base)
+        score = scale * rotate(self.c, q, at[old:], base) @ keys.T
         score[np.arange(old + len(q))[None, :] > old + np.arange(len(q))[:, None]] = -np.inf
         return softmax(score) @ np.concatenate([old_v, v])
 
     def cached(self, h, k, v):
-        """The cached keys and values of head h; then those of this segment enter."""
+        """The cached keys and values of key head h; then those of this segment enter."""
         length = size(self.option("xl_len", "0"))
         if self.cache is None:
-            self.cache = [(np.zeros((0, self.e)), np.zeros((0, self.e))) for _ in range(self.h)]
+            self.cache = [(np.zeros((0, self.e)), np.zeros((0, self.e))) for _ in range(self.kv)]
         old = self.cache[h]
         newest = [np.concatenate([a, b]) for a, b in zip(old, (k, v))]
         self.cache[h] = tuple(a[max(0, len(a) - length):] for a in newest)
@@ -129,16 +172,21 @@ class Layer:
             out = self.transformer_xl(x, n)
         else:
             q, k, v = self.heads(n)
-            out = [self.head(h, n, q[h], k[h], v[h]) for h in range(self.h)]
+            out = []
+            for h in range(self.kv):
+                out += self.key_head(h, n, q[h * self.group:(h + 1) * self.group], k[h], v[h])
         self.seen += len(x)
-        return np.concatenate(out, axis=1) @ self.tensor("o_net.weight").T
+        return linear(self.w, "layers.%d.dec_attn.o_net" % self.index, np.concatenate(out, axis=1))
 
-    def head(self, h, n, q, k, v):
+    def key_head(self, h, n, queries, k, v):
+        """The outputs of the query heads that share key head h."""
+        first = h * self.group
         if self.kind == "memorizing" and self.index == self.knn_layer():
-            return self.memorizing(h, q, k, v)
-        local = self.local(q, k, v, *self.cached(h, k, v), self.scale)
+            return self.memorizing(h, first, queries, k, v)
+        cached = self.cached(h, k, v)
+        local = [self.local(q, k, v, *cached, self.scale) for q in queries]
         if self.kind.startswith("infini") and self.index >= int(self.option("memory_from", "0")):
-            return self.infini(h, n, q, k, v, local)
+            return self.infini(h, first, n, queries, k, v, local)
         return local
 
     # ---- transformer-xl ----
@@ -163,14 +211,15 @@ class Layer:
         hidden = (away < 0) | (same & (away >= length))
         out = []
         for h in range(self.h):
+            shared = h // self.group
             u, w = (self.w.get("r_%s_bias" % s, None) for s in "wr")
             u = self.tensor("r_w_bias") if u is None else u
             w = self.tensor("r_r_bias") if w is None else w
             r = rel[:, h * self.e:(h + 1) * self.e]
             mine = q[h][len(old):]
-            score = (mine + u[h]) @ k[h].T
+            score = (mine + u[h]) @ k[shared].T
             score += np.take_along_axis((mine + w[h]) @ r.T, np.maximum(away, 0), axis=1)
-            out.append(softmax(np.where(hidden, -np.inf, self.scale * score)) @ v[h])
+            out.append(softmax(np.where(hidden, -np.inf, self.scale * score)) @ v[shared])
         return out
 
     # ---- Infini-attention ----
@@ -184,18 +233,24 @@ class Layer:
             return np.maximum(a, 0)
         return np.where(a < 0, np.exp(np.minimum(a, 0)), a + 1)
 
-    def infini(self, h, n, q, k, v, local):
+    def infini(self, h, first, n, queries, k, v, local):
         m, eps = self.memory[h], float(self.option("memory_eps", "1e-6"))
         z_init = float(self.option("memory_z_init", "0"))
         readable = self.seen > 0 or z_init > 0
         recall = lambda f: (f @ m["M"]) / (f @ m["z"] + eps)[:, None] if readable else np.zeros_like(f)
-        read = recall(self.feature(q))
         empty = self.seen == 0
         if self.option("memory_empty", "first") == "unwritten":
             empty = not m["M"].any() and (m["z"] == z_init).all()
-        g = sigmoid(self.tensor("gate").reshape(-1)[h])
-        if empty and self.option("first_segment", "local") == "local":
-            g = 0
+        out = []
+        for i, q in enumerate(queries):
+            g = sigmoid(self.tensor("gate").reshape(-1)[first + i])
+            if empty and self.option("first_segment", "local") == "local":
+                g = 0
+            out.append(g * recall(self.feature(q)) + (1 - g) * local[i])
+        self.write(h, m, n, k, v, recall, readable)
+        return out
+
+    def write(self, h, m, n, k, v, recall, readable):
         f = self.feature(k)
         key = f if self.option("memory_key", "own") == "own" else np.concatenate([m["last"][None], f[:-1]])
         weight = np.ones(len(k))
@@ -210,7 +265,6 @@ class Layer:
         m["M"] = m["M"] + (weight[:, None] * key).T @ (v - old)
         m["z"] = m["z"] + (weight * share) @ key
         m["last"] = f[-1]
-        return g * read + (1 - g) * local
 
     # ---- Memorizing Transformer ----
 
@@ -218,29 +272,32 @@ class Layer:
         layer = int(self.option("knn_layer", "-1"))
         return layer if layer >= 0 else -(-3 * int(self.c["n_layers"]) // 4) - 1
 
-    def memorizing(self, h, q, k, v):
+    def memorizing(self, h, first, queries, k, v):
         unit = lambda a: a / np.sqrt((a ** 2).sum(axis=1, keepdims=True) + 1e-12)
-        q, k = np.exp(self.tensor("log_qk_scale").reshape(-1)[h]) * unit(q), unit(k)
-        local = self.local(q, k, v, *self.cached(h, k, v), 1)
-        keys, values = self.store[h]
+        k = unit(k)
+        cached, (keys, values) = self.cached(h, k, v), self.store[h]
         most, entries = int(self.option("knn_k", "32")), size(self.option("knn_entries", "64K"))
-        g = sigmoid(self.tensor("gate").reshape(-1)[h])
-        if self.seen == 0 and self.option("first_segment", "local") == "local":
-            g = 0
-        read = np.zeros_like(q)
-        if len(keys):
-            score = q @ keys.T
-            best = np.argsort(-score, axis=1, kind="stable")[:, :most]
-            read = np.einsum("tk,tke->te", softmax(np.take_along_axis(score, best, axis=1)), values[best])
+        out = []
+        for i, q in enumerate(queries):
+            q = np.exp(self.tensor("log_qk_scale").reshape(-1)[first + i]) * unit(q)
+            g = sigmoid(self.tensor("gate").reshape(-1)[first + i])
+            if self.seen == 0 and self.option("first_segment", "local") == "local":
+                g = 0
+            read = np.zeros_like(q)
+            if len(keys):
+                score = q @ keys.T
+                best = np.argsort(-score, axis=1, kind="stable")[:, :most]
+                read = np.einsum("tk,tke->te", softmax(np.take_along_axis(score, best, axis=1)), values[best])
+            out.append(g * read + (1 - g) * self.local(q, k, v, *cached, 1))
         self.store[h] = tuple(np.concatenate([a, b])[-entries:] for a, b in zip(self.store[h], (k, v)))
-        return g * read + (1 - g) * local
+        return out
 
 
 def losses(path, tokens):
     """The loss of tokens[1:], in nats."""
     w, c, _ = read_weights(path)
     layers, n = [Layer(w, c, i) for i in range(int(c["n_layers"]))], size(c["segment"])
-    embedding, eps = w["word_emb.emb_layers.0.weight"], float(c["norm_eps"])
+    embedding = w["word_emb.emb_layers.0.weight"]
     output = embedding if c["tied"] == "1" else w["crit.out_layers.0.weight"]
     scale = np.sqrt(float(c["d_model"])) if c["embed_scale"] == "sqrt_d_model" else 1
     out = []
@@ -249,12 +306,15 @@ def losses(path, tokens):
         for i, layer in enumerate(layers):
             ff = "layers.%d.pos_ff." % i
             x = x + layer(x)
-            hidden = norm(x, w[ff + "layer_norm.weight"], w[ff + "layer_norm.bias"], eps)
-            hidden = hidden @ w[ff + "CoreNet.0.weight"].T + w[ff + "CoreNet.0.bias"].reshape(-1)
-            x = x + activation(c["activation"], hidden) @ w[ff + "CoreNet.3.weight"].T
-            x = x + w[ff + "CoreNet.3.bias"].reshape(-1)
+            m = norm(w, c, ff + "layer_norm", x)
+            hidden = linear(w, ff + "CoreNet.0", m)
+            if c.get("feed_forward", "plain") == "gated":
+                hidden = activation(c["activation"], linear(w, ff + "gate", m)) * hidden
+            else:
+                hidden = activation(c["activation"], hidden)
+            x = x + linear(w, ff + "CoreNet.3", hidden)
         if c["final_norm"] == "1":
-            x = norm(x, w["final_norm.weight"], w["final_norm.bias"], eps)
+            x = norm(w, c, "final_norm", x)
         logits = x @ output.T
         if c["output_bias"] == "1":
             logits = logits + w["crit.out_layers.0.bias"].reshape(-1)
