@@ -276,7 +276,7 @@ static void put_words(FILE *out, const char *name)
 static void put_value(FILE *out, const headline *h, double value)
 {
     char text[64];
-    const summary plain = {value, {NAN, NAN, "none"}};
+    const summary plain = {value, {NAN, NAN, "none"}, 0};
     if (isnan(value))
         fputs("<td class=\"n\"></td>", out);
     else if (h->metric->kind == METRIC_SHARE)
@@ -293,8 +293,8 @@ static void put_sentence(FILE *out, const headline *h)
     char best[64], worst[64];
     while (rows > 0 && isnan(h->value[(rows - 1) * h->columns + h->main])) rows--;
     if (rows < 2) return;
-    const summary first = {h->value[h->main], {NAN, NAN, "none"}};
-    const summary last = {h->value[(rows - 1) * h->columns + h->main], {NAN, NAN, "none"}};
+    const summary first = {h->value[h->main], {NAN, NAN, "none"}, 0};
+    const summary last = {h->value[(rows - 1) * h->columns + h->main], {NAN, NAN, "none"}, 0};
     fputs("<p><b>", out);
     text_html(out, h->row[0]->label);
     fprintf(out, "</b> is first at ");

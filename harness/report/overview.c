@@ -17,7 +17,7 @@ static void plain_name(const char *name, char out[64])
         if (*c == '_') *c = ' ';
 }
 
-/* A row's values in one column; where samples are not finite there is no value, and their number says so. */
+/* A row's values in one column. */
 static void put_value(table *t, size_t column, const report *rep, const report_row *row, size_t metric, int64_t n)
 {
     table_cell *c = table_at(t, column);
@@ -25,8 +25,6 @@ static void put_value(table *t, size_t column, const report *rep, const report_r
     *c = table_cell_of(&rep->task->metric[metric], &row->metric[metric], n);
     if (rep->task->metric[metric].samples == METRIC_GAPS && !isfinite(row->metric[metric].value))
         table_text(t, column, "-");
-    if (row->not_finite)
-        table_text(t, column, "%lld of %lld not finite", (long long)row->not_finite, (long long)row->n);
 }
 
 /* ---- Cells of one length ---- */

@@ -17,6 +17,7 @@ enum { REPORT_LABEL = LABEL_TEXT };
 typedef struct summary {
     double value;
     interval ci;
+    int64_t not_finite; /* samples that have no number; where there is one, there is no value */
 } summary;
 
 /* One complete cell. The label is the model's name, and ", memory zeroed" for the control; where the journal holds
@@ -44,7 +45,8 @@ void report_free(report *rep);
  * over whole clusters of samples (result_columns, stats.h), for a share that is the same in all samples the exact
  * binomial over samples. NaN where a value is missing. */
 summary report_summary(const task_module *task, const result_cell *cell, size_t metric, int64_t n);
-/* "98.0 [93.1, 99.8]" in percent for shares, plain otherwise, "-" without a value. Returns out. */
+/* "98.0 [93.1, 99.8]" in percent for shares, plain otherwise, "2 not finite" where samples have no number, "-"
+ * without a value. Returns out. */
 char *report_format(const task_metric *metric, const summary *s, char out[64]);
 
 /* The state of the Memorizing Transformer of the cell's size, which the paper's memory ratios are of: the largest

@@ -83,7 +83,7 @@ static int add_row(report *rep, const result_cell *cell, int64_t n, pal_error *e
         /* A compressor has one size a document: no detail of its loss is known. */
         const task_metric *metric = &rep->task->metric[m];
         const int known = !metric->detail || cell->kind == RESULT_MODEL || metric->kind == METRIC_MISSING;
-        row->metric[m] = known ? report_summary(rep->task, cell, m, n) : (summary){NAN, {NAN, NAN, "none"}};
+        row->metric[m] = known ? report_summary(rep->task, cell, m, n) : (summary){NAN, {NAN, NAN, "none"}, 0};
     }
     return PAL_OK;
 }
@@ -139,7 +139,7 @@ static interval find_interval(const task_metric *m, const double *num, const dou
 summary report_summary(const task_module *task, const result_cell *cell, size_t metric, int64_t n)
 {
     const task_metric *m = &task->metric[metric];
-    summary result = {NAN, {NAN, NAN, "none"}};
+    summary result = {NAN, {NAN, NAN, "none"}, result_not_finite(cell, n)};
     double *num = malloc(2 * (size_t)n * sizeof *num), *den = num + n;
     const size_t rows = num ? result_columns(m, cell, n, num, den) : 0;
     double sum = 0, over = 0;
@@ -168,7 +168,9 @@ char *report_format(const task_metric *metric, const summary *s, char out[64])
     for (int i = 0; i < 3; i++) /* a word perplexity may have more digits than anybody reads */
         snprintf(text[i], sizeof text[i], fabs(numbers[i]) < 1e5 ? "%.*f" : "%.*e", digits_of[metric->kind],
                  numbers[i]);
-    if (!isfinite(s->value))
+    if (!isfinite(s->value) && s->not_finite)
+        snprintf(out, 64, "%lld not finite", (long long)s->not_finite);
+    else if (!isfinite(s->value))
         snprintf(out, 64, "-");
     else if (!isfinite(s->ci.lo))
         snprintf(out, 64, "%s", text[0]);

@@ -75,6 +75,8 @@ table_cell table_cell_of(const task_metric *metric, const summary *s, int64_t n)
         [METRIC_SHARE] = 1, [METRIC_RATIO] = 3, [METRIC_PERPLEXITY] = 2, [METRIC_BITS] = 3, [METRIC_MISSING] = 0};
     const double unit = metric->kind == METRIC_SHARE ? 100 : 1;
     table_cell c = empty;
+    if (!isfinite(s->value) && s->not_finite)
+        snprintf(c.text, sizeof c.text, "%lld of %lld not finite", (long long)s->not_finite, (long long)n);
     if (!isfinite(s->value)) return c;
     c.value = unit * s->value;
     c.lo = unit * s->ci.lo;

@@ -49,7 +49,8 @@ void table_row(table *t, int rule);
 /* The cell of the last row in a column; a dummy when memory has run out. */
 table_cell *table_at(table *t, size_t column);
 __attribute__((format(printf, 3, 4))) void table_text(table *t, size_t column, const char *format, ...);
-/* A metric of n samples, shares in percent, with as many digits as report_format shows. */
+/* A metric of n samples, shares in percent, with as many digits as report_format shows. Where samples are not
+ * finite there is no value, and their number says so. */
 table_cell table_cell_of(const task_metric *metric, const summary *s, int64_t n);
 /* Bytes: shown as "1.5 MiB", the value is exact. */
 void table_bytes(table *t, size_t column, double bytes);

@@ -9,6 +9,7 @@
 
 #include "harness/gate/compare.h"
 #include "harness/report/report.h"
+#include "harness/report/table.h"
 #include "tests/lib/journal_lab.h"
 
 static const result_cell *only_cell(lab_journal *j)
@@ -82,7 +83,8 @@ static void test_not_finite(void **state)
     assert_true(r.cell[0].sample[0].seconds == 0); /* no clock makes negative time */
     assert_int_equal(report_create(&rep, &r, &err), PAL_OK);
     assert_int_equal(rep.row[0].not_finite, 1);
-    assert_string_equal(report_format(&r.task->metric[0], &rep.row[0].metric[0], text), "-");
+    assert_string_equal(report_format(&r.task->metric[0], &rep.row[0].metric[0], text), "1 not finite");
+    assert_string_equal(table_cell_of(&r.task->metric[0], &rep.row[0].metric[0], 3).text, "1 of 3 not finite");
     report_free(&rep);
     results_free(&r);
     unlink(lab_path("passkey-journal.jsonl"));

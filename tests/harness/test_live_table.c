@@ -197,7 +197,7 @@ static void test_not_finite(void **state)
     snprintf(model, sizeof model, "model=%s", path_of("huge.safetensors"));
     for (int again = 0; again <= 1; again++) { /* a resumed run says it again */
         char *text = PRINTED(PAL_GATE, model, "depths=0", "checkpoint=0");
-        check_has(text, "huge   1K         0%     2  -  ");
+        check_has(text, "huge   1K         0%     2  2 not finite  ");
         check_has(text, "2 of the 2 samples of this cell are not finite");
         check_has(err.text, "2 of 2 samples are not finite");
         free(text);
