@@ -1,6 +1,7 @@
 /* An evaluation as it was asked for: the words of a command line, the models, the tokenizer and the samples that
  * they name. */
 #include "harness/eval/request.h"
+#include "harness/eval/model_labels.h"
 
 #include "harness/cli/listing.h"
 
@@ -121,6 +122,7 @@ static int load_models(eval_request *r, pal_error *err)
 {
     weights_file *files;
     size_t count;
+    PAL_TRY(model_labels(&r->options, r->task, err));
     PAL_TRY(weights_resolve_for(r->task->name, r->options.model, r->options.weights, &files, &count, err));
     r->model = calloc(count, sizeof *r->model);
     int code = r->model ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the models");

@@ -292,13 +292,31 @@ static void test_renamed(void **state)
     free(table);
 }
 
+/* A label that a table prints can be given to model=: the control, and a hash of weights or of a run. */
+static void test_labels(void **state)
+{
+    (void)state;
+    shell("set -e; cp models/weights/text-300k-local.safetensors $D/b/mine,2.safetensors; r=$D/labels; mkdir $r\n"
+          "run() { $P eval task=passkey len=1K n=1 depths=0 weights=$D/b results=$r plots=0 \"$@\"; }\n"
+          "run model=mine >/dev/null\n"
+          "run 'model=mine, memory zeroed' | grep -q '^mine, memory zeroed  *1K'\n"
+          "if run 'model=mine,2' >/dev/null 2>&1; then exit 1; fi\n" /* a comma is written \, */
+          "run 'model=mine\\,2' >/dev/null\n"
+          "cp $D/b/mine.safetensors $D/b/kept.safetensors; cp $D/b/theirs.safetensors $D/b/mine.safetensors\n"
+          "run model=mine >/dev/null\n"
+          "for label in $(sed -n 's/.*,\\(mine@[0-9a-f]*\\),.*/\\1/p' $r/passkey-cells.csv | sort -u); do\n"
+          "  run \"model=$label\" | grep -q 'samples to do 0'; done; test -n \"$label\"\n"
+          "if run model=mine@000000000 2>$D/said; then exit 1; fi; grep -q 'have that hash' $D/said\n"
+          "if run 'model=mine, memory zeroed,theirs' 2>$D/said; then exit 1; fi; grep -q 'memory=both' $D/said");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metadata),     cmocka_unit_test(test_order),
         cmocka_unit_test(test_journal),      cmocka_unit_test(test_old_records),
         cmocka_unit_test(test_strange_word), cmocka_unit_test(test_shipped_list),
-        cmocka_unit_test(test_renamed),
+        cmocka_unit_test(test_renamed),      cmocka_unit_test(test_labels),
     };
     return cmocka_run_group_tests(tests, lab_make_dir, lab_remove_dir);
 }
