@@ -59,7 +59,8 @@ DOUBLE_SUITES = attention positions recurrence shared_heads block attention_modu
 # Those that the checkers run, and of them those of `make check`.
 FAST_SUITES = $(filter-out attention attention_modules causal memorizing engine transformer_xl,$(SUITES))
 CHECK_SUITES = $(filter-out $(SLOW_SUITES),$(FAST_SUITES))
-SLOW_SUITES = cli batch cycle reader decoder stream machine train verify
+SLOW_SUITES = audit batch cli compare compressors cycle decoder facts findings machine partial plots reader stream train \
+    transformer_xl_gradient verify
 DOUBLE_NOW := $(filter $(DOUBLE_SUITES),$(SUITES))
 TEST_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 SUITE_LIMIT = 300
