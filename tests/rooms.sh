@@ -1,7 +1,7 @@
 #!/bin/sh
 # Check the layout of the sources: which folder may include which, no circles, folders of a readable size, and a comment
 # at the head of every file. What was compiled is read from the compiler's own BUILD/**/*.d. Usage: rooms.sh [BUILD]
-# tests/rooms.allow lists exceptions, one a line; the list shall become empty.
+# tests/rooms.allow lists exceptions, one a line; one that nothing needs is a fault too.
 set -u
 build=${1:-build}
 allow=${0%/*}/rooms.allow
@@ -75,7 +75,7 @@ END {
     for (m in rooms) for (a in rooms) if ((a, m) in path) for (b in rooms) if ((m, b) in path) path[a, b] = 1
     for (a in rooms) for (b in rooms)
         if (((a, b) in edge) && ((b, a) in path)) { print "rooms: on a circle of folders: " edge[a, b]; faults++ }
-    for (key in allowed) if (!(key in used)) print "rooms: nothing needs this exception: " key
+    for (key in allowed) if (!(key in used)) { print "rooms: nothing needs this exception: " key; faults++ }
     if (faults) { print "rooms: " faults " faults"; exit 1 }
     printf "rooms: %d files, %d exceptions\n", files, exceptions
 }'
