@@ -193,7 +193,8 @@ static int bench_train(bench *b, size_t lanes, pal_error *err)
             const double before = os_now();
             for (size_t lane = 0; lane < lanes; lane++) decoder_state_reset(b->model, state[lane]);
             memset(grad, 0, weights * sizeof *grad);
-            window_step(w, segments, tokens, tokens, weight, state, grad, (attn_penalty){0}, NULL);
+            const scored_tokens scored = {.tokens = tokens, .targets = tokens, .weight = weight};
+            window_step(w, segments, &scored, state, grad, (attn_penalty){0});
             optimiser_step(&o, b->model, b->pool, grad, 1e-4);
             const double seconds = os_now() - before;
             if (warm) continue;

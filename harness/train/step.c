@@ -85,8 +85,9 @@ int batch_step(trainer *t, batch *b, int64_t step, train_row *row, pal_error *er
     for (size_t lane = 0; lane < b->lanes.lanes; lane++) PAL_TRY(fill_lane(t, b, step, lane, err));
     train_lead_read(&b->lead, t->task, t->source, step, b->fresh, b->lanes.state);
     memset(t->grad, 0, decoder_weight_reals(t->model) * sizeof *t->grad);
-    const double loss = window_step(b->window, (size_t)(b->length / t->model_cfg.segment), b->tokens, b->targets,
-                                    b->weight, b->lanes.state, t->grad, b->write_penalty, b->nll);
+    const scored_tokens scored = {.tokens = b->tokens, .targets = b->targets, .weight = b->weight, .nll = b->nll};
+    const double loss = window_step(b->window, (size_t)(b->length / t->model_cfg.segment), &scored, b->lanes.state,
+                                    t->grad, b->write_penalty);
     row->lr = schedule_lr(step, t->cfg.warmup, t->total_steps, t->cfg.lr, t->cfg.lr_floor);
     const double norm = optimiser_step(&t->optimiser, t->model, t->pool, t->grad, row->lr);
     if (!isfinite(norm) || !isfinite(loss))

@@ -138,7 +138,8 @@ static void read_windows(validator *v, double *loss, double *total)
             memcpy(v->segment_targets + lane * n, v->targets + lane * v->length + at, n * sizeof *v->targets);
         }
         pass_forward(v->pass, 0, v->segment_tokens, v->valid, v->state, 1);
-        pass_score(v->pass, v->segment_targets, v->nll, NULL);
+        const scored_tokens scored = {.targets = v->segment_targets, .nll = v->nll};
+        pass_score(v->pass, &scored);
         for (size_t lane = 0; lane < v->lanes; lane++) {
             const float *weight = v->weight + lane * v->length + at;
             for (size_t i = 0; i < n; i++) {

@@ -39,13 +39,13 @@ static void embed_backward_columns(void *arg, int task, int worker)
         k->axpy(j->grad + (size_t)j->tokens[i] * width + begin, scale, j->p->dx + i * width + begin, count);
 }
 
-static void backward_head(pass *p, slot *s, const int32_t *targets, const float *weight, double *nll, real *grad)
+static void backward_head(pass *p, slot *s, const scored_tokens *t, real *grad)
 {
     const decoder *d = p->d;
     const size_t width = (size_t)d->cfg.d_model, vocab = (size_t)d->cfg.vocab;
     const rows r = rows_of(p);
     pass_logits(p, (size_t)(s - p->slot));
-    loss_job job = {.p = p, .targets = targets, .weight = weight, .nll = nll};
+    loss_job job = {.p = p, .targets = t->targets, .weight = t->weight, .nll = t->nll};
     pass_run_loss(p, &job);
     linear_backward_weight(p->pool, r, width, vocab, head_input(p, s), width, p->logits, vocab,
                            grad + d->param[d->output].offset,
@@ -61,12 +61,12 @@ static void backward_head(pass *p, slot *s, const int32_t *targets, const float 
     run_norm_backward(p, d->final_norm, p->dx, p->dnormed, s->output, s->mean, s->rstd, grad);
 }
 
-void pass_backward(pass *p, size_t index, const int32_t *tokens, const int32_t *targets, const float *weight,
-                   double *nll, real *const *dstate, real *grad, attn_penalty penalty)
+void pass_backward(pass *p, size_t index, const scored_tokens *t, real *const *dstate, real *grad,
+                   attn_penalty penalty)
 {
     const decoder *d = p->d;
     slot *s = &p->slot[index];
-    backward_head(p, s, targets, weight, nll, grad);
+    backward_head(p, s, t, grad);
     if (d->cfg.recurrence) {
         call_params of;
         const recurrence_call above = pass_above(p, s, &of, NULL, dstate, grad);
@@ -88,6 +88,6 @@ void pass_backward(pass *p, size_t index, const int32_t *tokens, const int32_t *
         const recurrence_call above = pass_above(p, s, &of, NULL, dstate, grad);
         d->cfg.recurrence->enter_backward(&above, p->dx);
     }
-    embed_job job = {.p = p, .tokens = tokens, .grad = grad + d->param[d->embedding].offset, .block = 64};
+    embed_job job = {.p = p, .tokens = t->tokens, .grad = grad + d->param[d->embedding].offset, .block = 64};
     pool_run(p->pool, (int)(((size_t)d->cfg.d_model + job.block - 1) / job.block), embed_backward_columns, &job);
 }

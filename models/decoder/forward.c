@@ -412,9 +412,9 @@ static void score_strip(void *arg, int task, int worker)
     }
 }
 
-void pass_score(pass *p, const int32_t *targets, double *nll, int32_t *argmax)
+void pass_score(pass *p, const scored_tokens *t)
 {
-    loss_job job = {.p = p, .targets = targets, .nll = nll, .argmax = argmax};
+    loss_job job = {.p = p, .targets = t->targets, .nll = t->nll, .argmax = t->argmax};
     job.tile = linear_tile((size_t)p->d->cfg.segment, (size_t)p->d->cfg.d_model);
     if (job.tile == 0 || p->all < job.tile) {
         pass_logits(p, 0);

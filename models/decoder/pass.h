@@ -7,6 +7,15 @@
 
 typedef struct pass pass;
 
+/* Tokens, and what is asked about them: arrays of one shape, which the function that takes them states. */
+typedef struct scored_tokens {
+    const int32_t *tokens;
+    const int32_t *targets; /* NULL: nothing is scored */
+    const float *weight; /* of each loss in the gradient's sum; 0 where a position is not scored (backward only) */
+    double *nll;         /* out: the loss of the target in nats; may be NULL */
+    int32_t *argmax;     /* out: the model's own choice; may be NULL */
+} scored_tokens;
+
 /* slots: how many segments' activations are kept for backward (training); 0: inference only, one area for all. */
 size_t pass_bytes(const decoder *d, size_t workers, size_t lanes, size_t slots);
 int pass_create(pass **out, const decoder *d, pool *threads, size_t lanes, size_t slots, pal_error *err);
@@ -31,13 +40,12 @@ void pass_follow(pass *p, const pass *before);
 const real *pass_residual(const pass *p, size_t slot, size_t layer);
 /* Logits [lanes, N, vocab] of the segment in `slot`; valid until the next call on this pass. */
 real *pass_logits(pass *p, size_t slot);
-/* nll[lanes, N] in nats for targets[lanes, N] after the segment of a pass without slots, and the largest logit's
- * token (either may be NULL). */
-void pass_score(pass *p, const int32_t *targets, double *nll, int32_t *argmax);
-/* The training head: nll as pass_score, then the gradient of sum(weight * nll) for the segment in `slot` down to
- * the embedding; grad is accumulated into. dstate[lanes]: gradient blocks of decoder_state_grad_reals each.
- * penalty: the modules' regulariser, its weight per token of the segment. */
-void pass_backward(pass *p, size_t slot, const int32_t *tokens, const int32_t *targets, const float *weight,
-                   double *nll, real *const *dstate, real *grad, attn_penalty penalty);
+/* nll and argmax for targets, [lanes, N] each, after the segment of a pass without slots. */
+void pass_score(pass *p, const scored_tokens *t);
+/* The training head: nll as pass_score, then the gradient of sum(weight * nll) for the segment in `slot`, of
+ * arrays [lanes, N], down to the embedding; grad is accumulated into. dstate[lanes]: gradient blocks of
+ * decoder_state_grad_reals each. penalty: the modules' regulariser, its weight per token of the segment. */
+void pass_backward(pass *p, size_t slot, const scored_tokens *t, real *const *dstate, real *grad,
+                   attn_penalty penalty);
 
 #endif

@@ -136,15 +136,24 @@ size_t reader_depth(const decoder *d, size_t workers, size_t lanes)
 
 typedef struct order {
     reader *r;
-    const int32_t *tokens, *targets;
+    scored_tokens t;
     const size_t *valid;
     void *const *state;
-    double *nll;
-    int32_t *argmax;
     int predict;
     size_t row;
     size_t segments, tick; /* of a pipeline */
 } order;
+
+/* Without what comes before `first`. */
+static scored_tokens at(const scored_tokens *t, size_t first)
+{
+    scored_tokens rest = {.tokens = t->tokens + first};
+    if (!t->targets) return rest;
+    rest.targets = t->targets + first;
+    rest.nll = t->nll + first;
+    rest.argmax = t->argmax + first;
+    return rest;
+}
 
 /* A pass of `count` lanes from `lane` on has read rows of them from `first` on: what is wanted of it. */
 static void deliver(const order *o, pass *p, size_t lane, size_t count, size_t first)
@@ -154,7 +163,9 @@ static void deliver(const order *o, pass *p, size_t lane, size_t count, size_t f
     for (size_t i = 0; o->predict && i < count; i++)
         memcpy(r->logits + (lane + i) * r->vocab, logits + (i * r->n + o->row) * r->vocab,
                r->vocab * sizeof *logits);
-    if (o->targets) pass_score(p, o->targets + first, o->nll + first, o->argmax + first);
+    if (!o->t.targets) return;
+    const scored_tokens t = at(&o->t, first);
+    pass_score(p, &t);
 }
 
 static void read_lane(void *arg, int task, int worker)
@@ -162,7 +173,7 @@ static void read_lane(void *arg, int task, int worker)
     const order *o = arg;
     const size_t lane = (size_t)task, first = lane * o->r->n;
     pass *p = o->r->own[worker];
-    pass_forward(p, 0, o->tokens + first, o->valid + lane, o->state + lane, o->targets || o->predict);
+    pass_forward(p, 0, o->t.tokens + first, o->valid + lane, o->state + lane, o->t.targets || o->predict);
     deliver(o, p, lane, 1, first);
 }
 
@@ -173,7 +184,7 @@ static void read_one(order *o)
         pool_run(r->workers, (int)r->lanes, read_lane, o);
         return;
     }
-    pass_forward(r->shared, 0, o->tokens, o->valid, o->state, o->targets || o->predict);
+    pass_forward(r->shared, 0, o->t.tokens, o->valid, o->state, o->t.targets || o->predict);
     deliver(o, r->shared, 0, r->lanes, 0);
 }
 
@@ -186,7 +197,7 @@ static void read_group(void *arg, int task, int worker)
     const size_t group = (size_t)task, segment = o->tick - group, first = segment * r->n;
     if (group > o->tick || segment >= o->segments) return;
     pass *p = r->own[group];
-    if (group == 0) pass_begin(p, 0, o->tokens + first, o->valid, o->state);
+    if (group == 0) pass_begin(p, 0, o->t.tokens + first, o->valid, o->state);
     pass_layers(p, 0, o->state, r->border[group], r->border[group + 1], 1);
     if (group + 1 == r->count && !r->shared_head) deliver(o, p, 0, 1, first);
 }
@@ -203,36 +214,22 @@ static void read_line(order *o)
     }
 }
 
-void reader_read(reader *r, size_t segments, const int32_t *tokens, const size_t *valid, void *const *state,
-                 const int32_t *targets, double *nll, int32_t *argmax)
+void reader_read(reader *r, size_t segments, const scored_tokens *t, const size_t *valid, void *const *state)
 {
-    order o = {.r = r,
-               .tokens = tokens,
-               .targets = targets,
-               .valid = valid,
-               .state = state,
-               .nll = nll,
-               .argmax = argmax,
-               .segments = segments};
-    if (r->plan == LINE && targets && segments > 1) {
+    order o = {.r = r, .t = *t, .valid = valid, .state = state, .segments = segments};
+    if (r->plan == LINE && t->targets && segments > 1) {
         read_line(&o);
         return;
     }
     for (size_t i = 0; i < segments; i++) {
-        const size_t first = i * r->lanes * r->n;
-        o.tokens = tokens + first;
-        if (targets) {
-            o.targets = targets + first;
-            o.nll = nll + first;
-            o.argmax = argmax + first;
-        }
+        o.t = at(t, i * r->lanes * r->n);
         read_one(&o);
     }
 }
 
 const real *reader_predict(reader *r, const int32_t *tokens, const size_t *valid, void *const *state, size_t row)
 {
-    order o = {.r = r, .tokens = tokens, .valid = valid, .state = state, .predict = 1, .row = row};
+    order o = {.r = r, .t = {.tokens = tokens}, .valid = valid, .state = state, .predict = 1, .row = row};
     read_one(&o);
     return r->logits;
 }

@@ -5,7 +5,7 @@
 #ifndef PAL_READER_H
 #define PAL_READER_H
 
-#include "models/decoder/decoder.h"
+#include "models/decoder/pass.h"
 
 typedef struct reader reader;
 
@@ -16,10 +16,9 @@ void reader_destroy(reader *r);
 /* How many segments it likes to score in one call. */
 size_t reader_depth(const decoder *d, size_t workers, size_t lanes);
 
-/* Segments that follow each other: tokens[segments, lanes, N], valid[lanes] in each, state[lanes] updated in
- * place. targets, nll, argmax [segments, lanes, N] as in pass_score; targets NULL: nothing is scored. */
-void reader_read(reader *r, size_t segments, const int32_t *tokens, const size_t *valid, void *const *state,
-                 const int32_t *targets, double *nll, int32_t *argmax);
+/* Segments that follow each other: t of [segments, lanes, N], scored as by pass_score; valid[lanes] in each,
+ * state[lanes] updated in place. */
+void reader_read(reader *r, size_t segments, const scored_tokens *t, const size_t *valid, void *const *state);
 /* Read one segment; the logits [lanes, vocab] after each lane's token in `row`, valid until the next call. */
 const real *reader_predict(reader *r, const int32_t *tokens, const size_t *valid, void *const *state, size_t row);
 

@@ -125,7 +125,8 @@ static void settle(stream *s)
     const int32_t *tokens = NULL;
     const size_t segments = cycle_open(&s->cycle, s->state, &tokens);
     for (size_t lane = 0; lane < s->lanes; lane++) s->valid[lane] = s->n;
-    reader_read(s->reader, segments, tokens, s->valid, s->state, NULL, NULL, NULL);
+    const scored_tokens unscored = {.tokens = tokens};
+    reader_read(s->reader, segments, &unscored, s->valid, s->state);
     s->passed -= segments * s->n;
 }
 
@@ -139,7 +140,8 @@ static void skim(stream *s, size_t count)
     }
     settle(s);
     lay_out(s, 1, count);
-    reader_read(s->reader, 1, s->tokens, s->valid, s->state, NULL, NULL, NULL);
+    const scored_tokens unscored = {.tokens = s->tokens};
+    reader_read(s->reader, 1, &unscored, s->valid, s->state);
     if (count == s->n && !s->all)
         cycle_computed(&s->cycle, s->tokens, s->state);
     else
@@ -161,7 +163,8 @@ static void score(stream *s, size_t count, uint64_t score_from, stream_sink *sin
     settle(s);
     cycle_forget(&s->cycle);
     lay_out(s, segments, count);
-    reader_read(s->reader, segments, s->tokens, s->valid, s->state, s->targets, s->nll, s->argmax);
+    const scored_tokens scored = {.tokens = s->tokens, .targets = s->targets, .nll = s->nll, .argmax = s->argmax};
+    reader_read(s->reader, segments, &scored, s->valid, s->state);
     for (size_t row = 0; row < segments * s->lanes; row++) {
         const size_t before = row / s->lanes * s->n, at = row * s->n;
         for (size_t i = 0; i < s->n && before + i < known; i++)

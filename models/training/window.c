@@ -104,38 +104,38 @@ static void paste(const window *w, size_t segments, size_t s, const void *one, v
                n * element);
 }
 
-double window_step(window *w, size_t segments, const int32_t *tokens, const int32_t *targets, const float *weight,
-                   void *const *state, real *grad, attn_penalty penalty, double *nll)
+double window_step(window *w, size_t segments, const scored_tokens *t, void *const *state, real *grad,
+                   attn_penalty penalty)
 {
     const size_t n = (size_t)decoder_config(w->d)->segment, bytes = decoder_state_bytes(w->d);
     const size_t rows = w->lanes * n;
     double total = 0, loss = 0;
-    for (size_t i = 0; i < rows * segments; i++) total += (double)weight[i];
+    for (size_t i = 0; i < rows * segments; i++) total += (double)t->weight[i];
     const float share = total > 0 ? (float)(1 / total) : 0;
     penalty.weight /= (double)(rows * segments) * (double)decoder_config(w->d)->n_layers;
 
     for (size_t s = 0; s < segments; s++) {
-        cut(w, segments, s, tokens, w->tokens, sizeof *tokens);
+        cut(w, segments, s, t->tokens, w->tokens, sizeof *t->tokens);
         for (size_t lane = 0; w->recompute && lane < w->lanes; lane++)
             memcpy(w->border + (s * w->lanes + lane) * bytes, state[lane], bytes);
         pass_forward(w->pass, w->recompute ? 0 : s, w->tokens, w->valid, state, !w->recompute);
     }
     memset(w->dstate[0], 0, w->lanes * decoder_state_grad_reals(w->d) * sizeof(real));
     for (size_t s = segments; s-- > 0;) {
-        cut(w, segments, s, tokens, w->tokens, sizeof *tokens);
-        cut(w, segments, s, targets, w->targets, sizeof *targets);
-        cut(w, segments, s, weight, w->weight, sizeof *weight);
+        cut(w, segments, s, t->tokens, w->tokens, sizeof *t->tokens);
+        cut(w, segments, s, t->targets, w->targets, sizeof *t->targets);
+        cut(w, segments, s, t->weight, w->weight, sizeof *t->weight);
         if (w->recompute) {
             memcpy(w->replay, w->border + s * w->lanes * bytes, w->lanes * bytes);
             pass_forward(w->pass, 0, w->tokens, w->valid, w->replay_state, 1);
         }
         for (size_t i = 0; i < rows; i++) w->weight[i] *= share;
-        pass_backward(w->pass, w->recompute ? 0 : s, w->tokens, w->targets, w->weight, w->nll, w->dstate, grad,
-                      penalty);
+        const scored_tokens one = {.tokens = w->tokens, .targets = w->targets, .weight = w->weight, .nll = w->nll};
+        pass_backward(w->pass, w->recompute ? 0 : s, &one, w->dstate, grad, penalty);
         double part = 0;
         for (size_t i = 0; i < rows; i++) part += (double)w->weight[i] * w->nll[i];
         loss += part;
-        if (nll) paste(w, segments, s, w->nll, nll, sizeof *nll);
+        if (t->nll) paste(w, segments, s, w->nll, t->nll, sizeof *t->nll);
     }
     return loss;
 }

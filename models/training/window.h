@@ -2,7 +2,7 @@
 #ifndef PAL_WINDOW_H
 #define PAL_WINDOW_H
 
-#include "models/decoder/decoder.h"
+#include "models/decoder/pass.h"
 
 typedef struct window window;
 
@@ -13,10 +13,9 @@ int window_create(window **out, const decoder *d, pool *threads, size_t lanes, s
 void window_destroy(window *w);
 size_t window_bytes(const decoder *d, size_t workers, size_t lanes, size_t max_segments, int recompute);
 
-/* tokens, targets: [lanes, segments * N]; weight: same shape, 0 where a position is not scored.
- * state[lanes]: in: before the window; out: after it. grad is accumulated into with d(loss)/d(weights), where
- * loss = sum(weight * nll) / sum(weight). Returns the loss; nll (may be NULL) has the shape of tokens. */
-double window_step(window *w, size_t segments, const int32_t *tokens, const int32_t *targets, const float *weight,
-                   void *const *state, real *grad, attn_penalty penalty, double *nll);
+/* t: arrays of [lanes, segments * N]. state[lanes]: in: before the window; out: after it. grad is accumulated into
+ * with d(loss)/d(weights), where loss = sum(weight * nll) / sum(weight). Returns the loss. */
+double window_step(window *w, size_t segments, const scored_tokens *t, void *const *state, real *grad,
+                   attn_penalty penalty);
 
 #endif

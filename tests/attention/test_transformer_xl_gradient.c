@@ -249,8 +249,8 @@ static void every_gradient_is_the_originals(void **unused)
         state[lane] = calloc(1, decoder_state_bytes(f->d));
         decoder_state_reset(f->d, state[lane]);
     }
-    const double got = window_step(f->window, SEGMENTS, f->tokens, f->targets, f->weight, state, f->grad,
-                                   (attn_penalty){0, 0}, nll);
+    const scored_tokens t = {.tokens = f->tokens, .targets = f->targets, .weight = f->weight, .nll = nll};
+    const double got = window_step(f->window, SEGMENTS, &t, state, f->grad, (attn_penalty){0, 0});
     for (size_t i = 0; i < ALL; i++) total += (double)f->weight[i];
     const double tolerance = sizeof(real) == sizeof(double) ? 1e-6 : 1e-4, loss = program(f) / total;
     if (fabs(got - loss) > (sizeof(real) == sizeof(double) ? 1e-7 : 1e-5)) /* weights are floats */

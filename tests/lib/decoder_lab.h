@@ -102,7 +102,8 @@ static inline double run_window(bench *b, attn_penalty penalty)
 {
     for (int lane = 0; lane < LANES; lane++) decoder_state_reset(b->d, b->state[lane]);
     memset(b->grad, 0, decoder_weight_reals(b->d) * sizeof(real));
-    return window_step(b->window, SEGMENTS, b->tokens, b->targets, b->weight, b->state, b->grad, penalty, b->nll);
+    const scored_tokens t = {.tokens = b->tokens, .targets = b->targets, .weight = b->weight, .nll = b->nll};
+    return window_step(b->window, SEGMENTS, &t, b->state, b->grad, penalty);
 }
 
 /* Central difference of the loss along a random direction within one tensor, against the gradient's projection. */

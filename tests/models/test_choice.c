@@ -69,7 +69,8 @@ static void read_choices(decoder *d, int32_t *argmax)
     assert_int_equal(pool_create(&workers, 1, &err), PAL_OK);
     assert_int_equal(pass_create(&p, d, workers, 1, 0, &err), PAL_OK);
     pass_forward(p, 0, tokens, &valid, &state, 1);
-    pass_score(p, targets, nll, argmax);
+    const scored_tokens t = {.tokens = tokens, .targets = targets, .nll = nll, .argmax = argmax};
+    pass_score(p, &t);
     pass_destroy(p);
     pool_destroy(workers);
     free(state);
