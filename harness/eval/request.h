@@ -73,7 +73,7 @@ int eval_request_tokenizer(eval_request *r, pal_error *err);
 void eval_request_one_tokenizer(eval_request *r);
 void eval_model_free(eval_model *m);
 
-/* ---- request_words.c: what the commands that take a request have in common ---- */
+/* ---- What the commands that take a request have in common ---- */
 
 /* The words without a key: the task. */
 extern const char *const words_of_eval[];
