@@ -89,8 +89,8 @@ static void tell_begin(run *u)
     char note[NOTE_MAX];
     for (size_t i = 0; r->task->eval->note && r->task->eval->note(r->run, i, note, sizeof note); i++)
         tell(u, "note: %s", note);
-    u->watch->begin(u->watch->arg, r, pending);
     tell_open(u);
+    u->watch->begin(u->watch->arg, r, pending);
 }
 
 static void tell_cell(void *arg, const result_cell *cell, int64_t n)
