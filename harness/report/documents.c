@@ -223,8 +223,9 @@ static int add_perplexity(table_set *set, const documents *d, size_t metric, con
     return PAL_OK;
 }
 
-int tables_add_perplexity(table_set *set, const evidence *e, pal_error *err)
+static int add_perplexity(table_set *set, const evidence *e, const char *weights, pal_error *err)
 {
+    (void)weights;
     const report *rep = evidence_report(e, "perplexity");
     documents d;
     if (!rep) return PAL_OK;
@@ -291,8 +292,9 @@ static int add_booksum(table_set *set, const documents *d, size_t corpus, pal_er
     return PAL_OK;
 }
 
-int tables_add_booksum(table_set *set, const evidence *e, pal_error *err)
+static int add_booksum(table_set *set, const evidence *e, const char *weights, pal_error *err)
 {
+    (void)weights;
     const report *rep = evidence_report(e, "booksum");
     documents d;
     if (!rep) return PAL_OK;
@@ -302,3 +304,5 @@ int tables_add_booksum(table_set *set, const evidence *e, pal_error *err)
     free(d.model);
     return code;
 }
+
+const table_part perplexity_tables = {add_perplexity}, booksum_tables = {add_booksum};

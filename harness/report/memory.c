@@ -280,7 +280,7 @@ static void add_shipped(table_set *set, const shipped *list, size_t count)
             sizeof(real));
 }
 
-int tables_add_memory(table_set *set, const evidence *e, const char *weights, pal_error *err)
+static int add(table_set *set, const evidence *e, const char *weights, pal_error *err)
 {
     weights_file *file = NULL;
     size_t files = 0, count = 0;
@@ -296,3 +296,5 @@ int tables_add_memory(table_set *set, const evidence *e, const char *weights, pa
     free(file);
     return code;
 }
+
+const table_part memory_tables = {add};

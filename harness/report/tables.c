@@ -14,13 +14,16 @@ const char tables_note[] =
     "over them; without bold no "
     "model is shown to be the best.";
 
+/* In the order in which they are shown. */
+extern const table_part memory_tables, passkey_tables;
+static const table_part *const parts[] = {&memory_tables, &perplexity_tables, &passkey_tables, &booksum_tables};
+
 int tables_build(table_set *out, const evidence *e, const char *weights, pal_error *err)
 {
     *out = (table_set){0};
-    int code = tables_add_memory(out, e, weights, err);
-    if (code == PAL_OK) code = tables_add_perplexity(out, e, err);
-    if (code == PAL_OK) code = tables_add_passkey(out, e, err);
-    if (code == PAL_OK) code = tables_add_booksum(out, e, err);
+    int code = PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < sizeof parts / sizeof *parts; i++)
+        code = parts[i]->add(out, e, weights, err);
     if (code == PAL_OK) code = table_set_check(out, err);
     if (code != PAL_OK) table_set_free(out);
     return code;

@@ -18,12 +18,12 @@ int tables_build(table_set *out, const evidence *e, const char *weights, pal_err
 /* Write <out>/<file>.md, .tex and .csv for each of them and list the files on `log`. */
 int tables_run(const tables_options *o, const task_module *const *tasks, FILE *log, pal_error *err);
 
-/* ---- The parts of tables_build: each adds to the set ---- */
+/* A part of tables_build: it adds its tables to the set. Each is one object, listed in tables.c. */
+typedef struct table_part {
+    int (*add)(table_set *set, const evidence *e, const char *weights, pal_error *err);
+} table_part;
 
-int tables_add_memory(table_set *set, const evidence *e, const char *weights, pal_error *err);
-int tables_add_perplexity(table_set *set, const evidence *e, pal_error *err);
-int tables_add_passkey(table_set *set, const evidence *e, pal_error *err);
-int tables_add_booksum(table_set *set, const evidence *e, pal_error *err);
+extern const table_part perplexity_tables, booksum_tables;
 
 /* Make the best of the rows in one column bold. line[k] is the table's row of row[k]. */
 int tables_mark_best(table *t, size_t column, const task_metric *metric, size_t index,

@@ -420,7 +420,7 @@ static void test_order_of_rows(void **state)
     evidence *e = malloc(sizeof *e);
     table_set set = {0};
     assert_int_equal(evidence_read(e, task_table, dir, &err), PAL_OK);
-    assert_int_equal(tables_add_booksum(&set, e, &err), PAL_OK);
+    assert_int_equal(booksum_tables.add(&set, e, "", &err), PAL_OK);
     static const char *const wanted[] = {
         "Table 4: summaries, peps/test:len=512K", "Table 4: summaries, stories/test:len=16K",
         "Table 4: summaries, stories/test:len=256K", "Table 4: summaries, stories/test:len=1M",
@@ -453,7 +453,7 @@ static void test_order_of_rows(void **state)
     }
     lab_close(j);
     assert_int_equal(evidence_read(e, task_table, dir, &err), PAL_OK);
-    assert_int_equal(tables_add_perplexity(&set, e, &err), PAL_OK);
+    assert_int_equal(perplexity_tables.add(&set, e, "", &err), PAL_OK);
     /* 1101 is more than a tenth above 1000, so it is a class of its own, without a rival. */
     static const char *const names[] = {"text-infini-delta", "text-transformer-xl", "text-infini-gated",
                                         "text-infini-linear", "text-local"};
