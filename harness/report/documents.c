@@ -223,7 +223,7 @@ static int add_perplexity(table_set *set, const documents *d, size_t metric, con
     return PAL_OK;
 }
 
-static int add_perplexity(table_set *set, const evidence *e, const char *weights, pal_error *err)
+static int perplexity_part(table_set *set, const evidence *e, const char *weights, pal_error *err)
 {
     (void)weights;
     const report *rep = evidence_report(e, "perplexity");
@@ -292,7 +292,7 @@ static int add_booksum(table_set *set, const documents *d, size_t corpus, pal_er
     return PAL_OK;
 }
 
-static int add_booksum(table_set *set, const evidence *e, const char *weights, pal_error *err)
+static int booksum_part(table_set *set, const evidence *e, const char *weights, pal_error *err)
 {
     (void)weights;
     const report *rep = evidence_report(e, "booksum");
@@ -305,4 +305,4 @@ static int add_booksum(table_set *set, const evidence *e, const char *weights, p
     return code;
 }
 
-const table_part perplexity_tables = {add_perplexity}, booksum_tables = {add_booksum};
+const table_part perplexity_tables = {perplexity_part}, booksum_tables = {booksum_part};
