@@ -21,7 +21,7 @@ double-link: $(DOUBLE_NOW:%=$(BUILD)/tests/test_%)
 double: double-suites
 	$(suites_run) $(DOUBLE_NOW:%=$(BUILD)/double/tests/test_%)
 
-checked = $(MAKE) $(JOBS) BUILD=$(BUILD)/$@ SUITE_LIMIT=900 OPT=-O1
+checked = $(MAKE) $(JOBS) BUILD=$(BUILD)/$@ SUITE_LIMIT=900 OPT=-O1 $(if $(T),FAST_SUITES='$(T)')
 asan:
 	+@ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 $(checked) VARIANT='-fsanitize=address -fno-omit-frame-pointer' run-suites
 ubsan:

@@ -34,7 +34,8 @@ const char *home_path(const char *path, char out[KV_TEXT_MAX])
     if (path[0] != '/' && path[0]) {
         if (home && home[0] && found_below(home, path, out)) return out;
         if (!os_file_exists(path) && binary_folder(binary)) {
-            static const char *const places[] = {"..", "../share/palimpsest"};
+            static const char *const places[] = {"..", "../..",
+                                                 "../share/palimpsest"}; /* build/, build/asan/, bin/ */
             for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
                 snprintf(folder, sizeof folder, "%s/%s", binary, places[i]);
                 if (found_below(folder, path, out)) return out;

@@ -9,7 +9,7 @@
 #define HOME_WEIGHTS "models/weights"
 #define HOME_RECIPES "models/recipes"
 
-/* Where a relative path is found: below $PALIMPSEST_HOME, here, in the folder above the binary's (build/..), or in
+/* Where a relative path is found: below $PALIMPSEST_HOME, here, in a folder above the binary, or in
  * ../share/palimpsest seen from the binary. The first place where something of that name is wins; where it is
  * nowhere, and for an absolute path, the path itself comes back. Writes to out[KV_TEXT_MAX] and returns it. */
 const char *home_path(const char *path, char out[KV_TEXT_MAX]);
