@@ -1,3 +1,5 @@
+/* Committed losses as a CSV file: read, written, and judged against those of this build.
+ * Equal BLAS cores must agree in every bit, others within the tolerances of baseline.h. */
 #include "harness/gate/baseline.h"
 
 #include "harness/base/os.h"
