@@ -9,7 +9,7 @@
 #include <math.h>
 
 /* Keys that are scored at a time. */
-enum { CANDIDATES = 16 };
+enum { CANDIDATES = 8 };
 
 size_t knn_scratch(void)
 {

@@ -301,19 +301,28 @@ INLINE real fused(real a, real b, real c)
 #endif
 }
 
-/* Several chains side by side: one alone waits for its own additions. */
-enum { CHAINS = 8 };
+/* `width` chains side by side (a constant where this is inlined): one alone waits for its own additions. */
+INLINE void chain_group(real *s, const real *q, const real *const *key, size_t width, size_t n)
+{
+    real total[8] = {0};
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < width; c++) total[c] = fused(q[i], key[c][i], total[c]);
+    for (size_t c = 0; c < width; c++) s[c] = total[c];
+}
 
 static void chain_dots(real *s, const real *q, const real *const *key, size_t count, size_t n)
 {
-    for (size_t first = 0; first < count; first += CHAINS) {
-        const real *row[CHAINS];
-        real total[CHAINS] = {0};
-        for (size_t c = 0; c < CHAINS; c++) row[c] = key[first + c < count ? first + c : count - 1];
-        for (size_t i = 0; i < n; i++)
-            for (size_t c = 0; c < CHAINS; c++) total[c] = fused(q[i], row[c][i], total[c]);
-        for (size_t c = 0; c < CHAINS && first + c < count; c++) s[first + c] = total[c];
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) chain_group(s + i, q, key + i, 8, n);
+    if (count - i >= 4) {
+        chain_group(s + i, q, key + i, 4, n);
+        i += 4;
     }
+    if (count - i >= 2) {
+        chain_group(s + i, q, key + i, 2, n);
+        i += 2;
+    }
+    if (count > i) chain_group(s + i, q, key + i, 1, n);
 }
 
 static real sum(const real *a, size_t n)
