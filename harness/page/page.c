@@ -6,6 +6,7 @@
 #include "harness/base/home.h"
 #include "harness/base/os.h"
 #include "harness/base/text.h"
+#include "harness/base/version.h"
 #include "harness/page/files.h"
 #include "harness/page/headline.h"
 #include "harness/page/lm_eval.h"
@@ -245,7 +246,9 @@ static int put_page(FILE *out, const content *c, pal_error *err)
     fwrite(c->configs, 1, c->configs_size, out);
     put_section(out, ENVIRONMENT);
     put_environment(out, c->e);
-    fprintf(out, "<script>%s</script>\n</body>\n</html>\n", page_js);
+    fputs("<footer>Made by Palimpsest ", out);
+    text_html(out, pal_version());
+    fprintf(out, "</footer>\n<script>%s</script>\n</body>\n</html>\n", page_js);
     return code;
 }
 

@@ -333,6 +333,7 @@ static void test_page(void **state)
         " Its &lt;own&gt; title?</b> And words. <code>passkey-heatmap-named.svg</code></figcaption>",
         "default-src 'none'; script-src 'sha256-",
         "perplexity-state-x&lt;y.svg",
+        "<footer>Made by Palimpsest v",
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) lab_check_has(text, words[i]);
     /* Weights that are there are linked to; the page's other weights are not. */
