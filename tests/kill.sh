@@ -84,7 +84,11 @@ kill_some() {
 
 # ---- The comparison ----
 
-same() { cmp -s "$dir/whole/$1" "$dir/killed/$1" || fail "$1 is not what an undisturbed run makes"; }
+same() {
+    cmp -s "$dir/whole/$1" "$dir/killed/$1" && return
+    fail "$1 is not what an undisturbed run makes"
+    diff -a "$dir/whole/$1" "$dir/killed/$1" | cut -c1-200 | grep -a '^[<>]' | head -6
+}
 
 began=$SECONDS
 share=$((kills / 5))

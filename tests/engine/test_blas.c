@@ -143,10 +143,12 @@ static void raise_it(void *arg)
     raise(*(int *)arg);
 }
 
+#ifndef __SANITIZE_THREAD__
 static void run_for_ever(void *arg)
 {
     for (volatile int forever = *(int *)arg; forever;) {}
 }
+#endif
 
 static volatile sig_atomic_t ours;
 
@@ -167,8 +169,10 @@ static void the_guard_says_what_happened(void **unused)
         int raised = signals[i];
         assert_int_equal(guard_run(raise_it, &raised, 5), raised);
     }
+#ifndef __SANITIZE_THREAD__ /* which hands signals on at calls alone: a loop without any would never end */
     value = 1;
     assert_int_equal(guard_run(run_for_ever, &value, 1), SIGALRM);
+#endif
     /* Handlers, mask and alarm are the caller's again. */
     struct sigaction count = {.sa_handler = count_ours}, before;
     sigaction(SIGILL, &count, &before);
