@@ -6,8 +6,15 @@
 # Those that multiply: run under every BLAS core by test-cores.
 CORE_SUITES = $(filter attention attention_modules batch blas booksum_decoding causal choice cycle decoder empty_memory engine \
     equations facts memorizing optimiser partial perplexity reader regress train transformer_xl transformer_xl_gradient verify,$(SUITES))
-# Too slow under valgrind, or all its work is in processes that valgrind would not follow.
-NOT_VALGRIND = batch cli cycle decoder help inspect kernels machine make partial reader train
+# Those that end in seconds under valgrind, and those that the thread checker sees through in minutes; the address and
+# undefined-behaviour checkers run all fast suites.
+VALGRIND_SUITES = base blas block_types booksum booksum_train bpe cells choice command config empty_memory eval gguf \
+    journal keyval lcs optimiser pairs passkey_score passkey_source passkey_variants
+TSAN_SUITES = audit base batch blas block block_types booksum booksum_decoding booksum_file booksum_rows \
+    booksum_train bpe cells checkpoint choice cli command compare compressors config corpus cycle \
+    decoder empty_memory eval facts gguf kernels keyval lcs optimiser passkey passkey_score \
+    passkey_source passkey_train passkey_variants perplexity positions reader recurrence rouge \
+    safetensors shared_heads story text token_reader tokenizer utf8
 
 # The suites that multiply under every BLAS core that this processor can run; CORES names some of them.
 test-cores double: WITH = build test
@@ -27,10 +34,10 @@ asan:
 ubsan:
 	+@$(checked) VARIANT='-fsanitize=undefined -fno-sanitize-recover=all' run-suites
 tsan:
-	+@$(checked) VARIANT=-fsanitize=thread run-suites
+	+@$(checked) VARIANT=-fsanitize=thread run-suites $(if $(T),,FAST_SUITES='$(TSAN_SUITES)')
 valgrind:
 	@command -v valgrind >/dev/null || { echo 'valgrind is missing; type: sudo apt-get install -y valgrind'; exit 1; }
-	+@$(checked) run-suites FAST_SUITES='$(filter-out $(NOT_VALGRIND),$(FAST_SUITES))' \
+	+@$(checked) run-suites $(if $(T),,FAST_SUITES='$(VALGRIND_SUITES)') \
 	    WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
 
 PEER_PYTHON = /usr/bin/python3
