@@ -76,7 +76,8 @@ kill_some() {
         else # it had ended: begin anew
             wait "$pid" || { cat "$dir/out"; fail "$job ended with exit code $?"; }
             check_journals "$job"
-            rm -rf "$dir/killed/$job"-* "$dir/killed/tiny"* "$dir/kept-$job"*
+            rm -rf "$dir/killed/$job"-* "$dir/kept-$job"*
+            [ "$job" != training ] || rm -rf "$dir/killed/tiny"* # the others leave its weights alone
         fi
     done
     say "$job: $count kills"
