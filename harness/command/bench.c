@@ -3,6 +3,7 @@
 #include "harness/cli/listing.h"
 #include "harness/command/commands.h"
 #include "harness/command/groups.h"
+#include "models/decoder/config_keys.h"
 #include "models/decoder/state.h"
 
 #include "harness/base/os.h"

@@ -4,6 +4,7 @@
 
 #include "harness/train/train.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 
 #include <stdio.h>
 #include <string.h>

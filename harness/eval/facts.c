@@ -7,6 +7,7 @@
 #include "harness/base/utf8.h"
 #include "harness/eval/model_files.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@
 
 #include "harness/base/keyval.h"
 #include "harness/journal/cells.h"
-#include "models/decoder/config.h"
+#include "models/config/config.h"
 
 /* What config and metadata of a weights file say. */
 model_facts facts_of(const model_config *cfg, const kv_pairs *metadata);

@@ -8,6 +8,7 @@
 #include "harness/base/near.h"
 #include "harness/base/os.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>

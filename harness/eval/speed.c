@@ -1,6 +1,7 @@
 /* How fast this machine runs models: the measurements, and the file that keeps them. One line of the file is the
  * hash of what was measured, and two numbers. */
 #include "harness/eval/speed.h"
+#include "models/decoder/config_keys.h"
 #include "models/decoder/state.h"
 
 #include "harness/base/os.h"

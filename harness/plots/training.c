@@ -5,6 +5,7 @@
 #include "harness/base/csv.h"
 #include "harness/base/os.h"
 #include "harness/eval/facts.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 
 #include <dirent.h>

@@ -5,6 +5,7 @@
 #include "harness/eval/model_files.h"
 #include "harness/report/tables.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 #include "tasks/paper.h"
 

@@ -3,7 +3,7 @@
 #ifndef PAL_TABLES_MEMORY_H
 #define PAL_TABLES_MEMORY_H
 
-#include "models/decoder/config.h"
+#include "models/config/config.h"
 
 typedef enum memory_kind {
     MEMORY_TRANSFORMER_XL,

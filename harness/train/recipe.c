@@ -4,6 +4,7 @@
 
 #include "harness/base/os.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 #include "models/engine/gemm.h"
 
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #define PAL_TRAIN_H
 
 #include "harness/base/keyval.h"
-#include "models/decoder/config.h"
+#include "models/config/config.h"
 #include "models/training/optimiser.h"
 #include "tasks/task.h"
 

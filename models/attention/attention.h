@@ -10,8 +10,8 @@
 #ifndef PAL_ATTENTION_H
 #define PAL_ATTENTION_H
 
-#include "models/decoder/config.h"
-#include "models/decoder/norm.h"
+#include "models/config/config.h"
+#include "models/engine/norm.h"
 #include "models/engine/pool.h"
 #include "models/engine/real.h"
 

@@ -2,7 +2,7 @@
 #ifndef PAL_ATTENTION_POSITIONS_H
 #define PAL_ATTENTION_POSITIONS_H
 
-#include "models/decoder/config.h"
+#include "models/config/config.h"
 #include "models/engine/real.h"
 
 /* The values of the config's keys rope_layout and rope_scaling.

@@ -5,7 +5,7 @@
 #define PAL_DECODER_H
 
 #include "models/attention/attention.h"
-#include "models/decoder/config.h"
+#include "models/config/config.h"
 #include "models/engine/arena.h"
 
 typedef struct decoder_param {

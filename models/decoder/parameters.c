@@ -1,5 +1,6 @@
 /* The tensors of a decoder: names, shapes and places in one block of weights; initial values; sizes of the state;
  * FLOPs; and which token wins where logits tie. */
+#include "models/decoder/config_keys.h"
 #include "models/decoder/decoder.h"
 #include "models/decoder/state.h"
 
@@ -15,9 +16,9 @@
 #include "models/attention/common.h"
 #include "models/decoder/feed_forward.h"
 #include "models/decoder/layout.h"
-#include "models/decoder/norm.h"
 #include "models/engine/gemm.h"
 #include "models/engine/kernels.h"
+#include "models/engine/norm.h"
 
 /* Tensors of a layer beside its attention module's. */
 enum { LAYER_MAX_PARAMS = 16 };

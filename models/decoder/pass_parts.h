@@ -5,10 +5,10 @@
 
 #include "models/decoder/feed_forward.h"
 #include "models/decoder/layout.h"
-#include "models/decoder/norm.h"
 #include "models/decoder/pass.h"
 #include "models/engine/gemm.h"
 #include "models/engine/kernels.h"
+#include "models/engine/norm.h"
 
 #include <math.h>
 

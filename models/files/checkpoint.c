@@ -1,6 +1,7 @@
 /* Models in safetensors files: weights, config, and for training the optimiser's moments.
  * A file is compared with the model that its config describes before memory is taken. */
 #include "models/files/checkpoint.h"
+#include "models/decoder/config_keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>

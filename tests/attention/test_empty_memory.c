@@ -1,5 +1,6 @@
 /* What the output is while an Infini-attention memory is empty: in a stream's first segment, with z_init, and
  * behind a write gate that stays shut. */
+#include "models/decoder/config_keys.h"
 #include "tests/lib/attention_oracle.h"
 
 enum { SEGMENTS = 4 };

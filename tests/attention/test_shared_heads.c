@@ -1,5 +1,6 @@
 /* Query heads that share key heads: the same outputs as a layer of as many key heads with repeated weights, and a
  * state of the key heads alone. */
+#include "models/decoder/config_keys.h"
 #include "tests/lib/attention_oracle.h"
 
 enum { SEGMENTS = 3, HEADS = 4, KV_HEADS = 2, D_HEAD = 6 };

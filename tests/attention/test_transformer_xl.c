@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "models/decoder/config_keys.h"
 #include "models/decoder/decoder.h"
 #include "models/decoder/pass.h"
 #include "models/decoder/state.h"

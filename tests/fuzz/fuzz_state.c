@@ -5,6 +5,7 @@
 #include "harness/base/hash.h"
 #include "harness/eval/sample_checkpoint.h"
 #include "harness/train/lanes.h"
+#include "models/decoder/config_keys.h"
 #include "models/engine/gemm.h"
 #include "models/engine/pool.h"
 #include "models/stream/stream.h"

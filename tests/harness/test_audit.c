@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "harness/gate/audit.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 
 #include <math.h>

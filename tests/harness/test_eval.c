@@ -10,6 +10,7 @@
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
 #include "harness/eval/plan.h"
+#include "models/decoder/config_keys.h"
 
 #include <math.h>
 #include <stdio.h>

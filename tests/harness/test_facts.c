@@ -8,6 +8,7 @@
 
 #include "harness/eval/facts.h"
 #include "harness/eval/model_files.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 #include "tests/lib/journal_lab.h"
 

@@ -11,6 +11,7 @@
 #include "harness/eval/request.h"
 #include "harness/page/lm_eval.h"
 #include "harness/page/page.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 
 #include <ctype.h>

@@ -9,6 +9,7 @@
 
 #include "harness/base/os.h"
 #include "harness/report/live_table.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 
 #include <math.h>

@@ -9,6 +9,7 @@
 
 #include "harness/base/os.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 
 #include <stdio.h>

@@ -13,6 +13,7 @@
 #include "harness/train/recipes.h"
 #include "harness/train/train.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 
 #include <stdio.h>

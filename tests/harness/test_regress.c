@@ -11,6 +11,7 @@
 #include "harness/gate/baseline.h"
 #include "harness/gate/regress.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 
 #include <math.h>

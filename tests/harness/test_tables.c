@@ -8,6 +8,7 @@
 
 #include "harness/report/memory.h"
 #include "harness/report/tables.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 #include "tasks/paper.h"
 

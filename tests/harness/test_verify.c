@@ -13,6 +13,7 @@
 #include "harness/gate/verify_values.h"
 #include "harness/report/live_table.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 
 #include <math.h>
 #include <stdlib.h>

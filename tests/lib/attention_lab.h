@@ -6,6 +6,7 @@
 #include "tests/lib/numeric.h"
 
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 #include "tests/lib/use_blas.h"
 
 #include <stdio.h>

@@ -12,6 +12,7 @@
 #include "harness/base/rng.h"
 #include "harness/eval/batch.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 #include "models/engine/gemm.h"
 
 #include <math.h>

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "harness/base/rng.h"
+#include "models/decoder/config_keys.h"
 #include "models/decoder/state.h"
 #include "models/stream/stream.h"
 #include "models/training/window.h"

@@ -6,6 +6,7 @@
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #include "tests/lib/numeric.h"
 
 #include "models/decoder/feed_forward.h"
-#include "models/decoder/norm.h"
+#include "models/engine/norm.h"
 
 enum { ROWS = 37, WIDTH = 20, INNER = 300 };
 

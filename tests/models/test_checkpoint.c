@@ -9,6 +9,7 @@
 
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
+#include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 
 #include <errno.h>

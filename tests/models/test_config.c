@@ -9,6 +9,7 @@
 
 #include "harness/base/hash.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "harness/base/rng.h"
+#include "models/decoder/config_keys.h"
 #include "models/engine/kernels.h"
 #include "models/training/optimiser.h"
 

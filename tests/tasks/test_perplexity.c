@@ -5,6 +5,7 @@
 #include "datasets/tokenizer/bpe_train.h"
 #include "harness/eval/batch.h"
 #include "models/attention/attention.h"
+#include "models/decoder/config_keys.h"
 #include "tasks/perplexity/perplexity.h"
 #include "tests/lib/use_blas.h"
 

@@ -1,6 +1,6 @@
 /* Norms of rows in tasks of NORM_ROWS rows. A task sums the gradients of its rows; the tasks' sums are added in
  * their order, so that the bits do not depend on the number of threads. */
-#include "models/decoder/norm.h"
+#include "models/engine/norm.h"
 
 #include "models/engine/kernels.h"
 

@@ -1,10 +1,9 @@
 /* The keys of a model: their table, reading them with the attention module's own, and the text that hashes cover.
  * A key added later stays out of the text at its default, so that old models keep their hashes. */
-#include "models/decoder/config.h"
+#include "models/decoder/config_keys.h"
 
 #include "models/attention/attention.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,9 +147,4 @@ char *model_config_text(const model_config *cfg)
     char *end = put_rows(text, shared_rows, SHARED_ROWS, cfg);
     put_rows(end, cfg->attention->options, cfg->attention->option_count, cfg);
     return text;
-}
-
-double model_attention_scale(const model_config *cfg)
-{
-    return 1.0 / sqrt((double)(cfg->attn_scale == ATTN_SCALE_MODEL ? cfg->d_model : cfg->d_head));
 }

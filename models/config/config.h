@@ -4,6 +4,8 @@
 
 #include "harness/base/keyval.h"
 
+#include <math.h>
+
 enum { MODEL_OPTIONS = 16 };
 
 /* Token embeddings are multiplied by 1 or by sqrt(d_model). */
@@ -50,22 +52,10 @@ typedef struct model_config {
 /* The offset of a module's option row. */
 #define OPTION(index) (offsetof(model_config, option) + (index) * sizeof(union model_option))
 
-/* Build a config from pairs (attention first, then its options). Pairs with keys of other tables are ignored;
- * model_config_knows says which are the model's. PAL_USAGE: unknown attention, bad value, module's check failed.
- */
-int model_config_read(model_config *cfg, const kv_pairs *pairs, pal_error *err);
-/* Whether `key` belongs to the model part of a config with the given attention module. */
-int model_config_knows(const struct attn_module *attention, const char *key);
-/* The config as "key = value" lines, in table order: what checkpoints carry and hashes cover. Every key, but for
- * those at their default that are younger than models already trained. The string is malloc'ed; NULL when out of
- * memory. */
-char *model_config_text(const model_config *cfg);
-/* Whether a key is younger than models already trained: the text leaves it out at its default. */
-int model_key_is_young(const char *key);
-/* For help: the shared rows. */
-const kv_spec *model_config_table(size_t *count);
-
 /* 1/sqrt(d_head) or 1/sqrt(d_model). */
-double model_attention_scale(const model_config *cfg);
+static inline double model_attention_scale(const model_config *cfg)
+{
+    return 1.0 / sqrt((double)(cfg->attn_scale == ATTN_SCALE_MODEL ? cfg->d_model : cfg->d_head));
+}
 
 #endif
