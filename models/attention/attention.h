@@ -81,7 +81,7 @@ typedef struct attn_call {
 
 /* What a module keeps beyond its segment, by the rows of the Infini-attention paper's table 1. */
 typedef enum attn_memory {
-    ATTN_MEMORY_NONE,   /* nothing, or everything */
+    ATTN_MEMORY_NONE,   /* nothing, everything, or what has no row there */
     ATTN_MEMORY_CACHE,  /* states of the last tokens: Transformer-XL */
     ATTN_MEMORY_KNN,    /* keys and values of many tokens: Memorizing Transformers */
     ATTN_MEMORY_MATRIX, /* a matrix for each head: Infini-Transformer */

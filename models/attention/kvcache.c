@@ -14,7 +14,7 @@ size_t kvcache_saved_layout(const model_config *cfg, size_t lanes, size_t cached
     const size_t part[] = {all * h.row, all * h.q, keys * h.kv, keys * h.kv, all * h.q, all * h.heads};
     real *at[6];
     const size_t used = attn_carve(base, part, 6, at);
-    if (out) *out = (kvcache_saved){cached, 0, at[0], at[1], at[2], at[3], at[4], at[5]};
+    if (out) *out = (kvcache_saved){cached, 0, 0, at[0], at[1], at[2], at[3], at[4], at[5]};
     return used;
 }
 
@@ -93,6 +93,7 @@ static attn_heads heads_of(const attn_call *c, const kvcache_saved *s, real scal
 {
     const attn_shape h = attn_shape_of(c->cfg);
     return (attn_heads){.cached = s->cached,
+                        .span = s->span,
                         .scale = scale,
                         .q = s->q,
                         .k = s->k,

@@ -1,5 +1,5 @@
 /* Causal softmax attention of a segment over itself and the newest `cached` tokens before it, with rotary
- * positions: the whole of local (cached = 0) and full (cached = the context), and the local part of memorizing.
+ * positions: the whole of local (cached = 0) and full (cached = the context), and a part of the others.
  * Keys are cached as they were before rotation and rotated by their place in the cache, since only differences of
  * positions matter. The cache carries no gradient.
  *
@@ -15,6 +15,7 @@
 typedef struct kvcache_saved {
     size_t cached;
     size_t offset; /* of the cache in the lane's state, reals; 0 unless the caller sets it */
+    size_t span;   /* as in causal.h; 0, no limit, unless the caller sets it */
     real *qkv;     /* [R, row of attn_shape] */
     real *q;       /* [R, D] rotated */
     real *k, *v;   /* [lanes * (cached + N), D_kv]: rotated keys, values */

@@ -8,6 +8,7 @@ extern const attn_module attn_infini_linear, attn_infini_delta, attn_infini_gate
 extern const attn_module attn_transformer_xl;
 extern const attn_module attn_memorizing;
 extern const attn_module attn_local;
+extern const attn_module attn_window;
 extern const attn_module attn_full;
 
 #endif

@@ -35,16 +35,21 @@ size_t rope_table_reals(const model_config *cfg, size_t positions)
     return positions * (size_t)cfg->d_head;
 }
 
-void rope_table_fill(const model_config *cfg, double base, size_t positions, real *table)
+void rope_table_from(const model_config *cfg, double base, int64_t first, size_t positions, real *table)
 {
     const size_t half = (size_t)cfg->d_head / 2;
     for (size_t i = 0; i < half; i++) {
         const double frequency = rope_frequency(cfg, base, i);
         for (size_t p = 0; p < positions; p++) {
-            table[2 * half * p + i] = (real)cos((double)p * frequency);
-            table[2 * half * p + half + i] = (real)sin((double)p * frequency);
+            table[2 * half * p + i] = (real)cos(((double)first + (double)p) * frequency);
+            table[2 * half * p + half + i] = (real)sin(((double)first + (double)p) * frequency);
         }
     }
+}
+
+void rope_table_fill(const model_config *cfg, double base, size_t positions, real *table)
+{
+    rope_table_from(cfg, base, 0, positions, table);
 }
 
 static void rotate_pairs(real *y, const real *x, const real *cosine, const real *sine, size_t half)

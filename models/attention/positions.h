@@ -18,6 +18,8 @@ double rope_frequency(const model_config *cfg, double base, size_t pair);
 /* A table holds the cosines of all pairs, then their sines, for each position. */
 size_t rope_table_reals(const model_config *cfg, size_t positions);
 void rope_table_fill(const model_config *cfg, double base, size_t positions, real *table);
+/* The same for `positions` of them from `first` on, which may lie far away on either side. */
+void rope_table_from(const model_config *cfg, double base, int64_t first, size_t positions, real *table);
 /* y[d_head] = x[d_head] rotated to `position`; y may alias x. */
 void rope_row(const model_config *cfg, const real *table, size_t position, real *y, const real *x);
 /* dx += dy rotated back. */

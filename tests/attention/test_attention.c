@@ -535,6 +535,8 @@ static void test_state_formulas(void **unused)
     assert_int_equal(state_of_stack("memorizing", PAPER "knn_entries = 65000\nxl_len = 2048\n"),
                      (d + d) * heads * 65000 + (d + d) * heads * n * layers); /* the table's 183M */
     assert_int_equal(state_of_stack("local", PAPER), 0);
+    assert_int_equal(state_of_stack("window", PAPER "window = 1021\nsinks = 4\n"),
+                     (d + d) * heads * 1024 * layers);
     assert_int_equal(state_of_stack("full", PAPER "context = 32K\n"), (d + d) * heads * 32768 * layers);
 }
 

@@ -103,6 +103,27 @@ static void scaled_frequencies(void **unused)
     assert_true(kept > 5 && slowed > 5 && kept + slowed < 32);
 }
 
+/* Angles far from the start, on either side of it: those of the table where both have them. */
+static void far_positions(void **unused)
+{
+    (void)unused;
+    enum { D = 8, POSITIONS = 40, FIRST = 11 };
+    const model_config cfg = lab_config("local", "d_head = 8\nrope_scaling = linear\nrope_factor = 3\n");
+    real all[POSITIONS * D], part[(POSITIONS - FIRST) * D];
+    rope_table_fill(&cfg, 700, POSITIONS, all);
+    rope_table_from(&cfg, 700, FIRST, POSITIONS - FIRST, part);
+    assert_memory_equal(part, all + FIRST * D, sizeof part);
+    static const int64_t far[] = {-3, -1000003, 1000003};
+    for (size_t f = 0; f < sizeof far / sizeof *far; f++) {
+        rope_table_from(&cfg, 700, far[f], 2, part);
+        for (size_t i = 0; i < D / 2; i++) {
+            const double angle = (double)(far[f] + 1) * pow(700, -2 * (double)i / D) / 3;
+            expect_close((double)part[D + i], cos(angle), 1, 1e-6, "a cosine", i);
+            expect_close((double)part[D + D / 2 + i], sin(angle), 1, 1e-6, "a sine", i);
+        }
+    }
+}
+
 static void relative_encodings(void **unused)
 {
     (void)unused;
@@ -120,9 +141,8 @@ static void relative_encodings(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layouts_are_permutations),
-        cmocka_unit_test(layouts_agree),
-        cmocka_unit_test(scaled_frequencies),
+        cmocka_unit_test(layouts_are_permutations), cmocka_unit_test(layouts_agree),
+        cmocka_unit_test(scaled_frequencies),       cmocka_unit_test(far_positions),
         cmocka_unit_test(relative_encodings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,8 @@ static void every_module(void **unused)
     shared_equals_repeated("local", "", 0);
     shared_equals_repeated("full", "context = 64\n", 0);
     shared_equals_repeated("transformer-xl", "mem_len = 20\n", 0);
+    shared_equals_repeated("window", "window = 11\nsinks = 3\n", 0);
+    shared_equals_repeated("window", "window = 11\nsinks = 3\nwindow_positions = absolute\n", 0);
     shared_equals_repeated("memorizing", "knn_entries = 24\nknn_k = 3\nxl_len = 5\n", 0);
     shared_equals_repeated("memorizing", "knn_entries = 24\nknn_k = 3\nxl_len = 5\n", 1);
     shared_equals_repeated("infini-linear", "xl_len = 7\n", 0);

@@ -12,7 +12,7 @@
 static inline model_facts lab_facts(const char *name)
 {
     static const char *const attention[] = {"infini-linear", "infini-delta", "infini-gated", "transformer-xl",
-                                            "memorizing",    "local",        "full"};
+                                            "memorizing",    "local",        "window",       "full"};
     static const char *const tasks[][2] = {{"text", "perplexity"}, {"passkey", "passkey"}, {"booksum", "booksum"}};
     const char *seed = strstr(name, "-seed");
     model_facts facts = {.train_seed = seed ? atoi(seed + 5) : 1,

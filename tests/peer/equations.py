@@ -181,6 +181,8 @@ class Layer:
     def key_head(self, h, n, queries, k, v):
         """The outputs of the query heads that share key head h."""
         first = h * self.group
+        if self.kind == "window":
+            return [self.window(q, *newest) for newest in [self.all_of(h, k, v)] for q in queries]
         if self.kind == "memorizing" and self.index == self.knn_layer():
             return self.memorizing(h, first, queries, k, v)
         cached = self.cached(h, k, v)
@@ -188,6 +190,27 @@ class Layer:
         if self.kind.startswith("infini") and self.index >= int(self.option("memory_from", "0")):
             return self.infini(h, first, n, queries, k, v, local)
         return local
+
+    # ---- window ----
+
+    def all_of(self, h, k, v):
+        """Keys and values of the whole stream; what is too old is masked."""
+        self.store[h] = tuple(np.concatenate([a, b]) for a, b in zip(self.store[h], (k, v)))
+        return self.store[h]
+
+    def window(self, q, k, v):
+        length, sinks = size(self.option("window", "512")), size(self.option("sinks", "4"))
+        by_segment, base = self.option("window_slides", "token") == "segment", self.option("rope_base", "10000")
+        out = np.zeros_like(q)
+        for i in range(len(q)):
+            t = self.seen + i
+            first = max(0, self.seen - length if by_segment else t + 1 - length)
+            seen = np.concatenate([np.arange(min(sinks, first)), np.arange(first, t + 1)])
+            place = np.arange(len(seen)) if self.option("window_positions", "cache") == "cache" else seen
+            place = place.astype(np.float64)
+            score = rotate(self.c, k[seen], place, base) @ rotate(self.c, q[i:i + 1], place[-1:], base)[0]
+            out[i] = softmax(self.scale * score) @ v[seen]
+        return out
 
     # ---- transformer-xl ----
 
