@@ -49,9 +49,11 @@ typedef struct task_cell {
 
 /* Which keys of a request have a meaning outside the task; NULL: none has. */
 typedef struct task_keys {
-    const char *count; /* how many samples are asked for: no part of what a sample is */
-    const char *texts; /* the texts that samples come from; a cell's name and digest tell them */
-    const char *split; /* their split; "" is unset, and the layout of the texts decides */
+    const char *count;        /* how many samples are asked for: no part of what a sample is */
+    const char *texts;        /* the texts that samples come from; a cell's name and digest tell them */
+    const char *split;        /* their split; "" is unset, and the layout of the texts decides */
+    const char *const *young; /* NULL-terminated; keys that journals are older than: no record names them at their
+                                 defaults. NULL: there are none */
 } task_keys;
 
 /* What a weights file says of its model; "" and MODEL_SEED_UNKNOWN: it does not say. */
@@ -135,6 +137,9 @@ typedef struct task_eval {
               */
         const char *key, *value[2];
     } needle;
+    /* Fill in what unset keys stand for, before begin and before a journal names them. PAL_USAGE: keys that do not
+     * go together. NULL: nothing to do. */
+    int (*settle)(void *request, pal_error *err);
     /* Check a request, open what it needs and list its cells. PAL_USAGE names what does not fit, and the fix;
      * PAL_DATA a broken or missing file. Keeps the pointer to the tokenizer. */
     int (*begin)(const void *request, const tokenizer *t, task_run **out, pal_error *err);

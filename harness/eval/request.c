@@ -162,6 +162,7 @@ int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *wo
     int code = r->task_request ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the request");
     if (code == PAL_OK) code = kv_defaults(table, count, r->task_request, err);
     if (code == PAL_OK) code = kv_apply(table, count, r->task_request, words, err);
+    if (code == PAL_OK && r->task->eval->settle) code = r->task->eval->settle(r->task_request, err);
     r->threads = r->options.threads ? (int)r->options.threads : os_processors();
     if (r->threads > POOL_MAX_THREADS) r->threads = POOL_MAX_THREADS;
     if (code == PAL_OK && load) code = load_all(r, err);
@@ -212,6 +213,14 @@ static int selects(const task_keys *keys, const kv_spec *spec)
            spec->type == KV_REALS;
 }
 
+/* Whether a record leaves the key out, as those from before there was such a key do. */
+static int unspoken(const task_keys *keys, const kv_spec *spec, const char *value)
+{
+    for (size_t i = 0; keys->young && keys->young[i]; i++)
+        if (is_key(keys->young[i], spec->key)) return strcmp(value, spec->fallback) == 0;
+    return 0;
+}
+
 /* The words of all keys, or, for a cell, of those that shape its samples. */
 static int put_words(const eval_request *r, const task_cell *cell, int zeroed, char *out, size_t size,
                      pal_error *err)
@@ -225,6 +234,7 @@ static int put_words(const eval_request *r, const task_cell *cell, int zeroed, c
         const char *value = text;
         if (spec ? cell && selects(keys, spec) : !zeroed) continue;
         if (spec) kv_get(spec, r->task_request, text, sizeof text);
+        if (spec && unspoken(keys, spec, text)) continue;
         if (spec && cell && cell->split && is_key(keys->split, spec->key)) value = cell->split;
         used += (size_t)snprintf(out + used, size - used, "%s%s=%s", used ? " " : "", spec ? spec->key : "memory",
                                  value);

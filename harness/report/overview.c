@@ -135,7 +135,8 @@ static const report_comparison *find_comparison(const report *rep, const report_
     return NULL;
 }
 
-/* What the documents are: "9 documents of 4 works, 1000 bytes; texts 0123456789ab, tokenizer 0123456789ab." */
+/* What the samples are: "9 documents of 4 works, 1000 bytes; texts 0123456789ab, tokenizer 0123456789ab.", or
+ * pieces of documents where a variant of the task cuts them. */
 static void note_documents(table *t, const report *rep, const report_row *row)
 {
     const task_module *task = rep->task;
@@ -146,8 +147,9 @@ static void note_documents(table *t, const report *rep, const report_row *row)
         t->failed = 1;
         return;
     }
-    fprintf(out, "%lld documents", (long long)row->n);
-    if (works < (size_t)row->n) fprintf(out, " of %zu work%s", works, works == 1 ? "" : "s");
+    const char *const whole = row->cell->variant[0] ? "document" : "work";
+    fprintf(out, row->cell->variant[0] ? "%lld pieces" : "%lld documents", (long long)row->n);
+    if (works < (size_t)row->n) fprintf(out, " of %zu %s%s", works, whole, works == 1 ? "" : "s");
     for (size_t m = 0; m < task->metric_count; m++) {
         double sum = 0;
         if (task->metric[m].detail || task->metric[m].over < 0) continue;

@@ -178,7 +178,8 @@ static int rows_list(task_rows *handle, const task_cell *cell, const task_row **
     drop_document(w);
     w->cell = cell;
     *list = rows;
-    *count = COMPRESSORS;
+    /* They compress whole documents, as streams are read. */
+    *count = w->run->protocol.kind == PROTOCOL_STREAM ? COMPRESSORS : 0;
     return PAL_OK;
 }
 
@@ -189,7 +190,7 @@ static int rows_score(task_rows *handle, size_t row, int64_t index, double *valu
     uint64_t size = 0;
     if (w->index != index) PAL_TRY(open_document(w, index, err));
     PAL_TRY(compressor_size((compressor)row, w->text, w->size, &size, err));
-    const size_t count = (size_t)((const perplexity_sample *)w->sample)->counts.tokens;
+    const size_t count = (size_t)((const perplexity_sample *)w->sample)->piece->counts.tokens;
     double *nll = calloc(count + 1, sizeof *nll);
     if (!nll) return pal_fail(err, PAL_INTERNAL, "out of memory for a document");
     for (size_t i = 0; i < count; i++) nll[i] = (double)size * 8 * log(2) / (double)count;

@@ -1,7 +1,5 @@
-/* Perplexity of whole documents, each streamed from an empty state. A document's stream is the tokenizer's begin
- * token and then the document's own tokens, every one of which is scored. Token, word and byte counts come from
- * the tokens that are scored, so that they also fit a document cut short by max_tokens. Words are maximal runs
- * without ASCII white space, as in the PG19 protocol (Rae et al. 2020). */
+/* Perplexity of documents, each streamed from an empty state, or cut into pieces by another program's protocol. A
+ * document's stream is the tokenizer's begin token and then the document's own tokens. */
 #include "tasks/perplexity/run.h"
 
 #include "harness/base/os.h"
@@ -18,6 +16,8 @@
 typedef struct perplexity_request {
     char data[KV_TEXT_MAX], split[KV_TEXT_MAX];
     int64_t docs, max_tokens;
+    int64_t protocol; /* protocol_kind */
+    int64_t context, stride;
 } perplexity_request;
 
 #define FIELD(name) offsetof(perplexity_request, name)
@@ -30,7 +30,31 @@ static const kv_spec request_table[] = {
     {"docs", KV_INT, FIELD(docs), "0", 0, 10000000, NULL, "only the first so many documents of each; 0: all"},
     {"max_tokens", KV_SIZE, FIELD(max_tokens), "0", 0, 1099511627776, NULL,
      "only the first so many tokens of each document; 0: all"},
+    {"protocol", KV_CHOICE, FIELD(protocol), "stream", 0, 0, PROTOCOL_NAMES,
+     "stream: the whole document, every token scored; window: as HuggingFace's guide; llama.cpp: as its tool"},
+    {"context", KV_SIZE, FIELD(context), "0", 0, 1073741824, NULL,
+     "tokens of a window (0: 2048) or of a chunk of llama.cpp (0: 512)"},
+    {"stride", KV_SIZE, FIELD(stride), "0", 0, 1073741824, NULL,
+     "tokens from one window to the next, and scored in each (0: 512)"},
 };
+
+/* Keys that journals are older than. */
+static const char *const young[] = {"protocol", "context", "stride", NULL};
+
+static protocol protocol_of(const perplexity_request *r)
+{
+    return (protocol){(protocol_kind)r->protocol, (uint64_t)r->context, (uint64_t)r->stride};
+}
+
+static int perplexity_settle(void *request, pal_error *err)
+{
+    perplexity_request *r = request;
+    protocol p = protocol_of(r);
+    PAL_TRY(protocol_settle(&p, err));
+    r->context = (int64_t)p.context;
+    r->stride = (int64_t)p.stride;
+    return PAL_OK;
+}
 
 /* The name of a range is where it begins. */
 #define RANGES(X)                                                                                                 \
@@ -71,49 +95,9 @@ int perplexity_range(uint64_t position)
     return range;
 }
 
-/* ---- A run: corpora, and what their documents hold ---- */
+/* ---- A run: corpora ---- */
 
-enum { CHUNK = 4096 };
-
-/* Count words as bytes come in. */
-static void count_bytes(perplexity_counts *c, const char *bytes, size_t size, int *in_word)
-{
-    for (size_t i = 0; i < size; i++) {
-        const int space = bytes[i] == ' ' || (bytes[i] >= '\t' && bytes[i] <= '\r');
-        if (!space && !*in_word) c->words++;
-        *in_word = !space;
-    }
-    c->bytes += size;
-}
-
-static int count_document(const perplexity_run *run, const corpus *c, size_t index, perplexity_counts *out,
-                          pal_error *err)
-{
-    token_reader *reader;
-    int32_t tokens[CHUNK];
-    char bytes[PERPLEXITY_TOKEN];
-    size_t got;
-    int in_word = 0;
-    PAL_TRY(token_reader_open(&reader, c, index, run->tokenizer, err));
-    int code = token_reader_read(reader, tokens, 1, &got, err); /* the begin token */
-    while (code == PAL_OK && got > 0 && (run->max_tokens == 0 || out->tokens < run->max_tokens)) {
-        const uint64_t left = run->max_tokens ? run->max_tokens - out->tokens : CHUNK;
-        code = token_reader_read(reader, tokens, left < CHUNK ? (size_t)left : CHUNK, &got, err);
-        for (size_t i = 0; code == PAL_OK && i < got; i++) {
-            const size_t size = tokenizer_token_text(run->tokenizer, tokens[i], bytes, sizeof bytes);
-            if (size > sizeof bytes)
-                code = pal_fail(err, PAL_DATA, "the tokenizer has a token of %zu bytes; at most %d are supported",
-                                size, PERPLEXITY_TOKEN);
-            else
-                count_bytes(out, bytes, size, &in_word);
-        }
-        if (code == PAL_OK) out->tokens += got;
-    }
-    token_reader_close(reader);
-    return code;
-}
-
-/* "books/test" or "books/test:64K". */
+/* "books/test", "books/test:64K" or "books/test:64K,window=2K/512". */
 static int name_cell(const perplexity_run *run, const perplexity_request *r, const char *path, task_cell *cell,
                      pal_error *err)
 {
@@ -123,8 +107,13 @@ static int name_cell(const perplexity_run *run, const perplexity_request *r, con
     while (from > 0 && path[from - 1] != '/') from--;
     char limit[24] = "", number[24];
     if (r->max_tokens) snprintf(limit, sizeof limit, ":%s", kv_format_size(r->max_tokens, number));
-    const int size =
-        snprintf(cell->name, sizeof cell->name, "%.*s/%s%s", (int)(end - from), path + from, cell->split, limit);
+    protocol_name(&run->protocol, cell->variant, sizeof cell->variant);
+    const int size = snprintf(cell->name, sizeof cell->name, "%.*s/%s%s%s%s", (int)(end - from), path + from,
+                              cell->split, limit,
+                              !cell->variant[0] ? ""
+                              : limit[0]        ? ","
+                                                : ":",
+                              cell->variant);
     if ((size_t)size >= sizeof cell->name)
         return pal_fail(err, PAL_USAGE, "perplexity: data=%s: the name is too long; give the corpus a shorter one",
                         path);
@@ -148,27 +137,23 @@ static int add_corpus(void *arg, corpus *c, const char *path, pal_error *err)
     const opening *o = arg;
     perplexity_run *run = o->run;
     const int64_t docs = o->request->docs, held = (int64_t)corpus_count(c);
-    task_cell cell = {.depth = NAN, .samples = docs && docs < held ? docs : held, .split = corpus_split(c)};
-    perplexity_text t = {c, calloc((size_t)cell.samples + 1, sizeof *t.document), calloc(1, sizeof *t.scan)};
+    task_cell cell = {.depth = NAN, .split = corpus_split(c)};
+    perplexity_text t = {.corpus = NULL};
     task_cell *cells = realloc(run->cell, (run->count + 1) * sizeof *cells);
     if (cells) run->cell = cells;
     perplexity_text *texts = realloc(run->text, (run->count + 1) * sizeof *texts);
     if (texts) run->text = texts;
-    int code = cells && texts && t.document && t.scan
-                   ? name_cell(run, o->request, path, &cell, err)
-                   : pal_fail(err, PAL_INTERNAL, "perplexity: out of memory for the corpora");
-    if (code == PAL_OK) {
-        tokenizer_mark_special(run->tokenizer, t.scan);
-        code = corpus_digest(c, cell.data, t.scan, err);
-    }
-    for (int64_t i = 0; code == PAL_OK && i < cell.samples; i++)
-        code = count_document(run, c, (size_t)i, &t.document[i], err);
+    int code = cells && texts ? name_cell(run, o->request, path, &cell, err)
+                              : pal_fail(err, PAL_INTERNAL, "perplexity: out of memory for the corpora");
+    const size_t documents = (size_t)(docs && docs < held ? docs : held);
+    if (code == PAL_OK) code = perplexity_text_read(run, c, documents, &t, cell.data, err);
     if (code != PAL_OK) {
         corpus_close(c);
-        free(t.document);
-        free(t.scan);
+        t.corpus = NULL;
+        perplexity_text_free(&t);
         return code;
     }
+    cell.samples = (int64_t)t.pieces;
     run->cell[run->count] = cell;
     run->text[run->count++] = t;
     return PAL_OK;
@@ -182,11 +167,7 @@ static const perplexity_run *run_of(const task_run *run)
 static void perplexity_end(task_run *handle)
 {
     perplexity_run *run = (perplexity_run *)handle;
-    for (size_t i = 0; i < run->count; i++) {
-        corpus_close(run->text[i].corpus);
-        free(run->text[i].document);
-        free(run->text[i].scan);
-    }
+    for (size_t i = 0; i < run->count; i++) perplexity_text_free(&run->text[i]);
     free(run->text);
     free(run->cell);
     free(run);
@@ -197,7 +178,8 @@ static int perplexity_begin(const void *request, const tokenizer *t, task_run **
     const perplexity_request *r = request;
     perplexity_run *run = calloc(1, sizeof *run);
     if (!run) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory");
-    *run = (perplexity_run){.tokenizer = t, .max_tokens = (uint64_t)r->max_tokens};
+    *run = (perplexity_run){
+        .tokenizer = t, .max_tokens = (uint64_t)r->max_tokens, .protocol = protocol_of(r), .begins = 1};
     opening o = {run, r};
     const int code = corpus_open_list(r->data, split_canonical(r->split), "test", add_corpus, &o, err);
     if (code != PAL_OK) {
@@ -211,9 +193,12 @@ static int perplexity_begin(const void *request, const tokenizer *t, task_run **
 static int perplexity_note(const task_run *handle, size_t index, char *out, size_t size)
 {
     const perplexity_run *run = run_of(handle);
-    for (size_t i = 0; i < run->count; i++)
-        for (size_t k = 0; text_scan_note(run->text[i].scan, run->cell[i].name, k, out, size); k++)
+    for (size_t i = 0; i < run->count; i++) {
+        const char *name = run->cell[i].name;
+        if (perplexity_text_note(&run->text[i], name, out, size) && index-- == 0) return 1;
+        for (size_t k = 0; text_scan_note(run->text[i].scan, name, k, out, size); k++)
             if (index-- == 0) return 1;
+    }
     return 0;
 }
 
@@ -223,13 +208,13 @@ static size_t perplexity_cells(const task_run *run, const task_cell **cells)
     return run_of(run)->count;
 }
 
-/* Table 2 of the Infini-attention paper (arXiv 2404.07143): token-level perplexity. */
+/* Table 2 of the Infini-attention paper (arXiv 2404.07143): token-level perplexity of whole documents. */
 static double perplexity_paper(const task_cell *cell, const char *metric, const model_facts *model,
                                const char **row)
 {
     const int pg19 = strncasecmp(cell->name, "pg19", 4) == 0, math = strncasecmp(cell->name, "arxiv", 5) == 0;
     const paper_perplexity *found = paper_perplexity_find(model);
-    if (!found || (!pg19 && !math) || strcmp(metric, "token_ppl") != 0) return NAN;
+    if (!found || cell->variant[0] || (!pg19 && !math) || strcmp(metric, "token_ppl") != 0) return NAN;
     *row = found->name;
     return pg19 ? found->pg19 : found->math;
 }
@@ -238,7 +223,8 @@ static const task_eval evaluation = {
     .request_table = request_table,
     .request_count = sizeof request_table / sizeof *request_table,
     .request_bytes = sizeof(perplexity_request),
-    .keys = {.count = "docs", .texts = "data", .split = "split"},
+    .keys = {.count = "docs", .texts = "data", .split = "split", .young = young},
+    .settle = perplexity_settle,
     .begin = perplexity_begin,
     .cells = perplexity_cells,
     .end = perplexity_end,
@@ -255,6 +241,7 @@ static const task_tables tables = {.paper = perplexity_paper};
 const task_module perplexity_task = {
     .name = "perplexity",
     .summary = "loss on every token of whole documents, each read from an empty state",
+    .cluster = "document",
     .target = "document",
     .version = 1,
     .scorer_version = 1,

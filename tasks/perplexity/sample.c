@@ -1,4 +1,4 @@
-/* One document as a sample: the begin token and its own tokens, all but the first of which are scored. */
+/* One piece of a document as a sample: often all of it, the begin token and its own tokens. */
 #include "tasks/perplexity/run.h"
 
 #include <jansson.h>
@@ -21,9 +21,10 @@ int perplexity_open(const task_run *handle, const task_cell *cell, int64_t index
     perplexity_sample *s = calloc(1, sizeof *s);
     if (!s) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory for a document");
     const perplexity_text *t = &run->text[cell - run->cell];
-    *s = (perplexity_sample){
-        .run = run, .name = corpus_name(t->corpus, (size_t)index), .counts = t->document[index]};
-    const int code = token_reader_open(&s->reader, t->corpus, (size_t)index, run->tokenizer, err);
+    const perplexity_piece *p = &t->piece[index];
+    *s = (perplexity_sample){.run = run, .piece = p, .name = corpus_name(t->corpus, p->document)};
+    const int code =
+        p->token ? PAL_OK : token_reader_open(&s->reader, t->corpus, p->document, run->tokenizer, err);
     if (code != PAL_OK) {
         free(s);
         return code;
@@ -32,20 +33,26 @@ int perplexity_open(const task_run *handle, const task_cell *cell, int64_t index
     return PAL_OK;
 }
 
-/* Nothing is generated; the begin token alone is given. */
+/* Nothing is generated; what stands before the first scored token is given. */
 void perplexity_shape(const task_sample *s, sample_shape *out)
 {
-    out->tokens = out->prompt = sample_of(s)->counts.tokens + 1;
-    out->score_from = 1;
+    const protocol_piece at = sample_of(s)->piece->at;
+    out->tokens = out->prompt = at.end - at.from;
+    out->score_from = at.score_from - at.from;
 }
 
 int perplexity_read(task_sample *handle, int32_t *tokens, size_t max, size_t *got, pal_error *err)
 {
     perplexity_sample *s = (perplexity_sample *)handle;
-    const uint64_t left = s->counts.tokens + 1 - s->at;
-    *got = 0;
-    if (left == 0) return PAL_OK;
-    PAL_TRY(token_reader_read(s->reader, tokens, left < max ? (size_t)left : max, got, err));
+    const perplexity_piece *p = s->piece;
+    const uint64_t left = p->at.end - p->at.from - s->at;
+    const size_t take = left < max ? (size_t)left : max;
+    *got = take;
+    if (take && p->token) memcpy(tokens, p->token + s->at, take * sizeof *tokens);
+    /* llama.cpp writes it over the first token of every chunk. */
+    if (take && s->at == 0 && s->run->begins && s->run->protocol.kind == PROTOCOL_LLAMA_CPP)
+        tokens[0] = tokenizer_begin(s->run->tokenizer);
+    if (take && !p->token) PAL_TRY(token_reader_read(s->reader, tokens, take, got, err));
     s->at += *got;
     return PAL_OK;
 }
@@ -61,11 +68,14 @@ void perplexity_score(const task_sample *handle, const task_output *out, double 
         value[PERPLEXITY_RANGE_NLL + range] += out->nll[i];
         value[PERPLEXITY_RANGE_TOKENS + range]++;
     }
-    value[PERPLEXITY_TOKENS] = (double)s->counts.tokens;
-    value[PERPLEXITY_WORDS] = (double)s->counts.words;
-    value[PERPLEXITY_BYTES] = (double)s->counts.bytes;
-    json_t *object = json_pack("{ss sI sI sI}", "document", s->name, "tokens", (json_int_t)s->counts.tokens,
-                               "words", (json_int_t)s->counts.words, "bytes", (json_int_t)s->counts.bytes);
+    const perplexity_counts *counts = &s->piece->counts;
+    value[PERPLEXITY_TOKENS] = (double)counts->tokens;
+    value[PERPLEXITY_WORDS] = (double)counts->words;
+    value[PERPLEXITY_BYTES] = (double)counts->bytes;
+    json_t *object = json_pack("{ss sI sI sI}", "document", s->name, "tokens", (json_int_t)counts->tokens, "words",
+                               (json_int_t)counts->words, "bytes", (json_int_t)counts->bytes);
+    if (object && s->run->protocol.kind != PROTOCOL_STREAM)
+        json_object_set_new(object, "from", json_integer((json_int_t)s->piece->at.score_from - 1));
     char *line = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     snprintf(record, record_size, "%s", line && strlen(line) < record_size ? line : "{}");
     free(line);
