@@ -19,11 +19,11 @@ ALL_CFLAGS = -std=c17 $(OPT) -g -ffp-contract=off -fno-math-errno -D_GNU_SOURCE 
     $(if $(NATIVE),-march=native) $(VARIANT) $(PKG_CFLAGS) $(CFLAGS)
 
 # Asked for once, when first needed: pkg-config may not be there before `make deps`. OpenBLAS is loaded at run time.
-PACKAGES = openblas jansson libcrypto zlib liblzma expat
+PACKAGES = openblas jansson libcrypto zlib liblzma expat libpcre2-8
 pkg = $(shell pkg-config $(1) || echo MISSING)
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(call check_pkg,$(call pkg,--cflags $(PACKAGES))))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(call check_pkg,$(call pkg,--libs $(filter-out openblas,$(PACKAGES)))))$(PKG_LIBS)
-LIBS = -lbz2 -lm -ldl
+LIBS = -lbz2 -lunistring -lm -ldl
 CMOCKA_CFLAGS = $(eval CMOCKA_CFLAGS := $(call check_pkg,$(call pkg,--cflags cmocka)))$(CMOCKA_CFLAGS)
 CMOCKA_LIBS = $(eval CMOCKA_LIBS := $(call check_pkg,$(call pkg,--libs cmocka)))$(CMOCKA_LIBS)
 check_pkg = $(if $(filter MISSING,$(1)),$(error a library is missing; run `make deps`),$(1))
@@ -36,7 +36,7 @@ VERSION := $(or $(shell git describe --tags --dirty 2>/dev/null),$(RELEASE)$(she
 # ---- Sources ----
 
 LIB_DIRS = harness/base $(patsubst %,models/%,config engine attention decoder files stream training)
-DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,tokenizer corpus story) tasks $(patsubst %/,%,$(wildcard tasks/*/)) \
+DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,words tokenizer corpus story) tasks $(patsubst %/,%,$(wildcard tasks/*/)) \
     harness $(patsubst %,harness/%,cli journal stats eval train report plots gate page inspect command)
 TEST_DIRS = $(patsubst %,tests/%,base engine attention models datasets tasks harness)
 KERNELS = models/engine/kernels.c

@@ -43,6 +43,8 @@ for part in "$@"; do
         need libjansson-dev have_lib jansson
         need libssl-dev have_lib libcrypto
         need libexpat1-dev have_lib expat
+        need libpcre2-dev have_lib libpcre2-8
+        need libunistring-dev have_header uninorm.h # it has no .pc
         ;;
     test) need libcmocka-dev have_lib cmocka ;;
     datasets) need npm command -v npm ;;

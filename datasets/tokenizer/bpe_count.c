@@ -1,7 +1,7 @@
 /* Counts the words of texts, each kept once, for training a BPE on them. */
 #include "datasets/tokenizer/bpe_count.h"
 
-#include "datasets/tokenizer/bpe_words.h"
+#include "datasets/words/bpe_words.h"
 #include "harness/base/hash.h"
 
 #include <stdlib.h>

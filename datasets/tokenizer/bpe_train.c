@@ -203,7 +203,8 @@ static int make_merge(trainer *t, size_t index)
     if (!text) return 0;
     memcpy(text, b->text + b->at[left], left_size);
     memcpy(text + left_size, b->text + b->at[right], right_size);
-    b->merge[b->merges++] = (bpe_merge){left, right, made};
+    b->merge[b->merges] = (bpe_merge){left, right, made, (uint32_t)b->merges};
+    b->merges++;
     return merge_pair(t, index, made);
 }
 
@@ -223,7 +224,7 @@ static int trainer_fill(trainer *t, size_t vocab)
         for (size_t k = 0; k + 1 < t->length[i]; k++)
             if (!pair_add(t, s[k], s[k + 1], i)) return 0;
     }
-    t->model->single_digits = BPE_SINGLE_DIGITS;
+    t->model->rules.single_digits = BPE_SINGLE_DIGITS;
     t->model->merges = 0;
     for (int i = 0; i < BPE_BYTES; i++) {
         char *text = add_token(t, 1);
@@ -238,7 +239,7 @@ static int add_special(trainer *t)
     char *text = add_token(t, sizeof BPE_END_OF_TEXT - 1);
     if (!text) return 0;
     memcpy(text, BPE_END_OF_TEXT, sizeof BPE_END_OF_TEXT - 1);
-    t->model->special[t->tokens - 1] = 1;
+    t->model->role[t->tokens - 1] = BPE_SPECIAL;
     return 1;
 }
 

@@ -1,7 +1,7 @@
 /* Reads a document piece by piece and makes tokens of what no later text can change. */
 #include "datasets/tokenizer/token_reader.h"
 
-#include "datasets/tokenizer/bpe_words.h"
+#include "datasets/words/bpe_words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +13,9 @@ struct token_reader {
     document *document;
     char *text; /* text[used] is read but not yet tokens */
     size_t used, capacity;
-    int32_t *token; /* token[at .. count) is next to be handed out; room for one a byte of text */
+    int32_t *token; /* token[at .. count) is next to be handed out; room for those of all the text */
     size_t at, count;
-    int end, in_word;
+    int begun, end, in_word;
     uint64_t bytes, words;
 };
 
@@ -24,7 +24,7 @@ static int reserve(token_reader *r, size_t capacity, pal_error *err)
 {
     char *text = realloc(r->text, capacity);
     if (text) r->text = text;
-    int32_t *token = realloc(r->token, capacity * sizeof *token);
+    int32_t *token = realloc(r->token, tokenizer_room(r->tokenizer, capacity) * sizeof *token);
     if (token) r->token = token;
     if (!text || !token)
         return pal_fail(err, PAL_INTERNAL, "out of memory: the tokens' buffer needs %zu bytes", capacity);
@@ -81,7 +81,8 @@ static int refill(token_reader *r, pal_error *err)
             return document_refuse_word(r->document, r->bytes - r->used, BPE_WORD_MAX, err);
     }
     r->at = 0;
-    r->count = tokenizer_encode(r->tokenizer, r->text, safe, r->token);
+    r->count = (r->begun ? tokenizer_encode : tokenizer_encode_start)(r->tokenizer, r->text, safe, r->token);
+    r->begun = 1;
     r->used -= safe;
     memmove(r->text, r->text + safe, r->used);
     return PAL_OK;

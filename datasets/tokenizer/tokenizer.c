@@ -1,11 +1,11 @@
-/* One interface over plain bytes and byte-level BPE: load, encode, decode, digest. */
+/* One interface over plain bytes and BPE: load, encode, decode, digest. */
 #include "datasets/tokenizer/tokenizer.h"
 
 #include "harness/base/home.h"
 
 #include "datasets/tokenizer/bpe.h"
-#include "datasets/tokenizer/bpe_words.h"
 #include "datasets/tokenizer/bytes.h"
+#include "datasets/tokenizer/tokenizer_bin.h"
 #include "datasets/tokenizer/tokenizer_json.h"
 
 #include <stdio.h>
@@ -29,33 +29,55 @@ int tokenizer_create_bytes(tokenizer **out, pal_error *err)
     return PAL_OK;
 }
 
-/* ---- Byte-level BPE. ---- */
+/* ---- BPE. ---- */
 
 static int32_t find_begin(const bpe *b)
 {
     static const char name[] = BPE_END_OF_TEXT;
+    if (b->rules.adds_begin) return b->begin;
     for (size_t i = 0; i < b->vocab; i++)
-        if (b->special[i] && b->at[i + 1] - b->at[i] == sizeof name - 1 &&
+        if (b->role[i] == BPE_SPECIAL && bpe_token_size(b, i) == sizeof name - 1 &&
             memcmp(b->text + b->at[i], name, sizeof name - 1) == 0)
             return (int32_t)i;
-    return b->byte_token['\n'];
+    return b->begin >= 0 ? b->begin : b->byte_token['\n'];
+}
+
+/* What distinguishes a tokenizer from byte-level BPE with GPT-2's splitting; that one has a digest of old. */
+static void describe_rules(FILE *f, const bpe_rules *r)
+{
+    if (r->kind == BPE_OF_CHARACTERS)
+        fprintf(f, "SentencePiece BPE, spaces %s, prefix %d %d\n", r->split_spaces ? "split" : "together",
+                (int)r->prefix, r->prefix_sections);
+    else if (!r->words)
+        fprintf(f, "byte-level BPE, digits %s\n", r->single_digits ? "single" : "together");
+    else
+        fprintf(f, "byte-level BPE, patterns\n%s", r->patterns);
+    if (r->ignore_merges) fputs("whole words\n", f);
+    if (r->compose) fputs("form C\n", f);
+    if (r->adds_begin) fputs("begin\n", f);
 }
 
 /* The text that the digest is made of. */
 static char *describe(const bpe *b, size_t *size)
 {
+    static const char *const role[] = {
+        [BPE_TEXT] = "token", [BPE_SPECIAL] = "special", [BPE_ADDED] = "added", [BPE_BYTE] = "byte"};
     char *text = NULL;
     FILE *f = open_memstream(&text, size);
     if (!f) return NULL;
-    fprintf(f, "byte-level BPE, digits %s\n", b->single_digits ? "single" : "together");
+    describe_rules(f, &b->rules);
     for (size_t i = 0; i < b->vocab; i++) {
-        const size_t length = b->at[i + 1] - b->at[i];
-        fprintf(f, "%s %zu ", b->special[i] ? "special" : "token", length);
+        const size_t length = bpe_token_size(b, i);
+        fprintf(f, "%s %zu ", role[b->role[i]], length);
         fwrite(b->text + b->at[i], 1, length, f);
         putc('\n', f);
     }
-    for (size_t i = 0; i < b->merges; i++)
-        fprintf(f, "merge %d %d %d\n", (int)b->merge[i].left, (int)b->merge[i].right, (int)b->merge[i].made);
+    for (size_t i = 0; i < b->merges; i++) {
+        const bpe_merge *m = &b->merge[i];
+        fprintf(f, "merge %d %d %d", (int)m->left, (int)m->right, (int)m->made);
+        if (m->rank != i) fprintf(f, " %u", (unsigned)m->rank);
+        putc('\n', f);
+    }
     const int failed = ferror(f);
     if (fclose(f) == 0 && !failed) return text;
     free(text);
@@ -81,18 +103,50 @@ int bpe_tokenizer(tokenizer **out, bpe *b, pal_error *err)
     return PAL_OK;
 }
 
+static int ends_with(const char *text, const char *end)
+{
+    const size_t size = strlen(text), part = strlen(end);
+    return size >= part && strcmp(text + size - part, end) == 0;
+}
+
 int tokenizer_load(tokenizer **out, const char *path, pal_error *err)
 {
     if (strcmp(path, "bytes") == 0) return tokenizer_create_bytes(out, err);
     bpe *b;
     char found[KV_TEXT_MAX];
-    PAL_TRY(tokenizer_json_read(&b, home_path(path, found), err));
+    const char *file = home_path(path, found);
+    if (ends_with(path, ".bin"))
+        PAL_TRY(tokenizer_bin_read(&b, file, err));
+    else
+        PAL_TRY(tokenizer_json_read(&b, file, err));
     return bpe_tokenizer(out, b, err);
+}
+
+int tokenizer_match_special(tokenizer *t, pal_error *err)
+{
+    char text[HASH_HEX + 16];
+    if (!t->bpe) return PAL_OK;
+    PAL_TRY(added_tokens_use(&t->bpe->added, 1, "special=token", err));
+    const int size = snprintf(text, sizeof text, "%s special", t->digest);
+    hash_hex(text, (size_t)size, t->digest);
+    return PAL_OK;
+}
+
+static int is_ours(const bpe *b)
+{
+    const bpe_rules *r = &b->rules;
+    if (r->kind != BPE_OF_BYTES || r->words || r->ignore_merges || r->compose || r->adds_begin) return 0;
+    for (size_t i = 0; i < b->vocab; i++)
+        if (b->role[i] == BPE_ADDED) return 0;
+    return 1;
 }
 
 int tokenizer_save(const tokenizer *t, const char *path, pal_error *err)
 {
-    if (t->bpe) return tokenizer_json_write(t->bpe, path, err);
+    if (t->bpe && is_ours(t->bpe)) return tokenizer_json_write(t->bpe, path, err);
+    if (t->bpe)
+        return pal_fail(err, PAL_USAGE,
+                        "%s: a tokenizer of another maker can be read but not written; copy its own file", path);
     return pal_fail(err, PAL_USAGE, "%s: plain bytes need no file; name them as tokenizer=bytes", path);
 }
 
@@ -118,25 +172,45 @@ const char *tokenizer_digest(const tokenizer *t)
     return t->digest;
 }
 
+int tokenizer_adds_begin(const tokenizer *t)
+{
+    return t->bpe && t->bpe->rules.adds_begin;
+}
+
 /* ---- Text and tokens. ---- */
+
+size_t tokenizer_room(const tokenizer *t, size_t size)
+{
+    return t->bpe ? bpe_room(t->bpe, size) : size;
+}
+
+static size_t encode(const tokenizer *t, const char *text, size_t size, int start, int32_t *out)
+{
+    if (t->bpe) return bpe_encode(t->bpe, text, size, start, out);
+    bytes_encode(text, size, out);
+    return size;
+}
 
 size_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int32_t *out)
 {
-    if (t->bpe) return bpe_encode(t->bpe, text, size, out);
-    bytes_encode(text, size, out);
-    return size;
+    return encode(t, text, size, 0, out);
+}
+
+size_t tokenizer_encode_start(const tokenizer *t, const char *text, size_t size, int32_t *out)
+{
+    return encode(t, text, size, 1, out);
 }
 
 void tokenizer_mark_special(const tokenizer *t, text_scan *scan)
 {
     const bpe *b = t->bpe;
     for (size_t i = 0; b && i < b->vocab; i++)
-        if (b->special[i]) text_scan_mark(scan, b->text + b->at[i], b->at[i + 1] - b->at[i]);
+        if (b->role[i] == BPE_SPECIAL) text_scan_mark(scan, b->text + b->at[i], bpe_token_size(b, i));
 }
 
 size_t tokenizer_safe_prefix(const tokenizer *t, const char *text, size_t size)
 {
-    return t->bpe ? bpe_words_safe(text, size, t->bpe->single_digits) : size;
+    return t->bpe ? bpe_safe(t->bpe, text, size) : size;
 }
 
 /* The bytes of a token where they are, or in *byte. */
@@ -148,7 +222,7 @@ static const char *token_bytes(const tokenizer *t, int32_t token, char *byte, si
     if (token < 0 || index >= tokenizer_vocab(t)) return byte;
     *byte = (char)(unsigned char)token;
     if (!t->bpe) return byte;
-    *size = t->bpe->special[index] ? 0 : t->bpe->at[index + 1] - t->bpe->at[index];
+    *size = t->bpe->role[index] == BPE_SPECIAL ? 0 : bpe_token_size(t->bpe, index);
     return t->bpe->text + t->bpe->at[index];
 }
 

@@ -125,10 +125,10 @@ static int open_stream(writer *w, pal_error *err)
 /* A stream begins with the tokenizer's begin token, as in training. */
 static int feed_prompt(writer *w, pal_error *err)
 {
-    int32_t *token = calloc(w->prompt_size + 2, sizeof *token);
+    int32_t *token = calloc(tokenizer_room(w->tokenizer, w->prompt_size) + 1, sizeof *token);
     if (!token) return pal_fail(err, PAL_INTERNAL, "out of memory for the tokens of the prompt");
     token[0] = tokenizer_begin(w->tokenizer);
-    const size_t count = 1 + tokenizer_encode(w->tokenizer, w->prompt, w->prompt_size, token + 1);
+    const size_t count = 1 + tokenizer_encode_start(w->tokenizer, w->prompt, w->prompt_size, token + 1);
     const model_config *cfg = decoder_config(w->model);
     const int64_t most = attn_sizes_of(cfg, 0, 1).max_tokens;
     int code = PAL_OK;

@@ -169,7 +169,7 @@ static int open_book(rows *w, int64_t index, pal_error *err)
 static int score(const rows *w, const booksum_string *text, double *value, char *record, size_t record_size,
                  pal_error *err)
 {
-    int32_t *tokens = malloc((text->size + 1) * sizeof *tokens);
+    int32_t *tokens = malloc((tokenizer_room(w->run->tokenizer, text->size) + 1) * sizeof *tokens);
     if (!tokens) return pal_fail(err, PAL_INTERNAL, "out of memory for a summary of %zu bytes", text->size);
     const size_t count = tokenizer_encode(w->run->tokenizer, text->text, text->size, tokens);
     const task_output output = {.generated = tokens, .generated_count = count};

@@ -58,7 +58,7 @@ int booksum_find(const char *data, const char *split, char path[BOOKSUM_PATH], i
 
 int booksum_encode(const tokenizer *t, const char *text, size_t size, booksum_tokens *out, pal_error *err)
 {
-    out->token = malloc((size + 1) * sizeof *out->token);
+    out->token = malloc((tokenizer_room(t, size) + 1) * sizeof *out->token);
     if (!out->token) return pal_fail(err, PAL_INTERNAL, "booksum: out of memory for a text of %zu bytes", size);
     out->count = tokenizer_encode(t, text, size, out->token);
     int32_t *fitted = realloc(out->token, (out->count + 1) * sizeof *fitted);

@@ -2,7 +2,7 @@
 
 #include "datasets/tokenizer/bpe.h"
 #include "datasets/tokenizer/bpe_train.h"
-#include "datasets/tokenizer/bpe_words.h"
+#include "datasets/words/bpe_words.h"
 #include "datasets/tokenizer/token_reader.h"
 
 #include <unistd.h>

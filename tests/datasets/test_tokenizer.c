@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "datasets/tokenizer/bpe_words.h"
 #include "datasets/tokenizer/bytes.h"
+#include "datasets/words/bpe_words.h"
 #include "harness/base/os.h"
 #include "tests/lib/tokenizer_lab.h"
 
@@ -352,10 +352,12 @@ static void test_refusals(void **state)
         {"{\"version\"", "[{\"version\"", "line 1"},
         {"\"model\"", "\"modal\"", "model.vocab"},
         {"\"model\":{", "\"model\":{\"type\":\"Unigram\",", "model.type"},
-        {"\"model\":{", "\"model\":{\"ignore_merges\":true,", "model.ignore_merges"},
+        {"\"fuse_unk\":false", "\"fuse_unk\":true", "model.fuse_unk"},
+        {"\"model\":{", "\"model\":{\"byte_fallback\":true,", "spaces are not written as U+2581"},
         {"\"dropout\":null", "\"dropout\":0.1", "model.dropout"},
         {"\"end_of_word_suffix\":\"\"", "\"end_of_word_suffix\":\"</w>\"", "model.end_of_word_suffix"},
-        {"\"normalizer\":null", "\"normalizer\":{\"type\":\"NFC\"}", "normalizer"},
+        {"\"normalizer\":null", "\"normalizer\":{\"type\":\"NFKC\"}", "normalizer"},
+        {"\"normalizer\":null", "\"normalizer\":{\"type\":\"Prepend\",\"prepend\":\"_\"}", "normalizer"},
         {"\"pre_tokenizer\":{\"type\":\"ByteLevel\"", "\"pre_tokenizer\":{\"type\":\"Metaspace\"",
          "pre_tokenizer"},
         {"\"pre_tokenizer\":{", "\"pre_tokenizer\":{\"use_regex\":false,", "use_regex"},
@@ -363,7 +365,8 @@ static void test_refusals(void **state)
         {"\"post_processor\":{\"type\":\"ByteLevel\"", "\"post_processor\":{\"type\":\"TemplateProcessing\"",
          "post_processor"},
         {"\"decoder\":{\"type\":\"ByteLevel\"", "\"decoder\":{\"type\":\"WordPiece\"", "decoder"},
-        {"\"special\":true", "\"special\":false", "not special"},
+        {"\"special\":true,\"content\":\"<|endoftext|>\",\"single_word\":false",
+         "\"special\":false,\"content\":\"<|endoftext|>\",\"single_word\":true", "single_word"},
         {"\"id\":262", "\"id\":999", "<|endoftext|>"},
         {"\"id\":262", "\"id\":1", "same id 1"},
         {"\"added_tokens\":[", "\"added_tokens\":[{\"id\":263,\"special\":true,\"content\":\"<|endoftext|>\"},",
@@ -423,28 +426,29 @@ static void test_all_obstacles(void **state)
 {
     (void)state;
     static const char *const said[] = {
-        "model.ignore_merges is set",
-        "model.byte_fallback is set",
-        "normalizer is set (Sequence)",
-        "post_processor is TemplateProcessing",
-        "decoder is Sequence",
-        "pre_tokenizer has a part of its own rule (Split)",
-        "2 added tokens are not special (such as \"<|im|>\")",
+        "model.dropout is set",
+        "normalizer is set (NFKC)",
+        "post_processor is BertProcessing; it may add tokens to a text",
+        "decoder is WordPiece",
+        "pre_tokenizer has a part of its own rule (Whitespace)",
+        "pre_tokenizer has a Split that is neither Isolated nor Removed with invert",
+        "pre_tokenizer goes on behind ByteLevel",
     };
     write_text(
         in_folder("all.json"),
-        "{\"added_tokens\":[{\"id\":2,\"content\":\"<|im|>\",\"special\":false},{\"id\":3,\"content\":\"y\","
-        "\"special\":false}],\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}]},"
-        "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":"
-        "\"x\"},\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"use_regex\":false}]},\"post_processor\":"
-        "{\"type\":\"TemplateProcessing\"},\"decoder\":{\"type\":\"Sequence\"},\"model\":{\"type\":\"BPE\","
-        "\"ignore_merges\":true,\"byte_fallback\":true,\"vocab\":{},\"merges\":[]}}");
+        "{\"added_tokens\":[],\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":"
+        "\"NFKC\"}]},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Whitespace\"},{"
+        "\"type\":"
+        "\"ByteLevel\",\"use_regex\":false},{\"type\":\"Split\",\"pattern\":{\"Regex\":\"x\"},\"behavior\":"
+        "\"Removed\"}]},\"post_processor\":{\"type\":\"BertProcessing\"},\"decoder\":{\"type\":\"Sequence\","
+        "\"decoders\":[{\"type\":\"WordPiece\"}]},\"model\":{\"type\":\"BPE\",\"dropout\":0.1,\"vocab\":{},"
+        "\"merges\":[]}}");
     pal_error err;
     tokenizer *t;
     assert_int_equal(tokenizer_load(&t, in_folder("all.json"), &err), PAL_DATA);
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)
         if (!strstr(err.text, said[i])) fail_msg("\"%s\" lacks \"%s\"", err.text, said[i]);
-    if (!strstr(err.text, "use_regex")) assert_non_null(strstr(err.text, "; and 1 more"));
+    if (!strstr(err.text, "does not end with it")) assert_non_null(strstr(err.text, "; and 1 more"));
 }
 
 /* Both ways to say that digits are single, and what is like them but is not. */
@@ -457,14 +461,18 @@ static void test_digit_splits(void **state)
     static const struct {
         const char *part;
         int code;
+        size_t tokens; /* of "19"; "1 9" is a merge */
     } known[] = {
-        {"{\"type\":\"Digits\",\"individual_digits\":true},", PAL_OK},
-        {SPLIT("\\\\p{N}", "Isolated", "false"), PAL_OK},
-        {"{\"type\":\"Digits\",\"individual_digits\":false},", PAL_DATA},
-        {SPLIT("\\\\p{N}{1,3}", "Isolated", "false"), PAL_DATA},
-        {SPLIT("\\\\p{N}", "Removed", "false"), PAL_DATA},
-        {SPLIT("\\\\p{N}", "Isolated", "true"), PAL_DATA},
-        {"{\"type\":\"Whitespace\"},", PAL_DATA},
+        {"{\"type\":\"Digits\",\"individual_digits\":true},", PAL_OK, 2},
+        {SPLIT("\\\\p{N}", "Isolated", "false"), PAL_OK, 2},
+        {"{\"type\":\"Digits\",\"individual_digits\":false},", PAL_OK, 1},
+        {SPLIT("\\\\p{N}{1,3}", "Isolated", "false"), PAL_OK, 1},
+        {SPLIT("1", "Isolated", "false"), PAL_OK, 2},
+        {SPLIT("[^1]", "Removed", "true"), PAL_OK, 1},
+        {SPLIT("(", "Isolated", "false"), PAL_DATA, 0},
+        {SPLIT("\\\\p{N}", "Removed", "false"), PAL_DATA, 0},
+        {SPLIT("\\\\p{N}", "Isolated", "true"), PAL_DATA, 0},
+        {"{\"type\":\"Whitespace\"},", PAL_DATA, 0},
     };
     static const char alone[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true}";
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -477,7 +485,7 @@ static void test_digit_splits(void **state)
         assert_int_equal(tokenizer_load(&t, in_folder("a.json"), &err), known[i].code);
         if (known[i].code != PAL_OK) continue;
         int32_t token[2];
-        assert_int_equal(tokenizer_encode(t, "19", 2, token), 2); /* "1 9" is a merge */
+        assert_int_equal(tokenizer_encode(t, "19", 2, token), known[i].tokens);
         tokenizer_destroy(t);
     }
 }

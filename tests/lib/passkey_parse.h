@@ -245,7 +245,7 @@ static inline tokenizer *bpe_of_one_merge(char left, char right)
     b->text[256] = left;
     b->text[257] = right;
     b->at[257] = 258;
-    b->merge[0] = (bpe_merge){(unsigned char)left, (unsigned char)right, 256};
+    b->merge[0] = (bpe_merge){(unsigned char)left, (unsigned char)right, 256, 0};
     tokenizer *t = NULL;
     pal_error err = {0};
     assert_int_equal(bpe_finish(b, "one merge", &err), PAL_OK);

@@ -1,4 +1,4 @@
-// Writes the table of datasets/tokenizer/unicode_class.c on standard output, from the Unicode data of this node:
+// Writes the table of datasets/words/unicode_class.c on standard output, from the Unicode data of this node:
 //   node tests/peer/unicode_classes.mjs > table.inc
 // White space is the Unicode property, as in the tokenizers of HuggingFace; JavaScript's \s differs by two characters.
 const classes = [/\p{L}/u, /\p{N}/u, /\p{White_Space}/u];

@@ -1,7 +1,7 @@
 /* GPT-2's rule for splitting a text into words, and where a text can be cut safely. */
-#include "datasets/tokenizer/bpe_words.h"
+#include "datasets/words/bpe_words.h"
 
-#include "datasets/tokenizer/unicode_class.h"
+#include "datasets/words/unicode_class.h"
 
 /* The end of the characters of one class from `at` on; *last = where the last of them begins. */
 static size_t run_end(const char *text, size_t size, size_t at, unicode_class kind, size_t *last)

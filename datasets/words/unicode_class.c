@@ -1,6 +1,6 @@
 /* The general categories of all characters, as runs; made by tests/peer/unicode_classes.mjs.
  * tokenizer.h names the version of Unicode. */
-#include "datasets/tokenizer/unicode_class.h"
+#include "datasets/words/unicode_class.h"
 
 /* A run of characters of one class starts at entry >> 2 and has class entry & 3.
  * Its version is TOKENIZER_UNICODE. */
