@@ -35,7 +35,7 @@ VERSION := $(or $(shell git describe --tags --dirty 2>/dev/null),$(RELEASE)$(she
 
 # ---- Sources ----
 
-LIB_DIRS = harness/base $(patsubst %,models/%,config engine attention decoder files stream training)
+LIB_DIRS = harness/base $(patsubst %,models/%,config engine attention decoder files import stream training)
 DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,words tokenizer corpus story) tasks $(patsubst %/,%,$(wildcard tasks/*/)) \
     harness $(patsubst %,harness/%,cli journal stats eval train report plots gate page inspect command)
 TEST_DIRS = $(patsubst %,tests/%,base engine attention models datasets tasks harness)

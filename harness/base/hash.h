@@ -9,6 +9,11 @@
 enum { HASH_HEX = 65, HASH_BASE64 = 45 };
 
 void hash_hex(const void *data, size_t size, char out[HASH_HEX]);
+/* The same of what comes in pieces. hash_end frees the state. */
+typedef struct hash_state hash_state;
+hash_state *hash_begin(void);
+void hash_add(hash_state *h, const void *data, size_t size);
+void hash_end(hash_state *h, char out[HASH_HEX]);
 /* The digest in base64, as the security policy of a web page names it. */
 void hash_base64(const void *data, size_t size, char out[HASH_BASE64]);
 /* Its first 64 bits, for names that stay within a process. */

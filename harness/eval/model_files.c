@@ -5,7 +5,7 @@
 #include "harness/base/near.h"
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
-#include "models/files/checkpoint.h"
+#include "models/import/import.h"
 
 #include <dirent.h>
 #include <fnmatch.h>
@@ -26,6 +26,18 @@ static int has_suffix(const char *name, size_t length)
     return length > suffix && memcmp(name + length - suffix, WEIGHTS_SUFFIX, suffix) == 0;
 }
 
+/* The bytes of a name before the suffix of any file that holds weights; all of them where it has none. */
+static size_t stem_of(const char *name, size_t length)
+{
+    static const char *const suffixes[] = {WEIGHTS_SUFFIX, ".gguf", ".bin"};
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        const size_t suffix = strlen(suffixes[i]);
+        if (length > suffix && strncasecmp(name + length - suffix, suffixes[i], suffix) == 0)
+            return length - suffix;
+    }
+    return length;
+}
+
 /* What is known while model= is resolved, and what was found. */
 typedef struct search {
     const char *task, *dir;
@@ -41,9 +53,10 @@ static int add(weights_file **list, size_t *count, const char *dir, const char *
     if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for the list of models");
     *list = grown;
     weights_file *added = &grown[*count];
-    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
-    size_t name_length = strlen(name);
-    if (has_suffix(name, name_length)) name_length -= strlen(WEIGHTS_SUFFIX);
+    size_t end = strlen(file);
+    while (end > 1 && file[end - 1] == '/') end--; /* of a folder */
+    const char *slash = memrchr(file, '/', end), *name = slash ? slash + 1 : file;
+    const size_t name_length = stem_of(name, end - (size_t)(name - file));
     const int fits = name_length > 0 && snprintf(added->path, sizeof added->path, "%s%s%s", dir ? dir : "",
                                                  dir ? "/" : "", file) < (int)sizeof added->path;
     if (!fits || name_length >= sizeof added->name)
@@ -132,7 +145,7 @@ static int pick_path(search *s, const char *name, pal_error *err)
 static int pick(void *arg, const char *name, pal_error *err)
 {
     search *s = arg;
-    if (strchr(name, '/') || has_suffix(name, strlen(name))) return pick_path(s, name, err);
+    if (strchr(name, '/') || stem_of(name, strlen(name)) < strlen(name)) return pick_path(s, name, err);
     int known = 0;
     const int all = strcmp(name, "all") == 0, pattern = strpbrk(name, "*?[") != NULL;
     for (size_t i = 0; i < s->shipped_count; i++) {
@@ -147,6 +160,7 @@ static int pick(void *arg, const char *name, pal_error *err)
         known = 1;
         PAL_TRY(take(s, s->shipped[i].path, err));
     }
+    if (!known && import_is_foreign(name)) return take(s, name, err); /* a folder right here */
     return known ? PAL_OK : unknown(s, name, err);
 }
 

@@ -8,12 +8,13 @@
 #define WEIGHTS_SUFFIX ".safetensors"
 
 typedef struct weights_file {
-    char name[KV_TEXT_MAX]; /* the file's name without directory and suffix */
+    char name[KV_TEXT_MAX]; /* the name of the file, or of the folder, without directory and suffix */
     char path[2 * KV_TEXT_MAX];
 } weights_file;
 
 /* What model= means, in the order given: "all", every *.safetensors in `dir`; names found there; patterns of such
- * names, "passkey-*"; paths (with a '/' or the suffix), which may be patterns too. kv_each_name splits the list.
+ * names, "passkey-*"; paths (with a '/' or a suffix of weights: .safetensors, .gguf, .bin), which may be patterns
+ * too; a folder of another program's model right here. kv_each_name splits the list.
  * With a task, a name that is not there stands for the task's model of that name: "infini-delta" for
  * "passkey-infini-delta". *out is malloc'ed. PAL_USAGE: nothing there, or a name unknown (says the nearest). */
 int weights_resolve_for(const char *task, const char *models, const char *dir, weights_file **out, size_t *count,

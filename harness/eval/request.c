@@ -76,7 +76,7 @@ static int check_keys(const eval_request *r, const kv_pairs *words, pal_error *e
 static int load_model(eval_model *m, const weights_file *file, pal_error *err)
 {
     m->file = *file;
-    PAL_TRY(checkpoint_load(m->file.path, &m->decoder, &m->info, err));
+    PAL_TRY(model_load(m->file.path, NULL, &m->decoder, &m->info, err));
     m->facts = facts_of(decoder_config(m->decoder), &m->info.metadata);
     char *config = model_config_text(decoder_config(m->decoder));
     if (!config) return pal_fail(err, PAL_INTERNAL, "out of memory for a config");

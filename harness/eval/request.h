@@ -6,7 +6,7 @@
 #include "harness/eval/batch.h"
 #include "harness/eval/facts.h"
 #include "harness/eval/model_files.h"
-#include "models/files/checkpoint.h"
+#include "models/import/import.h"
 #include "tasks/task.h"
 
 enum { MEMORY_KEPT, MEMORY_ZEROED, MEMORY_BOTH };

@@ -11,6 +11,12 @@ static const char *path_of(const eval_model *m)
     return path && path[0] ? path : "bytes";
 }
 
+/* Models of other programs say what they are; they are never made for bytes unless somebody asks. */
+static int brings_tokenizer(const eval_model *m)
+{
+    return kv_pairs_value(&m->info.metadata, "tokenizer") || !kv_pairs_value(&m->info.metadata, "architecture");
+}
+
 static const char *digest_of(const eval_model *m)
 {
     return kv_pairs_value(&m->info.metadata, "tokenizer_sha256");
@@ -59,6 +65,10 @@ static int check_vocabulary(const eval_request *r, const eval_model *m, const ch
 int eval_request_tokenizer(eval_request *r, pal_error *err)
 {
     const int asked = r->options.tokenizer[0] != '\0';
+    for (size_t i = 0; !asked && i < r->model_count; i++)
+        if (!brings_tokenizer(&r->model[i]))
+            return pal_fail(err, PAL_USAGE,
+                            "%s: no tokenizer lies there; name one with tokenizer=", r->model[i].file.path);
     const char *path = asked ? r->options.tokenizer : path_of(&r->model[0]);
     PAL_TRY(tokenizer_load(&r->tokenizer, path, err));
     const char *loaded = tokenizer_digest(r->tokenizer);
@@ -70,7 +80,7 @@ int eval_request_tokenizer(eval_request *r, pal_error *err)
                 err, PAL_DATA,
                 "%s: its digest is %.12s, but %s was trained with one of digest %.12s; restore that file", path,
                 loaded, m->file.path, theirs);
-        if ((theirs && strcmp(theirs, loaded) != 0) || (!theirs && !asked && strcmp(path, "bytes") != 0))
+        if ((theirs && strcmp(theirs, loaded) != 0) || (!theirs && !asked && strcmp(path_of(m), path) != 0))
             return pal_fail(
                 err, PAL_USAGE,
                 "%s reads tokens of %s, but this run is with tokenizer %s; evaluate models of different "

@@ -7,7 +7,7 @@
 #include "harness/inspect/inspect.h"
 #include "models/attention/attention.h"
 #include "models/engine/gemm.h"
-#include "models/files/checkpoint.h"
+#include "models/import/import.h"
 
 #include "datasets/tokenizer/tokenizer.h"
 
@@ -79,7 +79,7 @@ static int open_model(writer *w, pal_error *err)
     if (count != 1)
         code = pal_fail(err, PAL_USAGE, "model=%s: %zu models; generate takes one, such as %s", w->o->model, count,
                         file[0].name);
-    if (code == PAL_OK) code = checkpoint_load(file[0].path, &w->model, &w->info, err);
+    if (code == PAL_OK) code = model_load(file[0].path, NULL, &w->model, &w->info, err);
     free(file);
     PAL_TRY(code);
     const char *own = kv_pairs_value(&w->info.metadata, "tokenizer"),

@@ -6,14 +6,40 @@
 
 #include <math.h>
 
-/* By how much a frequency is divided, from its wavelength in positions. */
+double rope_llama3_divisor(double factor, double low, double high, double original, double wavelength)
+{
+    if (wavelength < original / high) return 1;
+    if (wavelength > original / low) return factor;
+    const double share = (original / wavelength - low) / (high - low);
+    return 1 / ((1 - share) / factor + share);
+}
+
 static double llama3_divisor(const model_config *cfg, double wavelength)
 {
-    const double original = (double)cfg->rope_original, low = cfg->rope_low, high = cfg->rope_high;
-    if (wavelength < original / high) return 1;
-    if (wavelength > original / low) return cfg->rope_factor;
-    const double share = (original / wavelength - low) / (high - low);
-    return 1 / ((1 - share) / cfg->rope_factor + share);
+    return rope_llama3_divisor(cfg->rope_factor, cfg->rope_low, cfg->rope_high, (double)cfg->rope_original,
+                               wavelength);
+}
+
+/* The pair, not rounded, that turns `turns` times in rope_original positions. */
+static double pair_of_turns(const model_config *cfg, double base, double turns)
+{
+    const double pi = acos(-1);
+    return (double)cfg->d_head * log((double)cfg->rope_original / (turns * 2 * pi)) / (2 * log(base));
+}
+
+/* Pairs below the first border keep their frequency, those above the second are divided by rope_factor. */
+static double yarn_frequency(const model_config *cfg, double base, size_t pair, double plain)
+{
+    double first = pair_of_turns(cfg, base, cfg->rope_fast), last = pair_of_turns(cfg, base, cfg->rope_slow);
+    if (cfg->rope_truncate) {
+        first = floor(first);
+        last = ceil(last);
+    }
+    first = fmax(first, 0);
+    last = fmin(last, (double)cfg->d_head - 1);
+    if (first == last) last += 0.001;
+    const double ramp = fmin(fmax(((double)pair - first) / (last - first), 0), 1);
+    return plain / cfg->rope_factor * ramp + plain * (1 - ramp);
 }
 
 double rope_frequency(const model_config *cfg, double base, size_t pair)
@@ -24,10 +50,18 @@ double rope_frequency(const model_config *cfg, double base, size_t pair)
         return plain / cfg->rope_factor;
     case ROPE_LLAMA3:
         return plain / llama3_divisor(cfg, 2 * acos(-1) / plain);
+    case ROPE_YARN:
+        return yarn_frequency(cfg, base, pair, plain);
     case ROPE_UNSCALED:
         break;
     }
     return plain;
+}
+
+double rope_length(const model_config *cfg)
+{
+    if (cfg->rope_scaling != ROPE_YARN) return 1;
+    return cfg->rope_attention > 0 ? cfg->rope_attention : 0.1 * log(cfg->rope_factor) + 1;
 }
 
 size_t rope_table_reals(const model_config *cfg, size_t positions)
@@ -38,11 +72,13 @@ size_t rope_table_reals(const model_config *cfg, size_t positions)
 void rope_table_from(const model_config *cfg, double base, int64_t first, size_t positions, real *table)
 {
     const size_t half = (size_t)cfg->d_head / 2;
+    const double length = rope_length(cfg);
     for (size_t i = 0; i < half; i++) {
         const double frequency = rope_frequency(cfg, base, i);
         for (size_t p = 0; p < positions; p++) {
-            table[2 * half * p + i] = (real)cos(((double)first + (double)p) * frequency);
-            table[2 * half * p + half + i] = (real)sin(((double)first + (double)p) * frequency);
+            const double angle = ((double)first + (double)p) * frequency;
+            table[2 * half * p + i] = (real)(length * cos(angle));
+            table[2 * half * p + half + i] = (real)(length * sin(angle));
         }
     }
 }

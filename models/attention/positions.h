@@ -9,12 +9,18 @@
  * half: pair i of a head is (i, i + d_head / 2), as in NeoX and HuggingFace; interleaved: (2i, 2i + 1), as in GGUF
  * files of Llama.
  * linear: all frequencies are divided by rope_factor. llama3: those of wavelengths beyond rope_original / rope_low
- * are, those below rope_original / rope_high are not, and between the two the divisor goes over smoothly. */
+ * are, those below rope_original / rope_high are not, and between the two the divisor goes over smoothly.
+ * yarn (Peng et al. 2023, as in HuggingFace): pairs that turn more than rope_fast times in rope_original positions
+ * keep their frequency, those that turn less than rope_slow times are divided; rotation also stretches q and k. */
 typedef enum rope_layout { ROPE_HALF, ROPE_INTERLEAVED } rope_layout;
-typedef enum rope_scaling { ROPE_UNSCALED, ROPE_LINEAR, ROPE_LLAMA3 } rope_scaling;
+typedef enum rope_scaling { ROPE_UNSCALED, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN } rope_scaling;
 
 /* Radians a position of pair i. */
 double rope_frequency(const model_config *cfg, double base, size_t pair);
+/* By how much llama3 divides the frequency of a wavelength. */
+double rope_llama3_divisor(double factor, double low, double high, double original, double wavelength);
+/* What rotation multiplies the length of q and k by: 1 but for yarn, which sharpens attention so. */
+double rope_length(const model_config *cfg);
 /* A table holds the cosines of all pairs, then their sines, for each position. */
 size_t rope_table_reals(const model_config *cfg, size_t positions);
 void rope_table_fill(const model_config *cfg, double base, size_t positions, real *table);

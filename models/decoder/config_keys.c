@@ -43,8 +43,8 @@ static const kv_spec shared_rows[] = {
     {"qk_norm", KV_CHOICE, FIELD(qk_norm), "none", 0, 0, "none|rms", "rms: each head's q and k are RMS-normed"},
     {"rope_layout", KV_CHOICE, FIELD(rope_layout), "half", 0, 0, "half|interleaved",
      "pairs that rotary positions turn: half = (i, i + d_head / 2); interleaved = (2i, 2i + 1)"},
-    {"rope_scaling", KV_CHOICE, FIELD(rope_scaling), "none", 0, 0, "none|linear|llama3",
-     "of rotary frequencies: linear = all divided by rope_factor; llama3 = the slow ones alone"},
+    {"rope_scaling", KV_CHOICE, FIELD(rope_scaling), "none", 0, 0, "none|linear|llama3|yarn",
+     "of rotary frequencies: linear = all divided by rope_factor; llama3, yarn = the slow ones alone"},
     {"rope_factor", KV_REAL, FIELD(rope_factor), "1", 1, 1e6, NULL,
      "what scaled rotary frequencies are divided by"},
     {"rope_low", KV_REAL, FIELD(rope_low), "1", 1e-3, 1e3, NULL,
@@ -52,7 +52,14 @@ static const kv_spec shared_rows[] = {
     {"rope_high", KV_REAL, FIELD(rope_high), "4", 1e-3, 1e3, NULL,
      "llama3: waves shorter than rope_original / rope_high stay; more than rope_low"},
     {"rope_original", KV_SIZE, FIELD(rope_original), "8K", 1, 1 << 30, NULL,
-     "llama3: tokens that the model was first trained on"},
+     "llama3, yarn: tokens that the model was first trained on"},
+    {"rope_fast", KV_REAL, FIELD(rope_fast), "32", 1e-3, 1e6, NULL,
+     "yarn: pairs that turn more often in rope_original tokens keep their frequency"},
+    {"rope_slow", KV_REAL, FIELD(rope_slow), "1", 1e-3, 1e6, NULL,
+     "yarn: pairs that turn less often are divided by rope_factor; less than rope_fast"},
+    {"rope_attention", KV_REAL, FIELD(rope_attention), "0", 0, 1e3, NULL,
+     "yarn: rotated q and k are multiplied by it; 0: 0.1 ln(rope_factor) + 1"},
+    {"rope_truncate", KV_CHOICE, FIELD(rope_truncate), "1", 0, 0, "0|1", "yarn: whole pairs as borders"},
     {"ff_bias", KV_CHOICE, FIELD(ff_bias), "1", 0, 0, "0|1", "biases of the feed-forward's matrices"},
 };
 
@@ -110,6 +117,9 @@ int model_config_read(model_config *cfg, const kv_pairs *pairs, pal_error *err)
     if (cfg->rope_high <= cfg->rope_low)
         return pal_fail(err, PAL_USAGE, "rope_high=%g is not more than rope_low=%g", cfg->rope_high,
                         cfg->rope_low);
+    if (cfg->rope_slow >= cfg->rope_fast)
+        return pal_fail(err, PAL_USAGE, "rope_slow=%g is not less than rope_fast=%g", cfg->rope_slow,
+                        cfg->rope_fast);
     return module->check ? module->check(cfg, err) : PAL_OK;
 }
 

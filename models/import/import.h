@@ -1,0 +1,45 @@
+/* Checkpoints of other programs: HuggingFace folders, GGUF files, llama2.c's .bin.
+ * A family of models is one row of family.c; a kind of file is one reader that fills a `foreign`. */
+#ifndef PAL_IMPORT_H
+#define PAL_IMPORT_H
+
+#include "models/decoder/decoder.h"
+#include "models/files/checkpoint.h"
+#include "models/import/stored.h"
+
+typedef struct imported imported;
+
+/* Whether a path is something that import_open reads: a folder, a GGUF file, a .bin, or a safetensors file that is
+ * not of this program and lies beside its config.json. */
+int import_is_foreign(const char *path);
+/* Map the files and check names, types, shapes and sizes of everything; no weight is read. PAL_DATA: one line with
+ * the file, the place and the fix; a family that cannot be read is refused by its name. */
+int import_open(imported **out, const char *path, pal_error *err);
+void import_close(imported *m);
+
+/* What the model is in keys of our own (models/README.md). `attention` is full, or window for a sliding window. */
+const kv_pairs *import_keys(const imported *m);
+/* Facts of the files: architecture, stored (number types by bytes), files, and tokenizer where one lies there. */
+const kv_pairs *import_facts(const imported *m);
+/* The longest stream that the model was made for. */
+int64_t import_context(const imported *m);
+
+/* The tensor that is to be parameter `p` of a model with config `cfg`. out->parts is 0 where the file has none:
+ * a part of an attention that was put in place of the model's own. PAL_DATA: its shape is another. */
+int import_matrix(const imported *m, const model_config *cfg, const decoder_param *p, stored_matrix *out,
+                  pal_error *err);
+/* Fill an allocated decoder's weights. Parameters that the file lacks keep what they hold; *missing (may be NULL)
+ * says how many do. PAL_DATA: a tensor of another shape, one that is left over, or a number that is not finite. */
+int import_fill(const imported *m, decoder *d, size_t *missing, pal_error *err);
+
+/* Called now and then while a lot is read. */
+typedef void import_watch(void *arg, uint64_t done, uint64_t total);
+/* SHA-256 of the contents of all files in order (import_facts' `files`), as `cat FILES | sha256sum` prints it. */
+void import_digest(const imported *m, import_watch *watch, void *arg, char out[HASH_HEX]);
+
+/* Any model by its path: one of this program (checkpoint_load), or of another. `instead` (may be NULL) goes over
+ * the keys of another program's model: attention, segment, context and so on; PAL_USAGE for one of ours. PAL_USAGE
+ * too when parameters are new to the model. */
+int model_load(const char *path, const kv_pairs *instead, decoder **out, checkpoint_info *info, pal_error *err);
+
+#endif

@@ -1,0 +1,43 @@
+/* Reading rows of matrices that lie in a file as several tensors, quantised or not.
+ * Rows of rotary pairs are put into the order that the models here use. */
+#include "models/import/stored.h"
+
+/* Where row `row` of a part lies in the file. A head of rows (a, b, c, d) there is (a, c, b, d) here, for any
+ * width: pair i is (2i, 2i + 1) in the file and (i, i + pairs / 2) here. */
+static size_t place_of(const stored_part *p, size_t row)
+{
+    if (p->pairs == 0) return row;
+    const size_t half = p->pairs / 2, within = row % p->pairs;
+    return row - within + 2 * (within % half) + within / half;
+}
+
+static size_t row_bytes(const stored_part *p)
+{
+    return p->cols / p->format->values * p->format->bytes;
+}
+
+void stored_read(const stored_matrix *m, size_t first, size_t count, float *out)
+{
+    size_t begin = 0; /* of the part, among all rows */
+    for (size_t i = 0; i < m->parts && count > 0; begin += m->part[i++].rows) {
+        const stored_part *p = &m->part[i];
+        if (first >= begin + p->rows) continue;
+        const size_t from = first - begin, left = p->rows - from, take = count < left ? count : left;
+        const char *data = p->data;
+        if (p->pairs == 0)
+            block_expand(p->format, data + from * row_bytes(p), take * p->cols, out);
+        else
+            for (size_t r = 0; r < take; r++)
+                block_expand(p->format, data + place_of(p, from + r) * row_bytes(p), p->cols, out + r * p->cols);
+        out += take * p->cols;
+        first += take;
+        count -= take;
+    }
+}
+
+size_t stored_bytes(const stored_matrix *m)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < m->parts; i++) bytes += m->part[i].rows * row_bytes(&m->part[i]);
+    return bytes;
+}
