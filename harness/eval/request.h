@@ -69,6 +69,8 @@ int eval_model_too_short(const eval_model *model, uint64_t tokens, char *why, si
 /* request_tokenizer.c: find and load the tokenizer that the models were trained with. PAL_USAGE: they differ, or
  * theirs is not the one asked for; PAL_DATA: the file is no longer the one a model was trained with. */
 int eval_request_tokenizer(eval_request *r, pal_error *err);
+/* A tokenizer by its path: tokenizer_load's, or the one that a GGUF file brings. */
+int eval_tokenizer_load(tokenizer **out, const char *path, pal_error *err);
 /* Of all models keep those of the tokenizer that most of them read; one run has one tokenizer. */
 void eval_request_one_tokenizer(eval_request *r);
 void eval_model_free(eval_model *m);

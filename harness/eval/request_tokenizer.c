@@ -1,7 +1,140 @@
 /* The tokenizer of a request: the one that its models were trained with, unless another is named. */
 #include "harness/eval/request.h"
 
+#include "models/files/gguf.h"
+
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+/* ---- The tokenizer inside a GGUF file ---- */
+
+/* What a tokenizer is made from, and the memory for it; texts stay in the file. */
+typedef struct vocabulary {
+    tokenizer_arrays arrays;
+    char model[32], pre[64];
+    tokenizer_text *token, *merge;
+    float *score;
+    int32_t *type;
+} vocabulary;
+
+static void free_vocabulary(vocabulary *v)
+{
+    free(v->token);
+    free(v->merge);
+    free(v->score);
+    free(v->type);
+}
+
+static void copy_text(const gguf_file *f, const char *key, char *out, size_t size)
+{
+    const gguf_value *v = gguf_find(f, key);
+    const size_t length = v && v->kind == GGUF_TEXT ? v->text.size : 0;
+    snprintf(out, size, "%.*s", (int)(length < size ? length : size - 1), length ? v->text.data : "");
+}
+
+static int64_t read_id(const gguf_file *f, const char *key)
+{
+    const uint64_t id = gguf_uint(f, key, UINT64_MAX);
+    return id <= INT32_MAX ? (int64_t)id : TOKENIZER_UNSAID;
+}
+
+static int read_flag(const gguf_file *f, const char *key)
+{
+    const gguf_value *v = gguf_find(f, key);
+    return v && v->kind == GGUF_BOOL ? v->uint != 0 : TOKENIZER_UNSAID;
+}
+
+/* The texts of an array in *out; *count 0 where there is none. */
+static int read_texts(const gguf_file *f, const char *key, tokenizer_text **out, size_t *count, pal_error *err)
+{
+    const gguf_value *array = gguf_find(f, key);
+    gguf_value item;
+    size_t i = 0;
+    *count = array && array->kind == GGUF_ARRAY ? (size_t)array->count : 0;
+    *out = calloc(*count + 1, sizeof **out);
+    if (!*out) return pal_fail(err, PAL_INTERNAL, "out of memory for a vocabulary");
+    if (*count == 0) return PAL_OK;
+    for (gguf_items items = gguf_items_of(array); gguf_next(&items, &item); i++) {
+        if (item.kind != GGUF_TEXT) return pal_fail(err, PAL_DATA, "\"%s\" holds no texts", key);
+        (*out)[i] = (tokenizer_text){item.text.data, item.text.size};
+    }
+    return PAL_OK;
+}
+
+/* An array of numbers, one for each token; NULL where there is none. */
+static int read_numbers(const gguf_file *f, const char *key, size_t count, float **reals, int32_t **wholes,
+                        pal_error *err)
+{
+    const gguf_value *array = gguf_find(f, key);
+    gguf_value item;
+    size_t i = 0;
+    if (!array) return PAL_OK;
+    if (array->kind != GGUF_ARRAY || array->count != count)
+        return pal_fail(err, PAL_DATA, "\"%s\" has not one number for each token", key);
+    if (reals) *reals = calloc(count + 1, sizeof **reals);
+    if (wholes) *wholes = calloc(count + 1, sizeof **wholes);
+    if ((reals && !*reals) || (wholes && !*wholes))
+        return pal_fail(err, PAL_INTERNAL, "out of memory for a vocabulary");
+    for (gguf_items items = gguf_items_of(array); gguf_next(&items, &item); i++) {
+        const int whole = item.kind == GGUF_INT || item.kind == GGUF_UINT;
+        if (reals ? item.kind != GGUF_REAL : !whole)
+            return pal_fail(err, PAL_DATA, "\"%s\" holds numbers of another kind", key);
+        if (reals)
+            (*reals)[i] = (float)item.real;
+        else
+            (*wholes)[i] = (int32_t)item.integer;
+    }
+    return PAL_OK;
+}
+
+static int read_vocabulary(const gguf_file *f, const char *path, vocabulary *v, pal_error *err)
+{
+    tokenizer_arrays *a = &v->arrays;
+    copy_text(f, "tokenizer.ggml.model", v->model, sizeof v->model);
+    copy_text(f, "tokenizer.ggml.pre", v->pre, sizeof v->pre);
+    PAL_TRY(read_texts(f, "tokenizer.ggml.tokens", &v->token, &a->vocab, err));
+    PAL_TRY(read_texts(f, "tokenizer.ggml.merges", &v->merge, &a->merges, err));
+    PAL_TRY(read_numbers(f, "tokenizer.ggml.scores", a->vocab, &v->score, NULL, err));
+    PAL_TRY(read_numbers(f, "tokenizer.ggml.token_type", a->vocab, NULL, &v->type, err));
+    if (a->vocab == 0) return pal_fail(err, PAL_DATA, "it holds no tokenizer; name one with tokenizer=");
+    a->name = path;
+    a->model = v->model;
+    a->pre = v->pre;
+    a->token = v->token;
+    a->merge = v->merge;
+    a->score = v->score;
+    a->type = v->type;
+    a->begin = read_id(f, "tokenizer.ggml.bos_token_id");
+    a->add_begin = read_flag(f, "tokenizer.ggml.add_bos_token");
+    a->add_space_prefix = read_flag(f, "tokenizer.ggml.add_space_prefix");
+    return PAL_OK;
+}
+
+static int load_gguf(tokenizer **out, const char *path, pal_error *err)
+{
+    gguf_file f;
+    vocabulary v = {0};
+    pal_error cause;
+    PAL_TRY(gguf_open(&f, path, err));
+    int code = read_vocabulary(&f, path, &v, &cause);
+    if (code != PAL_OK)
+        code = pal_fail(err, code, "%s: %s", path, cause.text);
+    else
+        code = tokenizer_create_arrays(out, &v.arrays, err);
+    free_vocabulary(&v);
+    gguf_close(&f);
+    return code;
+}
+
+int eval_tokenizer_load(tokenizer **out, const char *path, pal_error *err)
+{
+    const size_t length = strlen(path);
+    const int is_gguf = length > 5 && strcasecmp(path + length - 5, ".gguf") == 0;
+    return is_gguf ? load_gguf(out, path, err) : tokenizer_load(out, path, err);
+}
+
+/* ---- The tokenizer of a request ---- */
 
 /* What a model's file says of its tokenizer: a path and its digest. A file that says nothing was made for bytes.
  */
@@ -70,7 +203,7 @@ int eval_request_tokenizer(eval_request *r, pal_error *err)
             return pal_fail(err, PAL_USAGE,
                             "%s: no tokenizer lies there; name one with tokenizer=", r->model[i].file.path);
     const char *path = asked ? r->options.tokenizer : path_of(&r->model[0]);
-    PAL_TRY(tokenizer_load(&r->tokenizer, path, err));
+    PAL_TRY(eval_tokenizer_load(&r->tokenizer, path, err));
     const char *loaded = tokenizer_digest(r->tokenizer);
     for (size_t i = 0; i < r->model_count; i++) {
         const eval_model *m = &r->model[i];

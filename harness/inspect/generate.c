@@ -4,6 +4,7 @@
 #include "harness/base/utf8.h"
 #include "harness/eval/decode.h"
 #include "harness/eval/model_files.h"
+#include "harness/eval/request.h"
 #include "harness/inspect/inspect.h"
 #include "models/attention/attention.h"
 #include "models/engine/gemm.h"
@@ -85,7 +86,7 @@ static int open_model(writer *w, pal_error *err)
     const char *own = kv_pairs_value(&w->info.metadata, "tokenizer"),
                *digest = kv_pairs_value(&w->info.metadata, "tokenizer_sha256");
     const char *path = w->o->tokenizer[0] ? w->o->tokenizer : own && own[0] ? own : "bytes";
-    PAL_TRY(tokenizer_load(&w->tokenizer, path, err));
+    PAL_TRY(eval_tokenizer_load(&w->tokenizer, path, err));
     if (!w->o->tokenizer[0] && digest && strcmp(digest, tokenizer_digest(w->tokenizer)) != 0)
         return pal_fail(err, PAL_DATA,
                         "%s: its digest is %.12s, but the model was trained with one of digest %.12s", path,

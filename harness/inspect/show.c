@@ -247,7 +247,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     if (code == PAL_OK && task) code = ask_for_index(task, o->index, &words, err);
     if (code == PAL_OK) code = eval_request_make(&r, request_options, &words, 0, err);
     if (code == PAL_OK) {
-        code = tokenizer_load(&t, o->tokenizer, err);
+        code = eval_tokenizer_load(&t, o->tokenizer, err);
         if (code == PAL_OK) code = r.task->eval->begin(r.task_request, t, &run_of_task, err);
         if (code == PAL_OK) code = show_sample(o, &r, t, run_of_task, err);
         if (run_of_task) r.task->eval->end(run_of_task);

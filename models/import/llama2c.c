@@ -2,6 +2,8 @@
  * The file names nothing: its size must be exactly what the seven numbers ask for. */
 #include "models/import/foreign.h"
 
+#include "harness/base/os.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -106,6 +108,16 @@ static int read_model(foreign *f, const uint8_t *data, size_t size, const char *
     return add_tensors(f, list, (const char *)data + HEADER_BYTES, path, err);
 }
 
+/* The usual name, in the model's folder. */
+static void find_tokenizer(foreign *f, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char beside[KV_TEXT_MAX];
+    const int used =
+        snprintf(beside, sizeof beside, "%.*stokenizer.bin", slash ? (int)(slash + 1 - path) : 0, path);
+    if (used < (int)sizeof beside && os_file_exists(beside)) memcpy(f->tokenizer, beside, (size_t)used + 1);
+}
+
 int llama2c_open(foreign *f, const char *path, pal_error *err)
 {
     const void *data;
@@ -114,5 +126,6 @@ int llama2c_open(foreign *f, const char *path, pal_error *err)
     f->style = NAMES_GGUF;
     f->side_by_side = 1;
     PAL_TRY(foreign_map_file(f, path, &data, &size, err));
+    find_tokenizer(f, path);
     return read_model(f, data, size, path, err);
 }
