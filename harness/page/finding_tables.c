@@ -1,4 +1,4 @@
-/* Compact tables of passkey, perplexity, summaries and claims for a page of findings.
+/* Compact tables of passkey, perplexity, lengths, summaries and claims for a page of findings.
  * They hold no seconds and no speeds, so the same journals give the same bytes. */
 #include "harness/page/finding_tables.h"
 
@@ -258,6 +258,72 @@ static int put_perplexity(const findings *f)
     return PAL_OK;
 }
 
+/* ---- Lengths ---- */
+
+/* Bytes of state that a stream of the row keeps, buffered tokens included. */
+static double bytes_held(const report_row *row)
+{
+    uint64_t most = 0;
+    for (int64_t i = 0; row && i < row->n; i++)
+        if (row->cell->sample[i].held > most) most = row->cell->sample[i].held;
+    return (double)most;
+}
+
+/* Documents cut to a length: the cell "books/test:4K". */
+static const report_row *cut_row(const report *rep, const report_row *like, const char *corpus, double length)
+{
+    char name[KV_TEXT_MAX + 32], text[24];
+    snprintf(name, sizeof name, "%s:%s", corpus, kv_format_size((int64_t)length, text));
+    return document_row(rep, like, name, RESULT_KEPT);
+}
+
+/* Three lines for each model: what it finds, its perplexity and its bytes at each length. */
+static int put_lengths(const findings *f)
+{
+    const report *keys, *texts;
+    const report_row *model[NAMES];
+    const char *corpus = kv_pairs_value(&f->words, "corpus");
+    name_list patterns;
+    kv_list lengths = {0};
+    char text[24];
+    PAL_TRY(read_names(f, "models", &patterns));
+    PAL_TRY(read_lengths(f, &lengths));
+    if (!corpus) return pal_fail(f->err, PAL_DATA, "%s: this table needs corpus=", f->where);
+    if (!f->evidence) return PAL_OK;
+    PAL_TRY(find_report(f, "passkey", &keys));
+    PAL_TRY(find_report(f, "perplexity", &texts));
+    const size_t digits = metric_index(keys->task, "token_accuracy"), ppl = metric_index(texts->task, "token_ppl"),
+                 models = list_models(keys, &patterns, model, NAMES), columns = (size_t)lengths.count;
+    fputs("| model | ", f->out);
+    for (size_t l = 0; l < columns; l++) fprintf(f->out, "| %s ", kv_format_size((int64_t)lengths.value[l], text));
+    fputs("|\n|---|---", f->out);
+    for (size_t l = 0; l < columns; l++) fputs("|---", f->out);
+    for (size_t i = 0; i < models; i++) {
+        fputs("|\n| ", f->out);
+        put_code(f, model[i]->cell->model);
+        fputs(" | digits, % (n) ", f->out);
+        for (size_t l = 0; l < columns; l++)
+            put_passkey_cell(f, keys, model[i], (int64_t)lengths.value[l], digits);
+        fputs("|\n| | perplexity (n) ", f->out);
+        for (size_t l = 0; l < columns; l++) {
+            const report_row *row = cut_row(texts, model[i], corpus, lengths.value[l]);
+            fputs("| ", f->out);
+            if (!row) continue;
+            const summary *s = &row->metric[ppl];
+            fprintf(f->out, "%.2f [%.2f, %.2f] (%lld) ", s->value, s->ci.lo, s->ci.hi, (long long)row->n);
+        }
+        fputs("|\n| | bytes kept ", f->out);
+        for (size_t l = 0; l < columns; l++) {
+            const double held = bytes_held(cut_row(texts, model[i], corpus, lengths.value[l]));
+            fputs("| ", f->out);
+            if (held > 0) text_bytes(f->out, held);
+            fputs(held > 0 ? " " : "", f->out);
+        }
+    }
+    fputs("|\n", f->out);
+    return PAL_OK;
+}
+
 /* ---- Summaries ---- */
 
 static const report_row *story_row(const report *rep, const report_row *like, const char *corpus, int64_t length)
@@ -331,8 +397,6 @@ static int put_claims(const findings *f)
     return PAL_OK;
 }
 
-const finding_table finding_tables[] = {{"passkey", put_passkey},
-                                        {"perplexity", put_perplexity},
-                                        {"booksum", put_booksum},
-                                        {"claims", put_claims},
-                                        {NULL, NULL}};
+const finding_table finding_tables[] = {{"passkey", put_passkey}, {"perplexity", put_perplexity},
+                                        {"lengths", put_lengths}, {"booksum", put_booksum},
+                                        {"claims", put_claims},   {NULL, NULL}};

@@ -24,12 +24,31 @@ static int read_marker(findings *f, const char *line, size_t size, const finding
     *kind = finding_tables;
     while (name && (*kind)->kind && strcmp((*kind)->kind, name) != 0) ++*kind;
     if (code == PAL_OK && (!name || !(*kind)->kind))
-        code =
-            pal_fail(f->err, PAL_DATA, "%s: no table \"%.40s\"; there are passkey, perplexity, booksum and claims",
-                     f->where, name ? name : "");
+        code = pal_fail(f->err, PAL_DATA,
+                        "%s: no table \"%.40s\"; there are passkey, perplexity, lengths, booksum and claims",
+                        f->where, name ? name : "");
     for (char *word = NULL; code == PAL_OK && (word = strtok_r(NULL, " ", &rest));)
         code = kv_pairs_args(&f->words, 1, &word, f->err);
     free(text);
+    return code;
+}
+
+/* The table, of the page's journals or of those in its own results=. */
+static int put_table(findings *f, const finding_table *kind)
+{
+    const char *dir = kv_pairs_value(&f->words, "results");
+    if (!dir || !f->evidence) return kind->put(f);
+    const evidence *page = f->evidence;
+    evidence *own = malloc(sizeof *own);
+    if (!own) return pal_fail(f->err, PAL_INTERNAL, "out of memory for the findings");
+    int code = evidence_read(own, task_table, dir, f->err);
+    if (code == PAL_OK) {
+        f->evidence = own;
+        code = kind->put(f);
+        f->evidence = page;
+        evidence_free(own);
+    }
+    free(own);
     return code;
 }
 
@@ -48,7 +67,7 @@ static int fill(findings *f, const char *page, const char *name)
             const char *end = strstr(at, closing);
             int code = end ? read_marker(f, at, size, &kind)
                            : pal_fail(f->err, PAL_DATA, "%s: no %s behind this marker", where, closing);
-            if (code == PAL_OK) code = kind->put(f);
+            if (code == PAL_OK) code = put_table(f, kind);
             kv_pairs_free(&f->words);
             PAL_TRY(code);
             for (; at < end; at++) line += *at == '\n';

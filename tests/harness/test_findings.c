@@ -79,6 +79,74 @@ static void test_differences_are_in_bits(void **state)
     free(journal);
 }
 
+/* A table may name journals of its own. */
+static void test_own_journals(void **state)
+{
+    (void)state;
+    static const char table[] = "<!-- table passkey lengths=32K models=passkey-local%s -->\n<!-- end -->\n";
+    char page[200], *made, *own;
+    pal_error err;
+    snprintf(page, sizeof page, table, "");
+    if (fill(page, &made, &err) != PAL_OK) fail_msg("%s", err.text);
+    snprintf(page, sizeof page, table, " results=results/reference");
+    if (findings_fill(page, "page.md", "results/training", "results/expected/claims.conf", "models/weights", &own,
+                      &err) != PAL_OK)
+        fail_msg("%s", err.text);
+    assert_non_null(strstr(made, "| `passkey-local` | none | "));
+    assert_string_equal(strchr(made, '\n'), strchr(own, '\n'));
+    free(made);
+    free(own);
+}
+
+/* What a line of a journal has as a number behind `key`. */
+static double number_at(const char *line, const char *key)
+{
+    const char *at = strstr(line, key);
+    return at ? strtod(at + strlen(key), NULL) : NAN;
+}
+
+/* Digits, perplexity and bytes of one model at two lengths, against the records that the run left. */
+static void test_lengths(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/palimpsest-findings-XXXXXX", command[1000], page[300], wanted[100], *made, *journal;
+    const char *binary = getenv("PALIMPSEST") ? getenv("PALIMPSEST") : "build/palimpsest";
+    size_t size;
+    pal_error err;
+    assert_non_null(mkdtemp(dir));
+    for (int i = 1; i <= 2; i++) {
+        snprintf(command, sizeof command,
+                 "%s eval perplexity data=datasets/slice max_tokens=%d docs=1 model=text-300k-local references=0 "
+                 "plots=0 results=%s >%s/log 2>&1 && %s eval passkey len=%d n=2 depths=50 model=text-300k-local "
+                 "plots=0 results=%s >%s/log 2>&1",
+                 binary, 512 * i, dir, dir, binary, 512 * i, dir, dir);
+        assert_int_equal(system(command), 0);
+    }
+    snprintf(
+        page, sizeof page,
+        "<!-- table lengths lengths=512,1K corpus=slice/test models=text-300k-* results=%s -->\n<!-- end -->\n",
+        dir);
+    if (fill(page, &made, &err) != PAL_OK) fail_msg("%s", err.text);
+    assert_non_null(strstr(made, "| model | | 512 | 1K |\n"));
+    assert_non_null(strstr(made, "| `text-300k-local` | digits, % (n) | - / "));
+    assert_non_null(strstr(made, " KiB | "));
+    snprintf(command, sizeof command, "%s/perplexity-journal.jsonl", dir);
+    assert_int_equal(os_read_file(command, &journal, &size, &err), PAL_OK);
+    int samples = 0;
+    for (char *rest = NULL, *line = strtok_r(journal, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        if (!strstr(line, "\"kind\":\"sample\"")) continue;
+        snprintf(wanted, sizeof wanted, "| %.2f [",
+                 exp(number_at(line, "\"nll\":") / number_at(line, "\"tokens\":")));
+        if (!strstr(made, wanted)) fail_msg("no \"%s\" in\n%s", wanted, made);
+        samples++;
+    }
+    assert_int_equal(samples, 2);
+    free(journal);
+    free(made);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 static void check_refused(const char *page, const char *cause)
 {
     char *made = NULL;
@@ -94,6 +162,8 @@ static void test_bad_markers_are_named(void **state)
     check_refused("a\n<!-- table poems -->\n<!-- end -->\n", "page.md:2: no table \"poems\"");
     check_refused("a\nb\n<!-- table passkey lengths=1K models=x -->\n", "page.md:3: no <!-- end -->");
     check_refused("<!-- table passkey models=x -->\n<!-- end -->\n", "page.md:1: this table needs lengths=");
+    check_refused("<!-- table lengths models=x lengths=1K -->\n<!-- end -->\n",
+                  "page.md:1: this table needs corpus=");
     check_refused("<!-- table passkey\n<!-- end -->\n", "page.md:1: the marker does not end");
     check_refused(
         "<!-- table booksum corpus=none lengths=1K -->\nx\ny\n<!-- end -->\n<!-- table z -->\n<!-- end -->\n",
@@ -115,6 +185,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_committed_page_is_current),
         cmocka_unit_test(test_differences_are_in_bits),
+        cmocka_unit_test(test_own_journals),
+        cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_bad_markers_are_named),
         cmocka_unit_test(test_page_without_markers_stays),
     };
