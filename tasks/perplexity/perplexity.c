@@ -178,8 +178,10 @@ static int perplexity_begin(const void *request, const tokenizer *t, task_run **
     const perplexity_request *r = request;
     perplexity_run *run = calloc(1, sizeof *run);
     if (!run) return pal_fail(err, PAL_INTERNAL, "perplexity: out of memory");
-    *run = (perplexity_run){
-        .tokenizer = t, .max_tokens = (uint64_t)r->max_tokens, .protocol = protocol_of(r), .begins = 1};
+    *run = (perplexity_run){.tokenizer = t,
+                            .max_tokens = (uint64_t)r->max_tokens,
+                            .protocol = protocol_of(r),
+                            .begins = r->protocol == PROTOCOL_STREAM || tokenizer_adds_begin(t)};
     opening o = {run, r};
     const int code = corpus_open_list(r->data, split_canonical(r->split), "test", add_corpus, &o, err);
     if (code != PAL_OK) {

@@ -22,7 +22,7 @@ typedef struct protocol {
     uint64_t context, stride; /* in tokens; 0 where the kind has none */
 } protocol;
 
-/* Positions in the stream of a document, whose begin token stands at 0. */
+/* Positions among a document's tokens, the begin token counted where it is read. */
 typedef struct protocol_piece {
     uint64_t from, score_from, end; /* tokens [from, end) are read, [score_from, end) scored */
 } protocol_piece;

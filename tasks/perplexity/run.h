@@ -35,7 +35,8 @@ typedef struct perplexity_run {
     const tokenizer *tokenizer;
     uint64_t max_tokens;
     protocol protocol;
-    int begins;            /* a stream begins with the begin token */
+    int begins; /* what is read begins with the begin token: streams always, pieces where the tokenizer's rules say
+                   so */
     perplexity_text *text; /* one a cell */
     task_cell *cell;
     size_t count;

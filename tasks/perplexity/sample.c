@@ -63,7 +63,7 @@ void perplexity_score(const task_sample *handle, const task_output *out, double 
     const perplexity_sample *s = sample_of(handle);
     memset(value, 0, PERPLEXITY_VALUES * sizeof *value);
     for (size_t i = 0; i < out->count; i++) {
-        const int range = perplexity_range(out->first + i - 1);
+        const int range = perplexity_range(out->first + i - (uint64_t)s->run->begins);
         value[PERPLEXITY_NLL] += out->nll[i];
         value[PERPLEXITY_RANGE_NLL + range] += out->nll[i];
         value[PERPLEXITY_RANGE_TOKENS + range]++;
@@ -75,7 +75,7 @@ void perplexity_score(const task_sample *handle, const task_output *out, double 
     json_t *object = json_pack("{ss sI sI sI}", "document", s->name, "tokens", (json_int_t)counts->tokens, "words",
                                (json_int_t)counts->words, "bytes", (json_int_t)counts->bytes);
     if (object && s->run->protocol.kind != PROTOCOL_STREAM)
-        json_object_set_new(object, "from", json_integer((json_int_t)s->piece->at.score_from - 1));
+        json_object_set_new(object, "from", json_integer((json_int_t)s->piece->at.score_from - s->run->begins));
     char *line = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     snprintf(record, record_size, "%s", line && strlen(line) < record_size ? line : "{}");
     free(line);

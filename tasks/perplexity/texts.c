@@ -98,7 +98,10 @@ static int cut_document(const perplexity_run *run, token_reader *reader, perplex
     const protocol *rule = &run->protocol;
     uint64_t count;
     PAL_TRY(keep_tokens(run, reader, &t->kept[index], &count, err));
-    const int32_t *token = t->kept[index];
+    /* Other programs put no begin token where the tokenizer's rules do not. A document without tokens keeps it. */
+    const uint64_t skipped = !run->begins && count > 1;
+    const int32_t *token = t->kept[index] + skipped;
+    count -= skipped;
     const uint64_t pieces = protocol_pieces(rule, count);
     counter c = {.run = run};
     uint64_t at = 0, scored = 0;
