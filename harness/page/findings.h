@@ -12,7 +12,8 @@
  *   lengths     models= lengths= corpus=   digits found, perplexity and bytes of state at each length
  *   booksum     corpus= lengths=           overall ROUGE and the share of facts
  *   claims                                 the audit's verdicts
- * A name in models= may end in '*'. results=DIR: another directory of journals for this table, not for claims. PAL_DATA: a marker that is not understood, by line. */
+ * A name in models= may end in '*'. results=DIR: another directory of journals for this table, not for claims.
+ * PAL_DATA: a marker that is not understood, by line. */
 int findings_fill(const char *page, const char *name, const char *dir, const char *claims, const char *weights,
                   char **out, pal_error *err);
 
