@@ -28,9 +28,6 @@ enum { FIRST_LOCAL, FIRST_GATED }; /* choices of first_segment */
 enum { PARAM_QKV, PARAM_O, PARAM_BETA, PARAM_LOG_SCALE, PARAM_COUNT };
 enum { ROW_BLOCK = 64 };
 
-/* Keys have unit length but for rounding, which is far below a thousandth for every d_head that there can be. */
-static const double longest_key = 1.001;
-
 static const kv_spec options[] = {
     {.key = "knn_k",
      .type = KV_INT,
@@ -206,7 +203,7 @@ static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_size
 {
     kvcache_sizes(cfg, lanes, xl_len(cfg), out);
     if (!is_memory_layer(cfg, layer)) return;
-    const size_t search = 2 * KNN_QUERIES * neighbours(cfg) + knn_scratch();
+    const size_t search = 2 * KNN_QUERIES * neighbours(cfg) + knn_scratch((size_t)cfg->d_head);
     out->state = state_reals(cfg, layer);
     out->saved = saved_layout(cfg, lanes, NULL, NULL);
     out->scratch = search > out->scratch ? search : out->scratch;
@@ -330,7 +327,7 @@ static knn_list search(const attn_call *c, const saved_area *s, const block *b, 
     const size_t k = neighbours(c->cfg), seen = (size_t)c->seen[b->lane];
     const real *keys = ring(c, b->lane, b->head / shape.group);
     const real *q = s->local.qkv + b->row * shape.row + attn_q_at(&shape, b->head);
-    knn_list list = {.queries = b->count, .k = k, .score = scratch, .longest = longest_key};
+    knn_list list = {.queries = b->count, .k = k, .score = scratch};
     list.index = (uint32_t *)(scratch + KNN_QUERIES * k);
     real *products = scratch + 2 * KNN_QUERIES * k;
     const size_t oldest = seen > size ? seen % size : 0, stored = seen > size ? size : seen;

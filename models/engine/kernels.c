@@ -301,28 +301,46 @@ INLINE real fused(real a, real b, real c)
 #endif
 }
 
-/* `width` chains side by side (a constant where this is inlined): one alone waits for its own additions. */
-INLINE void chain_group(real *s, const real *q, const real *const *key, size_t width, size_t n)
+/* a b + c of every lane. */
+INLINE vec fused_vec(vec a, vec b, vec c)
 {
-    real total[8] = {0};
-    for (size_t i = 0; i < n; i++)
-        for (size_t c = 0; c < width; c++) total[c] = fused(q[i], key[c][i], total[c]);
-    for (size_t c = 0; c < width; c++) s[c] = total[c];
+#if VECTOR_BYTES >= 32
+    return NATIVE(fmadd)(a, b, c);
+#else
+    for (int i = 0; i < WIDTH; i++) c[i] = fused(a[i], b[i], c[i]);
+    return c;
+#endif
 }
 
-static void chain_dots(real *s, const real *q, const real *const *key, size_t count, size_t n)
+/* CHAIN_VECTORS vectors of keys for `queries` queries (a constant where this is inlined), all in registers. */
+enum { CHAIN_QUERIES = 6, CHAIN_VECTORS = 2 };
+
+INLINE void chain_tile(real *s, size_t lds, const real *q, size_t ldq, size_t queries, const real *keys,
+                       size_t ldkeys, size_t n)
 {
-    size_t i = 0;
-    for (; i + 8 <= count; i += 8) chain_group(s + i, q, key + i, 8, n);
-    if (count - i >= 4) {
-        chain_group(s + i, q, key + i, 4, n);
-        i += 4;
+    vec total[CHAIN_QUERIES][CHAIN_VECTORS] = {0};
+    for (size_t i = 0; i < n; i++) {
+        vec key[CHAIN_VECTORS];
+        for (size_t v = 0; v < CHAIN_VECTORS; v++) key[v] = load(keys + i * ldkeys + v * WIDTH, WIDTH, 0);
+        for (size_t r = 0; r < queries; r++) {
+            const vec element = splat(q[r * ldq + i]);
+            for (size_t v = 0; v < CHAIN_VECTORS; v++) total[r][v] = fused_vec(element, key[v], total[r][v]);
+        }
     }
-    if (count - i >= 2) {
-        chain_group(s + i, q, key + i, 2, n);
-        i += 2;
+    for (size_t r = 0; r < queries; r++)
+        for (size_t v = 0; v < CHAIN_VECTORS; v++) store(s + r * lds + v * WIDTH, total[r][v], WIDTH);
+}
+
+static void chain_products(real *s, size_t lds, const real *q, size_t ldq, size_t queries, const real *keys,
+                           size_t ldkeys, size_t n)
+{
+    for (size_t key = 0; key < ldkeys; key += CHAIN_VECTORS * WIDTH) {
+        size_t row = 0;
+        for (; row + CHAIN_QUERIES <= queries; row += CHAIN_QUERIES)
+            chain_tile(s + row * lds + key, lds, q + row * ldq, ldq, CHAIN_QUERIES, keys + key, ldkeys, n);
+        for (; row < queries; row++)
+            chain_tile(s + row * lds + key, lds, q + row * ldq, ldq, 1, keys + key, ldkeys, n);
     }
-    if (count > i) chain_group(s + i, q, key + i, 1, n);
 }
 
 static real sum(const real *a, size_t n)
@@ -606,7 +624,7 @@ const kernels PASTE(kernels_, KERNELS_ISA) = {
     .softmax_again = softmax_again,
     .softmax_backward = softmax_backward,
     .dot = dot,
-    .chain_dots = chain_dots,
+    .chain_products = chain_products,
     .first_above = first_above,
     .argmax = argmax,
     .sum = sum,

@@ -1,11 +1,14 @@
 /* Vectorised elementwise and row kernels. Every sum runs over 16 interleaved partial sums combined in a fixed
  * order and without fused multiply-add, so the bits are the same on SSE2, AVX2 and AVX-512; the widest set the
- * processor has is chosen at run time. chain_dots alone fuses; SSE2 computes the same bits without the
+ * processor has is chosen at run time. chain_products alone fuses; SSE2 computes the same bits without the
  * instruction. In the double build the transcendental functions and the fused multiply-add are libm's. */
 #ifndef PAL_KERNELS_H
 #define PAL_KERNELS_H
 
 #include "models/engine/real.h"
+
+/* Keys of chain_products come in multiples of this. */
+enum { CHAIN_KEYS = 32 };
 
 typedef struct kernels {
     const char *isa;
@@ -19,9 +22,11 @@ typedef struct kernels {
     /* ds = scale * p * (dp - dot), in place over dp. */
     void (*softmax_backward)(real *dp, const real *p, size_t cols, real scale, real dot);
     real (*dot)(const real *a, const real *b, size_t n);
-    /* s[count] = inner products of q[n] and key[i][n], each one chain of fused multiply-adds in the order of the
-     * elements: equal keys have equal scores wherever they lie, and the bits are the same on every processor. */
-    void (*chain_dots)(real *s, const real *q, const real *const *key, size_t count, size_t n);
+    /* s[queries, ldkeys] (ld lds) = q[queries, n] (ld ldq) times keys[n, ldkeys], ldkeys a multiple of CHAIN_KEYS.
+     * Each is one chain of fused multiply-adds in the order of the n elements: equal keys have equal scores
+     * wherever they lie, and the bits are the same on every processor. */
+    void (*chain_products)(real *s, size_t lds, const real *q, size_t ldq, size_t queries, const real *keys,
+                           size_t ldkeys, size_t n);
     real (*sum)(const real *a, size_t n);
     /* The first i with a[i] > bar, or n. */
     size_t (*first_above)(const real *a, real bar, size_t n);

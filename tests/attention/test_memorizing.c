@@ -133,7 +133,7 @@ static void search_agrees(size_t queries, size_t keys, size_t d, size_t k, size_
     knn_list list = {.queries = queries, .k = k};
     list.score = malloc(queries * k * sizeof *list.score);
     list.index = malloc(queries * k * sizeof *list.index);
-    real *scratch = guarded(knn_scratch());
+    real *scratch = guarded(knn_scratch(d));
     knn_search(&list, q, d, d, key, cut, 0, scratch);
     knn_search(&list, q, d, d, key + cut * d, keys - cut, (uint32_t)cut, scratch);
     const size_t found = keys < k ? keys : k;
@@ -156,7 +156,7 @@ static void search_agrees(size_t queries, size_t keys, size_t d, size_t k, size_
     free(key);
     free(list.score);
     free(list.index);
-    release(scratch, knn_scratch(), "scratch");
+    release(scratch, knn_scratch(d), "scratch");
 }
 
 static void search_equals_brute_force(void **unused)
@@ -202,7 +202,7 @@ static void equals_are_equal(size_t queries, size_t keys, size_t d, size_t k, si
     knn_list list = {.queries = queries, .k = k};
     list.score = malloc(queries * k * sizeof *list.score);
     list.index = malloc(queries * k * sizeof *list.index);
-    real *scratch = guarded(knn_scratch());
+    real *scratch = guarded(knn_scratch(d));
     knn_search(&list, q, d, d, key, keys, 0, scratch);
     scored *all = malloc(keys * sizeof *all);
     for (size_t i = 0; i < queries; i++) {
@@ -220,7 +220,7 @@ static void equals_are_equal(size_t queries, size_t keys, size_t d, size_t k, si
     free(key);
     free(list.score);
     free(list.index);
-    release(scratch, knn_scratch(), "scratch");
+    release(scratch, knn_scratch(d), "scratch");
 }
 
 /* Whatever BLAS rules the others out: which of equal keys are returned hangs on their order alone. */

@@ -470,40 +470,40 @@ static real awkward(rng *r)
     return (real)(sign * ldexp(mantissa, (int)(rng_u32(r) % 50) - 25));
 }
 
-static real fused_chain(const real *q, const real *k, size_t n)
+static real fused_chain(const real *q, const real *k, size_t ldk, size_t n)
 {
     real total = 0;
     for (size_t i = 0; i < n; i++)
-        total = sizeof(real) == sizeof(double) ? (real)fma((double)q[i], (double)k[i], (double)total)
-                                               : (real)fmaf((float)q[i], (float)k[i], (float)total);
+        total = sizeof(real) == sizeof(double) ? (real)fma((double)q[i], (double)k[i * ldk], (double)total)
+                                               : (real)fmaf((float)q[i], (float)k[i * ldk], (float)total);
     return total;
 }
 
-/* Every set rounds each step once, for any number of rows beside each other. */
-static void test_chain_dots(void **state)
+/* Every set rounds each step once, for any number of queries and keys, and writes nothing else. */
+static void test_chain_products(void **state)
 {
     (void)state;
-    enum { ROWS = 21, LENGTH = 40 };
+    enum { QUERIES = 14, KEYS = 3 * CHAIN_KEYS, LENGTH = 40, ROOM = KEYS + 1 };
     const kernels *set[3];
     const size_t sets = runnable(set);
-    real q[LENGTH], key[ROWS][LENGTH], score[ROWS + 1];
-    const real *row[ROWS];
+    static real q[QUERIES][LENGTH + 3], keys[LENGTH * KEYS], score[QUERIES][ROOM];
     rng r = rng_make(7, "test/chain", 0, 0);
-    for (size_t trial = 0; trial < 3000; trial++) {
-        const size_t n = trial % (LENGTH + 1), rows = 1 + trial % ROWS;
-        for (size_t i = 0; i < LENGTH; i++) q[i] = awkward(&r);
-        for (size_t i = 0; i < ROWS; i++) {
-            row[i] = key[i];
-            for (size_t j = 0; j < LENGTH; j++) key[i][j] = awkward(&r);
-        }
+    for (size_t trial = 0; trial < 300; trial++) {
+        const size_t n = trial % (LENGTH + 1), queries = 1 + trial % QUERIES, count = CHAIN_KEYS * (1 + trial % 3);
+        for (size_t i = 0; i < QUERIES; i++)
+            for (size_t j = 0; j < LENGTH; j++) q[i][j] = awkward(&r);
+        for (size_t i = 0; i < n * count; i++) keys[i] = awkward(&r);
         for (size_t s = 0; s < sets; s++) {
-            score[rows] = 77;
-            set[s]->chain_dots(score, q, row, rows, n);
-            assert_true(score[rows] == 77);
-            for (size_t i = 0; i < rows; i++) {
-                const real want = fused_chain(q, key[i], n);
-                if (score[i] != want)
-                    fail_msg("%s, n=%zu: %.9g, expected %.9g", set[s]->isa, n, (double)score[i], (double)want);
+            for (size_t i = 0; i < queries; i++) score[i][count] = 77;
+            set[s]->chain_products(score[0], ROOM, q[0], LENGTH + 3, queries, keys, count, n);
+            for (size_t i = 0; i < queries; i++) {
+                assert_true(score[i][count] == 77);
+                for (size_t key = 0; key < count; key++) {
+                    const real want = fused_chain(q[i], keys + key, count, n);
+                    if (score[i][key] != want)
+                        fail_msg("%s, n=%zu, query %zu, key %zu: %.9g, expected %.9g", set[s]->isa, n, i, key,
+                                 (double)score[i][key], (double)want);
+                }
             }
         }
     }
@@ -533,7 +533,7 @@ int main(void)
         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_adamw),
         cmocka_unit_test(test_same_bits_on_every_set),
-        cmocka_unit_test(test_chain_dots),
+        cmocka_unit_test(test_chain_products),
         cmocka_unit_test(test_choice_is_the_widest),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
