@@ -37,6 +37,13 @@ void bpe_free(bpe *b)
 
 /* ---- Bytes and characters ---- */
 
+/* What no text can do without. Vocabularies that were trained without an alphabet lack some control characters and
+ * bytes of planes that are not assigned. */
+static int is_needed(const bpe *b, int byte)
+{
+    return b->rules.kind == BPE_OF_CHARACTERS || byte == '\t' || byte == '\n' || (byte >= ' ' && byte <= '~');
+}
+
 static int index_bytes(bpe *b, const char *name, pal_error *err)
 {
     const bpe_role wanted = b->rules.kind == BPE_OF_BYTES ? BPE_TEXT : BPE_BYTE;
@@ -45,7 +52,7 @@ static int index_bytes(bpe *b, const char *name, pal_error *err)
         if (b->role[i] == wanted && bpe_token_size(b, i) == 1)
             b->byte_token[(unsigned char)b->text[b->at[i]]] = (int32_t)i;
     for (int i = 0; i < BPE_BYTES; i++)
-        if (b->byte_token[i] < 0)
+        if (b->byte_token[i] < 0 && is_needed(b, i))
             return pal_fail(err, PAL_DATA, "%s: the vocabulary has no token for byte 0x%02x; it is not %s", name,
                             i, wanted == BPE_TEXT ? "byte-level" : "one that falls back to bytes");
     return PAL_OK;

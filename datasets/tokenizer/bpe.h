@@ -62,7 +62,7 @@ typedef struct bpe {
     int32_t begin;       /* the token that a file names, or -1 */
     added_tokens added;
     /* By bpe_finish: */
-    int32_t byte_token[BPE_BYTES];
+    int32_t byte_token[BPE_BYTES];  /* -1: none; such a byte is left out */
     int32_t ascii_token[BPE_ASCII]; /* of characters; -1: none */
     int whole_words;                /* no token holds a space behind another character, so words begin at spaces */
     bpe_slot *slot;                 /* [slots], open addressing by pair; of characters, also by character */

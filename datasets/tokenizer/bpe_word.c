@@ -157,7 +157,7 @@ static size_t put_characters(const bpe *b, const char *word, size_t size, int32_
 
 size_t bpe_encode_word(const bpe *b, const char *word, size_t size, int lead, int32_t *out)
 {
-    size_t count = size;
+    size_t count;
     if (b->rules.ignore_merges && !lead) {
         out[0] = bpe_named(b, word, size);
         if (out[0] >= 0) return 1;
@@ -166,7 +166,11 @@ size_t bpe_encode_word(const bpe *b, const char *word, size_t size, int lead, in
         if (lead) out[0] = b->ascii_token[' '];
         count = (size_t)lead + put_characters(b, word, size, out + lead);
     } else {
-        for (size_t i = 0; i < size; i++) out[i] = b->byte_token[(unsigned char)word[i]];
+        count = 0;
+        for (size_t i = 0; i < size; i++) {
+            out[count] = b->byte_token[(unsigned char)word[i]];
+            count += out[count] >= 0;
+        }
     }
     return count <= SHORT_WORD ? merge_short(b, out, count) : merge_long(b, out, count);
 }

@@ -31,15 +31,22 @@ int tokenizer_create_bytes(tokenizer **out, pal_error *err)
 
 /* ---- BPE. ---- */
 
+static int32_t find_special(const bpe *b, const char *name)
+{
+    for (size_t i = 0; i < b->vocab; i++)
+        if (b->role[i] == BPE_SPECIAL && bpe_token_size(b, i) == strlen(name) &&
+            memcmp(b->text + b->at[i], name, strlen(name)) == 0)
+            return (int32_t)i;
+    return -1;
+}
+
 static int32_t find_begin(const bpe *b)
 {
-    static const char name[] = BPE_END_OF_TEXT;
-    if (b->rules.adds_begin) return b->begin;
-    for (size_t i = 0; i < b->vocab; i++)
-        if (b->role[i] == BPE_SPECIAL && bpe_token_size(b, i) == sizeof name - 1 &&
-            memcmp(b->text + b->at[i], name, sizeof name - 1) == 0)
-            return (int32_t)i;
-    return b->begin >= 0 ? b->begin : b->byte_token['\n'];
+    static const char *const wont[] = {"<|begin_of_text|>", "<s>", "<bos>"};
+    int32_t begin = b->rules.adds_begin ? b->begin : find_special(b, BPE_END_OF_TEXT);
+    if (begin < 0) begin = b->begin;
+    for (size_t i = 0; begin < 0 && i < sizeof wont / sizeof *wont; i++) begin = find_special(b, wont[i]);
+    return begin >= 0 ? begin : b->byte_token['\n'];
 }
 
 /* What distinguishes a tokenizer from byte-level BPE with GPT-2's splitting; that one has a digest of old. */
@@ -175,6 +182,13 @@ const char *tokenizer_digest(const tokenizer *t)
 int tokenizer_adds_begin(const tokenizer *t)
 {
     return t->bpe && t->bpe->rules.adds_begin;
+}
+
+int tokenizer_missing_bytes(const tokenizer *t)
+{
+    int missing = 0;
+    for (int i = 0; t->bpe && i < BPE_BYTES; i++) missing += t->bpe->byte_token[i] < 0;
+    return missing;
 }
 
 /* ---- Text and tokens. ---- */

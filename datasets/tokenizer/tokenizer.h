@@ -75,10 +75,12 @@ int tokenizer_match_special(tokenizer *t, pal_error *err);
 size_t tokenizer_vocab(const tokenizer *t);
 /* What a stream begins with, so that a document's first token has something to be predicted from: the token that
  * the tokenizer's own rules put before a text, else <|endoftext|> where the vocabulary has it, else the token that
- * a file names as the begin, else the newline. */
+ * a file names as the begin, else <|begin_of_text|>, <s> or <bos>, else the newline. */
 int32_t tokenizer_begin(const tokenizer *t);
 /* Whether the tokenizer's own rules put that token before a text (post_processor, add_bos_token). */
 int tokenizer_adds_begin(const tokenizer *t);
+/* How many of the 256 bytes have no token: control characters, and bytes that UTF-8 has no use for. */
+int tokenizer_missing_bytes(const tokenizer *t);
 /* SHA-256 of all that shapes tokens (kind, splitting rule, vocabulary, merges), hex. */
 const char *tokenizer_digest(const tokenizer *t);
 
@@ -89,7 +91,9 @@ const char *tokenizer_digest(const tokenizer *t);
 size_t tokenizer_room(const tokenizer *t, size_t size);
 /* Tokens of valid UTF-8, which may be the continuation of a text, into out[tokenizer_room(t, size)]; returns how
  * many. Special tokens are never made from text, unless tokenizer_match_special was called: where a text holds the
- * name of one, such as <|endoftext|>, it is encoded like any other text. Added tokens that are not special are. */
+ * name of one, such as <|endoftext|>, it is encoded like any other text. Added tokens that are not special are.
+ * Bytes that a vocabulary has no token for are left out, as HuggingFace's libraries have it; see
+ * tokenizer_missing_bytes. */
 size_t tokenizer_encode(const tokenizer *t, const char *text, size_t size, int32_t *out);
 /* The same at the start of a text, where SentencePiece puts a space. The begin token is not among them. */
 size_t tokenizer_encode_start(const tokenizer *t, const char *text, size_t size, int32_t *out);

@@ -5,6 +5,7 @@
 #include "harness/base/os.h"
 #include "harness/command/commands.h"
 #include "harness/eval/progress.h"
+#include "harness/eval/request.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 typedef struct tokenizer_options {
     char data[KV_TEXT_MAX], split[KV_TEXT_MAX], tokenizer[KV_TEXT_MAX], out[KV_TEXT_MAX];
-    int64_t action, vocab;
+    int64_t action, vocab, special;
 } tokenizer_options;
 
 #define AT(field) offsetof(tokenizer_options, field)
@@ -47,7 +48,13 @@ static const kv_spec tokenizer_table[] = {
      .type = KV_TEXT,
      .offset = AT(tokenizer),
      .fallback = "bytes",
-     .help = "stats, encode: bytes, or a tokenizer.json"},
+     .help = "stats, encode: bytes, a tokenizer.json, llama2.c's tokenizer.bin, or a model's .gguf"},
+    {.key = "special",
+     .type = KV_CHOICE,
+     .offset = AT(special),
+     .fallback = "text",
+     .choices = "text|token",
+     .help = "stats, encode: names of special tokens in a text are text like any other, or become the tokens"},
 };
 enum { MOST_CORPORA = 64 };
 
@@ -138,6 +145,15 @@ static int run_train(const corpora *c, const tokenizer_options *o, pal_error *er
     return code;
 }
 
+/* The tokenizer that stats and encode ask for. */
+static int open_tokenizer(tokenizer **out, const tokenizer_options *o, pal_error *err)
+{
+    PAL_TRY(eval_tokenizer_load(out, o->tokenizer, err));
+    const int code = o->special ? tokenizer_match_special(*out, err) : PAL_OK;
+    if (code != PAL_OK) tokenizer_destroy(*out);
+    return code;
+}
+
 /* ---- stats ---- */
 
 typedef struct tally {
@@ -174,8 +190,15 @@ static void print_tally(const char *path, const tally *s)
 static int run_stats(const corpora *c, const tokenizer_options *o, pal_error *err)
 {
     tokenizer *t;
-    PAL_TRY(tokenizer_load(&t, o->tokenizer, err));
-    printf("%s: vocabulary %zu, digest %s\n\n", o->tokenizer, tokenizer_vocab(t), tokenizer_digest(t));
+    PAL_TRY(open_tokenizer(&t, o, err));
+    printf("%s: vocabulary %zu, digest %s\n", o->tokenizer, tokenizer_vocab(t), tokenizer_digest(t));
+    printf("A stream begins with token %d%s\n", (int)tokenizer_begin(t),
+           tokenizer_adds_begin(t) ? ", by the tokenizer's own rules."
+                                   : ", so that a text's first token is predicted too.");
+    if (tokenizer_missing_bytes(t))
+        printf("%d of the 256 bytes have no token; characters of them are left out.\n",
+               tokenizer_missing_bytes(t));
+    putchar('\n');
     printf("| %-28s |       bytes |     words |     tokens | bytes/token | token/word |   MB/s |\n"
            "|------------------------------|------------:|----------:|-----------:|------------:|-----------:|----"
            "---:|\n",
@@ -227,7 +250,7 @@ static int print_document(const corpus *c, size_t index, const tokenizer *t, pal
 static int run_encode(const corpora *c, const tokenizer_options *o, pal_error *err)
 {
     tokenizer *t;
-    PAL_TRY(tokenizer_load(&t, o->tokenizer, err));
+    PAL_TRY(open_tokenizer(&t, o, err));
     int code = PAL_OK;
     for (size_t i = 0; i < c->count; i++)
         for (size_t k = 0; code == PAL_OK && k < corpus_count(c->corpus[i]); k++)

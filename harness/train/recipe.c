@@ -3,6 +3,7 @@
 #include "harness/train/trainer.h"
 
 #include "harness/base/os.h"
+#include "harness/eval/request.h"
 #include "models/attention/attention.h"
 #include "models/decoder/config_keys.h"
 #include "models/engine/gemm.h"
@@ -39,7 +40,7 @@ static int read_recipe(trainer *t, const kv_pairs *pairs, pal_error *err)
 
 static int open_source(trainer *t, pal_error *err)
 {
-    PAL_TRY(tokenizer_load(&t->tokenizer, t->cfg.tokenizer, err));
+    PAL_TRY(eval_tokenizer_load(&t->tokenizer, t->cfg.tokenizer, err));
     if ((int64_t)tokenizer_vocab(t->tokenizer) > t->model_cfg.vocab)
         return pal_fail(err, PAL_USAGE, "vocab=%lld does not hold the %zu tokens of tokenizer=%s; set vocab=%zu",
                         (long long)t->model_cfg.vocab, tokenizer_vocab(t->tokenizer), t->cfg.tokenizer,
