@@ -52,12 +52,12 @@ static void table_fill(const model_config *cfg, real *table)
 
 static void forward(const attn_call *c, const real *x, real *y)
 {
-    kvcache_layer_forward(c, context_of(c->cfg), x, y);
+    kvcache_layer_forward(c, context_of(c->cfg), 1, x, y);
 }
 
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
 {
-    kvcache_layer_backward(c, context_of(c->cfg), x, dy, dx);
+    kvcache_layer_backward(c, context_of(c->cfg), 1, x, dy, dx);
 }
 
 static double flops(const model_config *cfg, size_t layer, double context)

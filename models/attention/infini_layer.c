@@ -165,7 +165,7 @@ static void forward_rows(void *arg, int task, int worker)
 void infini_forward(const attn_call *c, const real *x, real *y)
 {
     if (!infini_has_memory(c->cfg, c->layer)) {
-        kvcache_layer_forward(c, infini_xl_len(c->cfg), x, y);
+        kvcache_layer_forward(c, infini_xl_len(c->cfg), 0, x, y);
         return;
     }
     const view v = view_of(c, 0);
@@ -283,7 +283,7 @@ static void backward_rows(void *arg, int task, int worker)
 void infini_backward(const attn_call *c, const real *x, const real *dy, real *dx)
 {
     if (!infini_has_memory(c->cfg, c->layer)) {
-        kvcache_layer_backward(c, infini_xl_len(c->cfg), x, dy, dx);
+        kvcache_layer_backward(c, infini_xl_len(c->cfg), 0, x, dy, dx);
         return;
     }
     const view v = view_of(c, 0);

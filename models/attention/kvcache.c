@@ -14,7 +14,7 @@ size_t kvcache_saved_layout(const model_config *cfg, size_t lanes, size_t cached
     const size_t part[] = {all * h.row, all * h.q, keys * h.kv, keys * h.kv, all * h.q, all * h.heads};
     real *at[6];
     const size_t used = attn_carve(base, part, 6, at);
-    if (out) *out = (kvcache_saved){cached, 0, 0, at[0], at[1], at[2], at[3], at[4], at[5]};
+    if (out) *out = (kvcache_saved){cached, 0, 0, 0, at[0], at[1], at[2], at[3], at[4], at[5]};
     return used;
 }
 
@@ -64,6 +64,13 @@ static size_t rows_of_task(size_t task, size_t count, size_t *begin, size_t *end
     return task / blocks;
 }
 
+/* The row of the table that turns row i of the cache and the segment behind it. A stream that outgrew its cache
+ * goes on by places in it. */
+static size_t position_of(const attn_call *c, const kvcache_saved *s, size_t lane, size_t i)
+{
+    return s->absolute && c->seen[lane] < s->cached ? i + (size_t)c->seen[lane] - s->cached : i;
+}
+
 /* Line the cached and the new keys and values up, rotating keys and queries. */
 static void load_rows(void *arg, int task, int worker)
 {
@@ -82,10 +89,11 @@ static void load_rows(void *arg, int task, int worker)
         const real *k = is_new ? s->qkv + row * h.row + attn_k_at(&h, 0) : c->state[lane] + s->offset + i * h.kv;
         const real *v = is_new ? k + h.kv : k + cached * h.kv;
         real *to = s->k + (lane * (cached + n) + i) * h.kv;
-        for (size_t at = 0; at < h.kv; at += h.d_head) rope_row(c->cfg, c->table, i, to + at, k + at);
+        const size_t position = position_of(c, s, lane, i);
+        for (size_t at = 0; at < h.kv; at += h.d_head) rope_row(c->cfg, c->table, position, to + at, k + at);
         memcpy(s->v + (lane * (cached + n) + i) * h.kv, v, h.kv * sizeof *v);
         for (size_t at = 0; is_new && at < h.q; at += h.d_head)
-            rope_row(c->cfg, c->table, i, s->q + row * h.q + at, s->qkv + row * h.row + at);
+            rope_row(c->cfg, c->table, position, s->q + row * h.q + at, s->qkv + row * h.row + at);
     }
 }
 
@@ -120,7 +128,10 @@ static void update_lane(void *arg, int task, int worker)
     const attn_call *c = j->c;
     const attn_shape h = attn_shape_of(c->cfg);
     const size_t n = (size_t)c->cfg->segment, lane = (size_t)task / 2, is_v = (size_t)task % 2;
-    attn_shift_in(c->state[lane] + j->s->offset + is_v * j->s->cached * h.kv, j->s->cached,
+    /* Only the end that holds tokens moves: most of a long cache may be empty. */
+    const size_t cached = j->s->cached, all = (size_t)c->seen[lane] + c->valid[lane],
+                 held = all < cached ? all : cached;
+    attn_shift_in(c->state[lane] + j->s->offset + ((is_v + 1) * cached - held) * h.kv, held,
                   j->s->qkv + lane * n * h.row + (is_v ? attn_v_at(&h, 0) : attn_k_at(&h, 0)), h.row,
                   c->valid[lane], h.kv);
 }
@@ -145,10 +156,11 @@ static void unload_rows(void *arg, int task, int worker)
         const size_t row = lane * n + i, key = lane * (cached + n) + cached + i;
         real *dqkv = w->dqkv + row * h.row;
         memset(dqkv, 0, (h.q + h.kv) * sizeof *dqkv);
+        const size_t position = position_of(c, j->s, lane, cached + i);
         for (size_t at = 0; at < h.q; at += h.d_head)
-            rope_row_backward(c->cfg, c->table, cached + i, dqkv + at, w->dq + row * h.q + at);
+            rope_row_backward(c->cfg, c->table, position, dqkv + at, w->dq + row * h.q + at);
         for (size_t at = 0; at < h.kv; at += h.d_head)
-            rope_row_backward(c->cfg, c->table, cached + i, dqkv + h.q + at, w->dk + key * h.kv + at);
+            rope_row_backward(c->cfg, c->table, position, dqkv + h.q + at, w->dk + key * h.kv + at);
         memcpy(dqkv + attn_v_at(&h, 0), w->dv + key * h.kv, h.kv * sizeof *dqkv);
     }
 }
@@ -168,10 +180,11 @@ void kvcache_backward(const attn_call *c, const kvcache_saved *s, const kvcache_
     run_rows(c, n, unload_rows, &job);
 }
 
-void kvcache_layer_forward(const attn_call *c, size_t cached, const real *x, real *y)
+void kvcache_layer_forward(const attn_call *c, size_t cached, int absolute, const real *x, real *y)
 {
     kvcache_saved s;
     kvcache_saved_layout(c->cfg, c->lanes, cached, c->saved, &s);
+    s.absolute = absolute;
     if (c->need_output || cached > 0) attn_project(c, x, attn_matrix(c, PARAM_QKV), s.qkv, c->need_output);
     if (c->need_output) {
         kvcache_forward(c, &s, (real)model_attention_scale(c->cfg));
@@ -180,12 +193,14 @@ void kvcache_layer_forward(const attn_call *c, size_t cached, const real *x, rea
     kvcache_update(c, &s);
 }
 
-void kvcache_layer_backward(const attn_call *c, size_t cached, const real *x, const real *dy, real *dx)
+void kvcache_layer_backward(const attn_call *c, size_t cached, int absolute, const real *x, const real *dy,
+                            real *dx)
 {
     kvcache_saved s;
     kvcache_work w;
     kvcache_saved_layout(c->cfg, c->lanes, cached, c->saved, &s);
     kvcache_work_layout(c->cfg, c->lanes, cached, c->work, &w);
+    s.absolute = absolute;
     attn_output_backward(c, s.o, c->param[PARAM_O], dy, c->grad[PARAM_O], w.d_o);
     kvcache_backward(c, &s, &w, (real)model_attention_scale(c->cfg));
     attn_project_backward(c, x, c->param[PARAM_QKV], w.dqkv, c->grad[PARAM_QKV], dx);

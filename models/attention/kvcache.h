@@ -1,7 +1,8 @@
 /* Causal softmax attention of a segment over itself and the newest `cached` tokens before it, with rotary
  * positions: the whole of local (cached = 0) and full (cached = the context), and a part of the others.
  * Keys are cached as they were before rotation and rotated by their place in the cache, since only differences of
- * positions matter. The cache carries no gradient.
+ * positions matter; full, whose cache is never moved on, goes by the place in the stream. The cache carries no
+ * gradient.
  *
  * State of a lane: k [cached, D_kv], then v [cached, D_kv], the newest token last. Table: cached + N rotary
  * positions.
@@ -16,6 +17,8 @@ typedef struct kvcache_saved {
     size_t cached;
     size_t offset; /* of the cache in the lane's state, reals; 0 unless the caller sets it */
     size_t span;   /* as in causal.h; 0, no limit, unless the caller sets it */
+    int absolute;  /* rows rotate by their place in the stream, not in the cache; 0 unless the caller sets it. The
+                      stream may then be no longer than the cache, and bits do not hang on the cache's length */
     real *qkv;     /* [R, row of attn_shape] */
     real *q;       /* [R, D] rotated */
     real *k, *v;   /* [lanes * (cached + N), D_kv]: rotated keys, values */
@@ -45,7 +48,8 @@ void kvcache_update(const attn_call *c, const kvcache_saved *s);
 void kvcache_backward(const attn_call *c, const kvcache_saved *s, const kvcache_work *w, real scale);
 
 /* The whole layer with parameters 0 = qkv_net.weight and 1 = o_net.weight, scores scaled as the config says. */
-void kvcache_layer_forward(const attn_call *c, size_t cached, const real *x, real *y);
-void kvcache_layer_backward(const attn_call *c, size_t cached, const real *x, const real *dy, real *dx);
+void kvcache_layer_forward(const attn_call *c, size_t cached, int absolute, const real *x, real *y);
+void kvcache_layer_backward(const attn_call *c, size_t cached, int absolute, const real *x, const real *dy,
+                            real *dx);
 
 #endif

@@ -35,12 +35,12 @@ static void table_fill(const model_config *cfg, real *table)
 
 static void forward(const attn_call *c, const real *x, real *y)
 {
-    kvcache_layer_forward(c, 0, x, y);
+    kvcache_layer_forward(c, 0, 0, x, y);
 }
 
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
 {
-    kvcache_layer_backward(c, 0, x, dy, dx);
+    kvcache_layer_backward(c, 0, 0, x, dy, dx);
 }
 
 static double flops(const model_config *cfg, size_t layer, double context)

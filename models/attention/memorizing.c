@@ -429,7 +429,7 @@ static void store_head(void *arg, int task, int worker)
 static void forward(const attn_call *c, const real *x, real *y)
 {
     if (!is_memory_layer(c->cfg, c->layer)) {
-        kvcache_layer_forward(c, xl_len(c->cfg), x, y);
+        kvcache_layer_forward(c, xl_len(c->cfg), 0, x, y);
         return;
     }
     const size_t heads = c->lanes * (size_t)c->cfg->n_heads;
@@ -450,7 +450,7 @@ static void forward(const attn_call *c, const real *x, real *y)
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
 {
     if (!is_memory_layer(c->cfg, c->layer)) {
-        kvcache_layer_backward(c, xl_len(c->cfg), x, dy, dx);
+        kvcache_layer_backward(c, xl_len(c->cfg), 0, x, dy, dx);
         return;
     }
     const size_t heads = (size_t)c->cfg->n_heads, blocks = query_blocks(c->cfg);

@@ -100,7 +100,7 @@ static void same_as(const char *settings, const char *module, const char *theirs
 static void other_modules(void **unused)
 {
     (void)unused;
-    same_as("window = 64\nwindow_slides = segment\nsinks = 0\n", "full", "context = 64\n", 0);
+    same_as("window = 64\nwindow_slides = segment\nsinks = 0\n", "full", "context = 64\n", oracle_limit());
     same_as("window = 64\nsinks = 5\n", "full", "context = 64\n", oracle_limit());
     /* all that lies outside the window is a sink */
     same_as("window = 3\nsinks = 61\nwindow_positions = absolute\n", "full", "context = 64\n", oracle_limit());

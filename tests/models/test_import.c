@@ -1,6 +1,9 @@
 /* Checkpoints of other programs against what `transformers` makes of them: logits, gradients, and the same model
  * out of every kind of file. Golden files: tests/peer/tiny_checkpoints.py. */
+#include "datasets/tokenizer/tokenizer.h"
+#include "harness/base/os.h"
 #include "models/import/import.h"
+#include "models/stream/stream.h"
 #include "models/training/window.h"
 #include "tests/lib/use_blas.h"
 
@@ -91,14 +94,15 @@ static void compare_row(const expected *e, size_t position, const real *logits, 
     out->nll += fabs(loss_of(room, e->vocab, next) - loss_of(theirs, e->vocab, next)) / (double)(e->count - 1);
 }
 
-static difference compare_logits(const decoder *d, const expected *e)
+/* What is done with the logits [valid, vocab] of tokens `at` and following. */
+typedef void take_logits(void *arg, size_t at, size_t valid, const real *logits);
+
+static void each_segment(const decoder *d, const expected *e, take_logits *take, void *arg)
 {
     pal_error err;
     pass *p;
-    difference out = {0};
     const size_t n = (size_t)decoder_config(d)->segment;
     int32_t *segment = calloc(n, sizeof *segment);
-    float *room = malloc(e->vocab * sizeof *room);
     void *state = aligned_alloc(64, (decoder_state_bytes(d) + 63) / 64 * 64);
     assert_int_equal(decoder_config(d)->vocab, e->vocab);
     assert_int_equal(pass_create(&p, d, threads, 1, 0, &err), PAL_OK);
@@ -109,14 +113,49 @@ static difference compare_logits(const decoder *d, const expected *e)
         memset(segment, 0, n * sizeof *segment);
         memcpy(segment, e->token + at, valid * sizeof *segment);
         pass_forward(p, 0, segment, &valid, &state, 1);
-        const real *logits = pass_logits(p, 0);
-        for (size_t i = 0; i < valid; i++) compare_row(e, at + i, logits + i * e->vocab, room, &out);
+        take(arg, at, valid, pass_logits(p, 0));
     }
     pass_destroy(p);
     free(state);
-    free(room);
     free(segment);
-    return out;
+}
+
+typedef struct comparison {
+    const expected *e;
+    float *room;
+    difference out;
+} comparison;
+
+static void compare_segment(void *arg, size_t at, size_t valid, const real *logits)
+{
+    comparison *c = arg;
+    for (size_t i = 0; i < valid; i++) compare_row(c->e, at + i, logits + i * c->e->vocab, c->room, &c->out);
+}
+
+static difference compare_logits(const decoder *d, const expected *e)
+{
+    comparison c = {.e = e, .room = malloc(e->vocab * sizeof(float))};
+    each_segment(d, e, compare_segment, &c);
+    free(c.room);
+    return c.out;
+}
+
+typedef struct copy {
+    real *to;
+    size_t vocab;
+} copy;
+
+static void copy_segment(void *arg, size_t at, size_t valid, const real *logits)
+{
+    const copy *c = arg;
+    memcpy(c->to + at * c->vocab, logits, valid * c->vocab * sizeof *logits);
+}
+
+static real *all_logits(const decoder *d, const expected *e)
+{
+    copy c = {malloc(e->count * e->vocab * sizeof(real)), e->vocab};
+    each_segment(d, e, copy_segment, &c);
+    return c.to;
 }
 
 static difference compare_file(const char *path, const char *settings, const char *wanted)
@@ -310,7 +349,67 @@ static void test_rotary_order_matters(void **unused)
     assert_true(right.logit < 1e-5);
 }
 
+/* ---- The context: as long as asked for ---- */
+
+/* Full attention's cache takes memory by its length, and no bit of a result may hang on it. */
+static void test_context_changes_no_bit(void **unused)
+{
+    (void)unused;
+    static const char *const settings[] = {"segment = 16\ncontext = 48", "segment = 16\ncontext = 64",
+                                           "segment = 16\ncontext = 4096"};
+    real *first = NULL;
+    for (size_t s = 0; s < 3; s++) {
+        expected e;
+        read_expected(&e, GOLDEN "llama3/expected.safetensors");
+        decoder *d = load_with(GOLDEN "llama3", settings[s], NULL);
+        real *logits = all_logits(d, &e);
+        if (first && memcmp(first, logits, e.count * e.vocab * sizeof *logits) != 0)
+            fail_msg("logits hang on %s", settings[s]);
+        free(first);
+        first = logits;
+        decoder_destroy(d);
+        free_expected(&e);
+    }
+    free(first);
+}
+
 /* ---- A real model, by hand: what tests/peer/real_model.py made of it ---- */
+
+/* stories260K of llama2.c: its documented text, greedily, from the begin token on. */
+static void test_stories(void **unused)
+{
+    (void)unused;
+    enum { TOKENS = 200 };
+    const char *folder = getenv("PALIMPSEST_STORIES");
+    if (!folder) {
+        print_message("SKIPPED: PALIMPSEST_STORIES names no folder of stories260K.bin, tok512.bin, greedy.txt\n");
+        skip();
+    }
+    char path[500], text[4096], *wanted;
+    pal_error err;
+    tokenizer *t;
+    stream *s;
+    size_t size;
+    int32_t token[TOKENS];
+    snprintf(path, sizeof path, "%s/stories260K.bin", folder);
+    decoder *d = load_with(path, "", NULL);
+    snprintf(path, sizeof path, "%s/tok512.bin", folder);
+    if (tokenizer_load(&t, path, &err) != PAL_OK) fail_msg("%s", err.text);
+    snprintf(path, sizeof path, "%s/greedy.txt", folder);
+    if (os_read_file(path, &wanted, &size, &err) != PAL_OK) fail_msg("%s", err.text);
+    assert_int_equal(stream_create(&s, d, threads, 1, &err), PAL_OK);
+    const int32_t begin = 1;
+    stream_feed(s, &begin, 1, 1, 0, NULL, NULL);
+    stream_generate(s, TOKENS, token);
+    const size_t made = tokenizer_decode(t, token, TOKENS, text, sizeof text);
+    assert_true(made > TOKENS && made <= size);
+    /* The space that SentencePiece begins a text with is no part of it. */
+    assert_memory_equal(text + 1, wanted, made - 1);
+    free(wanted);
+    stream_destroy(s);
+    tokenizer_destroy(t);
+    decoder_destroy(d);
+}
 
 static void test_real_model(void **unused)
 {
@@ -336,6 +435,8 @@ int main(void)
         cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_other_files_hold_the_same),
         cmocka_unit_test(test_rotary_order_matters),
+        cmocka_unit_test(test_context_changes_no_bit),
+        cmocka_unit_test(test_stories),
         cmocka_unit_test(test_real_model),
     };
     use_blas();
