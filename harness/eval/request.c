@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define AT(field) offsetof(eval_options, field)
 
@@ -73,10 +74,33 @@ static int check_keys(const eval_request *r, const kv_pairs *words, pal_error *e
     return PAL_OK;
 }
 
+/* ---- Models ---- */
+
+typedef struct digesting {
+    const char *name;
+    double began, told;
+} digesting;
+
+/* A line that is written over and over while a large model's files are read for their digest. */
+static void tell_digest(void *arg, uint64_t done, uint64_t total)
+{
+    digesting *d = arg;
+    const double now = os_now();
+    if (now - d->began < 2 || (now - d->told < 0.5 && done < total) || !isatty(STDERR_FILENO)) return;
+    d->told = now;
+    fprintf(stderr, "\r%s: reading for its digest, %d %%%s", d->name, (int)(100 * (double)done / (double)total),
+            done < total ? "" : "\n");
+}
+
 static int load_model(eval_model *m, const weights_file *file, pal_error *err)
 {
     m->file = *file;
-    PAL_TRY(model_load(m->file.path, NULL, &m->decoder, &m->info, err));
+    m->pending = import_is_foreign(m->file.path);
+    digesting told = {m->file.name, os_now(), 0};
+    if (m->pending)
+        PAL_TRY(model_describe(m->file.path, NULL, tell_digest, &told, &m->decoder, &m->info, err));
+    else
+        PAL_TRY(checkpoint_load(m->file.path, &m->decoder, &m->info, err));
     m->facts = facts_of(decoder_config(m->decoder), &m->info.metadata);
     char *config = model_config_text(decoder_config(m->decoder));
     if (!config) return pal_fail(err, PAL_INTERNAL, "out of memory for a config");
@@ -140,6 +164,53 @@ static int load_models(eval_request *r, pal_error *err)
     return code;
 }
 
+/* Full attention's memory grows with its context: it need be no longer than the longest sample. Bits do not depend
+ * on it, so that the config that names the results keeps the model's own. */
+static int fit_context(eval_model *m, uint64_t longest, pal_error *err)
+{
+    enum { STEP = 1024 };
+    const int64_t limit = attn_sizes_of(decoder_config(m->decoder), 0, 1).max_tokens;
+    const int64_t context = (int64_t)((longest + STEP - 1) / STEP * STEP);
+    char value[32];
+    kv_pairs instead = {0};
+    decoder *fitting = NULL;
+    if (limit == 0 || context >= limit) return PAL_OK;
+    snprintf(value, sizeof value, "%lld", (long long)context);
+    int code = kv_pairs_add(&instead, "context", value, m->file.path, err);
+    if (code == PAL_OK) code = model_describe(m->file.path, &instead, NULL, NULL, &fitting, NULL, err);
+    kv_pairs_free(&instead);
+    PAL_TRY(code);
+    decoder_destroy(m->decoder);
+    m->decoder = fitting;
+    return PAL_OK;
+}
+
+static int fit_contexts(eval_request *r, pal_error *err)
+{
+    uint64_t longest = 1;
+    size_t pending = 0;
+    for (size_t i = 0; i < r->model_count; i++) pending += r->model[i].pending != 0;
+    for (size_t c = 0; pending && c < r->cell_count; c++) {
+        const batch_item *item;
+        PAL_TRY(eval_request_samples(r, c, &item, err));
+        for (int64_t i = 0; i < r->cell[c].samples; i++)
+            if (item[i].tokens > longest) longest = item[i].tokens;
+    }
+    for (size_t i = 0; i < r->model_count; i++)
+        if (r->model[i].pending) PAL_TRY(fit_context(&r->model[i], longest, err));
+    return PAL_OK;
+}
+
+static int read_weights(eval_request *r, pal_error *err)
+{
+    for (size_t i = 0; i < r->model_count; i++) {
+        eval_model *m = &r->model[i];
+        if (m->pending) PAL_TRY(model_read_weights(m->file.path, m->decoder, err));
+        m->pending = 0;
+    }
+    return PAL_OK;
+}
+
 /* All that can fail before work begins. */
 static int load_all(eval_request *r, pal_error *err)
 {
@@ -148,7 +219,9 @@ static int load_all(eval_request *r, pal_error *err)
     PAL_TRY(r->task->eval->begin(r->task_request, r->tokenizer, &r->run, err));
     r->cell_count = r->task->eval->cells(r->run, &r->cell);
     r->sample = calloc(r->cell_count + 1, sizeof *r->sample);
-    return r->sample ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the cells");
+    if (!r->sample) return pal_fail(err, PAL_INTERNAL, "out of memory for the cells");
+    PAL_TRY(fit_contexts(r, err));
+    return read_weights(r, err);
 }
 
 int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *words, int load, pal_error *err)

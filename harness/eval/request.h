@@ -27,7 +27,8 @@ typedef struct eval_model {
     decoder *decoder;
     checkpoint_info info;
     model_facts facts;
-    char config[HASH_HEX]; /* SHA-256 of the model's config text */
+    char config[HASH_HEX]; /* SHA-256 of the model's config text, with the longest context it can have */
+    int pending;           /* its weights are still to be read, once it is known how long a context is needed */
 } eval_model;
 
 typedef struct eval_request {

@@ -168,13 +168,22 @@ static void ignore(void *arg, size_t lane, uint64_t position, double nll, int32_
     (void)arg, (void)lane, (void)position, (void)nll, (void)argmax;
 }
 
+/* Lanes that are enough to measure a large model with: more take longer and are no faster each. */
+static size_t lanes_to_probe(const decoder *d, size_t lanes)
+{
+    const double one = (double)decoder_config(d)->segment * decoder_flops(d, 0, 1), most = 2e11 / one;
+    return most < 1 ? 1 : most < (double)lanes ? (size_t)most : lanes;
+}
+
 /* From streaming a few segments of token 0, again and again, so that a bounded cache cannot overflow. */
 static int probe(const decoder *d, pool *threads, size_t lanes, int scored, double *flops_per_second,
                  pal_error *err)
 {
     const size_t segment = (size_t)decoder_config(d)->segment;
     const int64_t most = attn_sizes_of(decoder_config(d), 0, 1).max_tokens;
-    const size_t segments = most && (size_t)most <= 4 * segment ? 1 : 4;
+    lanes = lanes_to_probe(d, lanes);
+    const int large = (double)(lanes * 4 * segment) * decoder_flops(d, 0, 1) > 2e11;
+    const size_t segments = large || (most && (size_t)most <= 4 * segment) ? 1 : 4;
     const size_t count = segments * segment + 1; /* a segment is read when the token after it is there */
     stream *s;
     PAL_TRY(stream_create(&s, d, threads, lanes, err));

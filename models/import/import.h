@@ -42,4 +42,11 @@ void import_digest(const imported *m, import_watch *watch, void *arg, char out[H
  * too when parameters are new to the model. */
 int model_load(const char *path, const kv_pairs *instead, decoder **out, checkpoint_info *info, pal_error *err);
 
+/* The same in two steps for a model of another program. First config, names, facts and digest: the decoder is one
+ * of decoder_describe, without memory. `instead` as above; `watch` and `info` may be NULL. */
+int model_describe(const char *path, const kv_pairs *instead, import_watch *watch, void *arg, decoder **out,
+                   checkpoint_info *info, pal_error *err);
+/* Then its memory and weights. */
+int model_read_weights(const char *path, decoder *d, pal_error *err);
+
 #endif
