@@ -226,7 +226,7 @@ static int bench_eval(bench *b, size_t lanes, pal_error *err)
     const int64_t most = attn_sizes_of(&b->model_cfg, 0, 1).max_tokens;
     const size_t segment = (size_t)b->model_cfg.segment, fit = most ? (size_t)most / segment : EVAL_SEGMENTS;
     const size_t wanted = lanes < EVAL_SEGMENTS ? EVAL_SEGMENTS / lanes : 1;
-    const size_t count = segment * (fit < 1 ? 1 : fit < wanted ? fit : wanted);
+    size_t count = segment * (fit < 1 ? 1 : fit < wanted ? fit : wanted);
     stream *s;
     PAL_TRY(stream_create(&s, b->model, b->pool, lanes, err));
     stream_read_all(s);
@@ -235,6 +235,13 @@ static int bench_eval(bench *b, size_t lanes, pal_error *err)
         stream_destroy(s);
         return pal_fail(err, PAL_INTERNAL, "out of memory for a batch of %zu tokens", lanes * count);
     }
+    const double begin = os_now();
+    stream_feed(s, tokens, count, segment, 1, ignore_score, NULL);
+    stream_flush(s, 1, ignore_score, NULL);
+    const double each = os_now() - begin; /* s of a segment of all lanes, or somewhat more */
+    while (count > segment && (double)(count / segment) * each > b->cfg.seconds / 2)
+        count = (count / 2 + segment - 1) / segment * segment;
+    stream_reset(s);
     double run[MOST_RUNS], total = 0;
     size_t runs = 0;
     for (int warm = 2; runs < MOST_RUNS && (total < b->cfg.seconds || runs < 3); warm -= warm > 0) {
@@ -275,8 +282,10 @@ static void print_head(const bench *b)
     printf("%s, d_model %lld, %lld layers, %lld heads x %lld, segment %lld: %.2fM parameters\n",
            cfg->attention->name, (long long)cfg->d_model, (long long)cfg->n_layers, (long long)cfg->n_heads,
            (long long)cfg->d_head, (long long)cfg->segment, (double)decoder_parameters(b->model) / 1e6);
+    char core[64];
+    decoder_core(b->model, core, sizeof core);
     printf("%d threads, BLAS %s, kernels %s, SGEMM peak %.0f GFLOP/s (1024-squares, one on each thread)\n\n",
-           pool_threads(b->pool), gemm_core(), kernels_get()->isa, b->peak / 1e9);
+           pool_threads(b->pool), core, kernels_get()->isa, b->peak / 1e9);
 }
 
 static int run_bench(bench *b, pal_error *err)

@@ -137,7 +137,7 @@ static int describe_cell(const run *u, const plan_part *p, const task_cell *cell
     memcpy(out->data, cell->data, sizeof out->data);
     memcpy(out->name, cell->name, sizeof out->name);
     memcpy(out->variant, cell->variant, sizeof out->variant);
-    snprintf(out->blas_core, sizeof out->blas_core, "%s", gemm_core());
+    decoder_core(m->decoder, out->blas_core, sizeof out->blas_core);
     PAL_TRY(eval_cell_settings(u->request, cell, p->zeroed, out->settings, sizeof out->settings, err));
     PAL_TRY(eval_request_words(u->request, p->zeroed, out->request, sizeof out->request, err));
     result_cell_identify(u->request->task, out);

@@ -38,6 +38,11 @@ size_t decoder_weight_reals(const decoder *d); /* length of the block, padding b
 real *decoder_weights(decoder *d);
 /* panels[decoder_weight_reals]: every tensor in the order of products (gemm.h), at its place among the weights. */
 void decoder_pack(const decoder *d, real *panels);
+/* Whether any tensor's products use them; the others' places stay as they are. */
+int decoder_uses_panels(const decoder *d);
+/* The kernels that multiply by its weights, which choose the bits: gemm_core's, with "+AMX" where some are wide.
+ */
+void decoder_core(const decoder *d, char *text, size_t size);
 size_t decoder_parameters(const decoder *d); /* trainable numbers, padding not counted */
 
 /* The token of the largest of logits[vocab], made from x[d_model]. Tokens whose output weights are equal have

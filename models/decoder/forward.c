@@ -415,7 +415,7 @@ static void score_strip(void *arg, int task, int worker)
 void pass_score(pass *p, const scored_tokens *t)
 {
     loss_job job = {.p = p, .targets = t->targets, .nll = t->nll, .argmax = t->argmax};
-    job.tile = linear_tile((size_t)p->d->cfg.segment, (size_t)p->d->cfg.d_model);
+    job.tile = linear_tile((size_t)p->d->cfg.segment, (size_t)p->d->cfg.d_model, (size_t)p->d->cfg.vocab);
     if (job.tile == 0 || p->all < job.tile) {
         pass_logits(p, 0);
         pass_run_loss(p, &job);

@@ -279,8 +279,23 @@ void decoder_pack(const decoder *d, real *panels)
 {
     for (size_t i = 0; i < d->param_count; i++) {
         const decoder_param *p = &d->param[i];
-        matrix_pack(p->cols, p->rows, d->weight + p->offset, panels + p->offset);
+        if (matrix_uses_panels(p->cols, p->rows))
+            matrix_pack(p->cols, p->rows, d->weight + p->offset, panels + p->offset);
     }
+}
+
+int decoder_uses_panels(const decoder *d)
+{
+    for (size_t i = 0; i < d->param_count; i++)
+        if (d->param[i].rows > 1 && matrix_uses_panels(d->param[i].cols, d->param[i].rows)) return 1;
+    return 0;
+}
+
+void decoder_core(const decoder *d, char *text, size_t size)
+{
+    int wide = 0;
+    for (size_t i = 0; i < d->param_count; i++) wide |= gemm_is_wide(d->param[i].cols, d->param[i].rows);
+    snprintf(text, size, "%s%s", gemm_core(), wide ? "+AMX" : "");
 }
 
 size_t decoder_parameters(const decoder *d)

@@ -44,12 +44,18 @@ static struct {
     void *(*take_buffer)(int); /* not in every build */
     void (*give_buffer)(void *);
     char core[32];
-    int buffers; /* threads for which buffers are mapped */
+    int core_asked; /* by the user */
+    int buffers;    /* threads for which buffers are mapped */
 } blas;
 
 const char *blas_core(void)
 {
     return blas.core;
+}
+
+int blas_core_asked(void)
+{
+    return blas.core_asked;
 }
 
 void blas_gemm(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda, const real *b,
@@ -102,13 +108,13 @@ static int load_best(pal_error *err)
     /* Its own threads would only wait, each with a buffer; the variable is read when the library is loaded. */
     if (setenv("OPENBLAS_NUM_THREADS", "1", 1) != 0) return pal_fail(err, PAL_INTERNAL, "out of memory at start");
     PAL_TRY(load(err));
-    const char *better = better_core();
+    const char *better = better_core(), *asked = getenv(CORE_VARIABLE);
+    blas.core_asked = asked && asked[0];
     if (better && setenv(CORE_VARIABLE, better, 1) == 0) {
         dlclose(blas.handle);
         PAL_TRY(load(err));
     }
     blas.set_threads(1);
-    const char *asked = getenv(CORE_VARIABLE);
     if (asked && asked[0] && strcasecmp(asked, blas.core) != 0)
         return pal_fail(err, PAL_INTERNAL,
                         CORE_VARIABLE

@@ -12,6 +12,8 @@
 int blas_open(int threads, pal_error *err);
 /* The kernels in use ("SkylakeX"); "" before blas_open. */
 const char *blas_core(void);
+/* Whether the user named it (OPENBLAS_CORETYPE). */
+int blas_core_asked(void);
 /* C[m,n] = alpha op(A) op(B) + beta C, row-major, as cblas_sgemm (dgemm in the double build). ta/tb: transposed.
  */
 void blas_gemm(int ta, int tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda, const real *b,

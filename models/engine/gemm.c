@@ -4,6 +4,7 @@
 
 #include "models/engine/blas.h"
 #include "models/engine/kernels.h"
+#include "models/engine/wide.h"
 
 #include <string.h>
 
@@ -30,9 +31,19 @@ enum {
     DIRECT_LONGEST = 512
 };
 
+/* Written by gemm_setup alone, before other threads start. */
+static int has_tiles;
+
 int gemm_setup(int threads, pal_error *err)
 {
-    return blas_open(threads, err);
+    PAL_TRY(blas_open(threads, err));
+    has_tiles = !blas_core_asked() && tiles_ready();
+    return PAL_OK;
+}
+
+int gemm_is_wide(size_t in, size_t out)
+{
+    return has_tiles && in >= WIDE_LEAST && out >= WIDE_LEAST;
 }
 
 const char *gemm_core(void)
@@ -181,6 +192,12 @@ static void product_run(pool *workers, rows r, size_t cols, product *p)
     pool_run(workers, (int)(r.lanes * p->row.count * p->col.count), product_task, p);
 }
 
+int matrix_uses_panels(size_t in, size_t out)
+{
+    (void)out; /* parts of a matrix may be narrow where the whole is wide */
+    return in <= DIRECT_LONGEST && has_direct();
+}
+
 void matrix_pack(size_t in, size_t out, const real *w, real *panels)
 {
     const product job = {.kernel = kernels_get(), .inner = in, .w = w, .ldw = in, .transpose_w = 1};
@@ -201,6 +218,18 @@ matrix matrix_rows(matrix m, size_t in, size_t first, size_t count)
 void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w, const real *bias,
                     real *y, size_t ldy)
 {
+    if (gemm_is_wide(in, out)) {
+        const wide_product wide = {.left = {.x = x, .ld = ldx},
+                                   .right = {.x = w.w, .ld = in},
+                                   .rows = r.lanes * r.rows,
+                                   .cols = out,
+                                   .depth = in,
+                                   .bias = bias,
+                                   .c = y,
+                                   .ldc = ldy};
+        wide_multiply(p, &wide);
+        return;
+    }
     product job = {.inner = in,
                    .x = x,
                    .ldx = ldx,
@@ -214,8 +243,9 @@ void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_
     product_run(p, r, out, &job);
 }
 
-size_t linear_tile(size_t rows_of_lane, size_t in)
+size_t linear_tile(size_t rows_of_lane, size_t in, size_t out)
 {
+    if (gemm_is_wide(in, out)) return 0; /* small tiles of rows would pack the weights too often */
     const split row = split_make(rows_of_lane, BLOCK_ROWS);
     const int whole = row.count == 1 || row.size % DIRECT_ROWS == 0;
     return whole && in <= DIRECT_LONGEST && has_direct() ? DIRECT_ROWS : 0;
@@ -224,6 +254,18 @@ size_t linear_tile(size_t rows_of_lane, size_t in)
 void linear_backward_input(pool *p, rows r, size_t in, size_t out, const real *dy, size_t lddy, const real *w,
                            real *dx, size_t lddx, int accumulate)
 {
+    if (gemm_is_wide(in, out)) {
+        const wide_product wide = {.left = {.x = dy, .ld = lddy},
+                                   .right = {.x = w, .ld = in, .across = 1},
+                                   .rows = r.lanes * r.rows,
+                                   .cols = in,
+                                   .depth = out,
+                                   .accumulate = accumulate,
+                                   .c = dx,
+                                   .ldc = lddx};
+        wide_multiply(p, &wide);
+        return;
+    }
     product job = {
         .inner = out, .x = dy, .ldx = lddy, .w = w, .ldw = in, .accumulate = accumulate, .y = dx, .ldy = lddx};
     product_run(p, r, in, &job);
@@ -263,6 +305,27 @@ static void weight_task(void *arg, int task, int worker)
     if (p->dbias && in_block == 0) add_column_sums(p, row, m);
 }
 
+static void bias_task(void *arg, int task, int worker)
+{
+    (void)worker;
+    const weight_product *p = arg;
+    add_column_sums(p, (size_t)task * p->out.size, split_length(&p->out, (size_t)task));
+}
+
+static void backward_weight_wide(pool *p, weight_product *job)
+{
+    const wide_product wide = {.left = {.x = job->dy, .ld = job->lddy, .across = 1},
+                               .right = {.x = job->x, .ld = job->ldx, .across = 1},
+                               .rows = job->out.total,
+                               .cols = job->in.total,
+                               .depth = job->r.lanes * job->r.rows,
+                               .accumulate = 1,
+                               .c = job->dw,
+                               .ldc = job->in.total};
+    wide_multiply(p, &wide);
+    if (job->dbias) pool_run(p, (int)job->out.count, bias_task, job);
+}
+
 void linear_backward_weight(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, const real *dy,
                             size_t lddy, real *dw, real *dbias)
 {
@@ -276,6 +339,10 @@ void linear_backward_weight(pool *p, rows r, size_t in, size_t out, const real *
                           .lddy = lddy,
                           .dw = dw,
                           .dbias = dbias};
+    if (gemm_is_wide(in, out)) {
+        backward_weight_wide(p, &job);
+        return;
+    }
     if (job.out.count * job.in.count == 1) {
         if (out > in && out >= 2 * HALF_WEIGHT)
             job.out = split_make(out, (out + 1) / 2);

@@ -12,6 +12,10 @@
 int gemm_setup(int threads, pal_error *err);
 /* The BLAS kernels in use ("SkylakeX"); they choose the bits, so results record them. "" before gemm_setup. */
 const char *gemm_core(void);
+/* Products by weights of at least WIDE_LEAST inputs and outputs are made on matrix tiles (wide.h) where the
+ * processor has them and OPENBLAS_CORETYPE names no core: then this is true. It chooses bits too. */
+enum { WIDE_LEAST = 320 };
+int gemm_is_wide(size_t in, size_t out);
 
 /* C[m,n] = alpha op(A) op(B) + beta C, on the calling thread. ta/tb: nonzero to transpose. A transposed B costs
  * up to twice the time. */
@@ -33,6 +37,8 @@ typedef struct matrix {
     const real *w, *panels;
 } matrix;
 
+/* Whether linear_forward makes use of panels of such weights. */
+int matrix_uses_panels(size_t in, size_t out);
 /* panels[out * in] of w. */
 void matrix_pack(size_t in, size_t out, const real *w, real *panels);
 /* Rows `first` to `first + count` - 1; without panels unless these are whole ones. */
@@ -44,7 +50,7 @@ void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_
 /* Rows of x that may be given by themselves, from every multiple of it on, without another bit in their y: where
  * so few stay in the cache, what is done with y next need not fetch it. 0: only all rows together give these bits.
  */
-size_t linear_tile(size_t rows_of_lane, size_t in);
+size_t linear_tile(size_t rows_of_lane, size_t in, size_t out);
 
 /* dx (ld lddx) = (accumulate ? dx : 0) + dy (ld lddy) w */
 void linear_backward_input(pool *p, rows r, size_t in, size_t out, const real *dy, size_t lddy, const real *w,

@@ -17,7 +17,7 @@
 
 /* Operators last some tens of microseconds, a futex wake-up costs about as much: workers spin this many turns
  * before they sleep. */
-enum { SPIN_TURNS = 20000 };
+enum { SPIN_TURNS = 20000, SCRATCH_ALIGN = 4096 };
 
 struct pool {
     int threads;
@@ -35,6 +35,8 @@ struct pool {
     pool_task *fn;
     void *arg;
     atomic_bool stop;
+    void *scratch;
+    size_t scratch_bytes;
 };
 
 typedef struct seat {
@@ -119,12 +121,23 @@ void pool_destroy(pool *p)
     for (int i = 1; i < p->threads; i++) pthread_join(p->thread[i], NULL);
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
+    free(p->scratch);
     free(p);
 }
 
 int pool_threads(const pool *p)
 {
     return p->threads;
+}
+
+void *pool_scratch(pool *p, size_t bytes)
+{
+    if (bytes > p->scratch_bytes) {
+        free(p->scratch);
+        p->scratch = aligned_alloc(SCRATCH_ALIGN, (bytes + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN);
+        p->scratch_bytes = p->scratch ? bytes : 0;
+    }
+    return p->scratch;
 }
 
 void pool_run(pool *p, int tasks, pool_task *fn, void *arg)

@@ -6,6 +6,8 @@
 
 #include "harness/base/error.h"
 
+#include <stddef.h>
+
 typedef struct pool pool;
 
 /* `threads` counts the calling thread; 1 starts none. PAL_USAGE outside 1..POOL_MAX_THREADS. */
@@ -13,6 +15,8 @@ enum { POOL_MAX_THREADS = 64 };
 int pool_create(pool **out, int threads, pal_error *err);
 void pool_destroy(pool *p);
 int pool_threads(const pool *p);
+/* Memory for the run that the caller is about to start, valid until the next call; NULL where there is none. */
+void *pool_scratch(pool *p, size_t bytes);
 
 typedef void pool_task(void *arg, int task, int worker);
 /* Run fn(arg, 0..tasks-1, worker in 0..threads-1) and return when all are done. Not reentrant; NULL: on the

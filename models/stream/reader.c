@@ -15,9 +15,9 @@ struct reader {
     const decoder *d;
     plan plan;
     size_t lanes, n, vocab;
-    pool *workers, *alone; /* alone: of one thread, for what one worker does by itself */
-    pass *shared;          /* [lanes] by all workers together; NULL where lanes are read apart */
-    pass **own;            /* [count] one lane each: of a worker, or of a group of layers */
+    pool *workers, **alone; /* alone: of one thread, one for each pass of `own` */
+    pass *shared;           /* [lanes] by all workers together; NULL where lanes are read apart */
+    pass **own;             /* [count] one lane each: of a worker, or of a group of layers */
     size_t count;
     size_t *border;  /* [count + 1] of a pipeline: group g has layers border[g] to border[g + 1] - 1 */
     int shared_head; /* of a pipeline: all workers make the logits, not the one of the last group */
@@ -44,7 +44,8 @@ size_t reader_bytes(const decoder *d, size_t workers, size_t lanes)
     const plan how = choose(d, workers, lanes);
     return (how != APART ? pass_bytes(d, workers, lanes, 0) : 0) +
            own_passes(d, workers, how) * pass_bytes(d, 1, 1, 0) +
-           (lanes * (size_t)decoder_config(d)->vocab + decoder_weight_reals(d)) * sizeof(real);
+           (lanes * (size_t)decoder_config(d)->vocab + (decoder_uses_panels(d) ? decoder_weight_reals(d) : 0)) *
+               sizeof(real);
 }
 
 /* Groups of layers that take about as long; returns FLOPs of a tick, which lasts as long as the slowest group. */
@@ -94,19 +95,23 @@ int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, p
     r->count = own_passes(d, threads, r->plan);
     r->own = calloc(r->count + 1, sizeof *r->own);
     r->border = calloc(r->count + 1, sizeof *r->border);
+    r->alone = calloc(r->count + 1, sizeof *r->alone);
     r->logits = malloc(lanes * r->vocab * sizeof *r->logits);
-    r->panels = aligned_alloc(ARENA_ALIGN, decoder_weight_reals(d) * sizeof *r->panels);
-    int code = r->own && r->border && r->logits && r->panels
+    if (decoder_uses_panels(d))
+        r->panels = aligned_alloc(ARENA_ALIGN, decoder_weight_reals(d) * sizeof *r->panels);
+    int code = r->own && r->border && r->alone && r->logits && (r->panels || !decoder_uses_panels(d))
                    ? PAL_OK
                    : pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
-    if (code == PAL_OK) code = pool_create(&r->alone, 1, err);
     if (code == PAL_OK && r->plan != APART) code = pass_create(&r->shared, d, workers, lanes, 0, err);
-    for (size_t i = 0; code == PAL_OK && i < r->count; i++) code = pass_create(&r->own[i], d, r->alone, 1, 0, err);
+    for (size_t i = 0; code == PAL_OK && i < r->count; i++) {
+        code = pool_create(&r->alone[i], 1, err);
+        if (code == PAL_OK) code = pass_create(&r->own[i], d, r->alone[i], 1, 0, err);
+    }
     if (code != PAL_OK) {
         reader_destroy(r);
         return code;
     }
-    decoder_pack(d, r->panels);
+    if (r->panels) decoder_pack(d, r->panels);
     if (r->shared) pass_use_panels(r->shared, r->panels);
     for (size_t i = 0; i < r->count; i++) pass_use_panels(r->own[i], r->panels);
     if (r->plan == LINE) make_line(r);
@@ -118,8 +123,9 @@ void reader_destroy(reader *r)
 {
     if (!r) return;
     for (size_t i = 0; r->own && i < r->count; i++) pass_destroy(r->own[i]);
+    for (size_t i = 0; r->alone && i < r->count; i++) pool_destroy(r->alone[i]);
     pass_destroy(r->shared);
-    pool_destroy(r->alone);
+    free(r->alone);
     free(r->own);
     free(r->border);
     free(r->logits);

@@ -294,7 +294,7 @@ static void check_panels(pool *p, rows r, size_t in, size_t out, size_t first, s
 
     /* Tile by tile, on the calling thread. */
     memcpy(y, again, count * sizeof *y);
-    const size_t tile = linear_tile(r.rows, in);
+    const size_t tile = linear_tile(r.rows, in, out);
     for (size_t row = 0; tile && row < r.lanes * r.rows;) {
         const size_t left = r.rows - row % r.rows, take = left < tile ? left : tile;
         linear_forward(NULL, (rows){1, take}, in, out, l.x + row * l.ldx, l.ldx, packed, l.bias, y + row * l.ldy,

@@ -1,0 +1,159 @@
+/* Wide products in blocks: the left factor is packed once for all workers, the right one panel by panel where it
+ * is used. */
+#include "models/engine/wide.h"
+
+#include <string.h>
+
+/* A chunk of the left factor is MOST_ROWS x MOST_DEPTH, in slices of SLICE: a slice of it and a block of C stay in
+ * the second cache, a panel of the right factor in the first. Without memory from the pool chunks are as small as
+ * fits on the stack; the bits are the same. */
+enum {
+    MOST_ROWS = 512,
+    MOST_DEPTH = 1536,
+    SLICE = 192,
+    BLOCK = 128, /* columns of a task */
+    LEAST_ROWS = TILE_LINES,
+    LEAST_DEPTH = SLICE
+};
+
+/* Room of one worker, and of the shared part. */
+typedef struct worker_room {
+    uint16_t right[SLICE * TILE_LINES * TILE_PARTS];
+    real c[BLOCK * MOST_ROWS];
+} worker_room;
+
+typedef struct small_room {
+    _Alignas(64) uint16_t left[LEAST_DEPTH * LEAST_ROWS * TILE_PARTS];
+} small_room;
+
+/* One chunk at work. */
+typedef struct chunk {
+    const wide_product *w;
+    size_t row, rows, from, depth;
+    size_t block;       /* columns of a task: as many for each, and as many tasks for each worker */
+    uint16_t *left;     /* slice after slice, each of all panels of rows */
+    worker_room *rooms; /* one for each worker; NULL: on the stack */
+} chunk;
+
+static size_t at_most(size_t left, size_t most)
+{
+    return left < most ? left : most;
+}
+
+static size_t panels_of(size_t rows)
+{
+    return (rows + TILE_LINES - 1) / TILE_LINES;
+}
+
+static uint16_t *slice_of(const chunk *k, size_t at)
+{
+    return k->left + panels_of(k->rows) * tiles_panel(at, TILE_PARTS);
+}
+
+static void pack_task(void *arg, int task, int worker)
+{
+    (void)worker;
+    const chunk *k = arg;
+    const size_t panel = (size_t)task, row = panel * TILE_LINES;
+    for (size_t at = 0; at < k->depth; at += SLICE) {
+        const size_t depth = at_most(k->depth - at, SLICE);
+        tiles_pack_left(&k->w->left, k->row + row, at_most(k->rows - row, TILE_LINES), k->from + at, depth,
+                        slice_of(k, at) + panel * tiles_panel(depth, TILE_PARTS));
+    }
+}
+
+/* The sums of a block begin with what C holds or with 0; the bias comes last. */
+static void fetch(const chunk *k, size_t col, size_t cols, real *c)
+{
+    const wide_product *w = k->w;
+    for (size_t panel = 0; panel * TILE_LINES < cols; panel++) {
+        const size_t first = panel * TILE_LINES, count = at_most(cols - first, TILE_LINES);
+        real *to = c + panel * panels_of(k->rows) * TILE_LINES * TILE_LINES;
+        for (size_t i = 0; i < k->rows; i++)
+            memcpy(to + i * TILE_LINES, w->c + (k->row + i) * w->ldc + col + first, count * sizeof *to);
+    }
+}
+
+static void deliver(const chunk *k, size_t col, size_t cols, const real *c)
+{
+    const wide_product *w = k->w;
+    const int last = k->from + k->depth == w->depth;
+    for (size_t i = 0; i < k->rows; i++) {
+        real *to = w->c + (k->row + i) * w->ldc + col;
+        for (size_t first = 0; first < cols; first += TILE_LINES) {
+            const size_t count = at_most(cols - first, TILE_LINES);
+            const real *from = c + (first * panels_of(k->rows) + i) * TILE_LINES;
+            if (last && w->bias)
+                for (size_t j = 0; j < count; j++) to[first + j] = from[j] + w->bias[col + first + j];
+            else if (count == TILE_LINES)
+                memcpy(to + first, from, TILE_LINES * sizeof *to);
+            else
+                memcpy(to + first, from, count * sizeof *to);
+        }
+    }
+}
+
+static void multiply_block(const chunk *k, size_t col, uint16_t *right, real *c)
+{
+    const wide_product *w = k->w;
+    const size_t cols = at_most(w->cols - col, k->block), stride = panels_of(k->rows) * TILE_LINES * TILE_LINES;
+    const int parts = w->right.bf16 ? 1 : TILE_PARTS, begun = w->accumulate || k->from > 0;
+    if (begun) fetch(k, col, cols, c);
+    for (size_t at = 0; at < k->depth; at += SLICE) {
+        const size_t depth = at_most(k->depth - at, SLICE);
+        for (size_t first = 0; first < cols; first += TILE_LINES) {
+            tiles_pack_right(&w->right, col + first, at_most(cols - first, TILE_LINES), k->from + at, depth,
+                             right);
+            tiles_multiply(slice_of(k, at), k->rows, right, parts, depth, begun || at > 0,
+                           c + first / TILE_LINES * stride);
+        }
+    }
+    deliver(k, col, cols, c);
+}
+
+static void multiply_task(void *arg, int task, int worker)
+{
+    const chunk *k = arg;
+    worker_room *room = &k->rooms[worker];
+    multiply_block(k, (size_t)task * k->block, room->right, room->c);
+}
+
+static void multiply_small_task(void *arg, int task, int worker)
+{
+    (void)worker;
+    const chunk *k = arg;
+    _Alignas(64) uint16_t right[SLICE * TILE_LINES * TILE_PARTS];
+    _Alignas(64) real c[BLOCK * LEAST_ROWS];
+    multiply_block(k, (size_t)task * k->block, right, c);
+}
+
+static void run_chunks(pool *p, const wide_product *w, chunk *k, size_t most_rows, size_t most_depth,
+                       pool_task *task)
+{
+    const size_t workers = p ? (size_t)pool_threads(p) : 1, least = (w->cols + BLOCK - 1) / BLOCK;
+    const size_t tasks = (least + workers - 1) / workers * workers;
+    k->w = w;
+    k->block = panels_of((w->cols + tasks - 1) / tasks) * TILE_LINES;
+    for (k->row = 0; k->row < w->rows; k->row += k->rows) {
+        k->rows = at_most(w->rows - k->row, most_rows);
+        for (k->from = 0; k->from < w->depth; k->from += k->depth) {
+            k->depth = at_most(w->depth - k->from, most_depth);
+            pool_run(p, (int)panels_of(k->rows), pack_task, k);
+            pool_run(p, (int)((w->cols + k->block - 1) / k->block), task, k);
+        }
+    }
+}
+
+void wide_multiply(pool *p, const wide_product *w)
+{
+    const size_t shared = MOST_ROWS * MOST_DEPTH * TILE_PARTS * sizeof(uint16_t);
+    const size_t workers = p ? (size_t)pool_threads(p) : 1;
+    char *room = w->rows > LEAST_ROWS && p ? pool_scratch(p, shared + workers * sizeof(worker_room)) : NULL;
+    small_room small;
+    chunk k = {.left = room ? (uint16_t *)room : small.left,
+               .rooms = room ? (worker_room *)(room + shared) : NULL};
+    if (room)
+        run_chunks(p, w, &k, MOST_ROWS, MOST_DEPTH, multiply_task);
+    else
+        run_chunks(p, w, &k, LEAST_ROWS, LEAST_DEPTH, multiply_small_task);
+}

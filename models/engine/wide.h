@@ -1,0 +1,21 @@
+/* Products of wide matrices, cut for the processor's tiles (tiles.h) and shared by a pool's workers.
+ * Bits depend on the inner dimension alone. */
+#ifndef PAL_WIDE_H
+#define PAL_WIDE_H
+
+#include "models/engine/pool.h"
+#include "models/engine/tiles.h"
+
+/* C[rows, cols] (ld ldc) = left right + bias[cols] (NULL: none) + (accumulate ? C : 0), sums of `depth`. */
+typedef struct wide_product {
+    tile_source left, right; /* lines: rows of C, columns of C */
+    size_t rows, cols, depth;
+    const real *bias;
+    int accumulate;
+    real *c;
+    size_t ldc;
+} wide_product;
+
+void wide_multiply(pool *p, const wide_product *w);
+
+#endif

@@ -1,0 +1,156 @@
+/* Products on matrix tiles: right to f32's own error, and of the same bits however they are cut, shared or stored.
+ * A processor without tiles has nothing to test, which is said. */
+#include <stdio.h>
+#include <string.h>
+
+#include "models/engine/gemm.h"
+#include "models/engine/wide.h"
+#include "tests/lib/numeric.h"
+
+static int missing(void)
+{
+    if (tiles_ready()) return 0;
+    fprintf(stderr, "SKIPPED: this processor or build has no matrix tiles\n");
+    return 1;
+}
+
+static pool *make_pool(int threads)
+{
+    pal_error err;
+    pool *p = NULL;
+    assert_int_equal(pool_create(&p, threads, &err), PAL_OK);
+    return p;
+}
+
+/* Upper halves of floats: what a bf16 file holds. */
+static uint16_t *make_bf16(real *w, size_t n)
+{
+    uint16_t *half = malloc(n * sizeof *half);
+    assert_non_null(half);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        const float x = (float)w[i];
+        memcpy(&bits, &x, sizeof bits);
+        half[i] = (uint16_t)(bits >> 16);
+        bits &= 0xffff0000u;
+        float y;
+        memcpy(&y, &bits, sizeof y);
+        w[i] = (real)y;
+    }
+    return half;
+}
+
+static void check_product(size_t rows, size_t cols, size_t depth)
+{
+    const size_t count = rows * cols;
+    real *x = random_reals(rows * depth, 1), *w = random_reals(cols * depth, 2), *bias = random_reals(cols, 3);
+    real *c = random_reals(count, 4), *again = random_reals(count, 4);
+    uint16_t *half = make_bf16(w, cols * depth);
+    wide_product job = {.left = {.x = x, .ld = depth},
+                        .right = {.x = w, .ld = depth},
+                        .rows = rows,
+                        .cols = cols,
+                        .depth = depth,
+                        .bias = bias,
+                        .c = c,
+                        .ldc = cols};
+    pool *two = make_pool(2), *three = make_pool(3);
+    wide_multiply(two, &job);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++) {
+            double want = bias[j], size = fabs(want);
+            for (size_t k = 0; k < depth; k++) {
+                want += (double)x[i * depth + k] * w[j * depth + k];
+                size += fabs((double)x[i * depth + k] * w[j * depth + k]);
+            }
+            expect_close(c[i * cols + j], want, size, 3e-7, "wide", i * cols + j);
+        }
+    job.c = again;
+    wide_multiply(three, &job);
+    assert_memory_equal(again, c, count * sizeof *c);
+    wide_multiply(NULL, &job);
+    assert_memory_equal(again, c, count * sizeof *c);
+
+    /* Row by row, and from bf16. */
+    memset(again, 0, count * sizeof *again);
+    job.rows = 1;
+    for (size_t i = 0; i < rows; i++, job.c += cols) {
+        job.left.x = x + i * depth;
+        wide_multiply(two, &job);
+    }
+    assert_memory_equal(again, c, count * sizeof *c);
+    memset(again, 0, count * sizeof *again);
+    job = (wide_product){job.left, {.x = half, .ld = depth, .bf16 = 1}, rows, cols, depth, bias, 0, again, cols};
+    job.left.x = x;
+    wide_multiply(two, &job);
+    assert_memory_equal(again, c, count * sizeof *c);
+
+    pool_destroy(two);
+    pool_destroy(three);
+    void *all[] = {x, w, bias, c, again, half};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+}
+
+static void test_products(void **state)
+{
+    (void)state;
+    if (missing()) return;
+    check_product(1, 1, 1);
+    check_product(5, 40, 33);
+    check_product(70, 300, 577);
+    check_product(530, 33, 200);
+    check_product(17, 64, 3300);
+}
+
+/* All three products of a linear layer, by way of gemm.h. */
+static void test_linear(void **state)
+{
+    (void)state;
+    pal_error err;
+    if (missing()) return;
+    unsetenv("OPENBLAS_CORETYPE");
+    assert_int_equal(gemm_setup(2, &err), PAL_OK);
+    const rows r = {2, 35};
+    const size_t in = 330, out = 350, n = r.lanes * r.rows;
+    assert_true(gemm_is_wide(in, out));
+    assert_false(gemm_is_wide(in, WIDE_LEAST - 1));
+    pool *p = make_pool(2);
+    real *x = random_reals(n * in, 1), *w = random_reals(out * in, 2), *dy = random_reals(n * out, 3);
+    real *y = random_reals(n * out, 4), *dx = random_reals(n * in, 5), *dw = random_reals(out * in, 6),
+         *dbias = random_reals(out, 7);
+    real *dx0 = copy_reals(dx, n * in), *dw0 = copy_reals(dw, out * in), *dbias0 = copy_reals(dbias, out);
+    linear_forward(p, r, in, out, x, in, (matrix){w, NULL}, NULL, y, out);
+    linear_backward_input(p, r, in, out, dy, out, w, dx, in, 1);
+    linear_backward_weight(p, r, in, out, x, in, dy, out, dw, dbias);
+    for (size_t i = 0; i < n; i += 3)
+        for (size_t o = 0; o < out; o++) {
+            double want = 0;
+            for (size_t k = 0; k < in; k++) want += (double)x[i * in + k] * w[o * in + k];
+            expect_close(y[i * out + o], want, sqrt((double)in), tolerance, "y", i * out + o);
+        }
+    for (size_t i = 0; i < n; i += 3)
+        for (size_t k = 0; k < in; k++) {
+            double want = dx0[i * in + k];
+            for (size_t o = 0; o < out; o++) want += (double)dy[i * out + o] * w[o * in + k];
+            expect_close(dx[i * in + k], want, sqrt((double)out), tolerance, "dx", i * in + k);
+        }
+    for (size_t o = 0; o < out; o++) {
+        double bias = dbias0[o];
+        for (size_t i = 0; i < n; i++) bias += dy[i * out + o];
+        expect_close(dbias[o], bias, sqrt((double)n), tolerance, "dbias", o);
+        for (size_t k = 0; k < in; k++) {
+            double want = dw0[o * in + k];
+            for (size_t i = 0; i < n; i++) want += (double)dy[i * out + o] * x[i * in + k];
+            expect_close(dw[o * in + k], want, sqrt((double)n), tolerance, "dw", o * in + k);
+        }
+    }
+    pool_destroy(p);
+    real *all[] = {x, w, dy, y, dx, dw, dbias, dx0, dw0, dbias0};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_products), cmocka_unit_test(test_linear)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
