@@ -40,15 +40,15 @@ static uint16_t *make_bf16(real *w, size_t n)
     return half;
 }
 
-static void check_product(size_t rows, size_t cols, size_t depth)
+static void check_product(size_t lines, size_t cols, size_t depth)
 {
-    const size_t count = rows * cols;
-    real *x = random_reals(rows * depth, 1), *w = random_reals(cols * depth, 2), *bias = random_reals(cols, 3);
+    const size_t count = lines * cols;
+    real *x = random_reals(lines * depth, 1), *w = random_reals(cols * depth, 2), *bias = random_reals(cols, 3);
     real *c = random_reals(count, 4), *again = random_reals(count, 4);
     uint16_t *half = make_bf16(w, cols * depth);
     wide_product job = {.left = {.x = x, .ld = depth},
                         .right = {.x = w, .ld = depth},
-                        .rows = rows,
+                        .rows = lines,
                         .cols = cols,
                         .depth = depth,
                         .bias = bias,
@@ -56,7 +56,7 @@ static void check_product(size_t rows, size_t cols, size_t depth)
                         .ldc = cols};
     pool *two = make_pool(2), *three = make_pool(3);
     wide_multiply(two, &job);
-    for (size_t i = 0; i < rows; i++)
+    for (size_t i = 0; i < lines; i++)
         for (size_t j = 0; j < cols; j++) {
             double want = bias[j], size = fabs(want);
             for (size_t k = 0; k < depth; k++) {
@@ -74,13 +74,13 @@ static void check_product(size_t rows, size_t cols, size_t depth)
     /* Row by row, and from bf16. */
     memset(again, 0, count * sizeof *again);
     job.rows = 1;
-    for (size_t i = 0; i < rows; i++, job.c += cols) {
+    for (size_t i = 0; i < lines; i++, job.c += cols) {
         job.left.x = x + i * depth;
         wide_multiply(two, &job);
     }
     assert_memory_equal(again, c, count * sizeof *c);
     memset(again, 0, count * sizeof *again);
-    job = (wide_product){job.left, {.x = half, .ld = depth, .bf16 = 1}, rows, cols, depth, bias, 0, again, cols};
+    job = (wide_product){job.left, {.x = half, .ld = depth, .bf16 = 1}, lines, cols, depth, bias, 0, again, cols};
     job.left.x = x;
     wide_multiply(two, &job);
     assert_memory_equal(again, c, count * sizeof *c);
