@@ -8,20 +8,9 @@
 enum { CONTEXT, ROPE_BASE };
 
 static const kv_spec options[] = {
-    {.key = "context",
-     .type = KV_SIZE,
-     .offset = OPTION(CONTEXT),
-     .fallback = "4K",
-     .min = 1,
-     .max = 1 << 30,
-     .help = "longest stream, tokens: the size of the key-value cache"},
-    {.key = "rope_base",
-     .type = KV_REAL,
-     .offset = OPTION(ROPE_BASE),
-     .fallback = "10000",
-     .min = 2,
-     .max = 1e9,
-     .help = "base of the rotary positions (rotate-half)"},
+    {"context", KV_SIZE, OPTION(CONTEXT), "4K", 1, 1 << 30, NULL,
+     "longest stream, tokens: the size of the key-value cache"},
+    {"rope_base", KV_REAL, OPTION(ROPE_BASE), "10000", 2, 1e9, NULL, "base of the rotary positions (rotate-half)"},
 };
 
 static size_t context_of(const model_config *cfg)

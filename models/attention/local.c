@@ -5,13 +5,7 @@
 enum { ROPE_BASE };
 
 static const kv_spec options[] = {
-    {.key = "rope_base",
-     .type = KV_REAL,
-     .offset = OPTION(ROPE_BASE),
-     .fallback = "10000",
-     .min = 2,
-     .max = 1e9,
-     .help = "base of the rotary positions (rotate-half)"},
+    {"rope_base", KV_REAL, OPTION(ROPE_BASE), "10000", 2, 1e9, NULL, "base of the rotary positions (rotate-half)"},
 };
 
 static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
