@@ -194,11 +194,10 @@ int document_read(document *d, char *text, size_t max, size_t *got, pal_error *e
 
 int document_refuse_word(const document *d, uint64_t at, size_t most, pal_error *err)
 {
-    return pal_fail(
-        err, PAL_DATA,
-        "%s: document '%s': the text at byte %llu goes on for more than %zu MiB without a place to split "
-        "words; break it by spaces, or use tokenizer=bytes",
-        d->entry->path, d->entry->name, (unsigned long long)at, most >> 20);
+    return pal_fail(err, PAL_DATA,
+                    "%s: document '%s': the text at byte %llu goes on for more than %zu MiB without a place to "
+                    "split words; break it by spaces, or use tokenizer=bytes",
+                    d->entry->path, d->entry->name, (unsigned long long)at, most >> 20);
 }
 
 void document_close(document *d)

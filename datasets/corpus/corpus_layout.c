@@ -2,6 +2,7 @@
  * Names are checked here, where they enter. */
 #include "datasets/corpus/corpus_layout.h"
 
+#include "harness/base/array.h"
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
 
@@ -19,13 +20,7 @@ static int add(corpus *c, const char *name, const char *path, const corpus_entry
     if (strlen(name) >= CORPUS_NAME)
         return pal_fail(err, PAL_DATA, "%s: the document's name '%.40s...' has %zu bytes; %d is the most", path,
                         name, strlen(name), CORPUS_NAME - 1);
-    if (c->count == c->capacity) {
-        const size_t capacity = 2 * c->capacity + 64;
-        corpus_entry *grown = realloc(c->entry, capacity * sizeof *grown);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "%s: out of memory for the list of documents", path);
-        c->entry = grown;
-        c->capacity = capacity;
-    }
+    PAL_TRY(array_room(&c->entry, &c->capacity, c->count + 1, sizeof *c->entry, path, err));
     corpus_entry entry = place ? *place : (corpus_entry){0};
     entry.name = strdup(name);
     entry.path = strdup(path);

@@ -50,8 +50,7 @@ static int read_more(line_reader *r, pal_error *err)
     if (r->used > LINE_BYTES_MAX)
         return pal_fail(
             err, PAL_DATA,
-            "%s:%llu: the line is longer than %d MiB; make its text a file of its own, which is read as "
-            "a stream",
+            "%s:%llu: the line is longer than %d MiB; make its text a file of its own, which is read as a stream",
             text_file_path(r->file), (unsigned long long)r->number, LINE_BYTES_MAX >> 20);
     if (r->capacity - r->used < CHUNK) {
         const size_t capacity = 2 * r->capacity + CHUNK;

@@ -2,6 +2,7 @@
  * walked here; random access goes by saved places of the deflate stream (the method of zlib's examples/zran.c). */
 #include "datasets/corpus/packed_file.h"
 
+#include "harness/base/array.h"
 #include "harness/base/os.h"
 
 #include <errno.h>
@@ -127,8 +128,7 @@ const char *packed_path(const packed_file *f)
 static int damaged(const packed_file *f, const char *what, pal_error *err)
 {
     return pal_fail(err, PAL_DATA,
-                    "%s: the gzip stream is %s at byte %llu of the file, after %llu bytes of text; "
-                    "get it again",
+                    "%s: the gzip stream is %s at byte %llu of the file, after %llu bytes of text; get it again",
                     f->path, what, (unsigned long long)(f->file - (f->size - f->at)), (unsigned long long)f->text);
 }
 
@@ -159,13 +159,7 @@ static int save_place(packed_file *f, pal_error *err)
     const int between_blocks = f->z.data_type & 128, last_block = f->z.data_type & 64;
     const uint64_t next = f->places ? f->place[f->places - 1].text + SPACING : SPACING;
     if (!f->random || !f->in_member || !between_blocks || last_block || f->text < next) return PAL_OK;
-    if (f->places == f->capacity) {
-        const size_t capacity = 2 * f->capacity + 16;
-        place *grown = realloc(f->place, capacity * sizeof *grown);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "%s: out of memory for places in it", f->path);
-        f->place = grown;
-        f->capacity = capacity;
-    }
+    PAL_TRY(array_room(&f->place, &f->capacity, f->places + 1, sizeof *f->place, f->path, err));
     place p = {.text = f->text, .file = f->file - (f->size - f->at), .bits = f->z.data_type & 7};
     p.window = malloc(WINDOW);
     if (!p.window) return pal_fail(err, PAL_INTERNAL, "%s: out of memory for places in it", f->path);

@@ -4,6 +4,7 @@
 
 #include "datasets/corpus/csv_reader.h"
 #include "datasets/corpus/line_reader.h"
+#include "harness/base/array.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -194,13 +195,7 @@ static void free_place(place *p)
 
 static int add_record(booksum_file *f, place p, const json_t *object, pal_error *err)
 {
-    if (f->count == f->capacity) {
-        const size_t capacity = 2 * f->capacity + 64;
-        place *grown = realloc(f->place, capacity * sizeof *grown);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "%s: out of memory for its places", f->path);
-        f->place = grown;
-        f->capacity = capacity;
-    }
+    PAL_TRY(array_room(&f->place, &f->capacity, f->count + 1, sizeof *f->place, f->path, err));
     booksum_book book = {0};
     p.bid = take_id(object, "bid");
     p.id = take_id(object, id_key(object));

@@ -1,6 +1,7 @@
 /* CSV files are read whole and cut in place; a field is a string that points into the file's text. */
 #include "harness/base/csv.h"
 
+#include "harness/base/array.h"
 #include "harness/base/utf8.h"
 
 #include <math.h>
@@ -34,12 +35,7 @@ static int cut_all(csv_table *t, const char *path, pal_error *err)
     size_t count = 0, capacity = 0, in_line = 0, line = 1;
     for (char *at = t->text; *at || in_line;) {
         int ends = 0;
-        if (count == capacity) {
-            capacity = 2 * capacity + 64;
-            void *grown = realloc(t->field, capacity * sizeof *t->field);
-            if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
-            t->field = grown;
-        }
+        PAL_TRY(array_room(&t->field, &capacity, count + 1, sizeof *t->field, path, err));
         const char *field = cut_field(&at, &ends);
         if (!field)
             return pal_fail(err, PAL_DATA, "%s: row %zu: a quote is not closed, or text follows it", path, line);
@@ -59,11 +55,9 @@ static int cut_all(csv_table *t, const char *path, pal_error *err)
 
 int csv_read(csv_table *out, const char *path, pal_error *err)
 {
-    size_t size;
     *out = (csv_table){0};
-    PAL_TRY(utf8_read_file(path, &out->text, &size, err));
-    int code = strlen(out->text) == size ? cut_all(out, path, err)
-                                         : pal_fail(err, PAL_DATA, "%s: holds a NUL byte; no CSV file does", path);
+    PAL_TRY(utf8_read_text(path, &out->text, err));
+    const int code = cut_all(out, path, err);
     if (code != PAL_OK) csv_free(out);
     return code;
 }

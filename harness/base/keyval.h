@@ -87,6 +87,8 @@ int kv_pairs_line(kv_pairs *pairs, const char *begin, const char *end, const cha
                   pal_error *err);
 /* Append the pairs of "key = value" lines. `name` is used in messages. */
 int kv_pairs_parse(kv_pairs *pairs, const char *text, const char *name, pal_error *err);
+/* Append the pairs of a file of such lines. */
+int kv_pairs_read(kv_pairs *pairs, const char *path, pal_error *err);
 /* Append command-line words of the form key=value. PAL_USAGE for any other word. */
 int kv_pairs_args(kv_pairs *pairs, int count, char *const *words, pal_error *err);
 /* The value of `key`, or NULL. */
@@ -112,6 +114,8 @@ void sections_free(kv_sections *s);
 /* Append the sections of a text. PAL_DATA: a line before the first "[name]", a name that is there twice, a bad
  * line. */
 int sections_parse(kv_sections *s, const char *text, const char *name, pal_error *err);
+/* Append the sections of a file. */
+int sections_read(kv_sections *s, const char *path, pal_error *err);
 /* NULL: none of that name. */
 const kv_section *sections_find(const kv_sections *s, const char *name);
 /* All pairs of a section, those that it takes over first. Without the key from, and without the keys of `own_only`

@@ -2,7 +2,9 @@
  * keyval.c turns their values into fields. */
 #include "harness/base/keyval.h"
 
+#include "harness/base/array.h"
 #include "harness/base/near.h"
+#include "harness/base/utf8.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -30,25 +32,6 @@ static kv_pair *find_pair(const kv_pairs *pairs, const char *key)
     return NULL;
 }
 
-/* The place for a pair of this key: that of an earlier one, emptied, or a new one at the end. NULL: out of memory.
- */
-static kv_pair *place_for(kv_pairs *pairs, const char *key)
-{
-    kv_pair *found = find_pair(pairs, key);
-    if (found) {
-        clear_pair(found);
-        return found;
-    }
-    if (pairs->count == pairs->capacity) {
-        const size_t capacity = pairs->capacity ? 2 * pairs->capacity : 16;
-        kv_pair *grown = realloc(pairs->pair, capacity * sizeof *grown);
-        if (!grown) return NULL;
-        pairs->pair = grown;
-        pairs->capacity = capacity;
-    }
-    return &pairs->pair[pairs->count++];
-}
-
 static int add_span(kv_pairs *pairs, const char *key, size_t key_length, const char *value, size_t value_length,
                     const char *where, pal_error *err)
 {
@@ -61,14 +44,16 @@ static int add_span(kv_pairs *pairs, const char *key, size_t key_length, const c
     if (value_length >= KV_TEXT_MAX)
         return pal_fail(err, PAL_USAGE, "%s: the value of \"%s\" is longer than %d characters", where, added.key,
                         KV_TEXT_MAX - 1);
+    PAL_TRY(array_room(&pairs->pair, &pairs->capacity, pairs->count + 1, sizeof added, "settings", err));
     added.value = strndup(value, value_length);
     added.where = strdup(where);
-    kv_pair *place = added.value && added.where ? place_for(pairs, added.key) : NULL;
-    if (!place) {
+    if (!added.value || !added.where) {
         clear_pair(&added);
         return pal_fail(err, PAL_INTERNAL, "out of memory for settings");
     }
-    *place = added;
+    kv_pair *found = find_pair(pairs, added.key);
+    if (found) clear_pair(found);
+    *(found ? found : &pairs->pair[pairs->count++]) = added;
     return PAL_OK;
 }
 
@@ -136,6 +121,15 @@ int kv_pairs_parse(kv_pairs *pairs, const char *text, const char *name, pal_erro
     return PAL_OK;
 }
 
+int kv_pairs_read(kv_pairs *pairs, const char *path, pal_error *err)
+{
+    char *text;
+    PAL_TRY(utf8_read_text(path, &text, err));
+    const int code = kv_pairs_parse(pairs, text, path, err);
+    free(text);
+    return code;
+}
+
 int kv_pairs_args(kv_pairs *pairs, int count, char *const *words, pal_error *err)
 {
     for (int i = 0; i < count; i++) {
@@ -192,13 +186,7 @@ const kv_section *sections_find(const kv_sections *s, const char *name)
 
 static int add_section(kv_sections *s, const char *name, size_t size, const char *file, int line, pal_error *err)
 {
-    if (s->count == s->capacity) {
-        const size_t capacity = s->capacity ? 2 * s->capacity : 32;
-        kv_section *grown = realloc(s->section, capacity * sizeof *grown);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", file);
-        s->section = grown;
-        s->capacity = capacity;
-    }
+    PAL_TRY(array_room(&s->section, &s->capacity, s->count + 1, sizeof *s->section, file, err));
     kv_section *added = &s->section[s->count];
     *added = (kv_section){.name = strndup(name, size)};
     if (!added->name || asprintf(&added->where, "%s:%d", file, line) < 0) {
@@ -233,6 +221,15 @@ int sections_parse(kv_sections *s, const char *text, const char *name, pal_error
             PAL_TRY(kv_pairs_line(&s->section[s->count - 1].own, begin, end, name, line, err));
     }
     return PAL_OK;
+}
+
+int sections_read(kv_sections *s, const char *path, pal_error *err)
+{
+    char *text;
+    PAL_TRY(utf8_read_text(path, &text, err));
+    const int code = sections_parse(s, text, path, err);
+    free(text);
+    return code;
 }
 
 /* ---- from ---- */

@@ -123,3 +123,14 @@ int utf8_read_file(const char *path, char **text, size_t *size, pal_error *err)
     if (mark) memmove(*text, *text + mark, *size + 1);
     return PAL_OK;
 }
+
+int utf8_read_text(const char *path, char **text, pal_error *err)
+{
+    size_t size;
+    PAL_TRY(utf8_read_file(path, text, &size, err));
+    const size_t good = strlen(*text);
+    if (good == size) return PAL_OK;
+    free(*text);
+    *text = NULL;
+    return pal_fail(err, PAL_DATA, "%s: byte offset %zu: a NUL byte; no text holds one", path, good);
+}

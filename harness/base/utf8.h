@@ -31,5 +31,7 @@ int utf8_check_name(const char *what, const char *name, int code, pal_error *err
 /* Read a whole text file by the rule above; *text is malloc'ed and has a NUL beyond *size. PAL_DATA: not UTF-8
  * (with the byte offset in the file), or as os_read_file. */
 int utf8_read_file(const char *path, char **text, size_t *size, pal_error *err);
+/* The same for lines of text, which end at the first NUL. PAL_DATA also for a NUL byte inside. */
+int utf8_read_text(const char *path, char **text, pal_error *err);
 
 #endif

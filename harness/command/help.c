@@ -159,10 +159,9 @@ int help_command_text(const pal_command *c, const char *topic, pal_error *err)
                  c->name);
         put_wrapped(text, 0, 0);
     }
-    put_wrapped(
-        "1K is 1024. Lists: len=32K,128K; ranges: len=32K:1M:*2, depths=0:100:10; a comma inside a name: \"\\,\". "
-        "--key value and --key=value mean key=value.",
-        0, 0);
+    put_wrapped("1K is 1024. Lists: len=32K,128K; ranges: len=32K:1M:*2, depths=0:100:10; a comma inside a name: "
+                "\"\\,\". --key value and --key=value mean key=value.",
+                0, 0);
     return PAL_OK;
 }
 
@@ -177,12 +176,10 @@ void help_overview(void)
     }
     putchar('\n');
     put_wrapped("`palimpsest help COMMAND` lists its keys, `palimpsest help TASK` those of a task. Sizes take K "
-                "and M: 1K = "
-                "1024 tokens. Lists are comma-separated: len=32K,128K,1M; ranges: len=32K:1M:*2.",
+                "and M: 1K = 1024 tokens. Lists are comma-separated: len=32K,128K,1M; ranges: len=32K:1M:*2.",
                 0, 0);
     put_wrapped("Exit codes: 0 done, 1 a gate failed, 2 bad request, 3 bad file, 4 failure of the machine or a "
-                "bug, 5 cannot "
-                "tell.",
+                "bug, 5 cannot tell.",
                 0, 12);
     put_wrapped("PALIMPSEST_HOME names the directory of models, datasets and plots, where it is not this one.", 0,
                 0);

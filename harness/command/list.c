@@ -139,8 +139,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     if (everything) {
         PAL_TRY(gemm_setup(1, err));
         printf("\nTokenizers (tokenizer=): bytes, or a tokenizer.json of byte-level BPE with GPT-2's splitting; "
-               "letters and "
-               "numbers of Unicode %s\n",
+               "letters and numbers of Unicode %s\n",
                TOKENIZER_UNICODE);
         printf("\nBLAS core: %s\n\nModels in %s (model=NAME):\n\n", gemm_core(), o->weights);
     }

@@ -1,6 +1,7 @@
 /* ROUGE of texts that anybody made: a table, or JSON. */
 #include "harness/command/commands.h"
 
+#include "harness/base/array.h"
 #include "harness/command/rouge_pairs.h"
 #include "harness/stats/stats.h"
 #include "tasks/rouge/rouge.h"
@@ -128,13 +129,7 @@ static int score_all(rouge_scorer *s, const rouge_options *o, rouge_pairs *pairs
         int more;
         PAL_TRY(rouge_pairs_next(pairs, &pair, &more, err));
         if (!more) break;
-        if (all->count == all->room) {
-            const size_t room = all->room ? 2 * all->room : 64;
-            rouge_result *grown = realloc(all->pair, room * sizeof *grown);
-            if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for %zu pairs", room);
-            all->pair = grown;
-            all->room = room;
-        }
+        PAL_TRY(array_room(&all->pair, &all->room, all->count + 1, sizeof *all->pair, "the pairs", err));
         PAL_TRY(score_pair(s, o, &pair, all, err));
         if (o->each) PAL_TRY(print_each(o, &pair, &all->pair[all->count - 1], err));
         if (rouge_scorer_words(s) > MOST_WORDS) rouge_scorer_forget(s);
@@ -286,8 +281,7 @@ const pal_command rouge_command = {
     .name = "rouge",
     .summary = "ROUGE-1, -2, -L and -Lsum of texts against references",
     .note = "JSON lines: \"reference\" (a string or a list) and \"hypothesis\" or \"prediction\", in two files "
-            "line by "
-            "line, or both in the file of ref=.\n",
+            "line by line, or both in the file of ref=.\n",
     .examples = "rouge --ref reference.txt --hyp summary.txt\n"
                 "rouge --jsonl --ref pairs.jsonl --stemmer --json\n",
     .options = options_table,

@@ -3,6 +3,7 @@
 #include "harness/command/rouge_pairs.h"
 
 #include "datasets/corpus/line_reader.h"
+#include "harness/base/array.h"
 #include "harness/base/utf8.h"
 
 #include <errno.h>
@@ -110,12 +111,7 @@ static int take_references(rouge_pairs *p, rouge_pair *out, pal_error *err)
     if (!found) return pal_fail(err, PAL_DATA, "%s:%zu: no \"reference\" in the object", r->path, r->line);
     const size_t count = json_is_array(found) ? json_array_size(found) : 1;
     if (count == 0) return pal_fail(err, PAL_DATA, "%s:%zu: an empty list of references", r->path, r->line);
-    if (count > p->refs_room) {
-        const json_t **grown = realloc(p->refs, count * sizeof *grown);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "%s:%zu: out of memory", r->path, r->line);
-        p->refs = grown;
-        p->refs_room = count;
-    }
+    PAL_TRY(array_room(&p->refs, &p->refs_room, count, sizeof *p->refs, r->path, err));
     for (size_t i = 0; i < count; i++) {
         p->refs[i] = json_is_array(found) ? json_array_get(found, i) : found;
         if (!json_is_string(p->refs[i]))

@@ -1,10 +1,9 @@
 /* `palimpsest train`: train a model, or go on with the training.
  * recipe= and config= bring settings; the words beside them override them. */
-
 #include "harness/train/train.h"
+
 #include "harness/base/home.h"
 #include "harness/base/os.h"
-#include "harness/base/utf8.h"
 #include "harness/command/commands.h"
 #include "harness/command/groups.h"
 #include "harness/train/recipes.h"
@@ -30,12 +29,7 @@ static const kv_spec options_table[] = {
 
 static int read_config(void *recipe, const char *path, pal_error *err)
 {
-    char *text;
-    size_t size;
-    PAL_TRY(utf8_read_file(path, &text, &size, err));
-    const int code = kv_pairs_parse(recipe, text, path, err);
-    free(text);
-    return code;
+    return kv_pairs_read(recipe, path, err);
 }
 
 /* The folder of a file that is to be written. */
@@ -103,8 +97,7 @@ const pal_command train_command = {
     .name = "train",
     .summary = "train a model, or go on with the training",
     .note = "A recipe names all settings; words beside it override them. Weights that it starts from and that are "
-            "missing "
-            "are trained first.\n",
+            "missing are trained first.\n",
     .examples = "train recipe=bytes-tiny out=my.safetensors\n"
                 "train text-infini-delta data=books out=mine.safetensors\n"
                 "train config=my.conf out=mine.safetensors lr=1e-3\n",

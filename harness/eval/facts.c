@@ -1,10 +1,10 @@
 /* Facts about models: from metadata, from the committed list of weights, from the weights files that are there.
- * One line of the list: sha256,attention,trained_on,train_seed,xl_len,fine_tuned,parameters,name */
+ * The list is facts.csv, found column by column. */
 #include "harness/eval/facts.h"
 
+#include "harness/base/csv.h"
 #include "harness/base/home.h"
 #include "harness/base/os.h"
-#include "harness/base/utf8.h"
 #include "harness/eval/model_files.h"
 #include "models/attention/attention.h"
 #include "models/decoder/config_keys.h"
@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { FIELDS = 8 };
 
 /* A whole-number option of the config's module; 0 when it has none of that name. */
 static int64_t option(const model_config *cfg, const char *key)
@@ -63,38 +61,31 @@ static size_t lacking(const results *r)
     return count;
 }
 
-/* Cut a line at its commas; 0: it has too few. The last field, a name, may hold commas itself. */
-static int cut_fields(char *line, char *field[FIELDS])
+static int take_list(results *r, const char *path, pal_error *err)
 {
-    for (int i = 0; i < FIELDS; i++) {
-        field[i] = line;
-        char *comma = i < FIELDS - 1 ? strchr(line, ',') : NULL;
-        if (i < FIELDS - 1 && !comma) return 0;
-        if (!comma) continue;
-        *comma = '\0';
-        line = comma + 1;
+    enum { DIGEST, ATTENTION, TRAINED_ON, SEED, XL_LEN, FINE_TUNED, COLUMNS };
+    static const char *const names[COLUMNS] = {"sha256",     "attention", "trained_on",
+                                               "train_seed", "xl_len",    "fine_tuned"};
+    csv_table list;
+    size_t column[COLUMNS];
+    int code = PAL_OK;
+    PAL_TRY(csv_read(&list, path, err));
+    for (int i = 0; i < COLUMNS; i++) {
+        column[i] = csv_column(&list, names[i]);
+        if (column[i] == list.columns)
+            code = pal_fail(err, PAL_DATA, "%s: no column %s; restore the file", path, names[i]);
     }
-    return strlen(field[0]) == HASH_HEX - 1;
-}
-
-static int take_list(results *r, const char *path, char *text, pal_error *err)
-{
-    int number = 0;
-    for (char *line = text, *next; *line; line = next) {
-        char *field[FIELDS];
-        next = line + strcspn(line, "\n");
-        if (*next) *next++ = '\0';
-        if (number++ == 0) continue; /* the header */
-        if (!cut_fields(line, field))
-            return pal_fail(err, PAL_DATA, "%s:%d: not a line of this list; restore the file", path, number);
-        model_facts facts = {.train_seed = field[3][0] ? strtoll(field[3], NULL, 10) : MODEL_SEED_UNKNOWN,
-                             .xl_len = strtoll(field[4], NULL, 10),
-                             .fine_tuned = field[5][0] == '1'};
-        snprintf(facts.attention, sizeof facts.attention, "%.31s", field[1]);
-        snprintf(facts.trained_on, sizeof facts.trained_on, "%.31s", field[2]);
-        give(r, field[0], &facts);
+    for (size_t row = 0; code == PAL_OK && row < list.rows; row++) {
+        const char *seed = csv_text(&list, row, column[SEED]);
+        model_facts facts = {.train_seed = seed[0] ? strtoll(seed, NULL, 10) : MODEL_SEED_UNKNOWN,
+                             .xl_len = strtoll(csv_text(&list, row, column[XL_LEN]), NULL, 10),
+                             .fine_tuned = csv_text(&list, row, column[FINE_TUNED])[0] == '1'};
+        snprintf(facts.attention, sizeof facts.attention, "%.31s", csv_text(&list, row, column[ATTENTION]));
+        snprintf(facts.trained_on, sizeof facts.trained_on, "%.31s", csv_text(&list, row, column[TRAINED_ON]));
+        give(r, csv_text(&list, row, column[DIGEST]), &facts);
     }
-    return PAL_OK;
+    csv_free(&list);
+    return code;
 }
 
 /* A file that cannot be read is none that a journal could name. */
@@ -117,16 +108,11 @@ static void take_file(results *r, const char *path)
 int facts_complete(results *r, const char *dir, pal_error *err)
 {
     char place[KV_TEXT_MAX];
-    char path[2 * KV_TEXT_MAX], *text;
-    size_t size, count = 0;
+    char path[2 * KV_TEXT_MAX];
+    size_t count = 0;
     if (lacking(r) == 0) return PAL_OK;
     snprintf(path, sizeof path, "%s/facts.csv", home_path(dir, place));
-    if (os_file_exists(path)) {
-        PAL_TRY(utf8_read_file(path, &text, &size, err));
-        const int code = take_list(r, path, text, err);
-        free(text);
-        PAL_TRY(code);
-    }
+    if (os_file_exists(path)) PAL_TRY(take_list(r, path, err));
     weights_file *files = NULL;
     pal_error none;
     if (lacking(r) == 0 || weights_resolve("all", dir, &files, &count, &none) != PAL_OK) return PAL_OK;

@@ -22,8 +22,7 @@ const kv_spec eval_options_rows[EVAL_OPTIONS] = {
     {"task", KV_TEXT, AT(task), "passkey", 0, 0, NULL, "what to evaluate on; see `palimpsest list`"},
     {"model", KV_TEXT, AT(model), "all", 0, 0, NULL,
      "all that the task trained; or a list of names, of patterns such as passkey-*, of paths; infini-delta means "
-     "the "
-     "task's own"},
+     "the task's own"},
     {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME, "directory of the shipped models"},
     {"results", KV_TEXT, AT(results), "results/run", 0, 0, NULL,
      "directory of the journal, the tables and the plots"},

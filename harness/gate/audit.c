@@ -115,11 +115,10 @@ static int compare_rows(const audit *a, const char *text, const char *path, int 
 int audit_compare(const audit *a, const char *path, FILE *out, size_t *changed, pal_error *err)
 {
     char *text;
-    size_t size;
     *changed = 0;
     if (!os_file_exists(path))
         return pal_fail(err, PAL_DATA, "%s: no committed verdicts; update=1 writes them", path);
-    PAL_TRY(utf8_read_file(path, &text, &size, err));
+    PAL_TRY(utf8_read_text(path, &text, err));
     int *seen = calloc(a->count + 1, sizeof *seen);
     const int code = seen ? compare_rows(a, text, path, seen, out, changed, err)
                           : pal_fail(err, PAL_INTERNAL, "out of memory for the audit");

@@ -2,15 +2,17 @@
  * Equal BLAS cores must agree in every bit, others within the tolerances of baseline.h. */
 #include "harness/gate/baseline.h"
 
+#include "harness/base/array.h"
+#include "harness/base/csv.h"
 #include "harness/base/os.h"
-#include "harness/base/utf8.h"
+#include "harness/base/text.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char head[] = "name,metric,value,blas_core,weights";
-enum { FIELDS = 5 };
+enum { NAME, METRIC, VALUE, CORE, WEIGHTS, COLUMNS };
+static const char *const names[COLUMNS] = {"name", "metric", "value", "blas_core", "weights"};
 
 void baseline_free(baseline *b)
 {
@@ -35,13 +37,7 @@ int baseline_add(baseline *b, const baseline_row *row, pal_error *err)
     if (baseline_find(b, row->name, row->metric))
         return pal_fail(err, PAL_USAGE, "%s has two rows of %s; give every model a name of its own", row->name,
                         row->metric);
-    if (b->count == b->capacity) {
-        const size_t capacity = 2 * b->capacity + 32;
-        baseline_row *grown = realloc(b->row, capacity * sizeof *grown);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for the baseline");
-        b->row = grown;
-        b->capacity = capacity;
-    }
+    PAL_TRY(array_room(&b->row, &b->capacity, b->count + 1, sizeof *b->row, "the baseline", err));
     b->row[b->count++] = *row;
     return PAL_OK;
 }
@@ -53,50 +49,38 @@ static int copy_field(char *out, size_t size, const char *text)
     return (size_t)snprintf(out, size, "%s", text) < size;
 }
 
-static int read_line(baseline *out, char *line, const char *path, int number, pal_error *err)
+static int read_row(baseline *out, const csv_table *t, size_t at, const char *path, pal_error *err)
 {
-    char *field[FIELDS], *rest = line, *end;
-    int count = 0;
-    for (char *at; (at = strsep(&rest, ",")); count++)
-        if (count < FIELDS) field[count] = at;
-    if (count != FIELDS)
-        return pal_fail(err, PAL_DATA, "%s:%d: %d fields instead of %s; restore the file", path, number, count,
-                        head);
-    baseline_row row = {.value = strtod(field[2], &end)};
-    if (end == field[2] || *end || !copy_field(row.name, sizeof row.name, field[0]) ||
-        !copy_field(row.metric, sizeof row.metric, field[1]) ||
-        !copy_field(row.blas_core, sizeof row.blas_core, field[3]) ||
-        !copy_field(row.weights, sizeof row.weights, field[4]))
-        return pal_fail(err, PAL_DATA, "%s:%d: the value is no number, or a text is too long; restore the file",
-                        path, number);
+    const char *value = csv_text(t, at, VALUE);
+    char *end;
+    baseline_row row = {.value = strtod(value, &end)};
+    if (end == value || *end || !copy_field(row.name, sizeof row.name, csv_text(t, at, NAME)) ||
+        !copy_field(row.metric, sizeof row.metric, csv_text(t, at, METRIC)) ||
+        !copy_field(row.blas_core, sizeof row.blas_core, csv_text(t, at, CORE)) ||
+        !copy_field(row.weights, sizeof row.weights, csv_text(t, at, WEIGHTS)))
+        return pal_fail(err, PAL_DATA,
+                        "%s: row %zu: the value is no number, or a text is too long; restore the file", path,
+                        at + 2);
     pal_error cause;
     const int code = baseline_add(out, &row, &cause);
-    return code == PAL_OK ? PAL_OK : pal_fail(err, PAL_DATA, "%s:%d: %s", path, number, cause.text);
-}
-
-static int read_lines(baseline *out, char *text, const char *path, pal_error *err)
-{
-    char *rest = text;
-    const char *first = strsep(&rest, "\n");
-    if (strcmp(first, head) != 0)
-        return pal_fail(err, PAL_DATA, "%s:1: not a baseline: its first line should be %s", path, head);
-    int number = 2;
-    for (char *line; (line = strsep(&rest, "\n")); number++)
-        if (*line) PAL_TRY(read_line(out, line, path, number, err));
-    return PAL_OK;
+    return code == PAL_OK ? PAL_OK : pal_fail(err, PAL_DATA, "%s: row %zu: %s", path, at + 2, cause.text);
 }
 
 int baseline_read(baseline *out, const char *path, pal_error *err)
 {
-    char *text;
-    size_t size;
+    csv_table t;
     *out = (baseline){0};
     if (!os_file_exists(path))
         return pal_fail(err, PAL_DATA, "%s: there is no baseline; make it from a build that you trust: update=1",
                         path);
-    PAL_TRY(utf8_read_file(path, &text, &size, err));
-    const int code = read_lines(out, text, path, err);
-    free(text);
+    PAL_TRY(csv_read(&t, path, err));
+    int code = PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < COLUMNS; i++)
+        if (t.columns != COLUMNS || csv_column(&t, names[i]) != i)
+            code = pal_fail(err, PAL_DATA, "%s: not a baseline: column %zu is not %s; restore the file", path,
+                            i + 1, names[i]);
+    for (size_t i = 0; code == PAL_OK && i < t.rows; i++) code = read_row(out, &t, i, path, err);
+    csv_free(&t);
     if (code != PAL_OK) baseline_free(out);
     return code;
 }
@@ -107,15 +91,16 @@ int baseline_write(const baseline *b, const char *path, pal_error *err)
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     if (!out) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
-    fprintf(out, "%s\n", head);
+    for (int i = 0; i < COLUMNS; i++) fprintf(out, "%s%s", i ? "," : "", names[i]);
+    fputc('\n', out);
     for (size_t i = 0; i < b->count; i++) {
         const baseline_row *r = &b->row[i];
-        fprintf(out, "%s,%s,%.17g,%s,%s\n", r->name, r->metric, r->value, r->blas_core, r->weights);
+        text_csv(out, r->name);
+        fputc(',', out);
+        text_csv(out, r->metric);
+        fprintf(out, ",%.17g,%s,%s\n", r->value, r->blas_core, r->weights);
     }
-    int code = fclose(out) == 0 ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
-    if (code == PAL_OK) code = os_write_file(path, text, size, err);
-    free(text);
-    return code;
+    return text_finish(out, &text, &size, path, err);
 }
 
 /* ---- Comparing ---- */

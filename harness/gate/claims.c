@@ -1,8 +1,6 @@
 /* Reads the claims of an audit: sections of keys, each a claim with its rule. */
 #include "harness/gate/audit.h"
 
-#include "harness/base/utf8.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,19 +39,10 @@ const char *audit_rule_name(const audit_claim *claim)
 
 /* ---- Sections ---- */
 
-/* A copy of text[size] whose bytes outside [from, to) are blank, so that line numbers in messages stay right. */
-static char *blank_around(const char *text, size_t size, size_t from, size_t to)
+static int is_name(const char *text)
 {
-    char *copy = malloc(size + 1);
-    for (size_t i = 0; copy && i < size; i++) copy[i] = (i >= from && i < to) || text[i] == '\n' ? text[i] : ' ';
-    if (copy) copy[size] = '\0';
-    return copy;
-}
-
-static int is_name(const char *text, size_t size)
-{
-    if (size == 0 || size >= sizeof((audit_claim *)0)->id) return 0;
-    return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") >= size;
+    const size_t size = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return size > 0 && !text[size] && size < sizeof((audit_claim *)0)->id;
 }
 
 /* The keys without which a rule has nothing to judge. */
@@ -78,85 +67,40 @@ static int check_claim(const audit_claim *c, pal_error *err)
     return PAL_OK;
 }
 
-/* The body text[from, to) of the claim whose "[id]" was read. */
-static int read_body(audit_claim *c, const char *path, const char *text, size_t size, size_t from, size_t to,
-                     pal_error *err)
+static int read_claim(audit_claim *c, const kv_section *s, pal_error *err)
 {
-    kv_pairs pairs = {0};
-    char *body = blank_around(text, size, from, to);
-    int code =
-        body ? kv_pairs_parse(&pairs, body, path, err) : pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
-    for (size_t i = 0; code == PAL_OK && i < pairs.count; i++)
-        if (!kv_find(claim_table, CLAIM_KEYS, pairs.pair[i].key))
-            code = pal_fail(err, PAL_DATA, "%s: %s is no key of a claim", pairs.pair[i].where, pairs.pair[i].key);
-    if (code == PAL_OK) code = kv_defaults(claim_table, CLAIM_KEYS, c, err);
-    if (code == PAL_OK) code = kv_apply(claim_table, CLAIM_KEYS, c, &pairs, err);
-    if (code == PAL_OK) code = check_claim(c, err);
-    kv_pairs_free(&pairs);
-    free(body);
-    return code;
-}
-
-static int add_claim(audit *a, const char *path, int line, const char *name, size_t name_size, pal_error *err)
-{
-    if (!is_name(name, name_size))
-        return pal_fail(err, PAL_DATA, "%s:%d: \"%.*s\" cannot name a claim; use lower case, digits and '-'", path,
-                        line, name_size > 60 ? 60 : (int)name_size, name);
-    audit_claim *grown = realloc(a->claim, (a->count + 1) * sizeof *grown);
-    if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
-    a->claim = grown;
-    audit_claim *c = &grown[a->count];
     *c = (audit_claim){.rule = AUDIT_BETTER};
-    snprintf(c->id, sizeof c->id, "%.*s", (int)name_size, name);
-    snprintf(c->where, sizeof c->where, "%.250s:%d", path, line);
-    for (size_t i = 0; i < a->count; i++)
-        if (strcmp(grown[i].id, c->id) == 0)
-            return pal_fail(err, PAL_DATA, "%s: claim %s is there twice", c->where, c->id);
-    a->count++;
+    if (!is_name(s->name))
+        return pal_fail(err, PAL_DATA, "%s: \"%.60s\" cannot name a claim; use lower case, digits and '-'",
+                        s->where, s->name);
+    snprintf(c->id, sizeof c->id, "%s", s->name);
+    snprintf(c->where, sizeof c->where, "%.319s", s->where);
+    for (size_t i = 0; i < s->own.count; i++)
+        if (!kv_find(claim_table, CLAIM_KEYS, s->own.pair[i].key))
+            return pal_fail(err, PAL_DATA, "%s: %s is no key of a claim", s->own.pair[i].where,
+                            s->own.pair[i].key);
+    PAL_TRY(kv_defaults(claim_table, CLAIM_KEYS, c, err));
+    PAL_TRY(kv_apply(claim_table, CLAIM_KEYS, c, &s->own, err));
+    return check_claim(c, err);
+}
+
+static int read_all(audit *a, const kv_sections *all, const char *path, pal_error *err)
+{
+    if (all->count == 0) return pal_fail(err, PAL_DATA, "%s: there is no [claim] in it", path);
+    a->claim = malloc(all->count * sizeof *a->claim);
+    if (!a->claim) return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
+    for (; a->count < all->count; a->count++)
+        PAL_TRY(read_claim(&a->claim[a->count], &all->section[a->count], err));
     return PAL_OK;
-}
-
-/* Where a section begins: '[' at the start of a line. size: there is none from `at` on. */
-static size_t next_section(const char *text, size_t size, size_t at)
-{
-    while (at < size && !(text[at] == '[' && (at == 0 || text[at - 1] == '\n'))) at++;
-    return at;
-}
-
-static int read_sections(audit *a, const char *path, const char *text, size_t size, pal_error *err)
-{
-    const size_t first = next_section(text, size, 0);
-    kv_pairs pairs = {0};
-    char *head = blank_around(text, size, 0, first);
-    int code =
-        head ? kv_pairs_parse(&pairs, head, path, err) : pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
-    if (code == PAL_OK && pairs.count)
-        code = pal_fail(err, PAL_DATA, "%s: a key before the first [claim]", pairs.pair[0].where);
-    kv_pairs_free(&pairs);
-    free(head);
-    for (size_t at = first; code == PAL_OK && at < size;) {
-        const size_t end = at + strcspn(text + at, "\n"), next = next_section(text, size, end);
-        const size_t name = strcspn(text + at + 1, "]\n");
-        int line = 1;
-        for (size_t i = 0; i < at; i++) line += text[i] == '\n';
-        if (text[at + 1 + name] != ']')
-            return pal_fail(err, PAL_DATA, "%s:%d: a claim begins with [its-name]", path, line);
-        code = add_claim(a, path, line, text + at + 1, name, err);
-        if (code == PAL_OK) code = read_body(&a->claim[a->count - 1], path, text, size, end, next, err);
-        at = next;
-    }
-    if (code == PAL_OK && a->count == 0) code = pal_fail(err, PAL_DATA, "%s: there is no [claim] in it", path);
-    return code;
 }
 
 int audit_read(audit *out, const char *path, pal_error *err)
 {
-    char *text;
-    size_t size;
+    kv_sections all = {0};
     *out = (audit){0};
-    PAL_TRY(utf8_read_file(path, &text, &size, err));
-    const int code = read_sections(out, path, text, size, err);
-    free(text);
+    int code = sections_read(&all, path, err);
+    if (code == PAL_OK) code = read_all(out, &all, path, err);
+    sections_free(&all);
     if (code != PAL_OK) audit_free(out);
     return code;
 }

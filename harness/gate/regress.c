@@ -163,8 +163,7 @@ static int read_recipe(const regress_options *o, const char *dir, kv_pairs *reci
 static int add_losses(gate *g, const char *path, pal_error *err)
 {
     char *text, metric[48];
-    size_t size;
-    PAL_TRY(utf8_read_file(path, &text, &size, err));
+    PAL_TRY(utf8_read_text(path, &text, err));
     baseline_row row = {.name = REGRESS_TRAINED};
     snprintf(row.blas_core, sizeof row.blas_core, "%s", gemm_core());
     char *rest = text;

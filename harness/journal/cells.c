@@ -1,6 +1,8 @@
 /* Cells and their samples: finding them, what is complete, and the columns that statistics are made of. */
 #include "harness/journal/cells.h"
 
+#include "harness/base/array.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,13 +103,7 @@ int result_put(result_cell *cell, const result_sample *sample, pal_error *err)
 {
     const size_t at = place_of(cell, sample->index);
     if (at < cell->count && cell->sample[at].index == sample->index) return PAL_OK;
-    if (cell->count == cell->capacity) {
-        const size_t wanted = cell->count + cell->count / 2 + 8;
-        result_sample *grown = realloc(cell->sample, wanted * sizeof *grown);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for the results");
-        cell->sample = grown;
-        cell->capacity = wanted;
-    }
+    PAL_TRY(array_room(&cell->sample, &cell->capacity, cell->count + 1, sizeof *sample, "the results", err));
     memmove(&cell->sample[at + 1], &cell->sample[at], (cell->count - at) * sizeof *sample);
     cell->sample[at] = *sample;
     cell->count++;

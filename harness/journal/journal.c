@@ -111,11 +111,10 @@ static int visit_lines(const char *path, char *data, size_t size, journal_visit 
                     err, PAL_DATA,
                     "%s:1: not a journal; move the file away, or choose another directory with results=", path);
             if (take_tail(tail, line, length, size - *good)) return PAL_OK;
-            return pal_fail(
-                err, PAL_DATA,
-                "%s:%lld: the record is damaged (CRC mismatch); restore the file from a copy, or delete "
-                "that line to compute its sample again",
-                path, (long long)number);
+            return pal_fail(err, PAL_DATA,
+                            "%s:%lld: the record is damaged (CRC mismatch); restore the file from a copy, or "
+                            "delete that line to compute its sample again",
+                            path, (long long)number);
         }
         *newline = '\0';
         if (visit) PAL_TRY(visit(arg, line, length, number, err));
@@ -249,11 +248,10 @@ int journal_check(const journal *j, pal_error *err)
     pal_error cause;
     if (stat(j->path, &info) == 0 && info.st_dev == j->device && info.st_ino == j->inode) return PAL_OK;
     if (fstat(j->fd, &info) == 0 && info.st_nlink > 0)
-        return pal_fail(
-            err, PAL_INTERNAL,
-            "%s was moved while this run wrote it; all records are in the moved file: move it back and "
-            "run again to go on",
-            j->path);
+        return pal_fail(err, PAL_INTERNAL,
+                        "%s was moved while this run wrote it; all records are in the moved file: move it back "
+                        "and run again to go on",
+                        j->path);
     if (rescue(j, to, sizeof to, &cause) != PAL_OK)
         return pal_fail(err, PAL_INTERNAL, "%s was removed while this run wrote it, and %s", j->path, cause.text);
     return pal_fail(err, PAL_INTERNAL,

@@ -1,4 +1,5 @@
 /* The records of a journal: reading them into cells and samples, and writing them as JSON. */
+#include "harness/base/array.h"
 #include "harness/base/version.h"
 #include "harness/journal/cells.h"
 
@@ -36,19 +37,6 @@ static uint64_t name_hash(const char *name)
     if (!name) return 0;
     const uint64_t hash = hash_fnv(HASH_FNV_BEGIN, name, strlen(name));
     return hash ? hash : 1;
-}
-
-/* Room for `needed` elements; new ones are zero. */
-static int grow(void **items, size_t *capacity, size_t needed, size_t size, pal_error *err)
-{
-    if (needed <= *capacity) return PAL_OK;
-    const size_t wanted = needed + needed / 2 + 8;
-    char *grown = realloc(*items, wanted * size);
-    if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for the results");
-    memset(grown + *capacity * size, 0, (wanted - *capacity) * size);
-    *items = grown;
-    *capacity = wanted;
-    return PAL_OK;
 }
 
 /* ---- Facts ---- */
@@ -125,9 +113,7 @@ static int take_cell(results *r, const json_t *object, int *understood, pal_erro
 
     result_cell *known = results_find(r, cell.key);
     if (!known) {
-        void *cells = r->cell;
-        PAL_TRY(grow(&cells, &r->capacity, r->count + 1, sizeof cell, err));
-        r->cell = cells;
+        PAL_TRY(array_room(&r->cell, &r->capacity, r->count + 1, sizeof cell, "the results", err));
         known = &r->cell[r->count++];
         *known = cell;
     }

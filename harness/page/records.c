@@ -1,19 +1,15 @@
 /* Reads the records of samples out of a journal and finds them by cell and index. */
 #include "harness/page/records.h"
 
+#include "harness/base/array.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static int add(records *all, sample_record new, pal_error *err)
 {
-    if (all->count == all->capacity) {
-        const size_t capacity = 2 * all->capacity + 64;
-        sample_record *grown = realloc(all->record, capacity * sizeof *grown);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for the records of samples");
-        all->record = grown;
-        all->capacity = capacity;
-    }
+    PAL_TRY(array_room(&all->record, &all->capacity, all->count + 1, sizeof new, "the records of samples", err));
     all->record[all->count++] = new;
     json_incref(new.object);
     return PAL_OK;

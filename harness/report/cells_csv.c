@@ -1,7 +1,7 @@
 /* The long-format CSVs of a report: cells, and what they cost. */
 #include "harness/report/report.h"
 
-#include "harness/base/os.h"
+#include "harness/base/array.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,11 +25,10 @@ static void put_whole(FILE *out, int64_t value)
     fprintf(out, ",%lld", (long long)value);
 }
 
-static const char cells_head[] = "task,task_version,scorer_version,model,weights_sha256,config_sha256,seed,"
-                                 "settings,blas_core,length,depth,metric,n,value,"
-                                 "lo,hi,interval,paper_value,paper_row,memory,parameters,state_bytes,data_sha256,"
-                                 "tokenizer_sha256,cell,kind,attention,"
-                                 "trained_on,train_seed,variant,not_finite\n";
+static const char cells_head[] =
+    "task,task_version,scorer_version,model,weights_sha256,config_sha256,seed,settings,blas_core,length,depth,"
+    "metric,n,value,lo,hi,interval,paper_value,paper_row,memory,parameters,state_bytes,data_sha256,tokenizer_"
+    "sha256,cell,kind,attention,trained_on,train_seed,variant,not_finite\n";
 
 static void put_cell(FILE *out, const task_module *task, const report_row *row, size_t m)
 {
@@ -116,31 +115,21 @@ static int by_setup(const void *a, const void *b)
     return (x->batch > y->batch) - (x->batch < y->batch);
 }
 
-/* Sum the samples of all depths per model, length, threads and batch. *costs is malloc'ed; NULL without memory. */
-static size_t add_up(const report *rep, cost **costs)
+/* Sum the samples of all depths per model, length, threads and batch. *costs is malloc'ed. */
+static int add_up(const report *rep, cost **costs, size_t *count, pal_error *err)
 {
-    size_t count = 0, capacity = 0;
+    size_t room = 0;
+    *count = 0;
     *costs = NULL;
     for (size_t r = 0; r < rep->count; r++) {
         for (int64_t i = 0; i < rep->row[r].n; i++) {
             const result_sample *s = &rep->row[r].cell->sample[i];
             size_t at = 0;
-            while (at < count && !same_cost(&(*costs)[at], &rep->row[r], s)) at++;
-            if (at == capacity) {
-                capacity = 2 * capacity + 16;
-                cost *grown = realloc(*costs, capacity * sizeof *grown);
-                if (!grown) {
-                    free(*costs);
-                    *costs = NULL;
-                    return 0;
-                }
-                *costs = grown;
-            }
+            PAL_TRY(array_room(costs, &room, *count + 1, sizeof **costs, "the costs", err));
+            while (at < *count && !same_cost(&(*costs)[at], &rep->row[r], s)) at++;
             cost *c = &(*costs)[at];
-            if (at == count) {
-                *c = (cost){.row = &rep->row[r], .threads = s->threads, .batch = s->batch};
-                count++;
-            }
+            if (at == *count)
+                (*costs)[(*count)++] = (cost){.row = &rep->row[r], .threads = s->threads, .batch = s->batch};
             c->samples++;
             c->seconds += s->seconds;
             c->tokens += (double)s->tokens;
@@ -149,20 +138,20 @@ static size_t add_up(const report *rep, cost **costs)
             if (s->peak_rss > c->peak_rss) c->peak_rss = s->peak_rss;
         }
     }
-    if (count) qsort(*costs, count, sizeof **costs, by_setup);
-    return count;
+    if (*count) qsort(*costs, *count, sizeof **costs, by_setup);
+    return PAL_OK;
 }
 
 int report_cost_csv(const report *rep, const char *path, pal_error *err)
 {
     cost *costs;
-    const size_t count = add_up(rep, &costs);
+    size_t count, size = 0;
     char *text = NULL;
-    size_t size = 0;
-    FILE *out = costs ? open_memstream(&text, &size) : NULL;
+    int code = add_up(rep, &costs, &count, err);
+    FILE *out = code == PAL_OK ? open_memstream(&text, &size) : NULL;
     if (!out) {
         free(costs);
-        return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
+        return code == PAL_OK ? pal_fail(err, PAL_INTERNAL, "out of memory for %s", path) : code;
     }
     fputs("task,model,weights_sha256,parameters,length,threads,batch,samples,seconds,tokens_per_s,state_bytes,"
           "peak_rss_bytes,tokens,tokens_read,held_bytes,cell\n",

@@ -291,11 +291,10 @@ int live_table_run(eval_request *r, FILE *out, FILE *log, pal_error *err)
     if (code == PAL_OK && for_people(t) && t->samples) put_explanation(t);
     if (code == PAL_OK) code = report_write(&held, r->options.results, notes_to(t), err);
     if (code == PAL_OK && t->not_finite)
-        code =
-            pal_fail(err, PAL_GATE,
-                     "%lld of %lld samples are not finite (a logit, a state or a loss is no number); their cells "
-                     "have no score",
-                     (long long)t->not_finite, (long long)t->samples);
+        code = pal_fail(err, PAL_GATE,
+                        "%lld of %lld samples are not finite (a logit, a state or a loss is no number); their "
+                        "cells have no score",
+                        (long long)t->not_finite, (long long)t->samples);
     results_free(&held);
     free(t);
     return code;

@@ -31,9 +31,10 @@ double memory_entries(memory_kind kind, const memory_shape *s)
         return s->d_model * s->prompts * (s->steps + 1) * s->layers;
     case MEMORY_INFINI:
         return s->d_key * (s->d_value + 1) * s->heads * s->layers;
-    default:
-        return 0;
+    case MEMORY_KINDS:
+        break;
     }
+    return NAN;
 }
 
 memory_shape memory_paper_shape(void)
@@ -54,37 +55,6 @@ double memory_rounded(double entries)
 {
     const double digit = entries < 1e7 ? 1e5 : 1e6;
     return round(entries / digit) * digit;
-}
-
-/* A whole-number option of the config's attention module; 0 when it has none of that name. */
-static double option(const model_config *cfg, const char *key)
-{
-    const kv_spec *spec = kv_find(cfg->attention->options, cfg->attention->option_count, key);
-    return spec ? (double)*(const int64_t *)((const char *)cfg + spec->offset) : 0;
-}
-
-memory_kind memory_of_config(const model_config *cfg, memory_shape *out)
-{
-    *out = (memory_shape){.d_key = (double)cfg->d_head,
-                          .d_value = (double)cfg->d_head,
-                          .d_model = (double)cfg->d_model,
-                          .heads = (double)cfg->n_heads,
-                          .layers = (double)cfg->n_layers};
-    const double length = option(cfg, "mem_len");
-    switch (cfg->attention->memory) {
-    case ATTN_MEMORY_MATRIX:
-        return MEMORY_INFINI;
-    case ATTN_MEMORY_CACHE:
-        out->cache = length < 0 ? (double)cfg->segment : length;
-        return MEMORY_TRANSFORMER_XL;
-    case ATTN_MEMORY_KNN:
-        out->cache = option(cfg, "xl_len");
-        out->remembered = option(cfg, "knn_entries");
-        return MEMORY_MEMORIZING;
-    case ATTN_MEMORY_NONE:
-        break;
-    }
-    return MEMORY_NONE;
 }
 
 /* ---- At the paper's sizes ---- */
@@ -165,7 +135,6 @@ typedef struct shipped {
     char names[TABLE_TEXT]; /* of all weights with this config */
     char *config_text;
     model_config config;
-    memory_kind kind;
     double entries, bytes; /* by the formula; of the state that the module really lays out */
     uint64_t held;         /* most that a stream of an evaluation kept; 0: none was run */
     int64_t samples;       /* of which it is the largest */
@@ -215,9 +184,8 @@ static int find_shipped(shipped *list, size_t *count, const st_file *file, const
         free(s.config_text);
         return code;
     }
-    memory_shape shape;
-    s.kind = memory_of_config(&s.config, &shape);
-    s.entries = memory_entries(s.kind, &shape);
+    const attn_module *attention = s.config.attention;
+    s.entries = attention->memory_entries ? attention->memory_entries(&s.config) : 0;
     for (int64_t l = 0; l < s.config.n_layers; l++)
         s.bytes += (double)(attn_sizes_of(&s.config, (size_t)l, 1).state * sizeof(real));
     list[(*count)++] = s;
@@ -240,11 +208,13 @@ static int list_shipped(shipped *list, size_t *count, const weights_file *file, 
     return PAL_OK;
 }
 
+/* Of the Memorizing Transformers, which the paper's ratios are of. */
 static double largest_entries(const shipped *list, size_t count)
 {
     double largest = NAN;
     for (size_t i = 0; i < count; i++)
-        if (list[i].kind == MEMORY_MEMORIZING) largest = fmax(largest, list[i].entries); /* fmax drops a NaN */
+        if (strcmp(list[i].config.attention->name, "memorizing") == 0)
+            largest = fmax(largest, list[i].entries); /* fmax drops a NaN */
     return largest;
 }
 
@@ -261,7 +231,8 @@ static void add_shipped(table_set *set, const shipped *list, size_t count)
         table_text(t, 0, "%s", s->names);
         table_text(t, 1, "%s", s->config.attention->name);
         table_text(t, 2, "%lld", (long long)s->config.segment);
-        table_text(t, 3, "%s", s->kind < MEMORY_KINDS ? methods[s->kind].entries : "none");
+        const char *formula = s->config.attention->memory_formula;
+        table_text(t, 3, "%s", formula ? formula : "none");
         table_text(t, 4, "%.0f", s->entries);
         table_cell *entries = table_at(t, 4), *held = table_at(t, 7);
         if (entries) entries->value = s->entries;

@@ -1,9 +1,7 @@
-/* Table 1: what each method keeps, by the formulas of the Infini-attention paper's table 1, in numbers (entries)
- * and not bytes. */
+/* Table 1 of the Infini-attention paper: what each of its methods keeps, in numbers (entries) and not bytes. What
+ * our models keep is said by their attention modules. */
 #ifndef PAL_TABLES_MEMORY_H
 #define PAL_TABLES_MEMORY_H
-
-#include "models/config/config.h"
 
 typedef enum memory_kind {
     MEMORY_TRANSFORMER_XL,
@@ -12,8 +10,7 @@ typedef enum memory_kind {
     MEMORY_RMT,
     MEMORY_AUTOCOMPRESSORS,
     MEMORY_INFINI,
-    MEMORY_KINDS,
-    MEMORY_NONE /* nothing is kept beyond the segment, or it has no bound */
+    MEMORY_KINDS
 } memory_kind;
 
 typedef struct memory_shape {
@@ -32,7 +29,5 @@ double memory_entries(memory_kind kind, const memory_shape *s);
 memory_shape memory_paper_shape(void);
 /* As the paper prints a size: millions with two digits at least. memory_rounded(1585152) = 1.6e6. */
 double memory_rounded(double entries);
-/* The formula and sizes of a model of ours; MEMORY_NONE for local and full attention. */
-memory_kind memory_of_config(const model_config *cfg, memory_shape *out);
 
 #endif

@@ -4,7 +4,6 @@
 
 #include "harness/base/home.h"
 #include "harness/base/os.h"
-#include "harness/base/utf8.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -20,16 +19,6 @@ static const char *const own_only[] = {"stage", "init", "out", "log", NULL};
 
 /* ---- Files ---- */
 
-static int read_file(kv_sections *all, const char *path, pal_error *err)
-{
-    char *text;
-    size_t size;
-    PAL_TRY(utf8_read_file(path, &text, &size, err));
-    const int code = sections_parse(all, text, path, err);
-    free(text);
-    return code;
-}
-
 static int is_conf(const struct dirent *entry)
 {
     const size_t size = strlen(entry->d_name);
@@ -42,14 +31,14 @@ static int read_all(kv_sections *all, const char *where, pal_error *err)
     struct stat info;
     struct dirent **entry = NULL;
     home_path(where, place);
-    if (stat(place, &info) == 0 && !S_ISDIR(info.st_mode)) return read_file(all, place, err);
+    if (stat(place, &info) == 0 && !S_ISDIR(info.st_mode)) return sections_read(all, place, err);
     const int count = scandir(place, &entry, is_conf, alphasort);
     int code = count > 0 ? PAL_OK
                          : pal_fail(err, PAL_DATA,
                                     "%s: no recipes (.conf files) there; set PALIMPSEST_HOME or recipes=", place);
     for (int i = 0; i < count; i++) {
         snprintf(path, sizeof path, "%s/%s", place, entry[i]->d_name);
-        if (code == PAL_OK) code = read_file(all, path, err);
+        if (code == PAL_OK) code = sections_read(all, path, err);
         free(entry[i]);
     }
     free(entry);

@@ -79,14 +79,6 @@ typedef struct attn_call {
     attn_penalty penalty;  /* a module's own regulariser, its weight per token of this call (backward only) */
 } attn_call;
 
-/* What a module keeps beyond its segment, by the rows of the Infini-attention paper's table 1. */
-typedef enum attn_memory {
-    ATTN_MEMORY_NONE,   /* nothing, everything, or what has no row there */
-    ATTN_MEMORY_CACHE,  /* states of the last tokens: Transformer-XL */
-    ATTN_MEMORY_KNN,    /* keys and values of many tokens: Memorizing Transformers */
-    ATTN_MEMORY_MATRIX, /* a matrix for each head: Infini-Transformer */
-} attn_memory;
-
 /* What a layer needs for `lanes` lanes, reals, and how far back it sees, tokens. */
 typedef struct attn_sizes {
     size_t state;       /* streaming state of a lane: the paper's memory formula */
@@ -105,7 +97,10 @@ enum { ATTN_ENDLESS = -1 };
 typedef struct attn_module {
     const char *name;
     const char *summary;
-    attn_memory memory;
+    /* What all layers keep beyond the segment, as table 1 of the Infini-attention paper counts it: the formula in
+     * its letters, and the numbers (not bytes) for a config. NULL: nothing, or all that was read. */
+    const char *memory_formula;
+    double (*memory_entries)(const model_config *cfg);
     const kv_spec *options; /* rows whose offset is OPTION(i): the module's own config keys */
     size_t option_count;
     /* PAL_USAGE when the config does not fit the module; NULL: every config does. */

@@ -209,12 +209,20 @@ static double flops(const model_config *cfg, size_t layer, double context)
     return local + 2 * d * ((double)s.q + updates * (double)s.kv);
 }
 
+static double memory_entries(const model_config *cfg)
+{
+    const attn_shape s = attn_shape_of(cfg);
+    double layers = 0;
+    for (size_t l = 0; l < (size_t)cfg->n_layers; l++) layers += infini_has_memory(cfg, l);
+    return (double)s.d_head * (double)(s.d_head + 1) * (double)s.kv_heads * layers;
+}
+
 #define INFINI_MODULE(id, about, count)                                                                           \
     {                                                                                                             \
-        .name = id, .summary = about, .memory = ATTN_MEMORY_MATRIX, .options = options, .option_count = count,    \
-        .params = params, .sizes = sizes, .table_fill = table_fill, .state_reset = state_reset,                   \
-        .state_parts = state_parts, .state_repeat = state_repeat, .forward = infini_forward,                      \
-        .backward = infini_backward, .flops = flops                                                               \
+        .name = id, .summary = about, .memory_formula = "d_k (d_v + 1) H l", .memory_entries = memory_entries,    \
+        .options = options, .option_count = count, .params = params, .sizes = sizes, .table_fill = table_fill,    \
+        .state_reset = state_reset, .state_parts = state_parts, .state_repeat = state_repeat,                     \
+        .forward = infini_forward, .backward = infini_backward, .flops = flops                                    \
     }
 
 const attn_module attn_infini_linear =

@@ -437,10 +437,18 @@ static double flops(const model_config *cfg, size_t layer, double context)
     return local + 2 * d * (context < size ? context : size) + 2 * d * (double)neighbours(cfg);
 }
 
+/* The memory of one layer, beside the cache of all. */
+static double memory_entries(const model_config *cfg)
+{
+    const double tokens = (double)entries(cfg) + (double)xl_len(cfg) * (double)cfg->n_layers;
+    return 2 * (double)attn_shape_of(cfg).kv * tokens;
+}
+
 const attn_module attn_memorizing = {
     .name = "memorizing",
     .summary = "Memorizing Transformer: local attention and exact kNN over past keys and values in one layer",
-    .memory = ATTN_MEMORY_KNN,
+    .memory_formula = "(d_k + d_v) H N S",
+    .memory_entries = memory_entries,
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .check = check,

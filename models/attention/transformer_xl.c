@@ -344,10 +344,16 @@ static double flops(const model_config *cfg, size_t layer, double context)
     return 6 * d * seen + 2 * cached_reals * (double)cfg->d_model * memory / n;
 }
 
+static double memory_entries(const model_config *cfg)
+{
+    return 2 * (double)attn_shape_of(cfg).kv * (double)mem_len(cfg) * (double)cfg->n_layers;
+}
+
 const attn_module attn_transformer_xl = {
     .name = "transformer-xl",
     .summary = "Transformer-XL: relative positions and a cache of hidden states",
-    .memory = ATTN_MEMORY_CACHE,
+    .memory_formula = "(d_k + d_v) H N l",
+    .memory_entries = memory_entries,
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .check = check,

@@ -22,16 +22,14 @@ enum {
 
 static const kv_spec request_table[] = {
     {"data", KV_TEXT, FIELD(data), BOOKSUM_STORIES, 0, 0, NULL,
-     BOOKSUM_STORIES
-     ": generated ones; or books with summaries, chapter or book level: a .jsonl or .csv file, or what "
-     "comes before -SPLIT.jsonl or /SPLIT.jsonl (or .csv, or .gz behind it)"},
+     BOOKSUM_STORIES ": generated ones; or books with summaries, chapter or book level: a .jsonl or .csv file, or "
+                     "what comes before -SPLIT.jsonl or /SPLIT.jsonl (or .csv, or .gz behind it)"},
     {"split", KV_TEXT, FIELD(split), "test", 0, 0, NULL,
      "train, validation (also: valid, val, dev) or test; not looked at when data= is a file"},
     {"n", KV_INT, FIELD(samples), "0", 0, 1000000, NULL, "the first so many books; 0: all, or 20 stories"},
     {"len", KV_SIZES, FIELD(length), "0", 0, 1099511627776, NULL,
      "tokens of the book that are read, its first ones; shorter books are left out and counted in the cell's "
-     "name; "
-     "0: whole books, or stories of 16K"},
+     "name; 0: whole books, or stories of 16K"},
     {"policy", KV_CHOICE, FIELD(policy), "max", 0, 0, ROUGE_POLICIES,
      "ROUGE where a book has several summaries: of the best, the mean over them, or of the first"},
     {"decoding", KV_CHOICE, FIELD(decoding), "greedy", 0, 0, "greedy|sample",
@@ -116,10 +114,10 @@ static int choose_books(booksum_run *run, booksum_choice *choice, int64_t *chose
     *skipped = count - (size_t)*chosen;
     if (run->request.samples && *chosen > run->request.samples) *chosen = run->request.samples;
     if (*chosen > 0) return PAL_OK;
-    return pal_fail(err, PAL_DATA,
-                    "booksum: data=%s: none of the %zu books has %llu tokens, the longest has %zu; "
-                    "ask for a shorter len=",
-                    run->request.data, count, (unsigned long long)choice->input, longest);
+    return pal_fail(
+        err, PAL_DATA,
+        "booksum: data=%s: none of the %zu books has %llu tokens, the longest has %zu; ask for a shorter len=",
+        run->request.data, count, (unsigned long long)choice->input, longest);
 }
 
 static int choose_stories(const booksum_run *run, const booksum_choice *choice, int64_t *chosen, pal_error *err)

@@ -1,6 +1,7 @@
 /* Sentences of a text, and extracts of them: the first words, drawn ones, and the best by ROUGE-2. */
 #include "tasks/booksum/extracts.h"
 
+#include "harness/base/array.h"
 #include "tasks/rouge/rouge.h"
 
 #include <stdio.h>
@@ -47,15 +48,11 @@ int extract_split(const char *text, size_t size, extract_sentence **list, size_t
         while (end < size &&
                !(is_space(text[end]) && (ends_sentence(text, at, end - 1) || blank_line(text, size, end))))
             end++;
-        if (*count == capacity) {
-            capacity = 2 * capacity + 64;
-            extract_sentence *grown = realloc(*list, capacity * sizeof *grown);
-            if (!grown) {
-                free(*list);
-                *list = NULL;
-                return pal_fail(err, PAL_INTERNAL, "out of memory for %zu sentences", capacity);
-            }
-            *list = grown;
+        const int code = array_room(list, &capacity, *count + 1, sizeof **list, "the sentences", err);
+        if (code != PAL_OK) {
+            free(*list);
+            *list = NULL;
+            return code;
         }
         (*list)[(*count)++] = (extract_sentence){at, end - at};
         at = end;
@@ -177,13 +174,7 @@ static int count_reference(oracle *o, rouge_scorer *scorer, const booksum_string
 
 static int add_hits(oracle *o, const rouge_text *read, pal_error *err)
 {
-    if (o->hit_capacity - o->hits < read->count) {
-        const size_t capacity = 2 * o->hit_capacity + read->count;
-        size_t *grown = realloc(o->hit, capacity * sizeof *grown);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for an extract");
-        o->hit = grown;
-        o->hit_capacity = capacity;
-    }
+    PAL_TRY(array_room(&o->hit, &o->hit_capacity, o->hits + read->count, sizeof *o->hit, "an extract", err));
     for (size_t i = 0; i + 1 < read->count; i++) {
         const bigram key = {.tokens = bigram_at(read, i)};
         const bigram *found = bsearch(&key, o->bigram, o->distinct, sizeof key, by_tokens);

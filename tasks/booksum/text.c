@@ -49,11 +49,10 @@ int booksum_find(const char *data, const char *split, char path[BOOKSUM_PATH], i
             snprintf(path, BOOKSUM_PATH, form[i], data, spelling);
             if (is_file(path)) return PAL_OK;
         }
-    return pal_fail(
-        err, PAL_USAGE,
-        "booksum: data=%s: no such file, and no %s-%s.jsonl or %s/%s.jsonl (or .csv, or .gz) either; give one of "
-        "these, or data=" BOOKSUM_STORIES,
-        data, data, split, data, split);
+    return pal_fail(err, PAL_USAGE,
+                    "booksum: data=%s: no such file, and no %s-%s.jsonl or %s/%s.jsonl (or .csv, or .gz) either; "
+                    "give one of these, or data=" BOOKSUM_STORIES,
+                    data, data, split, data, split);
 }
 
 int booksum_encode(const tokenizer *t, const char *text, size_t size, booksum_tokens *out, pal_error *err)

@@ -22,8 +22,7 @@ static const kv_spec table[] = {
      "share of the sequences without the begin token, as if the book had gone on for long"},
     {"booksum_quiz", KV_REAL, FIELD(quiz), "0", 0, 0.9, NULL,
      "share of a sequence that asks for a story's facts in random order, behind the summary; what is asked for "
-     "weighs "
-     "1"},
+     "weighs 1"},
     {"booksum_span", KV_REAL, FIELD(span), "0.95", 0, 1, NULL,
      "a story's facts lie in this first part of it; 0.95 in evaluation"},
     {"booksum_start", KV_CHOICE, FIELD(start), "first", 0, 0, "first|random",

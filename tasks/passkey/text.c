@@ -9,9 +9,8 @@
 
 enum { TEXT_MAX = 2048 };
 
-static const char header[] =
-    "There is an important info hidden inside a lot of irrelevant text. Find it and memorize "
-    "them. I will quiz you about the important information there.";
+static const char header[] = "There is an important info hidden inside a lot of irrelevant text. Find it and "
+                             "memorize them. I will quiz you about the important information there.";
 static const char *const sentence[PASSKEY_SENTENCES] = {
     " The grass is green.", " The sky is blue.", " The sun is yellow.", " Here we go.", " There and back again."};
 
@@ -205,8 +204,8 @@ static int check_joined(const passkey_text *text, joined *j, int name, int key, 
         return PAL_OK;
     return pal_fail(
         err, PAL_USAGE,
-        "passkey: the tokenizer makes other tokens of the text than of its pieces, so that a prompt cannot "
-        "be built to the token; use bytes, or a byte-level BPE that starts words with their space");
+        "passkey: the tokenizer makes other tokens of the text than of its pieces, so that a prompt cannot be "
+        "built to the token; use bytes, or a byte-level BPE that starts words with their space");
 }
 
 static int check_text(const passkey_text *text, pal_error *err)

@@ -1,6 +1,8 @@
 /* ROUGE-1, -2, -L and -Lsum of token sequences, value for value those of rouge_score. */
 #include "tasks/rouge/rouge.h"
 
+#include "harness/base/array.h"
+
 #include "tasks/rouge/lcs.h"
 #include "tasks/rouge/porter_stemmer.h"
 #include "tasks/rouge/word_ids.h"
@@ -76,21 +78,6 @@ void rouge_scorer_forget(rouge_scorer *s)
     word_ids_clear(&s->stems);
 }
 
-/* Room for `need` elements of `size` bytes, at least doubled; what was there is kept, what is new is 0. */
-static int grow(void *array, size_t *room, size_t need, size_t size, pal_error *err)
-{
-    if (need <= *room) return PAL_OK;
-    const size_t more = need > 2 * *room ? need : 2 * *room;
-    void *old;
-    memcpy(&old, array, sizeof old);
-    char *grown = realloc(old, more * size);
-    if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for a text of %zu tokens", need);
-    memset(grown + *room * size, 0, (more - *room) * size);
-    memcpy(array, &grown, sizeof grown);
-    *room = more;
-    return PAL_OK;
-}
-
 /* ---- Tokens ---- */
 
 /* The token of s->word[size], which this may change. */
@@ -101,7 +88,7 @@ static int token_of(rouge_scorer *s, size_t size, uint32_t *token, pal_error *er
     if (!s->stemming) return PAL_OK;
     const uint32_t word = *token;
     if (word == before) {
-        PAL_TRY(grow(&s->stem, &s->stem_room, s->words.count, sizeof *s->stem, err));
+        PAL_TRY(array_room(&s->stem, &s->stem_room, s->words.count, sizeof *s->stem, "a text", err));
         if (size > STEM_BEYOND) size = porter_stem(s->word, size);
         PAL_TRY(word_ids_of(&s->stems, s->word, size, &s->stem[word], err));
     }
@@ -134,7 +121,7 @@ static char next_character(const char *text, size_t size, size_t *at, int *cut)
 
 static int push_token(rouge_scorer *s, rouge_text *t, size_t *room, size_t word_size, pal_error *err)
 {
-    PAL_TRY(grow(&t->token, room, t->count + 1, sizeof *t->token, err));
+    PAL_TRY(array_room(&t->token, room, t->count + 1, sizeof *t->token, "a text", err));
     PAL_TRY(token_of(s, word_size, &t->token[t->count], err));
     t->count++;
     return PAL_OK;
@@ -143,7 +130,7 @@ static int push_token(rouge_scorer *s, rouge_text *t, size_t *room, size_t word_
 static int end_sentence(rouge_text *t, size_t *room, pal_error *err)
 {
     if (t->count == (t->sentences ? t->end[t->sentences - 1] : 0)) return PAL_OK;
-    PAL_TRY(grow(&t->end, room, t->sentences + 1, sizeof *t->end, err));
+    PAL_TRY(array_room(&t->end, room, t->sentences + 1, sizeof *t->end, "a text", err));
     t->end[t->sentences++] = t->count;
     return PAL_OK;
 }
@@ -156,7 +143,8 @@ static int read_tokens(rouge_scorer *s, const char *text, size_t size, rouge_tex
         int cut;
         const char c = next_character(text, size, &at, &cut);
         if (c) {
-            if (length == s->word_room) PAL_TRY(grow(&s->word, &s->word_room, length + 64, 1, err));
+            if (length == s->word_room)
+                PAL_TRY(array_room(&s->word, &s->word_room, length + 64, 1, "a text", err));
             s->word[length++] = c;
         }
         if (length > 0 && (!c || cut || at == size)) {
@@ -223,7 +211,7 @@ static int bigrams(rouge_scorer *s, const rouge_text *ref, const rouge_text *hyp
     size_t slots = 16, hits = 0;
     uint64_t pair;
     while (slots < 2 * ref->count) slots *= 2;
-    PAL_TRY(grow(&s->bigram, &s->bigram_room, slots, sizeof *s->bigram, err));
+    PAL_TRY(array_room(&s->bigram, &s->bigram_room, slots, sizeof *s->bigram, "a text", err));
     memset(s->bigram, 0, slots * sizeof *s->bigram);
     for (size_t i = 0; i + 1 < ref->count; i++) {
         bigram *b = find_bigram(s->bigram, slots, ref->token + i, &pair);
@@ -245,7 +233,7 @@ static int summary_lcs(rouge_scorer *s, const rouge_text *ref, const rouge_text 
 {
     int code = PAL_OK;
     size_t hits = 0;
-    PAL_TRY(grow(&s->chosen, &s->chosen_room, ref->count / 64 + 1, sizeof *s->chosen, err));
+    PAL_TRY(array_room(&s->chosen, &s->chosen_room, ref->count / 64 + 1, sizeof *s->chosen, "a text", err));
     for (size_t i = 0; i < ref->count; i++) s->ref_left[ref->token[i]]++;
     for (size_t i = 0; i < hyp->count; i++) s->hyp_left[hyp->token[i]]++;
     for (size_t k = 0; code == PAL_OK && k < ref->sentences; k++) {
@@ -281,8 +269,8 @@ int rouge_compare(rouge_scorer *s, const rouge_text *ref, const rouge_text *hyp,
 {
     const size_t tokens = s->stemming ? s->stems.count : s->words.count;
     size_t room = s->left_room, length;
-    PAL_TRY(grow(&s->ref_left, &room, tokens, sizeof *s->ref_left, err));
-    PAL_TRY(grow(&s->hyp_left, &s->left_room, tokens, sizeof *s->hyp_left, err));
+    PAL_TRY(array_room(&s->ref_left, &room, tokens, sizeof *s->ref_left, "a text", err));
+    PAL_TRY(array_room(&s->hyp_left, &s->left_room, tokens, sizeof *s->hyp_left, "a text", err));
     out->metric[ROUGE_1] = unigrams(s, ref, hyp);
     PAL_TRY(bigrams(s, ref, hyp, &out->metric[ROUGE_2], err));
     PAL_TRY(lcs_length(s->lcs, ref->token, ref->count, hyp->token, hyp->count, &length, err));

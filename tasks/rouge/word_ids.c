@@ -1,6 +1,7 @@
 /* Numbers for words, by an open table over one store of their texts. */
 #include "tasks/rouge/word_ids.h"
 
+#include "harness/base/array.h"
 #include "harness/base/hash.h"
 
 #include <stdlib.h>
@@ -31,20 +32,8 @@ static int append(word_ids *w, const char *word, size_t size, uint32_t h, pal_er
 {
     if (w->count >= UINT32_MAX - 1 || size > UINT32_MAX)
         return pal_fail(err, PAL_INTERNAL, "too many words or too long a word for one vocabulary");
-    if (w->count == w->room) {
-        const size_t room = w->room ? 2 * w->room : 512;
-        entry *grown = realloc(w->entry, room * sizeof *grown);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for a vocabulary of %zu words", w->count);
-        w->entry = grown;
-        w->room = room;
-    }
-    if (w->text_size + size > w->text_room) {
-        const size_t room = 2 * w->text_room + size + 4096;
-        char *grown = realloc(w->text, room);
-        if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for a vocabulary of %zu words", w->count);
-        w->text = grown;
-        w->text_room = room;
-    }
+    PAL_TRY(array_room(&w->entry, &w->room, w->count + 1, sizeof *w->entry, "a vocabulary", err));
+    PAL_TRY(array_room(&w->text, &w->text_room, w->text_size + size, 1, "a vocabulary", err));
     memcpy(w->text + w->text_size, word, size);
     w->entry[w->count++] = (entry){w->text_size, (uint32_t)size, h};
     w->text_size += size;

@@ -57,14 +57,14 @@ static void test_read(void **state)
     static const struct {
         const char *text, *word;
     } bad[] = {
-        {"model = a\n", ":1: a key before"},
+        {"model = a\n", ":1: a line before"},
         {"# nothing\n", "no [claim]"},
-        {"[one]\n" HEAD "rule = formula\nmodel = a\nagainst = b\n[one]\n", ":8: claim one is there twice"},
+        {"[one]\n" HEAD "rule = formula\nmodel = a\nagainst = b\n[one]\n", ":8: the section [one] is already at"},
         {"\n[one]\n" HEAD "rule = formula\nmodel = a\n", ":2: claim one lacks against"},
         {"[one]\n" HEAD "rule = best\n", ":5"},
         {"[one]\n" HEAD "colour = red\n", ":5: colour is no key"},
         {"[One]\n", ":1: \"One\" cannot name"},
-        {"[one\n", ":1: a claim begins"},
+        {"[one\n", ":1: a line before"},
         {"[one]\n" HEAD "rule = at_least\ntask = passkey\nmetric = m\nmodel = a\n", "lacks cells or lengths"},
     };
     audit a;

@@ -147,7 +147,10 @@ static void test_old_records(void **state)
     hash_hex("b", 1, absent);
     FILE *out = fopen(list, "w");
     assert_non_null(out);
-    fprintf(out, "sha256,...\n%s,memorizing,perplexity,2,256,1,10,a name, with a comma\n", listed);
+    fprintf(out,
+            "sha256,attention,trained_on,train_seed,xl_len,fine_tuned,parameters,name\n"
+            "%s,memorizing,perplexity,2,256,1,10,\"a name, with a comma\"\n",
+            listed);
     fclose(out);
 
     out = open_memstream(&text, &size);
@@ -183,7 +186,7 @@ static void test_old_records(void **state)
     /* A damaged list is no list without models. */
     out = fopen(list, "w");
     assert_non_null(out);
-    fprintf(out, "sha256,...\n%s,memorizing\n", listed);
+    fprintf(out, "sha256,attention,trained_on\n%s,memorizing\n", listed);
     fclose(out);
     text = NULL;
     out = open_memstream(&text, &size);
@@ -192,7 +195,7 @@ static void test_old_records(void **state)
     results_init(&r, task_of("passkey"), "old");
     assert_int_equal(take(&r, text), PAL_OK);
     assert_int_equal(facts_complete(&r, dir, &err), PAL_DATA);
-    assert_non_null(strstr(err.text, "facts.csv:2"));
+    assert_non_null(strstr(err.text, "facts.csv: row 2"));
     results_free(&r);
     free(text);
     unlink(list);

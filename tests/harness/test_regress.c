@@ -347,13 +347,13 @@ static void test_bad_file(void **state)
     static const struct {
         const char *text, *words;
     } bad[] = {
-        {"", ":1: not a baseline"},
-        {"name,metric\n", ":1: not a baseline"},
-        {HEAD "m,nll,1,Core,aa\nm,nll\n", ":3: 2 fields"},
-        {HEAD "m,nll,1,Core,aa,bb\n", ":2: 6 fields"},
-        {HEAD "m,nll,one,Core,aa\n", ":2: the value"},
-        {HEAD "m,nll,,Core,aa\n", ":2: the value"},
-        {HEAD "m,nll,1,Core,aa\nm,nll,2,Core,aa\n", ":3: m has two rows"},
+        {"", "not a baseline"},
+        {"name,metric\n", "not a baseline"},
+        {HEAD "m,nll,1,Core,aa\nm,nll\n", "row 3: 2 fields"},
+        {HEAD "m,nll,1,Core,aa,bb\n", "row 2: 6 fields"},
+        {HEAD "m,nll,one,Core,aa\n", "row 2: the value"},
+        {HEAD "m,nll,,Core,aa\n", "row 2: the value"},
+        {HEAD "m,nll,1,Core,aa\nm,nll,2,Core,aa\n", "row 3: m has two rows"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         baseline b;
