@@ -143,7 +143,8 @@ int command_words(const pal_command *c, int argc, char *const *argv, kv_pairs *o
     int options = 1; /* "--" ends them */
     find_tables(c, &t);
     const char *from_make = getenv(COMMAND_ENVIRONMENT);
-    for (size_t i = 0; from_make && *from_make && i <= t.groups; i++) PAL_TRY(read_environment(&t, i, out, err));
+    if (from_make && *from_make)
+        for (size_t i = 0; i <= t.groups; i++) PAL_TRY(read_environment(&t, i, out, err));
     for (int i = 0; i < argc; i++) {
         const char *word = argv[i];
         if (options && strcmp(word, "--") == 0)

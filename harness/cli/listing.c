@@ -53,9 +53,11 @@ void listing_begin(listing *l, FILE *out, listing_format format, const listing_c
         if (format == LISTING_CSV) fprintf(out, "%s%s", l->at ? "," : "", column[l->at].name);
     }
     fputc('\n', out);
-    for (size_t i = 0; format == LISTING_MARKDOWN && i < count; i++)
-        fprintf(out, "%s%s", i ? "" : "|", column[i].width > 0 ? "---:|" : "---|");
-    if (format == LISTING_MARKDOWN) fputc('\n', out);
+    if (format == LISTING_MARKDOWN) {
+        for (size_t i = 0; i < count; i++)
+            fprintf(out, "%s%s", i ? "" : "|", column[i].width > 0 ? "---:|" : "---|");
+        fputc('\n', out);
+    }
     l->at = 0;
 }
 

@@ -169,7 +169,8 @@ static void summarise_overall(const scores *all, summary *out, double *values, u
     for (size_t i = 0; i < all->count; i++) {
         double sum = 0;
         if (all->pair[i].undefined) continue;
-        for (int k = 0; k < 3 && overall > 0; k++) sum += all->pair[i].metric[part[k]].f / f[k] - 1;
+        if (overall > 0)
+            for (int k = 0; k < 3; k++) sum += all->pair[i].metric[part[k]].f / f[k] - 1;
         values[count++] = overall * (1 + sum / 3);
     }
     out->overall = mean_of(values, count, seed);

@@ -288,9 +288,9 @@ static int draw_all(const report *rep, const picture *p, figure_output *out, pal
     }
     for (size_t i = 0; i < rep->count; i++) {
         if (!picture_takes(rep, p, &rep->row[i]) || repeats(rep, p, i)) continue;
-        if (p->split != BY_TEXTS_AND_GROUP) PAL_TRY(draw_one(rep, p, &rep->row[i], 0, groups - 1, out, err));
-        for (int g = 0; p->split == BY_TEXTS_AND_GROUP && g < groups; g++)
-            PAL_TRY(draw_one(rep, p, &rep->row[i], g, g, out, err));
+        const int by_group = p->split == BY_TEXTS_AND_GROUP;
+        for (int g = 0; g < (by_group ? groups : 1); g++)
+            PAL_TRY(draw_one(rep, p, &rep->row[i], g, by_group ? g : groups - 1, out, err));
     }
     return PAL_OK;
 }

@@ -194,12 +194,14 @@ int figure_draw(const figure *f, figure_output *out, pal_error *err)
     if (f->failed) return pal_fail(err, PAL_INTERNAL, "out of memory for the picture %s", f->script);
     out->planned += out->counting && f->points > 0;
     if (out->counting) return PAL_OK;
-    for (size_t k = 0; f->points == 0 && k < KINDS; k++) {
-        char *path = picture_path(f, out->dir, kinds[k]);
-        if (path) unlink(path);
-        free(path);
+    if (f->points == 0) {
+        for (size_t k = 0; k < KINDS; k++) {
+            char *path = picture_path(f, out->dir, kinds[k]);
+            if (path) unlink(path);
+            free(path);
+        }
+        return PAL_OK;
     }
-    if (f->points == 0) return PAL_OK;
     if (out->keep[0]) PAL_TRY(keep_tables(f, out->keep, err));
     PAL_TRY(make_folder(folder, err));
     const int code = draw_in(f, folder, out, err);

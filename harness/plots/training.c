@@ -182,7 +182,8 @@ enum { ROWS_A_POINT = 5 };
 static size_t loss_column(const csv_table *t)
 {
     const size_t other = csv_column(t, "other_nll"), answers = csv_column(t, "answer_nll");
-    for (size_t r = 0; answers < t->columns && r < t->rows; r++)
+    if (answers == t->columns) return csv_column(t, "loss");
+    for (size_t r = 0; r < t->rows; r++)
         if (csv_number(t, r, other) > 0) return answers;
     return csv_column(t, "loss");
 }

@@ -293,8 +293,8 @@ int overview_build(table_set *out, const report *rep, pal_error *err)
     int lengths = 0;
     *out = (table_set){0};
     for (size_t i = 0; i < rep->count; i++) lengths |= rep->row[i].cell->extent == RESULT_LENGTH;
-    for (size_t m = 0; lengths && m < rep->task->metric_count; m++)
-        if (!rep->task->metric[m].detail) add_grid(out, rep, m);
+    for (size_t m = 0; m < rep->task->metric_count; m++)
+        if (lengths && !rep->task->metric[m].detail) add_grid(out, rep, m);
     int code = add_all_documents(out, rep, err);
     if (code == PAL_OK) add_runs(out, rep);
     if (code == PAL_OK) code = table_set_check(out, err);

@@ -108,7 +108,8 @@ void decoder_state_skip(const decoder *d, void *state, uint64_t seen)
 void decoder_state_repeat(const decoder *d, void *state, double times)
 {
     const attn_module *attention = d->cfg.attention;
-    for (size_t l = 0; attention->state_repeat && l < (size_t)d->cfg.n_layers; l++)
+    if (!attention->state_repeat) return;
+    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++)
         attention->state_repeat(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), times);
 }
 

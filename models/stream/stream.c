@@ -346,5 +346,6 @@ void stream_skip(stream *s, uint64_t tokens, int seen)
 {
     stream_reset(s);
     s->position = tokens;
-    for (size_t lane = 0; seen && lane < s->lanes; lane++) decoder_state_skip(s->d, s->state[lane], tokens);
+    if (!seen) return;
+    for (size_t lane = 0; lane < s->lanes; lane++) decoder_state_skip(s->d, s->state[lane], tokens);
 }

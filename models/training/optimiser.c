@@ -166,7 +166,8 @@ static void adafactor_apply(const update *u, const decoder_param *p, const real 
     const real *g = u->grad + p->offset;
     real *w = u->weights + p->offset;
     double row_mean = 0;
-    for (size_t i = 0; row && i < rows; i++) row_mean += (double)row[i] / (double)rows;
+    if (row)
+        for (size_t i = 0; i < rows; i++) row_mean += (double)row[i] / (double)rows;
 
     double squares = 0;
     for (size_t i = 0; i < rows; i++) {

@@ -116,8 +116,9 @@ double window_step(window *w, size_t segments, const scored_tokens *t, void *con
 
     for (size_t s = 0; s < segments; s++) {
         cut(w, segments, s, t->tokens, w->tokens, sizeof *t->tokens);
-        for (size_t lane = 0; w->recompute && lane < w->lanes; lane++)
-            memcpy(w->border + (s * w->lanes + lane) * bytes, state[lane], bytes);
+        if (w->recompute)
+            for (size_t lane = 0; lane < w->lanes; lane++)
+                memcpy(w->border + (s * w->lanes + lane) * bytes, state[lane], bytes);
         pass_forward(w->pass, w->recompute ? 0 : s, w->tokens, w->valid, state, !w->recompute);
     }
     memset(w->dstate[0], 0, w->lanes * decoder_state_grad_reals(w->d) * sizeof(real));

@@ -12,6 +12,7 @@
 #include "datasets/corpus/corpus.h"
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
+#include "harness/base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,62 @@ static inline void assert_said(const char *words)
 {
     if (!strstr(err.text, words)) fail_msg("expected '%s' in '%s'", words, err.text);
     assert_null(strchr(err.text, '\n'));
+}
+
+/* Opening it is refused with these words. */
+static inline void assert_refused(const char *name, const char *split, const char *words)
+{
+    corpus *c;
+    assert_int_equal(corpus_open(&c, at(name), split, "test", &err), PAL_DATA);
+    assert_null(c);
+    assert_said(words);
+}
+
+/* A document read in pieces of at most `max` bytes, each of whole characters. */
+static inline int read_document(const corpus *c, size_t index, size_t max, char **text, size_t *size)
+{
+    document *d;
+    *text = NULL;
+    *size = 0;
+    int code = document_open(c, index, &d, &err);
+    size_t got = 1;
+    while (code == PAL_OK && got > 0) {
+        *text = realloc(*text, *size + max);
+        assert_non_null(*text);
+        code = document_read(d, *text + *size, max, &got, &err);
+        assert_true(got <= max);
+        if (code != PAL_OK) break;
+        int broken;
+        assert_int_equal(utf8_valid(*text + *size, got, &broken), got);
+        *size += got;
+    }
+    document_close(d);
+    return code;
+}
+
+static inline void assert_document(const corpus *c, size_t index, const char *name, const char *text)
+{
+    char *read;
+    size_t size;
+    assert_string_equal(corpus_name(c, index), name);
+    assert_int_equal(read_document(c, index, 1000, &read, &size), PAL_OK);
+    assert_int_equal(size, strlen(text));
+    assert_memory_equal(read, text, size);
+    free(read);
+}
+
+/* Reading the only document fails with these words. */
+static inline void assert_unreadable(const char *name, const char *words)
+{
+    corpus *c = open_corpus(name, "all");
+    char *text, digest[HASH_HEX];
+    size_t size;
+    assert_int_equal(read_document(c, 0, 4096, &text, &size), PAL_DATA);
+    free(text);
+    assert_said(words);
+    assert_said(at(name));
+    assert_int_equal(corpus_digest(c, digest, NULL, &err), PAL_DATA);
+    corpus_close(c);
 }
 
 /* Characters of 1 to 4 bytes and all kinds of white space; malloc'ed. */

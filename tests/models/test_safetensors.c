@@ -1,51 +1,10 @@
 /* The safetensors container: files of other programs, malformed ones, and our own layout. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/lib/weights_lab.h"
 
 #include "harness/base/os.h"
-#include "models/files/checkpoint.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-static char directory[64], path[96];
-
-static int make_directory(void **state)
-{
-    (void)state;
-    strcpy(directory, "/tmp/palimpsest-safetensors-XXXXXX");
-    if (!mkdtemp(directory)) return -1;
-    snprintf(path, sizeof path, "%s/x.safetensors", directory);
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    char command[96];
-    snprintf(command, sizeof command, "rm -rf '%s'", directory);
-    return system(command);
-}
-
-#define must(call)                                                                                                \
-    do {                                                                                                          \
-        if ((call) != PAL_OK) fail_msg("%s: %s", #call, err.text);                                                \
-    } while (0)
-
-static void write_bytes(const void *data, size_t size)
-{
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(data, 1, size, file), size);
-    fclose(file);
-}
 
 /* A file from a header and data as another program would write it, without padding. */
 static void write_foreign(const char *header, const void *data, size_t size)
