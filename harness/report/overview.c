@@ -73,11 +73,11 @@ static void put_paper_line(table *t, const report *rep, const report_row *row, s
     const task_metric *m = &rep->task->metric[metric];
     char length[24];
     int begun = 0;
-    for (size_t d = 0; rep->task->tables->paper && d < depths; d++) {
+    for (size_t d = 0; d < depths; d++) {
         task_cell place = result_place(row->cell, row->n);
         const char *name = "";
         place.depth = depth[d];
-        const double value = rep->task->tables->paper(&place, m->name, &row->cell->facts, &name);
+        const double value = task_paper(rep->task, &place, m->name, &row->cell->facts, &name);
         if (!isfinite(value)) continue;
         if (!begun++) {
             table_row(t, 0);

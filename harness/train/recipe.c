@@ -19,7 +19,7 @@ static int read_recipe(trainer *t, const kv_pairs *pairs, pal_error *err)
     PAL_TRY(model_config_read(&t->model_cfg, pairs, err));
     const char *name = kv_pairs_value(pairs, "task");
     t->task = task_find(name ? name : t->cfg.task);
-    if (!t->task || !t->task->train->open)
+    if (!t->task || !t->task->train)
         return pal_fail(err, PAL_USAGE, "task=%s: no task of this name can be trained on; see `palimpsest list`",
                         name);
     t->task_cfg = calloc(1, t->task->train->bytes ? t->task->train->bytes : 1);

@@ -3,6 +3,7 @@
 #include "models/decoder/config_keys.h"
 
 #include "models/attention/attention.h"
+#include "models/decoder/feed_forward.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ static const kv_spec shared_rows[] = {
     {"d_head", KV_INT, FIELD(d_head), "32", 2, 4096, NULL, "width of a head (even)"},
     {"d_ff", KV_INT, FIELD(d_ff), "512", 1, 1 << 20, NULL, "width of the feed-forward layer"},
     {"segment", KV_SIZE, FIELD(segment), "128", 16, 1 << 20, NULL, "tokens of a segment (a multiple of 16)"},
-    {"activation", KV_CHOICE, FIELD(activation), "gelu", 0, 0, "gelu|relu|silu",
+    {"activation", KV_CHOICE, FIELD(activation), "gelu", 0, 0, ACTIVATION_NAMES,
      "feed-forward activation; gelu is the tanh form"},
     {"embed_scale", KV_CHOICE, FIELD(embed_scale), "none", 0, 0, "none|sqrt_d_model",
      "factor on token embeddings (Transformer-XL uses sqrt_d_model)"},
@@ -33,8 +34,8 @@ static const kv_spec shared_rows[] = {
     {"init_std", KV_REAL, FIELD(init_std), "0.02", 0, 10, NULL, "standard deviation of initial weights"},
     {"norm_eps", KV_REAL, FIELD(norm_eps), "1e-5", 1e-12, 0.1, NULL,
      "norm: added to the variance, or to the mean square, under the root"},
-    {"norm", KV_CHOICE, FIELD(norm), "layer", 0, 0, "layer|rms", "layer: with mean and bias; rms: neither"},
-    {"feed_forward", KV_CHOICE, FIELD(feed_forward), "plain", 0, 0, "plain|gated",
+    {"norm", KV_CHOICE, FIELD(norm), "layer", 0, 0, NORM_NAMES, "layer: with mean and bias; rms: neither"},
+    {"feed_forward", KV_CHOICE, FIELD(feed_forward), "plain", 0, 0, FEED_NAMES,
      "plain: W2 act(W1 x); gated: W2 (act(Wg x) * W1 x), which with silu is SwiGLU"},
     {"n_kv_heads", KV_INT, FIELD(n_kv_heads), "0", 0, 1024, NULL,
      "key and value heads, each shared by n_heads / n_kv_heads query heads; 0: n_heads"},

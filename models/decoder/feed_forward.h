@@ -5,14 +5,16 @@
 
 #include "models/engine/gemm.h"
 
-/* The values of the config's keys `feed_forward` and `activation`. */
+/* The values of the config's keys `feed_forward` and `activation`, and their names in the same order. */
 typedef enum feed_kind { FEED_PLAIN, FEED_GATED, FEED_KINDS } feed_kind;
+#define FEED_NAMES "plain|gated"
 typedef enum activation_kind {
     ACTIVATION_GELU,
     ACTIVATION_RELU,
     ACTIVATION_SILU,
     ACTIVATION_KINDS
 } activation_kind;
+#define ACTIVATION_NAMES "gelu|relu|silu"
 
 /* y[n] = act(x[n]), in place or not. gelu: the tanh form (Hendrycks & Gimpel 2016); silu: x sigmoid(x). */
 void activation_forward(activation_kind kind, real *y, const real *x, size_t n);

@@ -9,8 +9,9 @@
 /* Rows of one task, whose gradients of gain and bias are summed by themselves. */
 enum { NORM_ROWS = 32 };
 
-/* The values of the config's key `norm`, and places in norm_ops. */
+/* The values of the config's key `norm`, places in norm_ops, and their names in the same order. */
 typedef enum norm_kind { NORM_LAYER, NORM_RMS, NORM_KINDS } norm_kind;
+#define NORM_NAMES "layer|rms"
 
 typedef struct row_norm row_norm;
 

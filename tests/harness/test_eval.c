@@ -10,7 +10,7 @@
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
 #include "harness/eval/plan.h"
-#include "models/decoder/config_keys.h"
+#include "tests/lib/tiny_model.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -58,18 +58,12 @@ static int save_model(const char *name, int vocab, const char *task, const char 
              "attention = local\nvocab = %d\nd_model = 16\nn_layers = 1\nn_heads = 1\nd_head = 16\nd_ff = 16\n"
              "segment = 32\n",
              vocab);
-    kv_pairs pairs = {0}, metadata = {0};
-    model_config cfg;
-    decoder *d = NULL;
-    int code = kv_pairs_parse(&pairs, text, "test", &err);
-    if (code == PAL_OK && task) code = kv_pairs_add(&metadata, "task", task, "test", &err);
+    kv_pairs metadata = {0};
+    int code = PAL_OK;
+    if (task) code = kv_pairs_add(&metadata, "task", task, "test", &err);
     if (code == PAL_OK && path) code = kv_pairs_add(&metadata, "tokenizer", path, "test", &err);
     if (code == PAL_OK && sha256) code = kv_pairs_add(&metadata, "tokenizer_sha256", sha256, "test", &err);
-    if (code == PAL_OK) code = model_config_read(&cfg, &pairs, &err);
-    if (code == PAL_OK) code = decoder_create(&d, &cfg, &err);
-    if (code == PAL_OK) code = checkpoint_save(path_of(name), d, NULL, ST_F32, &metadata, &err);
-    decoder_destroy(d);
-    kv_pairs_free(&pairs);
+    if (code == PAL_OK) code = tiny_model_save(path_of(name), tiny_model(text, 1), &metadata, &err);
     kv_pairs_free(&metadata);
     return code;
 }

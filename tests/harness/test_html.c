@@ -11,13 +11,12 @@
 #include "harness/eval/request.h"
 #include "harness/page/lm_eval.h"
 #include "harness/page/page.h"
-#include "models/decoder/config_keys.h"
-#include "models/files/checkpoint.h"
 
 #include <ctype.h>
 #include <math.h>
 
 #include "tests/lib/journal_lab.h"
+#include "tests/lib/tiny_model.h"
 
 /* ---- A reader of tags ---- */
 
@@ -208,20 +207,10 @@ static void add_special_rows(lab_journal *j)
 
 static void save_weights(void)
 {
-    kv_pairs pairs = {0};
-    model_config cfg;
-    decoder *d = NULL;
+    decoder *d = tiny_model("attention = infini-linear\nvocab = 11\nd_model = 8\nn_layers = 1\nn_heads = 1\n"
+                            "d_head = 8\nd_ff = 12\nsegment = 16\n",
+                            1);
     char path[128];
-    assert_int_equal(
-        kv_pairs_parse(&pairs,
-                       "attention = infini-linear\nvocab = 11\nd_model = 8\nn_layers = 1\nn_heads = 1\n"
-                       "d_head = 8\nd_ff = 12\nsegment = 16\n",
-                       "test", &err),
-        PAL_OK);
-    assert_int_equal(model_config_read(&cfg, &pairs, &err), PAL_OK);
-    kv_pairs_free(&pairs);
-    assert_int_equal(decoder_create(&d, &cfg, &err), PAL_OK);
-    decoder_init(d, 1);
     for (int copy = 0; copy < 2; copy++) { /* the same bytes twice */
         snprintf(path, sizeof path, "%s/text-infini-linear%s.safetensors", dir, copy ? "-copy" : "");
         assert_int_equal(checkpoint_save(path, d, NULL, ST_F32, NULL, &err), PAL_OK);

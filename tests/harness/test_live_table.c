@@ -9,8 +9,7 @@
 
 #include "harness/base/os.h"
 #include "harness/report/live_table.h"
-#include "models/decoder/config_keys.h"
-#include "models/files/checkpoint.h"
+#include "tests/lib/tiny_model.h"
 
 #include <math.h>
 #include <pty.h>
@@ -39,24 +38,13 @@ static int save_model(const char *name, const char *attention, real scale)
              "attention = %s\nvocab = 256\nd_model = 16\nn_layers = 2\nn_heads = 1\nd_head = 16\nd_ff = 16\n"
              "segment = 32\n",
              attention);
-    kv_pairs pairs = {0}, metadata = {0};
-    model_config cfg;
-    decoder *d = NULL;
-    int code = kv_pairs_parse(&pairs, text, "test", &err);
-    if (code == PAL_OK) code = model_config_read(&cfg, &pairs, &err);
-    if (code == PAL_OK) code = decoder_create(&d, &cfg, &err);
-    if (code == PAL_OK) {
-        decoder_init(d, 1);
-        for (size_t i = 0; i < decoder_param_count(d); i++) {
-            const decoder_param *p = decoder_param_at(d, i);
-            real *weight = decoder_weights(d) + p->offset;
-            for (size_t k = 0; k < decoder_param_elements(p); k++) weight[k] *= scale;
-        }
-        code = checkpoint_save(path_of(name), d, NULL, ST_F32, &metadata, &err);
+    decoder *d = tiny_model(text, 1);
+    for (size_t i = 0; i < decoder_param_count(d); i++) {
+        const decoder_param *p = decoder_param_at(d, i);
+        real *weight = decoder_weights(d) + p->offset;
+        for (size_t k = 0; k < decoder_param_elements(p); k++) weight[k] *= scale;
     }
-    decoder_destroy(d);
-    kv_pairs_free(&pairs);
-    return code;
+    return tiny_model_save(path_of(name), d, NULL, &err);
 }
 
 static int setup(void **state)

@@ -9,8 +9,7 @@
 
 #include "harness/base/os.h"
 #include "models/attention/attention.h"
-#include "models/decoder/config_keys.h"
-#include "models/files/checkpoint.h"
+#include "tests/lib/tiny_model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,21 +38,11 @@ static int make_scratch(void **unused)
 {
     (void)unused;
     if (!mkdtemp(scratch)) return -1;
-    kv_pairs pairs = {0};
     pal_error err;
-    model_config cfg;
-    decoder *d = NULL;
-    int code = kv_pairs_parse(&pairs,
-                              "attention = infini-linear\nvocab = 256\nd_model = 32\nn_layers = 1\nn_heads = 2\n"
-                              "d_head = 16\nd_ff = 64\nsegment = 64\n",
-                              "test", &err);
-    if (code == PAL_OK) code = model_config_read(&cfg, &pairs, &err);
-    kv_pairs_free(&pairs);
-    if (code == PAL_OK) code = decoder_create(&d, &cfg, &err);
-    if (code == PAL_OK) decoder_init(d, 1);
-    if (code == PAL_OK) code = checkpoint_save(in_scratch("tiny.safetensors"), d, NULL, ST_F32, NULL, &err);
-    decoder_destroy(d);
-    return code;
+    decoder *d = tiny_model("attention = infini-linear\nvocab = 256\nd_model = 32\nn_layers = 1\nn_heads = 2\n"
+                            "d_head = 16\nd_ff = 64\nsegment = 64\n",
+                            1);
+    return tiny_model_save(in_scratch("tiny.safetensors"), d, NULL, &err);
 }
 
 static int remove_scratch(void **unused)

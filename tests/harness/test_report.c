@@ -258,6 +258,18 @@ static void test_files(void **state)
     char *cells2 = slurp("toy-cells.csv"), *table2 = slurp("toy-table.md");
     assert_string_equal(cells, cells2);
     assert_string_equal(table, table2);
+
+    /* A task need not know a paper. */
+    task_module unpublished = toy;
+    unpublished.tables = NULL;
+    again.task = &unpublished;
+    quiet = fopen("/dev/null", "w");
+    assert_int_equal(report_write(&again, dir, quiet, &err), PAL_OK);
+    fclose(quiet);
+    char *table3 = slurp("toy-table.md");
+    assert_non_null(strstr(table3, "| infini-linear | 2K |"));
+    assert_null(strstr(table3, "| paper:"));
+    free(table3);
     free(cells);
     free(cells2);
     free(cost);

@@ -13,7 +13,7 @@
 #include "harness/gate/verify_values.h"
 #include "harness/report/live_table.h"
 #include "models/attention/attention.h"
-#include "models/decoder/config_keys.h"
+#include "tests/lib/tiny_model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -44,24 +44,12 @@ static decoder *make_model(const char *attention, uint64_t seed)
              "attention = %s\nd_model = 16\nn_layers = %d\nn_heads = 1\nd_head = 16\nd_ff = 16\nsegment = %d\n"
              "init_std = 0.3\ntied = 0\n",
              attention, LAYERS, SEGMENT);
-    kv_pairs pairs = {0};
-    model_config cfg;
-    decoder *d = NULL;
-    int code = kv_pairs_parse(&pairs, text, "test", &err);
-    if (code == PAL_OK) code = model_config_read(&cfg, &pairs, &err);
-    if (code == PAL_OK) code = decoder_create(&d, &cfg, &err);
-    if (code == PAL_OK) decoder_init(d, seed);
-    kv_pairs_free(&pairs);
-    return d;
+    return tiny_model(text, seed);
 }
 
 static int save_model(const char *name, const char *attention, uint64_t seed)
 {
-    kv_pairs none = {0};
-    decoder *d = make_model(attention, seed);
-    const int code = d ? checkpoint_save(path_of(name), d, NULL, ST_F32, &none, &err) : -1;
-    decoder_destroy(d);
-    return code;
+    return tiny_model_save(path_of(name), make_model(attention, seed), NULL, &err);
 }
 
 static int put_document(const char *name, uint64_t seed)

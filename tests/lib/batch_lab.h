@@ -12,8 +12,8 @@
 #include "harness/base/rng.h"
 #include "harness/eval/batch.h"
 #include "models/attention/attention.h"
-#include "models/decoder/config_keys.h"
 #include "models/engine/gemm.h"
+#include "tests/lib/tiny_model.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -168,15 +168,7 @@ static inline decoder *make_model_with(const char *attention, const char *more)
              "attention = %s\nvocab = %d\nd_model = 32\nn_layers = 2\nn_heads = 2\nd_head = 16\nd_ff = 48\n"
              "init_std = 0.3\n%s%s",
              attention, VOCAB, segment, more);
-    kv_pairs pairs = {0};
-    model_config cfg;
-    decoder *d = NULL;
-    assert_int_equal(kv_pairs_parse(&pairs, text, "test", &err), PAL_OK);
-    assert_int_equal(model_config_read(&cfg, &pairs, &err), PAL_OK);
-    assert_int_equal(decoder_create(&d, &cfg, &err), PAL_OK);
-    kv_pairs_free(&pairs);
-    decoder_init(d, 5);
-    return d;
+    return tiny_model(text, 5);
 }
 
 static inline decoder *make_model(const char *attention)

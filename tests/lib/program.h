@@ -6,8 +6,7 @@
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
 #include "models/attention/attention.h"
-#include "models/decoder/config_keys.h"
-#include "models/files/checkpoint.h"
+#include "tests/lib/tiny_model.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -111,19 +110,7 @@ static inline int save_model(const char *name, const char *attention)
              "attention = %s\nd_model = 32\nn_layers = 2\nn_heads = 2\nd_head = 16\nd_ff = 48\nsegment = 64\n"
              "init_std = 0.2\n",
              attention);
-    kv_pairs pairs = {0}, none = {0};
-    model_config cfg;
-    decoder *d = NULL;
-    int code = kv_pairs_parse(&pairs, text, "test", &err);
-    if (code == PAL_OK) code = model_config_read(&cfg, &pairs, &err);
-    if (code == PAL_OK) code = decoder_create(&d, &cfg, &err);
-    if (code == PAL_OK) {
-        decoder_init(d, 3);
-        code = checkpoint_save(path_of(name), d, NULL, ST_F32, &none, &err);
-    }
-    decoder_destroy(d);
-    kv_pairs_free(&pairs);
-    return code;
+    return tiny_model_save(path_of(name), tiny_model(text, 3), NULL, &err);
 }
 
 /* A corpus of PG19's layout whose documents differ in length. */

@@ -9,8 +9,7 @@
 
 #include <cmocka.h>
 
-#include "models/decoder/config_keys.h"
-#include "models/files/checkpoint.h"
+#include "tests/lib/tiny_model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,20 +41,12 @@ static inline int remove_directory(void **state)
 
 static inline decoder *make_decoder(const char *overrides, uint64_t seed)
 {
-    pal_error err;
-    kv_pairs pairs = {0};
-    model_config cfg;
-    decoder *d = NULL;
-    must(kv_pairs_parse(&pairs,
-                        "attention = local\nvocab = 11\nd_model = 8\nn_layers = 1\nn_heads = 1\nd_head = 8\n"
-                        "d_ff = 12\nsegment = 16\ninit_std = 0.5\n",
-                        "test", &err));
-    must(kv_pairs_parse(&pairs, overrides, "test", &err));
-    must(model_config_read(&cfg, &pairs, &err));
-    must(decoder_create(&d, &cfg, &err));
-    decoder_init(d, seed);
-    kv_pairs_free(&pairs);
-    return d;
+    char text[1000];
+    snprintf(text, sizeof text,
+             "attention = local\nvocab = 11\nd_model = 8\nn_layers = 1\nn_heads = 1\nd_head = 8\nd_ff = 12\n"
+             "segment = 16\ninit_std = 0.5\n%s",
+             overrides);
+    return tiny_model(text, seed);
 }
 
 static inline size_t weight_bytes(const decoder *d)
