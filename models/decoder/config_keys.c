@@ -152,9 +152,9 @@ static char *put_rows(char *at, const kv_spec *table, size_t count, const model_
 
 char *model_config_text(const model_config *cfg)
 {
-    const size_t rows = SHARED_ROWS + cfg->attention->option_count;
+    const size_t keys = SHARED_ROWS + cfg->attention->option_count;
     const size_t row_max = sizeof((kv_pair *)0)->key + KV_OUT_MAX + sizeof " = \n";
-    char *text = malloc(rows * row_max + 1);
+    char *text = malloc(keys * row_max + 1);
     if (!text) return NULL;
     char *end = put_rows(text, shared_rows, SHARED_ROWS, cfg);
     put_rows(end, cfg->attention->options, cfg->attention->option_count, cfg);
