@@ -416,9 +416,18 @@ static double flops(const model_config *cfg, size_t layer, double context)
     return 4 * (double)attn_width(cfg) * (seen + sinks);
 }
 
+/* Keys and values of the tokens before the segment that are kept, the first ones too. */
+static double memory_entries(const model_config *cfg)
+{
+    const reach r = reach_of(cfg);
+    return 2 * (double)attn_shape_of(cfg).kv * (double)(r.cached + r.sinks) * (double)cfg->n_layers;
+}
+
 const attn_module attn_window = {
     .name = "window",
     .summary = "causal attention over a sliding window and the stream's first tokens (StreamingLLM)",
+    .memory_formula = "(d_k + d_v) H N l",
+    .memory_entries = memory_entries,
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .params = params,
