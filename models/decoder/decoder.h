@@ -29,6 +29,8 @@ void decoder_destroy(decoder *d);
 /* Draw the initial weights; each tensor has its own random stream, so adding one leaves the others as they were.
  */
 void decoder_init(decoder *d, uint64_t seed);
+/* The same for one tensor. */
+void decoder_init_param(decoder *d, size_t index, uint64_t seed);
 
 const model_config *decoder_config(const decoder *d);
 size_t decoder_param_count(const decoder *d); /* tensors */

@@ -227,22 +227,25 @@ void decoder_destroy(decoder *d)
     free(d);
 }
 
+void decoder_init_param(decoder *d, size_t index, uint64_t seed)
+{
+    const decoder_param *p = &d->param[index];
+    real *w = d->weight + p->offset;
+    const size_t count = decoder_param_elements(p);
+    if (p->init == INIT_CONSTANT) {
+        for (size_t j = 0; j < count; j++) w[j] = (real)p->value;
+        return;
+    }
+    char domain[128];
+    snprintf(domain, sizeof domain, "init/%s", p->name);
+    rng r = rng_make(seed, domain, 0, 0);
+    const double std = p->value > 0 ? p->value : d->cfg.init_std;
+    for (size_t j = 0; j < count; j++) w[j] = (real)(std * rng_normal(&r));
+}
+
 void decoder_init(decoder *d, uint64_t seed)
 {
-    for (size_t i = 0; i < d->param_count; i++) {
-        const decoder_param *p = &d->param[i];
-        real *w = d->weight + p->offset;
-        const size_t count = decoder_param_elements(p);
-        if (p->init == INIT_CONSTANT) {
-            for (size_t j = 0; j < count; j++) w[j] = (real)p->value;
-            continue;
-        }
-        char domain[128];
-        snprintf(domain, sizeof domain, "init/%s", p->name);
-        rng r = rng_make(seed, domain, 0, 0);
-        const double std = p->value > 0 ? p->value : d->cfg.init_std;
-        for (size_t j = 0; j < count; j++) w[j] = (real)(std * rng_normal(&r));
-    }
+    for (size_t i = 0; i < d->param_count; i++) decoder_init_param(d, i, seed);
 }
 
 const model_config *decoder_config(const decoder *d)

@@ -188,8 +188,7 @@ static int has_param(const decoder *d, const char *name)
     return 0;
 }
 
-/* A file that describes its own model must hold that model's tensors and no others. */
-static int check_no_strangers(const decoder *d, const st_file *f, const char *path, pal_error *err)
+int checkpoint_no_strangers(const decoder *d, const st_file *f, const char *path, pal_error *err)
 {
     for (size_t i = 0; i < f->count; i++) {
         const char *name = f->tensor[i].name;
@@ -215,7 +214,7 @@ static int parse_config(const char *text, model_config *cfg, kv_pairs *pairs, pa
     return PAL_OK;
 }
 
-static int read_config(const st_file *f, const char *path, model_config *cfg, pal_error *err)
+int checkpoint_config(const st_file *f, const char *path, model_config *cfg, pal_error *err)
 {
     if (!f->config)
         return pal_fail(err, PAL_DATA, "%s: holds no model config; only checkpoints written by this program do",
@@ -250,8 +249,7 @@ static int check_same_config(const char *path, const model_config *there, const 
     return PAL_OK;
 }
 
-/* Digest and metadata for the caller; `info` may be NULL. */
-static int give_info(const st_file *f, checkpoint_info *info, pal_error *err)
+int checkpoint_give_info(const st_file *f, checkpoint_info *info, pal_error *err)
 {
     if (!info) return PAL_OK;
     *info = (checkpoint_info){0};
@@ -279,11 +277,11 @@ void checkpoint_info_free(checkpoint_info *info)
 static int load(st_file *f, const char *path, decoder *d, checkpoint_info *info, pal_error *err)
 {
     PAL_TRY(check_weights(d, f, path, 0, err));
-    PAL_TRY(check_no_strangers(d, f, path, err));
+    PAL_TRY(checkpoint_no_strangers(d, f, path, err));
     PAL_TRY(st_load(path, f, err));
     PAL_TRY(decoder_allocate(d, err));
     PAL_TRY(checkpoint_fill(d, f, path, 0, err));
-    return give_info(f, info, err);
+    return checkpoint_give_info(f, info, err);
 }
 
 int checkpoint_load(const char *path, decoder **out, checkpoint_info *info, pal_error *err)
@@ -292,7 +290,7 @@ int checkpoint_load(const char *path, decoder **out, checkpoint_info *info, pal_
     model_config cfg;
     decoder *d = NULL;
     PAL_TRY(st_open(path, &f, err));
-    int code = read_config(&f, path, &cfg, err);
+    int code = checkpoint_config(&f, path, &cfg, err);
     if (code == PAL_OK) code = decoder_describe(&d, &cfg, err);
     if (code == PAL_OK) code = load(&f, path, d, info, err);
     st_free(&f);
@@ -307,9 +305,9 @@ static int resume(const st_file *f, const char *path, decoder *d, optimiser *opt
                   pal_error *err)
 {
     model_config there;
-    PAL_TRY(read_config(f, path, &there, err));
+    PAL_TRY(checkpoint_config(f, path, &there, err));
     PAL_TRY(check_same_config(path, &there, decoder_config(d), err));
-    PAL_TRY(check_no_strangers(d, f, path, err));
+    PAL_TRY(checkpoint_no_strangers(d, f, path, err));
 
     const char *kind = kv_pairs_value(&f->metadata, kind_key), *step = kv_pairs_value(&f->metadata, step_key);
     int64_t steps = 0;
@@ -327,7 +325,7 @@ static int resume(const st_file *f, const char *path, decoder *d, optimiser *opt
     if (first) st_values(first, opt->first);
     st_values(second, opt->second);
     opt->step = steps;
-    return give_info(f, info, err);
+    return checkpoint_give_info(f, info, err);
 }
 
 int checkpoint_resume(const char *path, decoder *d, optimiser *opt, checkpoint_info *info, pal_error *err)

@@ -5,6 +5,7 @@
 
 #include "harness/base/hash.h"
 #include "models/decoder/decoder.h"
+#include "models/decoder/instead.h"
 #include "models/files/safetensors.h"
 #include "models/training/optimiser.h"
 
@@ -30,5 +31,19 @@ void checkpoint_info_free(checkpoint_info *info);
  * [1, n], matrices of the same element count in any shape. Names the first tensor missing or of another size.
  * keep_missing: tensors that `f` lacks keep what they hold, as long as it has any. */
 int checkpoint_fill(decoder *d, const st_file *f, const char *path, int keep_missing, pal_error *err);
+
+/* ---- The parts of checkpoint_load, for who reads a file with changes. ---- */
+
+/* The config that the file describes its model by. PAL_DATA: it has none, or one of a newer version. */
+int checkpoint_config(const st_file *f, const char *path, model_config *cfg, pal_error *err);
+/* PAL_DATA: the file holds a tensor that is no parameter of `d`. */
+int checkpoint_no_strangers(const decoder *d, const st_file *f, const char *path, pal_error *err);
+/* Digest and metadata for the caller; `info` may be NULL. */
+int checkpoint_give_info(const st_file *f, checkpoint_info *info, pal_error *err);
+/* A model with `instead` (decoder/instead.h) in place of its own keys. Tensors that are new start as their module
+ * says, normal ones drawn with INSTEAD_SEED; those of the attention that is replaced are left out. *made (may be
+ * NULL) says what came of it. PAL_USAGE: tensors are new and the pairs do not let them. */
+int checkpoint_load_instead(const char *path, const kv_pairs *instead, decoder **out, instead_made *made,
+                            checkpoint_info *info, pal_error *err);
 
 #endif

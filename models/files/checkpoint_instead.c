@@ -1,0 +1,80 @@
+/* A checkpoint of this program read with another attention, or other settings of its own. */
+#include "models/decoder/config_keys.h"
+#include "models/files/checkpoint.h"
+
+#include <string.h>
+
+static int has_tensor(void *arg, const decoder_param *p)
+{
+    return st_find(arg, p->name) != NULL;
+}
+
+static size_t count_unused(const decoder *own, const decoder *d)
+{
+    size_t unused = 0;
+    for (size_t i = 0; i < decoder_param_count(own); i++) {
+        size_t k = 0;
+        while (k < decoder_param_count(d) &&
+               strcmp(decoder_param_at(own, i)->name, decoder_param_at(d, k)->name) != 0)
+            k++;
+        unused += k == decoder_param_count(d);
+    }
+    return unused;
+}
+
+/* The config with the changes, and what differs. */
+static int change_config(const st_file *f, const char *path, const kv_pairs *instead, model_config *own,
+                         model_config *cfg, instead_made *made, pal_error *err)
+{
+    kv_pairs keys = {0};
+    int code = kv_pairs_parse(&keys, f->config, path, err);
+    if (code == PAL_OK) code = instead_apply(&keys, instead, err);
+    if (code == PAL_OK) code = model_config_read(cfg, &keys, err);
+    if (code == PAL_OK) code = instead_text(own, cfg, instead_starts(instead), made->text, err);
+    kv_pairs_free(&keys);
+    return code;
+}
+
+static int fill(st_file *f, const char *path, decoder *d, pal_error *err)
+{
+    PAL_TRY(st_load(path, f, err));
+    PAL_TRY(decoder_allocate(d, err));
+    for (size_t i = 0; i < decoder_param_count(d); i++)
+        if (!st_find(f, decoder_param_at(d, i)->name)) decoder_init_param(d, i, INSTEAD_SEED);
+    return checkpoint_fill(d, f, path, 1, err);
+}
+
+/* The file must be whole as it describes itself: `was` is that model. */
+static int load(st_file *f, const char *path, const kv_pairs *instead, decoder **was, decoder **out,
+                instead_made *made, checkpoint_info *info, pal_error *err)
+{
+    model_config own, cfg;
+    PAL_TRY(checkpoint_config(f, path, &own, err));
+    PAL_TRY(decoder_describe(was, &own, err));
+    PAL_TRY(checkpoint_no_strangers(*was, f, path, err));
+    PAL_TRY(change_config(f, path, instead, &own, &cfg, made, err));
+    PAL_TRY(decoder_describe(out, &cfg, err));
+    PAL_TRY(instead_check(*out, has_tensor, f, path, instead_starts(instead), made, err));
+    made->unused = count_unused(*was, *out);
+    PAL_TRY(fill(f, path, *out, err));
+    return checkpoint_give_info(f, info, err);
+}
+
+int checkpoint_load_instead(const char *path, const kv_pairs *instead, decoder **out, instead_made *made,
+                            checkpoint_info *info, pal_error *err)
+{
+    st_file f;
+    decoder *was = NULL, *d = NULL;
+    instead_made ignored;
+    if (!made) made = &ignored;
+    *made = (instead_made){0};
+    PAL_TRY(st_open(path, &f, err));
+    const int code = load(&f, path, instead, &was, &d, made, info, err);
+    st_free(&f);
+    decoder_destroy(was);
+    if (code == PAL_OK)
+        *out = d;
+    else
+        decoder_destroy(d);
+    return code;
+}
