@@ -62,8 +62,10 @@ typedef struct model_facts {
     char attention[32];  /* name of the module */
     char trained_on[32]; /* name of the last task */
     int64_t train_seed;
-    int64_t xl_len; /* tokens of earlier segments that attention keeps beside its memory */
-    int fine_tuned; /* training began with the weights of another model */
+    int64_t xl_len;    /* tokens of earlier segments that attention keeps beside its memory */
+    int fine_tuned;    /* training began with the weights of another model */
+    char instead[160]; /* the attention that was put in place of the weights' own, with its settings; "": their own
+                        */
 } model_facts;
 
 /* What a task holds; these types are never completed. Each task has structs of its own (passkey_run,

@@ -2,6 +2,7 @@
  * the machine is measured once and kept (harness/eval/speed.h). */
 #include "harness/cli/listing.h"
 #include "harness/command/commands.h"
+#include "harness/command/groups.h"
 #include "harness/eval/plan.h"
 #include "harness/eval/progress.h"
 #include "models/decoder/state.h"
@@ -122,7 +123,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     eval_request r;
     PAL_TRY(eval_request_make(&r, options, rest, 1, err));
-    say_left_out(&r);
+    say_models(&r);
     plan all = {0};
     pool *threads = NULL;
     speed_book *speeds = NULL;
@@ -146,7 +147,7 @@ const pal_command plan_command = {
     .options = eval_options_rows,
     .count = EVAL_OPTIONS,
     .bytes = sizeof(eval_options),
-    .groups = groups_of_tasks,
+    .groups = groups_of_eval,
     .words = words_of_eval,
     .run = run,
 };

@@ -3,13 +3,14 @@
 #include "harness/report/live_table.h"
 
 #include "harness/command/commands.h"
+#include "harness/command/groups.h"
 #include "harness/plots/plots.h"
 
 static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     eval_request request;
     PAL_TRY(eval_request_make(&request, options, rest, 1, err));
-    say_left_out(&request);
+    say_models(&request);
     const eval_options *o = &request.options;
     int code = live_table_run(&request, stdout, stderr, err);
     FILE *log = o->format == LISTING_TEXT ? stdout : stderr;
@@ -33,6 +34,6 @@ const pal_command eval_command = {
     .count = EVAL_OPTIONS,
     .bytes = sizeof(eval_options),
     .words = words_of_eval,
-    .groups = groups_of_tasks,
+    .groups = groups_of_eval,
     .run = run,
 };

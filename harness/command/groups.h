@@ -7,6 +7,7 @@
 
 /* As command.groups. */
 size_t groups_of_model(command_group *out);
+size_t groups_of_eval(command_group *out); /* of tasks, and what may change in trained models */
 size_t groups_of_training(command_group *out);
 
 #endif

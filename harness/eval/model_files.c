@@ -45,6 +45,7 @@ typedef struct search {
     size_t shipped_count;
     weights_file *found;
     size_t count;
+    const char *instead; /* of the name that is looked for; NULL: its own */
 } search;
 
 static int add(weights_file **list, size_t *count, const char *dir, const char *file, pal_error *err)
@@ -69,9 +70,12 @@ static int add(weights_file **list, size_t *count, const char *dir, const char *
 /* A file that two names or patterns mean is evaluated once. */
 static int take(search *s, const char *path, pal_error *err)
 {
+    const char *instead = s->instead ? s->instead : "";
     for (size_t i = 0; i < s->count; i++)
-        if (strcmp(s->found[i].path, path) == 0) return PAL_OK;
-    return add(&s->found, &s->count, NULL, path, err);
+        if (strcmp(s->found[i].path, path) == 0 && strcmp(s->found[i].instead, instead) == 0) return PAL_OK;
+    PAL_TRY(add(&s->found, &s->count, NULL, path, err));
+    if (snprintf(s->found[s->count - 1].instead, INSTEAD_TEXT, "%s", instead) < INSTEAD_TEXT) return PAL_OK;
+    return pal_fail(err, PAL_USAGE, "%s+%.40s...: the attention's settings are too long", path, instead);
 }
 
 /* All shipped weights, in order. A directory that does not exist has none. */
@@ -142,9 +146,25 @@ static int pick_path(search *s, const char *name, pal_error *err)
     return code;
 }
 
+static int pick(void *arg, const char *name, pal_error *err);
+
+/* A name with an attention behind the '+' at `plus`. */
+static int pick_instead(search *s, const char *name, const char *plus, pal_error *err)
+{
+    char *base = strndup(name, (size_t)(plus - name));
+    if (!base) return pal_fail(err, PAL_INTERNAL, "out of memory for the name of a model");
+    s->instead = plus + 1;
+    const int code = pick(s, base, err);
+    s->instead = NULL;
+    free(base);
+    return code;
+}
+
 static int pick(void *arg, const char *name, pal_error *err)
 {
     search *s = arg;
+    const char *plus = s->instead || os_file_exists(name) ? NULL : instead_find(name);
+    if (plus) return pick_instead(s, name, plus, err);
     if (strchr(name, '/') || stem_of(name, strlen(name)) < strlen(name)) return pick_path(s, name, err);
     int known = 0;
     const int all = strcmp(name, "all") == 0, pattern = strpbrk(name, "*?[") != NULL;

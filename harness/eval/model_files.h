@@ -3,6 +3,7 @@
 #define PAL_WEIGHTS_H
 
 #include "harness/base/keyval.h"
+#include "models/decoder/instead.h"
 
 #define WEIGHTS_DIR "models/weights"
 #define WEIGHTS_SUFFIX ".safetensors"
@@ -10,13 +11,15 @@
 typedef struct weights_file {
     char name[KV_TEXT_MAX]; /* the name of the file, or of the folder, without directory and suffix */
     char path[2 * KV_TEXT_MAX];
+    char instead[INSTEAD_TEXT]; /* the attention behind a '+', in place of the model's own; "": its own */
 } weights_file;
 
 /* What model= means, in the order given: "all", every *.safetensors in `dir`; names found there; patterns of such
  * names, "passkey-*"; paths (with a '/' or a suffix of weights: .safetensors, .gguf, .bin), which may be patterns
  * too; a folder of another program's model right here. kv_each_name splits the list.
  * With a task, a name that is not there stands for the task's model of that name: "infini-delta" for
- * "passkey-infini-delta". *out is malloc'ed. PAL_USAGE: nothing there, or a name unknown (says the nearest). */
+ * "passkey-infini-delta". "NAME+window:sinks=0" is a model with another attention (decoder/instead.h). *out is
+ * malloc'ed. PAL_USAGE: nothing there, or a name unknown (says the nearest). */
 int weights_resolve_for(const char *task, const char *models, const char *dir, weights_file **out, size_t *count,
                         pal_error *err);
 /* The same without a task. */

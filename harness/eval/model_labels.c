@@ -71,6 +71,15 @@ static int find_run(const relabel *to, const char *text, char digest[HASH_HEX], 
     return code;
 }
 
+/* A path, with the attention that the label's model has in place of its own. */
+static int append_path(relabel *to, const char *path, const label_parts *parts, pal_error *err)
+{
+    const char *plus = instead_find(parts->model);
+    char name[2 * KV_TEXT_MAX + INSTEAD_TEXT];
+    snprintf(name, sizeof name, "%s%.*s", path, INSTEAD_TEXT - 1, plus ? plus : "");
+    return append(to, name, err);
+}
+
 /* The path of the weights whose digest begins so; 0: none here has. */
 static int find_weights(const relabel *to, const char *hash, char path[2 * KV_TEXT_MAX])
 {
@@ -102,9 +111,9 @@ static int take(void *arg, const char *name, pal_error *err)
     const int plain = weights_resolve_for(to->task->name, name, to->o->weights, &files, &count, &none) == PAL_OK;
     free(files);
     if (plain) return append(to, name, err);
-    if (find_weights(to, parts.hash, path)) return append(to, path, err);
+    if (find_weights(to, parts.hash, path)) return append_path(to, path, &parts, err);
     PAL_TRY(find_run(to, name, digest, err));
-    if (find_weights(to, digest, path)) return append(to, path, err);
+    if (find_weights(to, digest, path)) return append_path(to, path, &parts, err);
     if (digest[0])
         return pal_fail(err, PAL_USAGE, "model=%s: its weights have SHA-256 %.12s, and are not in %s", name,
                         digest, to->o->weights);

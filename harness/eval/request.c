@@ -23,6 +23,10 @@ const kv_spec eval_options_rows[EVAL_OPTIONS] = {
     {"model", KV_TEXT, AT(model), "all", 0, 0, NULL,
      "all that the task trained; or a list of names, of patterns such as passkey-*, of paths; infini-delta means "
      "the task's own"},
+    {"attention", KV_TEXT, AT(attention), "", 0, 0, NULL,
+     "in place of the models' own, each a row: a list such as own,full,local:segment=512,window:sinks=0"},
+    {"new_tensors", KV_CHOICE, AT(new_tensors), "refuse", 0, 0, "refuse|start",
+     "tensors that an attention has and the weights have not: start = as the module says, untrained"},
     {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME, "directory of the shipped models"},
     {"results", KV_TEXT, AT(results), "results/run", 0, 0, NULL,
      "directory of the journal, the tables and the plots"},
@@ -55,13 +59,24 @@ static int find_task(eval_request *r, pal_error *err)
     return pal_fail(err, PAL_USAGE, "task=%s: no such task; use one of: %s", r->options.task, names);
 }
 
-/* Every word must be the task's: a misspelt one must not be silently ignored. */
-static int check_keys(const eval_request *r, const kv_pairs *words, pal_error *err)
+static int some_attention_has(const char *key)
+{
+    for (size_t i = 0; attn_table[i]; i++)
+        if (instead_allows(attn_table[i], key)) return 1;
+    return 0;
+}
+
+/* Every word must be the task's or an attention's: a misspelt one must not be silently ignored. */
+static int take_keys(eval_request *r, const kv_pairs *words, pal_error *err)
 {
     const task_module *task = r->task;
     for (size_t i = 0; i < words->count; i++) {
         const char *key = words->pair[i].key;
         if (kv_find(task->eval->request_table, task->eval->request_count, key)) continue;
+        if (some_attention_has(key)) {
+            PAL_TRY(kv_pairs_add(&r->model_keys, key, words->pair[i].value, words->pair[i].where, err));
+            continue;
+        }
         near_names near;
         char text[NEAR_TEXT];
         near_begin(&near, key);
@@ -91,16 +106,36 @@ static void tell_digest(void *arg, uint64_t done, uint64_t total)
             done < total ? "" : "\n");
 }
 
-static int load_model(eval_model *m, const weights_file *file, pal_error *err)
+/* The name of a model with another attention is one of its own: "text-local+window:sinks=0". */
+static int name_instead(eval_model *m, pal_error *err)
 {
+    const size_t used = strlen(m->file.name), room = sizeof m->file.name - used;
+    memcpy(m->file.instead, m->made.text, sizeof m->file.instead);
+    memcpy(m->facts.instead, m->made.text, sizeof m->facts.instead);
+    if (!m->made.text[0] || (size_t)snprintf(m->file.name + used, room, "+%s", m->made.text) < room) return PAL_OK;
+    return pal_fail(err, PAL_USAGE, "%.80s...: the name of the model is too long", m->file.name);
+}
+
+/* `attention`: what an entry of attention= says; "own": none. */
+static int load_model(eval_model *m, const eval_request *r, const weights_file *file, const char *attention,
+                      pal_error *err)
+{
+    instead_words words = {0};
     m->file = *file;
+    int code = strcmp(attention, "own") == 0 ? PAL_OK : instead_parse(attention, &words.own, err);
+    if (code == PAL_OK) code = kv_pairs_merge(&words.common, &r->model_keys, err);
+    if (code == PAL_OK && r->options.new_tensors)
+        code = kv_pairs_add(&words.common, "new_tensors", "start", KV_COMMAND_LINE, err);
     m->pending = import_is_foreign(m->file.path);
     digesting told = {m->file.name, os_now(), 0};
-    if (m->pending)
-        PAL_TRY(model_describe(m->file.path, NULL, tell_digest, &told, &m->decoder, &m->info, err));
-    else
-        PAL_TRY(checkpoint_load(m->file.path, &m->decoder, &m->info, err));
+    if (code == PAL_OK)
+        code = m->pending
+                   ? model_describe(m->file.path, &words, tell_digest, &told, &m->decoder, &m->made, &m->info, err)
+                   : model_load(m->file.path, &words, &m->decoder, &m->made, &m->info, err);
+    instead_words_free(&words);
+    PAL_TRY(code);
     m->facts = facts_of(decoder_config(m->decoder), &m->info.metadata);
+    PAL_TRY(name_instead(m, err));
     char *config = model_config_text(decoder_config(m->decoder));
     if (!config) return pal_fail(err, PAL_INTERNAL, "out of memory for a config");
     hash_hex(config, strlen(config), m->config);
@@ -142,19 +177,69 @@ static void keep_trained(eval_request *r)
     r->model_count = kept;
 }
 
+/* The files that model= names, each with every attention that attention= names. */
+typedef struct model_list {
+    eval_request *r;
+    const weights_file *file;
+    size_t count;
+} model_list;
+
+/* Two attentions may come to the same model. */
+static int known_already(const eval_request *r, const eval_model *m)
+{
+    for (const eval_model *o = r->model; o < m; o++)
+        if (strcmp(o->file.path, m->file.path) == 0 && strcmp(o->config, m->config) == 0) return 1;
+    return 0;
+}
+
+static int load_files(void *arg, const char *attention, pal_error *err)
+{
+    const model_list *l = arg;
+    eval_request *r = l->r;
+    for (size_t i = 0; i < l->count; i++) {
+        const weights_file *file = &l->file[i];
+        if (file->instead[0] && r->options.attention[0])
+            return pal_fail(err, PAL_USAGE, "attention=%s: model=%s+%s names one already", r->options.attention,
+                            file->name, file->instead);
+        eval_model *grown = realloc(r->model, (r->model_count + 1) * sizeof *grown);
+        if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for the models");
+        r->model = grown;
+        eval_model *m = &r->model[r->model_count++];
+        *m = (eval_model){0};
+        PAL_TRY(load_model(m, r, file, file->instead[0] ? file->instead : attention, err));
+        if (!known_already(r, m)) continue;
+        eval_model_free(m);
+        r->model_count--;
+    }
+    return PAL_OK;
+}
+
+/* A key of an attention that none of the models has would be silently ignored. */
+static int check_model_keys(const eval_request *r, pal_error *err)
+{
+    for (size_t i = 0; i < r->model_keys.count; i++) {
+        const kv_pair *p = &r->model_keys.pair[i];
+        int known = 0;
+        for (size_t m = 0; m < r->model_count; m++)
+            known |= instead_allows(decoder_config(r->model[m].decoder)->attention, p->key);
+        if (!known)
+            return pal_fail(err, PAL_USAGE, "%s=%s: none of the models has an attention with such a key", p->key,
+                            p->value);
+    }
+    return PAL_OK;
+}
+
 static int load_models(eval_request *r, pal_error *err)
 {
+    const char *attentions = r->options.attention[0] ? r->options.attention : "own";
+    model_list list = {.r = r};
     weights_file *files;
-    size_t count;
     PAL_TRY(model_labels(&r->options, r->task, err));
-    PAL_TRY(weights_resolve_for(r->task->name, r->options.model, r->options.weights, &files, &count, err));
-    r->model = calloc(count, sizeof *r->model);
-    int code = r->model ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the models");
-    for (size_t i = 0; code == PAL_OK && i < count; i++) {
-        r->model_count = i + 1;
-        code = load_model(&r->model[i], &files[i], err);
-    }
+    PAL_TRY(weights_resolve_for(r->task->name, r->options.model, r->options.weights, &files, &list.count, err));
+    list.file = files;
+    int code = kv_each_name("attention", attentions, load_files, &list, err);
     free(files);
+    if (code == PAL_OK) code = check_model_keys(r, err);
     if (code == PAL_OK && strcmp(r->options.model, "all") == 0) {
         keep_trained(r);
         if (!r->options.tokenizer[0]) eval_request_one_tokenizer(r);
@@ -171,13 +256,14 @@ static int fit_context(eval_model *m, uint64_t longest, pal_error *err)
     const int64_t limit = attn_sizes_of(decoder_config(m->decoder), 0, 1).max_tokens;
     const int64_t context = (int64_t)((longest + STEP - 1) / STEP * STEP);
     char value[32];
-    kv_pairs instead = {0};
+    instead_words words = {0};
     decoder *fitting = NULL;
     if (limit == 0 || context >= limit) return PAL_OK;
     snprintf(value, sizeof value, "%lld", (long long)context);
-    int code = kv_pairs_add(&instead, "context", value, m->file.path, err);
-    if (code == PAL_OK) code = model_describe(m->file.path, &instead, NULL, NULL, &fitting, NULL, err);
-    kv_pairs_free(&instead);
+    int code = m->made.text[0] ? instead_parse(m->made.text, &words.own, err) : PAL_OK;
+    if (code == PAL_OK) code = kv_pairs_add(&words.own, "context", value, m->file.path, err);
+    if (code == PAL_OK) code = model_describe(m->file.path, &words, NULL, NULL, &fitting, NULL, NULL, err);
+    instead_words_free(&words);
     PAL_TRY(code);
     decoder_destroy(m->decoder);
     m->decoder = fitting;
@@ -227,7 +313,7 @@ int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *wo
 {
     *r = (eval_request){.options = *o};
     PAL_TRY(find_task(r, err));
-    PAL_TRY(check_keys(r, words, err));
+    PAL_TRY(take_keys(r, words, err));
     const kv_spec *table = r->task->eval->request_table;
     const size_t count = r->task->eval->request_count;
     r->task_request = calloc(1, r->task->eval->request_bytes);
@@ -269,6 +355,7 @@ void eval_request_free(eval_request *r)
     tokenizer_destroy(r->tokenizer);
     for (size_t i = 0; i < r->model_count; i++) eval_model_free(&r->model[i]);
     free(r->model);
+    kv_pairs_free(&r->model_keys);
     free(r->task_request);
     *r = (eval_request){0};
 }
@@ -357,8 +444,17 @@ int eval_model_too_short(const eval_model *model, uint64_t tokens, char *why, si
 
 const char *const words_of_eval[] = {"task", NULL};
 
-void say_left_out(const eval_request *r)
+void say_models(const eval_request *r)
 {
+    for (size_t i = 0; i < r->model_count; i++) {
+        const eval_model *m = &r->model[i];
+        if (m->made.new_tensors)
+            fprintf(stderr, "%s: %zu tensors are new and untrained: %s\n", m->file.name, m->made.new_tensors,
+                    m->made.note);
+        if (m->made.unused)
+            fprintf(stderr, "%s: %zu tensors of the weights belong to the attention that is gone\n", m->file.name,
+                    m->made.unused);
+    }
     if (r->left_out == 0) return;
     fprintf(
         stderr,

@@ -13,17 +13,20 @@ enum { MEMORY_KEPT, MEMORY_ZEROED, MEMORY_BOTH };
 
 typedef struct eval_options {
     char task[KV_TEXT_MAX], model[KV_TEXT_MAX], weights[KV_TEXT_MAX], results[KV_TEXT_MAX], tokenizer[KV_TEXT_MAX];
+    char attention[KV_TEXT_MAX];
     int64_t memory; /* MEMORY_* */
     int64_t batch, threads, share, references, plots;
-    int64_t format; /* listing_format */
+    int64_t new_tensors; /* yes or no: an attention's tensors that the weights lack start as its module says */
+    int64_t format;      /* listing_format */
     double checkpoint;
 } eval_options;
 
-enum { EVAL_OPTIONS = 13 };
+enum { EVAL_OPTIONS = 15 };
 extern const kv_spec eval_options_rows[EVAL_OPTIONS];
 
 typedef struct eval_model {
-    weights_file file;
+    weights_file file; /* its name ends in "+" and file.instead where the attention is not its own */
+    instead_made made;
     decoder *decoder;
     checkpoint_info info;
     model_facts facts;
@@ -34,7 +37,8 @@ typedef struct eval_model {
 typedef struct eval_request {
     eval_options options;
     const task_module *task;
-    void *task_request; /* the task's own struct */
+    void *task_request;  /* the task's own struct */
+    kv_pairs model_keys; /* of the words: keys of attentions, which go over the models' own */
     tokenizer *tokenizer;
     task_run *run;
     const task_cell *cell;
@@ -47,7 +51,8 @@ typedef struct eval_request {
     int threads;
 } eval_request;
 
-/* Read the task's own keys out of `words`. PAL_USAGE: a key nobody knows, a bad value, an unknown task. With
+/* Read the task's own keys out of `words`, and keys of attentions that are no keys of the task. PAL_USAGE: a key
+ * nobody knows, a bad value, an unknown task. With
  * `load`, also load every model and the tokenizer and let the task begin, so that what is wrong with any of them
  * shows before work begins. */
 int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *words, int load, pal_error *err);
@@ -82,7 +87,8 @@ void eval_model_free(eval_model *m);
 extern const char *const words_of_eval[];
 /* The keys of every task, as pal_command.groups. */
 size_t groups_of_tasks(command_group *out);
-/* A line on standard error about models that model=all left out; nothing where there are none. */
-void say_left_out(const eval_request *r);
+/* Lines on standard error: models that model=all left out, and what came of attentions that were put in place of
+ * models' own; nothing where there is nothing to say. */
+void say_models(const eval_request *r);
 
 #endif

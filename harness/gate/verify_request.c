@@ -45,12 +45,20 @@ static int add_request(words *w, const task_module *task, const result_cell *cel
     return task->eval->keys.count ? add_word(w, task->eval->keys.count, number, err) : PAL_OK;
 }
 
+static int add_model(words *w, const verify_source *from, pal_error *err)
+{
+    const char *instead = from->cell->facts.instead;
+    char model[2 * KV_TEXT_MAX + INSTEAD_TEXT + 2];
+    snprintf(model, sizeof model, "%s%s%s", from->weights, instead[0] ? "+" : "", instead);
+    return add_word(w, "model", model, err);
+}
+
 int verify_open(const verify_source *from, eval_request *r, int *absent, pal_error *err)
 {
     words *w = calloc(1, sizeof *w);
     if (!w) return pal_fail(err, PAL_INTERNAL, "out of memory for a request");
     int code = add_word(w, "task", from->task->name, err);
-    if (code == PAL_OK) code = add_word(w, "model", from->weights, err);
+    if (code == PAL_OK) code = add_model(w, from, err);
     if (code == PAL_OK && from->tokenizer[0]) code = add_word(w, "tokenizer", from->tokenizer, err);
     if (code == PAL_OK) code = add_request(w, from->task, from->cell, err);
     if (code == PAL_OK) code = eval_request_read(r, w->count, w->word, 0, err);

@@ -86,6 +86,8 @@ static int take_facts(const json_t *object, result_cell *cell)
     cell->facts.train_seed = json_is_integer(seed) ? json_integer_value(seed) : MODEL_SEED_UNKNOWN;
     cell->facts.xl_len = get_whole(facts, "xl_len");
     cell->facts.fine_tuned = json_is_true(json_object_get(facts, "fine_tuned"));
+    if (json_object_get(facts, "instead"))
+        get_text(facts, "instead", cell->facts.instead, sizeof cell->facts.instead);
     return 1;
 }
 
@@ -221,6 +223,8 @@ int results_announce(results *r, journal *j, const result_cell *cell, int64_t as
                                           : json_integer((json_int_t)cell->facts.train_seed),
                                       "xl_len", (json_int_t)cell->facts.xl_len, "fine_tuned",
                                       cell->facts.fine_tuned));
+    if (cell->facts.instead[0])
+        json_object_set_new(json_object_get(object, "facts"), "instead", json_string(cell->facts.instead));
     return write_object(r, j, object, err);
 }
 

@@ -88,33 +88,47 @@ int instead_parse(const char *text, kv_pairs *out, pal_error *err)
     return code;
 }
 
-int instead_apply(kv_pairs *keys, const kv_pairs *instead, pal_error *err)
+void instead_words_free(instead_words *w)
+{
+    kv_pairs_free(&w->own);
+    kv_pairs_free(&w->common);
+}
+
+/* Append those pairs that are keys of a model with this attention. */
+static int add_known(const attn_module *attention, const kv_pairs *from, kv_pairs *to, pal_error *err)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const kv_pair *p = &from->pair[i];
+        if (model_config_knows(attention, p->key)) PAL_TRY(kv_pairs_add(to, p->key, p->value, p->where, err));
+    }
+    return PAL_OK;
+}
+
+int instead_apply(kv_pairs *keys, const instead_words *instead, pal_error *err)
 {
     const attn_module *attention;
     kv_pairs both = {0};
-    const char *name = kv_pairs_value(instead, attention_key);
+    const char *name = kv_pairs_value(&instead->own, attention_key);
     if (name) PAL_TRY(kv_pairs_add(keys, attention_key, name, KV_COMMAND_LINE, err));
     PAL_TRY(find_attention(keys, &attention, err));
-    int code = PAL_OK;
-    for (size_t i = 0; code == PAL_OK && i < instead->count; i++)
-        code = check_pair(attention, &instead->pair[i], err);
-    for (size_t i = 0; code == PAL_OK && i < keys->count; i++) {
-        const kv_pair *p = &keys->pair[i];
-        if (model_config_knows(attention, p->key)) code = kv_pairs_add(&both, p->key, p->value, p->where, err);
-    }
-    for (size_t i = 0; code == PAL_OK && i < instead->count; i++) {
-        const kv_pair *p = &instead->pair[i];
-        if (strcasecmp(p->key, new_key) != 0) code = kv_pairs_add(&both, p->key, p->value, p->where, err);
-    }
+    for (size_t i = 0; i < instead->own.count; i++) PAL_TRY(check_pair(attention, &instead->own.pair[i], err));
+    int code = add_known(attention, keys, &both, err);
+    if (code == PAL_OK) code = add_known(attention, &instead->common, &both, err);
+    if (code == PAL_OK) code = add_known(attention, &instead->own, &both, err);
     kv_pairs_free(code == PAL_OK ? keys : &both);
     if (code == PAL_OK) *keys = both;
     return code;
 }
 
-int instead_starts(const kv_pairs *instead)
+static int starts(const kv_pairs *pairs)
 {
-    const char *value = instead ? kv_pairs_value(instead, new_key) : NULL;
+    const char *value = kv_pairs_value(pairs, new_key);
     return value && strcmp(value, "start") == 0;
+}
+
+int instead_starts(const instead_words *instead)
+{
+    return starts(&instead->own) || starts(&instead->common);
 }
 
 /* Append ":key=value" for each row in which cfg differs from own, or from the default of a key that own has not.

@@ -8,6 +8,14 @@
 /* INSTEAD_TEXT: what people type, and what follows a model's name behind a '+' in tables. */
 enum { INSTEAD_TEXT = 160, INSTEAD_NOTE = 480, INSTEAD_SEED = 1 };
 
+/* What is asked for. */
+typedef struct instead_words {
+    kv_pairs own;    /* as instead_parse makes them; without attention: other settings of the model's own */
+    kv_pairs common; /* beside them, for those models that have such a key */
+} instead_words;
+
+void instead_words_free(instead_words *w);
+
 /* What came of a replacement. */
 typedef struct instead_made {
     char text[INSTEAD_TEXT]; /* as instead_text says; "" where the model is as it was */
@@ -25,14 +33,14 @@ int instead_parse(const char *text, kv_pairs *out, pal_error *err);
 /* Whether weights stay what they are when `key` changes: the attention's own keys, the segment, and the rotary
  * scaling; new_tensors=start, which lets tensors be new, too. */
 int instead_allows(const struct attn_module *attention, const char *key);
-/* Go over a model's own `keys` with the pairs of instead_parse, or of single settings. What the replaced attention
- * alone knows goes. PAL_USAGE: a key that no such model has, or that would make it another model. */
-int instead_apply(kv_pairs *keys, const kv_pairs *instead, pal_error *err);
+/* Go over a model's own `keys`. What the replaced attention alone knows goes. PAL_USAGE: a key that no such model
+ * has, or that would make it another model. */
+int instead_apply(kv_pairs *keys, const instead_words *instead, pal_error *err);
 /* The canonical text of what `cfg` has where `own` has it not; "" where nothing differs. Needs INSTEAD_TEXT;
  * longer texts are PAL_USAGE. */
 int instead_text(const model_config *own, const model_config *cfg, int new_tensors, char *out, pal_error *err);
-/* Whether the pairs let tensors be new. */
-int instead_starts(const kv_pairs *instead);
+/* Whether they let tensors be new. */
+int instead_starts(const instead_words *instead);
 
 /* The parameters of `d` that a source lacks, in words: "layers.*.dec_attn.gate [9] = 0". has(arg, p) says whether
  * it has one. out[size] is cut short with "...". Returns how many tensors are new. */

@@ -9,6 +9,21 @@ static int has_tensor(void *arg, const decoder_param *p)
     return st_find(arg, p->name) != NULL;
 }
 
+/* Before memory in proportion to the config is taken. */
+static int check_whole(const st_file *f, const char *path, const decoder *own, pal_error *err)
+{
+    for (size_t i = 0; i < decoder_param_count(own); i++) {
+        const decoder_param *p = decoder_param_at(own, i);
+        const st_tensor *t = st_find(f, p->name);
+        if (!t || st_elements(t) != decoder_param_elements(p))
+            return pal_fail(
+                err, PAL_DATA,
+                "%s: the tensor \"%s\" is not there, or is no [%zu, %zu]; the weights are of another model", path,
+                p->name, p->rows, p->cols);
+    }
+    return checkpoint_no_strangers(own, f, path, err);
+}
+
 static size_t count_unused(const decoder *own, const decoder *d)
 {
     size_t unused = 0;
@@ -23,7 +38,7 @@ static size_t count_unused(const decoder *own, const decoder *d)
 }
 
 /* The config with the changes, and what differs. */
-static int change_config(const st_file *f, const char *path, const kv_pairs *instead, model_config *own,
+static int change_config(const st_file *f, const char *path, const instead_words *instead, model_config *own,
                          model_config *cfg, instead_made *made, pal_error *err)
 {
     kv_pairs keys = {0};
@@ -45,13 +60,13 @@ static int fill(st_file *f, const char *path, decoder *d, pal_error *err)
 }
 
 /* The file must be whole as it describes itself: `was` is that model. */
-static int load(st_file *f, const char *path, const kv_pairs *instead, decoder **was, decoder **out,
+static int load(st_file *f, const char *path, const instead_words *instead, decoder **was, decoder **out,
                 instead_made *made, checkpoint_info *info, pal_error *err)
 {
     model_config own, cfg;
     PAL_TRY(checkpoint_config(f, path, &own, err));
     PAL_TRY(decoder_describe(was, &own, err));
-    PAL_TRY(checkpoint_no_strangers(*was, f, path, err));
+    PAL_TRY(check_whole(f, path, *was, err));
     PAL_TRY(change_config(f, path, instead, &own, &cfg, made, err));
     PAL_TRY(decoder_describe(out, &cfg, err));
     PAL_TRY(instead_check(*out, has_tensor, f, path, instead_starts(instead), made, err));
@@ -60,7 +75,7 @@ static int load(st_file *f, const char *path, const kv_pairs *instead, decoder *
     return checkpoint_give_info(f, info, err);
 }
 
-int checkpoint_load_instead(const char *path, const kv_pairs *instead, decoder **out, instead_made *made,
+int checkpoint_load_instead(const char *path, const instead_words *instead, decoder **out, instead_made *made,
                             checkpoint_info *info, pal_error *err)
 {
     st_file f;

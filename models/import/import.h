@@ -37,16 +37,17 @@ typedef void import_watch(void *arg, uint64_t done, uint64_t total);
 /* SHA-256 of the contents of all files in order (import_facts' `files`), as `cat FILES | sha256sum` prints it. */
 void import_digest(const imported *m, import_watch *watch, void *arg, char out[HASH_HEX]);
 
-/* Any model by its path: one of this program (checkpoint_load), or of another. `instead` (may be NULL) goes over
- * the keys of another program's model: attention, segment, context and so on; PAL_USAGE for one of ours. PAL_USAGE
- * too when parameters are new to the model. */
-int model_load(const char *path, const kv_pairs *instead, decoder **out, checkpoint_info *info, pal_error *err);
+/* Any model by its path: one of this program (checkpoint_load), or of another. `instead` (decoder/instead.h; NULL:
+ * none) goes over its own keys, and *made (may be NULL) says what came of it. PAL_USAGE: parameters are new to the
+ * model, and the words do not let them be. */
+int model_load(const char *path, const instead_words *instead, decoder **out, instead_made *made,
+               checkpoint_info *info, pal_error *err);
 
 /* The same in two steps for a model of another program. First config, names, facts and digest: the decoder is one
- * of decoder_describe, without memory. `instead` as above; `watch` and `info` may be NULL. */
-int model_describe(const char *path, const kv_pairs *instead, import_watch *watch, void *arg, decoder **out,
-                   checkpoint_info *info, pal_error *err);
-/* Then its memory and weights. */
+ * of decoder_describe, without memory. `watch`, `made` and `info` may be NULL. */
+int model_describe(const char *path, const instead_words *instead, import_watch *watch, void *arg, decoder **out,
+                   instead_made *made, checkpoint_info *info, pal_error *err);
+/* Then its memory and weights; parameters that the files lack start as a new model's. */
 int model_read_weights(const char *path, decoder *d, pal_error *err);
 
 #endif

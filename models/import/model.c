@@ -4,64 +4,98 @@
 
 #include "models/decoder/config_keys.h"
 
-/* A decoder without weights, of the model's keys and what goes over them. */
-static int describe(const imported *m, const kv_pairs *instead, decoder **out, pal_error *err)
+#include <stdio.h>
+
+typedef struct has_job {
+    const imported *m;
+    const model_config *cfg;
+} has_job;
+
+/* A tensor of another shape is there: import_fill says what is wrong with it. */
+static int has_tensor(void *arg, const decoder_param *p)
 {
-    model_config cfg;
+    const has_job *j = arg;
+    stored_matrix found;
+    pal_error ignored;
+    return import_matrix(j->m, j->cfg, p, &found, &ignored) != PAL_OK || found.parts > 0;
+}
+
+/* The config that the model is to have, and what differs from its own. */
+static int change_config(const imported *m, const instead_words *instead, model_config *cfg, instead_made *made,
+                         pal_error *err)
+{
+    model_config own;
     kv_pairs keys = {0};
-    int code = kv_pairs_merge(&keys, import_keys(m), err);
-    if (code == PAL_OK && instead) code = kv_pairs_merge(&keys, instead, err);
-    if (code == PAL_OK) code = model_config_read(&cfg, &keys, err);
-    if (code == PAL_OK) code = decoder_describe(out, &cfg, err);
+    char context[24]; /* of a full attention in place of another */
+    snprintf(context, sizeof context, "%lld", (long long)import_context(m));
+    int code = kv_pairs_add(&keys, "context", context, "the model", err);
+    if (code == PAL_OK) code = kv_pairs_merge(&keys, import_keys(m), err);
+    if (code == PAL_OK) code = model_config_read(&own, &keys, err);
+    if (code == PAL_OK && instead) code = instead_apply(&keys, instead, err);
+    if (code == PAL_OK) code = model_config_read(cfg, &keys, err);
+    if (code == PAL_OK && instead) code = instead_text(&own, cfg, instead_starts(instead), made->text, err);
     kv_pairs_free(&keys);
     return code;
 }
 
-int model_describe(const char *path, const kv_pairs *instead, import_watch *watch, void *arg, decoder **out,
-                   checkpoint_info *info, pal_error *err)
+/* A decoder without weights, of the model's keys and what goes over them. */
+static int describe(const imported *m, const char *path, const instead_words *instead, decoder **out,
+                    instead_made *made, pal_error *err)
+{
+    model_config cfg;
+    PAL_TRY(change_config(m, instead, &cfg, made, err));
+    PAL_TRY(decoder_describe(out, &cfg, err));
+    has_job job = {m, &cfg};
+    return instead_check(*out, has_tensor, &job, path, instead && instead_starts(instead), made, err);
+}
+
+int model_describe(const char *path, const instead_words *instead, import_watch *watch, void *arg, decoder **out,
+                   instead_made *made, checkpoint_info *info, pal_error *err)
 {
     imported *m = NULL;
+    decoder *d = NULL;
+    instead_made ignored;
+    if (!made) made = &ignored;
+    *made = (instead_made){0};
     PAL_TRY(import_open(&m, path, err));
-    int code = describe(m, instead, out, err);
+    int code = describe(m, path, instead, &d, made, err);
     if (code == PAL_OK && info) {
         *info = (checkpoint_info){0};
         import_digest(m, watch, arg, info->digest);
         code = kv_pairs_merge(&info->metadata, import_facts(m), err);
-        if (code != PAL_OK) {
-            checkpoint_info_free(info);
-            decoder_destroy(*out);
-            *out = NULL;
-        }
+        if (code != PAL_OK) checkpoint_info_free(info);
     }
     import_close(m);
+    if (code == PAL_OK)
+        *out = d;
+    else
+        decoder_destroy(d);
     return code;
 }
 
 int model_read_weights(const char *path, decoder *d, pal_error *err)
 {
     imported *m = NULL;
-    size_t missing = 0;
     PAL_TRY(import_open(&m, path, err));
+    has_job job = {m, decoder_config(d)};
     int code = decoder_allocate(d, err);
-    if (code == PAL_OK) code = import_fill(m, d, &missing, err);
-    if (code == PAL_OK && missing > 0)
-        code =
-            pal_fail(err, PAL_USAGE, "%s: attention=%s has %zu tensors that the model has not: train them first",
-                     path, decoder_config(d)->attention_name, missing);
+    for (size_t i = 0; code == PAL_OK && i < decoder_param_count(d); i++)
+        if (!has_tensor(&job, decoder_param_at(d, i))) decoder_init_param(d, i, INSTEAD_SEED);
+    if (code == PAL_OK) code = import_fill(m, d, NULL, err);
     import_close(m);
     return code;
 }
 
-int model_load(const char *path, const kv_pairs *instead, decoder **out, checkpoint_info *info, pal_error *err)
+int model_load(const char *path, const instead_words *instead, decoder **out, instead_made *made,
+               checkpoint_info *info, pal_error *err)
 {
-    if (!import_is_foreign(path)) {
-        if (instead && instead->count)
-            return pal_fail(err, PAL_USAGE, "%s: %s=%s: its own keys stand in the file", path,
-                            instead->pair[0].key, instead->pair[0].value);
-        return checkpoint_load(path, out, info, err);
-    }
     decoder *d = NULL;
-    PAL_TRY(model_describe(path, instead, NULL, NULL, &d, info, err));
+    if (made) *made = (instead_made){0};
+    if (!import_is_foreign(path))
+        return instead && instead->own.count + instead->common.count
+                   ? checkpoint_load_instead(path, instead, out, made, info, err)
+                   : checkpoint_load(path, out, info, err);
+    PAL_TRY(model_describe(path, instead, NULL, NULL, &d, made, info, err));
     const int code = model_read_weights(path, d, err);
     if (code == PAL_OK) {
         *out = d;
