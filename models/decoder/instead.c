@@ -139,9 +139,12 @@ static size_t put_rows(char *out, size_t used, const kv_spec *row, size_t count,
     for (size_t i = 0; i < count; i++) {
         char mine[KV_OUT_MAX], theirs[KV_OUT_MAX];
         const kv_spec *there = kv_find(own_row, own_count, row[i].key);
+        model_config plain = {0};
+        pal_error ignored;
         kv_get(&row[i], cfg, mine, sizeof mine);
-        if (there) kv_get(there, own, theirs, sizeof theirs);
-        if (strcmp(mine, there ? theirs : row[i].fallback) == 0) continue;
+        kv_set(&row[i], &plain, row[i].fallback, &ignored);
+        kv_get(there ? there : &row[i], there ? own : &plain, theirs, sizeof theirs);
+        if (strcmp(mine, theirs) == 0) continue;
         if (used < INSTEAD_TEXT)
             used += (size_t)snprintf(out + used, INSTEAD_TEXT - used, ":%s=%s", row[i].key, mine);
     }

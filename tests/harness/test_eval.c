@@ -262,11 +262,62 @@ static void test_plan_alone(void **state)
     eval_request_free(&r);
 }
 
+/* Every attention is a row of its own: another name, another config, the same weights. What comes to the model's
+ * own is its own row, and what comes to one that is there already is none. */
+static void test_attentions(void **state)
+{
+    (void)state;
+    eval_request r;
+    assert_int_equal(read_request(&r, "model=b-one attention=own,full,local,local:segment=48,window window=9"),
+                     PAL_OK);
+    assert_int_equal(r.model_count, 4);
+    static const char *const names[] = {"b-one", "b-one+full", "b-one+local:segment=48", "b-one+window:window=9"};
+    static const char *const kinds[] = {"local", "full", "local", "window"};
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(r.model[i].file.name, names[i]);
+        assert_string_equal(r.model[i].facts.attention, kinds[i]);
+        assert_string_equal(r.model[i].facts.instead, i ? names[i] + strlen("b-one+") : "");
+        assert_string_equal(r.model[i].info.digest, r.model[0].info.digest);
+        for (size_t k = 0; k < i; k++) assert_string_not_equal(r.model[i].config, r.model[k].config);
+    }
+    eval_request_free(&r);
+
+    /* A label of a table names its row; keys alone change the model's own attention. */
+    assert_int_equal(read_request(&r, "model=c-one+local:segment=48,c-one"), PAL_OK);
+    assert_int_equal(r.model_count, 2);
+    assert_string_equal(r.model[0].file.name, "c-one+local:segment=48");
+    assert_string_equal(r.model[1].file.name, "c-one");
+    eval_request_free(&r);
+    assert_int_equal(
+        read_request(&r, "model=@/w/c-one.safetensors+full:context=64 rope_scaling=linear rope_factor=2"), PAL_OK);
+    assert_string_equal(r.model[0].file.name, "c-one+full:rope_scaling=linear:rope_factor=2:context=64");
+    eval_request_free(&r);
+    assert_int_equal(read_request(&r, "model=b-one,c-one segment=64"), PAL_OK);
+    assert_string_equal(r.model[1].file.name, "c-one+local:segment=64");
+    eval_request_free(&r);
+
+    assert_int_equal(read_request(&r, "model=b-one attention=infini-delta new_tensors=start"), PAL_OK);
+    assert_string_equal(r.model[0].file.name, "b-one+infini-delta:new_tensors=start");
+    assert_int_equal(r.model[0].made.new_tensors, 1);
+    eval_request_free(&r);
+    refused("model=b-one attention=infini-delta", PAL_USAGE, "layers.*.dec_attn.gate [1] = 0",
+            "new_tensors=start");
+    refused("model=b-one attention=fulll", PAL_USAGE, "fulll", "window");
+    refused("model=b-one attention=full window=9", PAL_USAGE, "window=9", "none of the models");
+    refused("model=b-one attention=full:window=9", PAL_USAGE, "window=9", "it has context");
+    refused("model=b-one attention=full:d_ff=9", PAL_USAGE, "d_ff=9", "another model");
+    refused("model=b-one attention=full:context", PAL_USAGE, "context", "KEY=VALUE");
+    refused("model=b-one d_ff=9", PAL_USAGE, "d_ff", "no such key");
+    refused("model=b-one segment=9", PAL_USAGE, "segment=9", "16");
+    refused("model=b-one+full attention=local", PAL_USAGE, "b-one+full", "already");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tokenizers), cmocka_unit_test(test_all),        cmocka_unit_test(test_words),
         cmocka_unit_test(test_plan),       cmocka_unit_test(test_plan_round), cmocka_unit_test(test_plan_alone),
+        cmocka_unit_test(test_attentions),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
