@@ -31,7 +31,7 @@ static decoder *load_with(const char *path, const char *settings, checkpoint_inf
     pal_error err;
     decoder *d;
     instead_words instead = {0};
-    assert_int_equal(kv_pairs_parse(&instead.own, settings, "test", &err), PAL_OK);
+    assert_int_equal(kv_pairs_parse(&instead.common, settings, "test", &err), PAL_OK);
     if (model_load(path, &instead, &d, NULL, info, &err) != PAL_OK) fail_msg("%s", err.text);
     instead_words_free(&instead);
     return d;
