@@ -96,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     const char *path = prepare(mode, data, size);
-    int code = model_describe(path, NULL, NULL, NULL, &d, &info, &err);
+    int code = model_describe(path, NULL, NULL, NULL, &d, NULL, &info, &err);
     fuzz_check(code, &err);
     if (code == PAL_OK && decoder_parameters(d) < SMALL) {
         code = model_read_weights(path, d, &err);
