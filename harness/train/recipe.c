@@ -7,16 +7,39 @@
 #include "models/attention/attention.h"
 #include "models/decoder/config_keys.h"
 #include "models/engine/gemm.h"
+#include "models/import/import.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+/* The model: what the recipe does not say is as in the weights that it starts from. A training that is resumed no
+ * longer needs them. */
+static int read_model(trainer *t, const kv_pairs *pairs, pal_error *err)
+{
+    const char *init = kv_pairs_value(pairs, "init"), *attention = kv_pairs_value(pairs, "attention");
+    kv_pairs keys = {0};
+    if (!init || !init[0] || !os_file_exists(init)) return model_config_read(&t->model_cfg, pairs, err);
+    instead_words over = {.common = *pairs}; /* borrowed */
+    int code = model_keys(init, &keys, err);
+    const char *own = kv_pairs_value(&keys, "attention"), *tokenizer = kv_pairs_value(&keys, "tokenizer");
+    t->replaces = own && attention && strcasecmp(own, attention) != 0;
+    if (code == PAL_OK && tokenizer) snprintf(t->cfg.tokenizer, sizeof t->cfg.tokenizer, "%s", tokenizer);
+    if (code == PAL_OK && attention) code = kv_pairs_add(&over.own, "attention", attention, init, err);
+    if (code == PAL_OK) code = instead_apply(&keys, &over, err);
+    if (code == PAL_OK) code = model_config_read(&t->model_cfg, &keys, err);
+    kv_pairs_free(&over.own);
+    kv_pairs_free(&keys);
+    return code;
+}
 
 static int read_recipe(trainer *t, const kv_pairs *pairs, pal_error *err)
 {
     size_t count;
     const kv_spec *table = train_config_table(&count);
     PAL_TRY(kv_defaults(table, count, &t->cfg, err));
-    PAL_TRY(model_config_read(&t->model_cfg, pairs, err));
+    PAL_TRY(read_model(t, pairs, err));
     const char *name = kv_pairs_value(pairs, "task");
     t->task = task_find(name ? name : t->cfg.task);
     if (!t->task || !t->task->train)

@@ -6,6 +6,7 @@
 #include "harness/eval/progress.h"
 #include "models/attention/attention.h"
 #include "models/engine/gemm.h"
+#include "models/import/import.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static void close_trainer(trainer *t)
     lock_release(&t->lock);
 }
 
-static int load_start(trainer *t, pal_error *err)
+static int load_start(trainer *t, FILE *out, pal_error *err)
 {
     checkpoint_info info = {0};
     if (os_file_exists(t->checkpoint)) {
@@ -40,16 +41,12 @@ static int load_start(trainer *t, pal_error *err)
     }
     decoder_init(t->model, (uint64_t)t->cfg.seed);
     if (!t->cfg.init[0]) return PAL_OK;
-    st_file file;
-    PAL_TRY(st_read(t->cfg.init, &file, err));
-    const int code = checkpoint_fill(t->model, &file, t->cfg.init, t->cfg.init_new != 0, err);
-    if (code == PAL_OK) {
-        const int added = kv_pairs_add(&t->metadata, "init_sha256", file.digest, "recipe", err);
-        st_free(&file);
-        return added;
-    }
-    st_free(&file);
-    return code;
+    instead_made made;
+    char digest[HASH_HEX];
+    PAL_TRY(model_fill(t->cfg.init, t->model, t->replaces || t->cfg.init_new, &made, digest, err));
+    if (made.new_tensors)
+        fprintf(out, "%zu tensors are new to %s: %s\n", made.new_tensors, t->cfg.init, made.note);
+    return kv_pairs_add(&t->metadata, "init_sha256", digest, "recipe", err);
 }
 
 /* ---- the loop ---- */
@@ -147,7 +144,7 @@ static int prepare(trainer *t, FILE *out, int threads, pal_error *err)
     t->grad = aligned_alloc(ARENA_ALIGN, (decoder_weight_reals(t->model) * sizeof *t->grad + ARENA_ALIGN - 1) /
                                              ARENA_ALIGN * ARENA_ALIGN);
     if (!t->grad) return pal_fail(err, PAL_INTERNAL, "out of memory for the gradients");
-    PAL_TRY(load_start(t, err));
+    PAL_TRY(load_start(t, out, err));
     PAL_TRY(validator_open(&t->validator, &t->cfg, t->task, t->task_cfg, t->tokenizer, t->model, t->pool, err));
     PAL_TRY(train_log_open(&t->log, t->cfg.log, t->cfg.out, (train_log_format)t->cfg.log_format,
                            t->cfg.val_every > 0, t->model, t->optimiser.step, err));

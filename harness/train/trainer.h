@@ -32,6 +32,7 @@ typedef struct trainer {
     train_log log;
     validator validator;
     double last_validation; /* NaN: none yet */
+    int replaces;           /* the attention is another than that of the weights that it starts from */
 } trainer;
 
 /* ---- recipe.c ---- */

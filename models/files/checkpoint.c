@@ -30,27 +30,10 @@ static const char *kind_name(const optimiser *opt)
 
 /* ---- Saving. ---- */
 
-/* Round to nearest, ties to even. */
-static uint16_t bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40); /* NaN stays NaN */
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 /* Fill a tensor laid out by st_create. */
 static void put(const st_tensor *t, const real *x)
 {
-    char *out = (char *)t->data;
-    if (t->dtype == native) {
-        memcpy(out, x, t->bytes);
-        return;
-    }
-    for (size_t i = 0; i < st_elements(t); i++) {
-        const uint16_t half = bf16((float)x[i]);
-        memcpy(out + i * sizeof half, &half, sizeof half);
-    }
+    st_put_values(t->dtype, x, st_elements(t), (char *)t->data);
 }
 
 static st_tensor describe(const char *name, st_dtype dtype, size_t rows, size_t cols)

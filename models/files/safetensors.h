@@ -49,6 +49,8 @@ size_t st_elements(const st_tensor *t);
 double st_value(const st_tensor *t, size_t i);
 /* All elements as the model's reals. */
 void st_values(const st_tensor *t, real *out);
+/* The other way: `count` reals as numbers of a file, F32, F64 or BF16 (rounded to nearest, ties to even). */
+void st_put_values(st_dtype dtype, const real *x, size_t count, void *out);
 /* Whether every element is a finite real; if not, *index is the first that is none. */
 int st_finite(const st_tensor *t, size_t *index);
 

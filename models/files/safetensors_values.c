@@ -24,6 +24,34 @@ size_t st_dtype_bytes(st_dtype dtype)
     return dtypes[dtype].size;
 }
 
+/* Round to nearest, ties to even. */
+static uint16_t bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40); /* NaN stays NaN */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+void st_put_values(st_dtype dtype, const real *x, size_t count, void *out)
+{
+    if (dtype == (sizeof(real) == sizeof(double) ? ST_F64 : ST_F32)) {
+        memcpy(out, x, count * sizeof *x);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const double wide = (double)x[i];
+        const float single = (float)x[i];
+        const uint16_t half = bf16(single);
+        const size_t width = dtypes[dtype].size;
+        memcpy((char *)out + i * width,
+               dtype == ST_F64    ? (const void *)&wide
+               : dtype == ST_BF16 ? (const void *)&half
+                                  : (const void *)&single,
+               width);
+    }
+}
+
 size_t st_elements(const st_tensor *t)
 {
     size_t n = 1;

@@ -47,6 +47,13 @@ int model_load(const char *path, const instead_words *instead, decoder **out, in
  * of decoder_describe, without memory. `watch`, `made` and `info` may be NULL. */
 int model_describe(const char *path, const instead_words *instead, import_watch *watch, void *arg, decoder **out,
                    instead_made *made, checkpoint_info *info, pal_error *err);
+/* The keys of a model by its path; none where a safetensors file says nothing of its model. For one of another
+ * program, "tokenizer" too where one lies there. */
+int model_keys(const char *path, kv_pairs *out, pal_error *err);
+/* The weights at a path into an allocated decoder that was initialised; what they lack keeps what it holds where
+ * `starts`, and is PAL_USAGE else. `digest` of the files. */
+int model_fill(const char *path, decoder *d, int starts, instead_made *made, char digest[HASH_HEX],
+               pal_error *err);
 /* Then its memory and weights; parameters that the files lack start as a new model's. */
 int model_read_weights(const char *path, decoder *d, pal_error *err);
 

@@ -5,6 +5,7 @@
 #include "models/decoder/config_keys.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct has_job {
     const imported *m;
@@ -103,5 +104,52 @@ int model_load(const char *path, const instead_words *instead, decoder **out, in
     }
     decoder_destroy(d);
     if (info) checkpoint_info_free(info);
+    return code;
+}
+
+/* ---- For training ---- */
+
+int model_keys(const char *path, kv_pairs *out, pal_error *err)
+{
+    if (!import_is_foreign(path)) {
+        st_file f;
+        PAL_TRY(st_open(path, &f, err));
+        const int code = f.config ? kv_pairs_parse(out, f.config, path, err) : PAL_OK;
+        st_free(&f);
+        return code;
+    }
+    imported *m = NULL;
+    PAL_TRY(import_open(&m, path, err));
+    const char *tokenizer = kv_pairs_value(import_facts(m), "tokenizer");
+    int code = kv_pairs_merge(out, import_keys(m), err);
+    if (code == PAL_OK && tokenizer) code = kv_pairs_add(out, "tokenizer", tokenizer, path, err);
+    import_close(m);
+    return code;
+}
+
+static int has_ours(void *arg, const decoder_param *p)
+{
+    return st_find(arg, p->name) != NULL;
+}
+
+int model_fill(const char *path, decoder *d, int starts, instead_made *made, char digest[HASH_HEX], pal_error *err)
+{
+    *made = (instead_made){0};
+    if (!import_is_foreign(path)) {
+        st_file f;
+        PAL_TRY(st_read(path, &f, err));
+        int code = instead_check(d, has_ours, &f, path, starts, made, err);
+        if (code == PAL_OK) code = checkpoint_fill(d, &f, path, 1, err);
+        memcpy(digest, f.digest, HASH_HEX);
+        st_free(&f);
+        return code;
+    }
+    imported *m = NULL;
+    PAL_TRY(import_open(&m, path, err));
+    has_job job = {m, decoder_config(d)};
+    int code = instead_check(d, has_tensor, &job, path, starts, made, err);
+    if (code == PAL_OK) code = import_fill(m, d, NULL, err);
+    if (code == PAL_OK) import_digest(m, NULL, NULL, digest);
+    import_close(m);
     return code;
 }

@@ -1,0 +1,115 @@
+/* `palimpsest export`: a model as a HuggingFace folder, which `transformers` opens.
+ * What has no counterpart there is refused by its key. */
+#include "models/import/export.h"
+#include "harness/base/os.h"
+#include "harness/command/commands.h"
+#include "harness/eval/model_files.h"
+#include "harness/eval/request.h"
+#include "models/import/import.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct export_words {
+    char model[KV_TEXT_MAX], weights[KV_TEXT_MAX], out[KV_TEXT_MAX], attention[KV_TEXT_MAX];
+    int64_t dtype;
+} export_words;
+
+#define AT(field) offsetof(export_words, field)
+
+static const kv_spec options_table[] = {
+    {"model", KV_TEXT, AT(model), "", 0, 0, NULL,
+     "a model's name, or the path of one, of this program or another"},
+    {"out", KV_TEXT, AT(out), "", 0, 0, NULL, "the folder that is made"},
+    {"dtype", KV_CHOICE, AT(dtype), "f32", 0, 0, "f32|bf16", "number type of the weights"},
+    {"attention", KV_TEXT, AT(attention), "", 0, 0, NULL,
+     "in place of the model's own, such as full:context=8K; full and window have a counterpart"},
+    {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME, "directory of the shipped models"},
+};
+
+static int load(const export_words *o, decoder **d, checkpoint_info *info, pal_error *err)
+{
+    weights_file *file = NULL;
+    size_t count = 0;
+    instead_words words = {0};
+    PAL_TRY(weights_resolve(o->model, o->weights, &file, &count, err));
+    const char *attention = o->attention[0] ? o->attention : file[0].instead;
+    int code =
+        count == 1 ? PAL_OK : pal_fail(err, PAL_USAGE, "model=%s: %zu models; export takes one", o->model, count);
+    if (code == PAL_OK && attention[0]) code = instead_parse(attention, &words.own, err);
+    if (code == PAL_OK) code = model_load(file[0].path, &words, d, NULL, info, err);
+    instead_words_free(&words);
+    free(file);
+    return code;
+}
+
+/* The tokenizer that the model reads: NULL where it names none, or plain bytes. */
+static const char *tokenizer_of(const checkpoint_info *info)
+{
+    const char *path = kv_pairs_value(&info->metadata, "tokenizer");
+    return path && path[0] && strcmp(path, "bytes") != 0 ? path : NULL;
+}
+
+/* tokenizer.json is what it was; other files of tokenizers are not written as one. */
+static int copy_tokenizer(const char *from, const char *dir, pal_error *err)
+{
+    static const char suffix[] = ".json";
+    const size_t length = from ? strlen(from) : 0, end = sizeof suffix - 1;
+    char path[KV_TEXT_MAX + 32], *text;
+    size_t size;
+    if (length < end || strcmp(from + length - end, suffix) != 0) {
+        printf("no tokenizer.json: the model reads %s\n", from ? from : "bytes");
+        return PAL_OK;
+    }
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    PAL_TRY(os_read_file(from, &text, &size, err));
+    const int code = os_write_file(path, text, size, err);
+    free(text);
+    return code;
+}
+
+static int begin_of(const char *tokenizer_path, int64_t *begin, pal_error *err)
+{
+    tokenizer *t = NULL;
+    *begin = -1;
+    if (!tokenizer_path) return PAL_OK;
+    PAL_TRY(eval_tokenizer_load(&t, tokenizer_path, err));
+    *begin = tokenizer_begin(t);
+    tokenizer_destroy(t);
+    return PAL_OK;
+}
+
+static int run(const void *options, const kv_pairs *rest, pal_error *err)
+{
+    (void)rest;
+    const export_words *o = options;
+    decoder *d = NULL;
+    checkpoint_info info = {0};
+    export_options how = {.dtype = o->dtype ? ST_BF16 : ST_F32, .end = -1};
+    if (!o->model[0] || !o->out[0])
+        return pal_fail(err, PAL_USAGE, "give model= and out=, such as model=my.safetensors out=my-model");
+    PAL_TRY(load(o, &d, &info, err));
+    const char *reads = tokenizer_of(&info);
+    int code = begin_of(reads, &how.begin, err);
+    if (code == PAL_OK) code = export_huggingface(d, o->out, &how, err);
+    if (code == PAL_OK) code = copy_tokenizer(reads, o->out, err);
+    if (code == PAL_OK) printf("wrote %s\n", o->out);
+    checkpoint_info_free(&info);
+    decoder_destroy(d);
+    return code;
+}
+
+const pal_command export_command = {
+    .name = "export",
+    .summary = "write a model as a HuggingFace folder, which transformers opens",
+    .note =
+        "RMS norm, gated feed-forward, rotary positions, and full or sliding-window attention have a counterpart: "
+        "llama, mistral, qwen2, qwen3.\n",
+    .examples = "export model=SmolLM2-135M-Instruct.Q4_1.gguf out=smollm2\n"
+                "export model=mine.safetensors attention=full:context=8K out=mine dtype=bf16\n",
+    .options = options_table,
+    .count = sizeof options_table / sizeof *options_table,
+    .bytes = sizeof(export_words),
+    .run = run,
+};

@@ -1,0 +1,158 @@
+/* Training that starts from another program's model, with its own attention and with others: the shape comes from
+ * the model, shared tensors keep their bits until a step changes them, new ones start as their module says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "harness/base/os.h"
+#include "harness/train/train.h"
+#include "models/decoder/config_keys.h"
+#include "models/import/export.h"
+#include "models/import/import.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char scratch[] = "/tmp/palimpsest-from-XXXXXX", folder[64];
+static pal_error err;
+
+static const char *path_of(const char *name)
+{
+    static char path[4][128];
+    static int next;
+    char *p = path[next++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", scratch, name);
+    return p;
+}
+
+/* A small Llama for bytes as a HuggingFace folder. */
+static int setup(void **unused)
+{
+    (void)unused;
+    static const char text[] =
+        "attention = full\ncontext = 2K\nvocab = 256\nd_model = 32\nn_layers = 2\nn_heads = 4\n"
+        "n_kv_heads = 2\nd_head = 8\nd_ff = 48\nnorm = rms\nfeed_forward = gated\n"
+        "activation = silu\nff_bias = 0\nrope_base = 777\n";
+    const export_options o = {.dtype = ST_F32, .begin = -1, .end = -1};
+    kv_pairs pairs = {0};
+    model_config cfg;
+    decoder *d = NULL;
+    if (!mkdtemp(scratch)) return -1;
+    snprintf(folder, sizeof folder, "%s/hub", scratch);
+    int code = kv_pairs_parse(&pairs, text, "test", &err);
+    if (code == PAL_OK) code = model_config_read(&cfg, &pairs, &err);
+    if (code == PAL_OK) code = decoder_create(&d, &cfg, &err);
+    if (code == PAL_OK) decoder_init(d, 3);
+    if (code == PAL_OK) code = export_huggingface(d, folder, &o, &err);
+    decoder_destroy(d);
+    kv_pairs_free(&pairs);
+    return code;
+}
+
+static int teardown(void **unused)
+{
+    char command[64];
+    (void)unused;
+    snprintf(command, sizeof command, "rm -r %s", scratch);
+    return system(command);
+}
+
+static int train(const char *out, const char *more)
+{
+    char text[800];
+    snprintf(text, sizeof text,
+             "init = %s\nout = %s\ntask = passkey\nsegment = 64\nbatch_tokens = 512\ntrain_len = 256\n"
+             "train_steps = 1\nwarmup = 0\nlog_every = 1\nthreads = 1\n%s",
+             folder, path_of(out), more);
+    kv_pairs pairs = {0};
+    int code = kv_pairs_parse(&pairs, text, "recipe", &err);
+    FILE *nowhere = fopen("/dev/null", "w");
+    if (code == PAL_OK) code = train_run(&pairs, nowhere, &err);
+    fclose(nowhere);
+    kv_pairs_free(&pairs);
+    return code;
+}
+
+static const decoder_param *find(const decoder *d, const char *name)
+{
+    for (size_t i = 0; i < decoder_param_count(d); i++)
+        if (strcmp(decoder_param_at(d, i)->name, name) == 0) return decoder_param_at(d, i);
+    return NULL;
+}
+
+/* Compare the result of a training with the folder: how many tensors are new, and how many differ. */
+static void compare(const char *out, size_t *fresh, size_t *moved)
+{
+    decoder *was = NULL, *is = NULL;
+    checkpoint_info info = {0};
+    if (model_load(folder, NULL, &was, NULL, NULL, &err) != PAL_OK) fail_msg("%s", err.text);
+    if (model_load(path_of(out), NULL, &is, NULL, &info, &err) != PAL_OK) fail_msg("%s", err.text);
+    *fresh = *moved = 0;
+    assert_non_null(kv_pairs_value(&info.metadata, "init_sha256"));
+    for (size_t i = 0; i < decoder_param_count(is); i++) {
+        const decoder_param *p = decoder_param_at(is, i), *q = find(was, p->name);
+        if (!q) {
+            ++*fresh;
+            continue;
+        }
+        *moved += memcmp(decoder_weights(is) + p->offset, decoder_weights(was) + q->offset,
+                         decoder_param_elements(p) * sizeof(real)) != 0;
+    }
+    checkpoint_info_free(&info);
+    decoder_destroy(was);
+    decoder_destroy(is);
+}
+
+static void any_attention_trains(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *name, *settings;
+        size_t fresh;
+    } runs[] = {
+        {"own", "", 0},
+        {"local", "attention = local\n", 0},
+        {"window", "attention = window\nwindow = 48\nsinks = 2\n", 0},
+        {"delta", "attention = infini-delta\n", 2},
+        {"gated", "attention = infini-gated\nxl_len = 16\n", 6},
+        {"knn", "attention = memorizing\nknn_entries = 256\nknn_k = 8\n", 2},
+        {"xl", "attention = transformer-xl\n", 4},
+    };
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        char still[32], settings[200];
+        size_t fresh, moved;
+        snprintf(still, sizeof still, "%s-still", runs[i].name);
+        snprintf(settings, sizeof settings, "%slr = 0\n", runs[i].settings);
+        if (train(still, settings) != PAL_OK) fail_msg("%s: %s", runs[i].name, err.text);
+        compare(still, &fresh, &moved);
+        assert_int_equal(fresh, runs[i].fresh);
+        assert_int_equal(moved, 0);
+        snprintf(settings, sizeof settings, "%slr = 1e-3\n", runs[i].settings);
+        if (train(runs[i].name, settings) != PAL_OK) fail_msg("%s: %s", runs[i].name, err.text);
+        compare(runs[i].name, &fresh, &moved);
+        assert_true(moved > 10);
+    }
+}
+
+static void refusals(void **unused)
+{
+    (void)unused;
+    assert_int_equal(train("no", "attention = full\nd_model = 48\n"), PAL_DATA);
+    assert_int_equal(train("no", "attention = local\nwindow = 9\n"), PAL_USAGE);
+    assert_non_null(strstr(err.text, "window"));
+    assert_int_equal(train("no", "train_len = 4K\n"), PAL_USAGE); /* longer than its context */
+    assert_non_null(strstr(err.text, "context"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_attention_trains),
+        cmocka_unit_test(refusals),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
