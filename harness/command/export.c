@@ -32,14 +32,13 @@ static int load(const export_words *o, decoder **d, checkpoint_info *info, pal_e
 {
     weights_file *file = NULL;
     size_t count = 0;
-    instead_words words = {0};
     PAL_TRY(weights_resolve(o->model, o->weights, &file, &count, err));
-    const char *attention = o->attention[0] ? o->attention : file[0].instead;
+    const size_t room = sizeof file->instead;
     int code =
         count == 1 ? PAL_OK : pal_fail(err, PAL_USAGE, "model=%s: %zu models; export takes one", o->model, count);
-    if (code == PAL_OK && attention[0]) code = instead_parse(attention, &words.own, err);
-    if (code == PAL_OK) code = model_load(file[0].path, &words, d, NULL, info, err);
-    instead_words_free(&words);
+    if (o->attention[0] && (size_t)snprintf(file[0].instead, room, "%s", o->attention) >= room)
+        code = pal_fail(err, PAL_USAGE, "attention=%.60s...: too long", o->attention);
+    if (code == PAL_OK) code = weights_load(&file[0], d, info, err);
     free(file);
     return code;
 }

@@ -207,3 +207,12 @@ int weights_resolve(const char *models, const char *dir, weights_file **out, siz
 {
     return weights_resolve_for(NULL, models, dir, out, count, err);
 }
+
+int weights_load(const weights_file *file, decoder **out, checkpoint_info *info, pal_error *err)
+{
+    instead_words words = {0};
+    int code = file->instead[0] ? instead_parse(file->instead, &words.own, err) : PAL_OK;
+    if (code == PAL_OK) code = model_load(file->path, &words, out, NULL, info, err);
+    instead_words_free(&words);
+    return code;
+}

@@ -3,7 +3,7 @@
 #define PAL_WEIGHTS_H
 
 #include "harness/base/keyval.h"
-#include "models/decoder/instead.h"
+#include "models/files/checkpoint.h"
 
 #define WEIGHTS_DIR "models/weights"
 #define WEIGHTS_SUFFIX ".safetensors"
@@ -24,5 +24,8 @@ int weights_resolve_for(const char *task, const char *models, const char *dir, w
                         pal_error *err);
 /* The same without a task. */
 int weights_resolve(const char *models, const char *dir, weights_file **out, size_t *count, pal_error *err);
+
+/* Load what was found, with the attention behind its '+'. `info` may be NULL. */
+int weights_load(const weights_file *file, decoder **out, checkpoint_info *info, pal_error *err);
 
 #endif

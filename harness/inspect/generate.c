@@ -80,7 +80,7 @@ static int open_model(writer *w, pal_error *err)
     if (count != 1)
         code = pal_fail(err, PAL_USAGE, "model=%s: %zu models; generate takes one, such as %s", w->o->model, count,
                         file[0].name);
-    if (code == PAL_OK) code = model_load(file[0].path, NULL, &w->model, NULL, &w->info, err);
+    if (code == PAL_OK) code = weights_load(&file[0], &w->model, &w->info, err);
     free(file);
     PAL_TRY(code);
     const char *own = kv_pairs_value(&w->info.metadata, "tokenizer"),
