@@ -50,22 +50,42 @@ static const char *tokenizer_of(const checkpoint_info *info)
     return path && path[0] && strcmp(path, "bytes") != 0 ? path : NULL;
 }
 
+static int copy_file(const char *from, const char *to, pal_error *err)
+{
+    char *text;
+    size_t size;
+    PAL_TRY(os_read_file(from, &text, &size, err));
+    const int code = os_write_file(to, text, size, err);
+    free(text);
+    return code;
+}
+
+/* Without the second file transformers may take a tokenizer of the model's family for it, with rules of its own.
+ */
+static int copy_settings(const char *tokenizer_path, const char *dir, pal_error *err)
+{
+    static const char plain[] = "{\"tokenizer_class\": \"PreTrainedTokenizerFast\"}\n";
+    const char *slash = strrchr(tokenizer_path, '/');
+    char from[KV_TEXT_MAX + 32], to[KV_TEXT_MAX + 32];
+    snprintf(from, sizeof from, "%.*stokenizer_config.json", slash ? (int)(slash + 1 - tokenizer_path) : 0,
+             tokenizer_path);
+    snprintf(to, sizeof to, "%s/tokenizer_config.json", dir);
+    return os_file_exists(from) ? copy_file(from, to, err) : os_write_file(to, plain, sizeof plain - 1, err);
+}
+
 /* tokenizer.json is what it was; other files of tokenizers are not written as one. */
 static int copy_tokenizer(const char *from, const char *dir, pal_error *err)
 {
     static const char suffix[] = ".json";
     const size_t length = from ? strlen(from) : 0, end = sizeof suffix - 1;
-    char path[KV_TEXT_MAX + 32], *text;
-    size_t size;
+    char path[KV_TEXT_MAX + 32];
     if (length < end || strcmp(from + length - end, suffix) != 0) {
         printf("no tokenizer.json: the model reads %s\n", from ? from : "bytes");
         return PAL_OK;
     }
     snprintf(path, sizeof path, "%s/tokenizer.json", dir);
-    PAL_TRY(os_read_file(from, &text, &size, err));
-    const int code = os_write_file(path, text, size, err);
-    free(text);
-    return code;
+    PAL_TRY(copy_file(from, path, err));
+    return copy_settings(from, dir, err);
 }
 
 static int begin_of(const char *tokenizer_path, int64_t *begin, pal_error *err)
