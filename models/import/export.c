@@ -47,7 +47,7 @@ static int refuse(const model_config *cfg, const char *key, pal_error *err)
                     strcmp(key, "attention") == 0 ? "; attention=full exports the rest" : "");
 }
 
-int export_family(const model_config *cfg, const char **family, pal_error *err)
+int export_family(const model_config *cfg, const char **model_type, pal_error *err)
 {
     const int window = is_attention(cfg, "window");
     if (!window && !is_attention(cfg, "full")) return refuse(cfg, "attention", err);
@@ -60,11 +60,11 @@ int export_family(const model_config *cfg, const char **family, pal_error *err)
     if (cfg->output_bias) return refuse(cfg, "output_bias", err);
     if (cfg->attn_scale != ATTN_SCALE_HEAD && cfg->d_head != cfg->d_model) return refuse(cfg, "attn_scale", err);
     if (cfg->rope_layout != ROPE_HALF) return refuse(cfg, "rope_layout", err);
-    *family = window                            ? "mistral"
-              : cfg->qk_norm == QK_NORM_RMS     ? "qwen3"
-              : cfg->attn_bias == ATTN_BIAS_QKV ? "qwen2"
-                                                : "llama";
-    const struct family *row = family_of_type(*family);
+    *model_type = window                            ? "mistral"
+                  : cfg->qk_norm == QK_NORM_RMS     ? "qwen3"
+                  : cfg->attn_bias == ATTN_BIAS_QKV ? "qwen2"
+                                                    : "llama";
+    const family *row = family_of_type(*model_type);
     /* A family has only some of the biases and norms. */
     const attn_bias_kind bias = (attn_bias_kind)cfg->attn_bias;
     if ((row->bias == BIAS_NONE && bias != ATTN_BIAS_NONE) || (row->bias == BIAS_BY_KEY && bias == ATTN_BIAS_QKV))
@@ -76,12 +76,12 @@ int export_family(const model_config *cfg, const char **family, pal_error *err)
 
 /* ---- config.json ---- */
 
-static const char *class_of(const char *family)
+static const char *class_of(const char *model_type)
 {
-    return strcmp(family, "mistral") == 0 ? "MistralForCausalLM"
-           : strcmp(family, "qwen2") == 0 ? "Qwen2ForCausalLM"
-           : strcmp(family, "qwen3") == 0 ? "Qwen3ForCausalLM"
-                                          : "LlamaForCausalLM";
+    return strcmp(model_type, "mistral") == 0 ? "MistralForCausalLM"
+           : strcmp(model_type, "qwen2") == 0 ? "Qwen2ForCausalLM"
+           : strcmp(model_type, "qwen3") == 0 ? "Qwen3ForCausalLM"
+                                              : "LlamaForCausalLM";
 }
 
 static json_t *rope_of(const model_config *cfg)
@@ -116,7 +116,7 @@ static json_t *id_or_null(int64_t id)
     return id < 0 ? json_null() : json_integer((json_int_t)id);
 }
 
-static json_t *config_of(const model_config *cfg, const char *family, const export_options *o)
+static json_t *config_of(const model_config *cfg, const char *model_type, const export_options *o)
 {
     static const char *const acts[] = {
         [ACTIVATION_GELU] = "gelu_pytorch_tanh", [ACTIVATION_RELU] = "relu", [ACTIVATION_SILU] = "silu"};
@@ -124,30 +124,30 @@ static json_t *config_of(const model_config *cfg, const char *family, const expo
     const attn_shape s = attn_shape_of(cfg);
     json_t *c =
         json_pack("{s:[s], s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:b, s:b, s:b, s:s}", "architectures",
-                  class_of(family), "model_type", family, "vocab_size", (json_int_t)cfg->vocab, "hidden_size",
-                  (json_int_t)cfg->d_model, "intermediate_size", (json_int_t)cfg->d_ff, "num_hidden_layers",
-                  (json_int_t)cfg->n_layers, "num_attention_heads", (json_int_t)cfg->n_heads,
+                  class_of(model_type), "model_type", model_type, "vocab_size", (json_int_t)cfg->vocab,
+                  "hidden_size", (json_int_t)cfg->d_model, "intermediate_size", (json_int_t)cfg->d_ff,
+                  "num_hidden_layers", (json_int_t)cfg->n_layers, "num_attention_heads", (json_int_t)cfg->n_heads,
                   "num_key_value_heads", (json_int_t)s.kv_heads, "head_dim", (json_int_t)cfg->d_head, "hidden_act",
                   acts[cfg->activation], "rms_norm_eps", cfg->norm_eps, "tie_word_embeddings", cfg->tied != 0,
                   "attention_bias", cfg->attn_bias == ATTN_BIAS_ALL, "mlp_bias", cfg->ff_bias != 0, "torch_dtype",
                   o->dtype == ST_BF16 ? "bfloat16" : "float32");
-    const int64_t context = window ? family_of_type(family)->context : option(cfg, "context");
+    const int64_t context = window ? family_of_type(model_type)->context : option(cfg, "context");
     json_object_set_new(c, "max_position_embeddings", json_integer((json_int_t)context));
     json_object_set_new(c, "rope_parameters", rope_of(cfg));
     json_object_set_new(c, "rope_theta", json_real(real_option(cfg, "rope_base"))); /* for older versions */
     json_object_set_new(c, "rope_scaling", cfg->rope_scaling == ROPE_UNSCALED ? json_null() : rope_of(cfg));
     if (window) json_object_set_new(c, "sliding_window", json_integer((json_int_t)window));
-    if (strncmp(family, "qwen", 4) == 0) json_object_set_new(c, "use_sliding_window", json_false());
+    if (strncmp(model_type, "qwen", 4) == 0) json_object_set_new(c, "use_sliding_window", json_false());
     json_object_set_new(c, "bos_token_id", id_or_null(o->begin));
     json_object_set_new(c, "eos_token_id", id_or_null(o->end));
     return c;
 }
 
-static int write_config(const model_config *cfg, const char *family, const char *dir, const export_options *o,
+static int write_config(const model_config *cfg, const char *model_type, const char *dir, const export_options *o,
                         pal_error *err)
 {
     char path[PATH_TEXT];
-    json_t *config = config_of(cfg, family, o);
+    json_t *config = config_of(cfg, model_type, o);
     char *text = config ? json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
     snprintf(path, sizeof path, "%s/config.json", dir);
     const int code = text ? os_write_file(path, text, strlen(text), err)
@@ -182,13 +182,13 @@ static int write_numbers(writer *w, const real *x, size_t count, pal_error *err)
     return PAL_OK;
 }
 
-static int put_tensor(writer *w, const char *name, const real *x, size_t rows, size_t cols, int vector,
+static int put_tensor(writer *w, const char *name, const real *x, size_t height, size_t cols, int vector,
                       pal_error *err)
 {
-    const size_t bytes = rows * cols * st_dtype_bytes(w->dtype);
-    if (w->out) return write_numbers(w, x, rows * cols, err);
-    json_t *shape = vector ? json_pack("[I]", (json_int_t)(rows * cols))
-                           : json_pack("[I, I]", (json_int_t)rows, (json_int_t)cols);
+    const size_t bytes = height * cols * st_dtype_bytes(w->dtype);
+    if (w->out) return write_numbers(w, x, height * cols, err);
+    json_t *shape = vector ? json_pack("[I]", (json_int_t)(height * cols))
+                           : json_pack("[I, I]", (json_int_t)height, (json_int_t)cols);
     json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", st_dtype_name(w->dtype), "shape", shape,
                               "data_offsets", (json_int_t)w->offset, (json_int_t)(w->offset + bytes));
     w->offset += bytes;
@@ -203,13 +203,13 @@ static int put_param(writer *w, const decoder_param *p, pal_error *err)
     const attn_shape s = attn_shape_of(decoder_config(w->d));
     const size_t parts = foreign_names(NAMES_HUGGINGFACE, p->name, name, PARTS);
     const int vector = p->rows == 1;
-    const size_t cols = vector ? 1 : p->cols, height[PARTS] = {s.q, s.kv, s.kv};
+    const size_t cols = vector ? 1 : p->cols, of_part[PARTS] = {s.q, s.kv, s.kv};
     const real *x = w->weight + p->offset;
     if (parts == 0) return pal_fail(err, PAL_USAGE, "the tensor %s has no counterpart in transformers", p->name);
     for (size_t i = 0; i < parts; i++) {
-        const size_t rows = parts == PARTS ? height[i] : vector ? p->cols : p->rows;
-        PAL_TRY(put_tensor(w, name[i], x, rows, cols, vector, err));
-        x += rows * cols;
+        const size_t height = parts == PARTS ? of_part[i] : vector ? p->cols : p->rows;
+        PAL_TRY(put_tensor(w, name[i], x, height, cols, vector, err));
+        x += height * cols;
     }
     return PAL_OK;
 }
@@ -256,8 +256,8 @@ static int write_tensors(writer *w, const char *path, pal_error *err)
 int export_huggingface(decoder *d, const char *dir, const export_options *o, pal_error *err)
 {
     char path[PATH_TEXT];
-    const char *family;
-    PAL_TRY(export_family(decoder_config(d), &family, err));
+    const char *model_type;
+    PAL_TRY(export_family(decoder_config(d), &model_type, err));
     if (snprintf(path, sizeof path, "%s/model.safetensors", dir) >= (int)sizeof path)
         return pal_fail(err, PAL_USAGE, "out=%.80s...: too long", dir);
     if (os_file_exists(path)) return pal_fail(err, PAL_USAGE, "%s is there already; name another folder", path);
@@ -267,5 +267,5 @@ int export_huggingface(decoder *d, const char *dir, const export_options *o, pal
     json_object_set_new(w.header, "__metadata__", json_pack("{s:s}", "format", "pt"));
     int code = write_tensors(&w, path, err);
     json_decref(w.header);
-    return code == PAL_OK ? write_config(decoder_config(d), family, dir, o, err) : code;
+    return code == PAL_OK ? write_config(decoder_config(d), model_type, dir, o, err) : code;
 }

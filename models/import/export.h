@@ -11,7 +11,7 @@ typedef struct export_options {
 } export_options;
 
 /* The model_type of the family that computes what `cfg` says, or PAL_USAGE with the key that none has. */
-int export_family(const model_config *cfg, const char **family, pal_error *err);
+int export_family(const model_config *cfg, const char **model_type, pal_error *err);
 /* Write <dir>/config.json and <dir>/model.safetensors. import_open reads back the same bits (of F32), and the same
  * config. The folder is made; PAL_USAGE: it holds a model already. */
 int export_huggingface(decoder *d, const char *dir, const export_options *o, pal_error *err);
