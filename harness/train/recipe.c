@@ -23,9 +23,9 @@ static int read_model(trainer *t, const kv_pairs *pairs, pal_error *err)
     if (!init || !init[0] || !os_file_exists(init)) return model_config_read(&t->model_cfg, pairs, err);
     instead_words over = {.common = *pairs}; /* borrowed */
     int code = model_keys(init, &keys, err);
-    const char *own = kv_pairs_value(&keys, "attention"), *tokenizer = kv_pairs_value(&keys, "tokenizer");
+    const char *own = kv_pairs_value(&keys, "attention"), *reads = kv_pairs_value(&keys, "tokenizer");
     t->replaces = own && attention && strcasecmp(own, attention) != 0;
-    if (code == PAL_OK && tokenizer) snprintf(t->cfg.tokenizer, sizeof t->cfg.tokenizer, "%s", tokenizer);
+    if (code == PAL_OK && reads) snprintf(t->cfg.tokenizer, sizeof t->cfg.tokenizer, "%s", reads);
     if (code == PAL_OK && attention) code = kv_pairs_add(&over.own, "attention", attention, init, err);
     if (code == PAL_OK) code = instead_apply(&keys, &over, err);
     if (code == PAL_OK) code = model_config_read(&t->model_cfg, &keys, err);
