@@ -8,6 +8,7 @@
 #include "models/decoder/feed_forward.h"
 #include "models/import/family.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,7 +243,8 @@ static int write_tensors(writer *w, const char *path, pal_error *err)
     snprintf(made, sizeof made, "%s.tmp", path);
     w->path = made;
     PAL_TRY(put_params(w, err));
-    PAL_TRY(os_open_stream(made, "w", &w->out, err));
+    w->out = fopen(made, "w");
+    if (!w->out) return pal_fail(err, PAL_INTERNAL, "%s: cannot be written: %s", made, strerror(errno));
     int code = write_header(w, err);
     if (code == PAL_OK) code = put_params(w, err);
     if (fclose(w->out) != 0 && code == PAL_OK)

@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.pop(0)  # a script beside this one is called tokenizers.py
+
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
