@@ -42,9 +42,17 @@ static double yarn_frequency(const model_config *cfg, double base, size_t pair, 
     return plain / cfg->rope_factor * ramp + plain * (1 - ramp);
 }
 
-double rope_frequency(const model_config *cfg, double base, size_t pair)
+/* The frequency without scaling. */
+static double plain_frequency(const model_config *cfg, double base, size_t pair)
 {
-    const double half = (double)cfg->d_head / 2, plain = pow(base, -(double)pair / half);
+    const double half = (double)cfg->d_head / 2;
+    if (cfg->rope_angles == ROPE_ANGLES_EXACT) return pow(base, -(double)pair / half);
+    return (double)(1 / powf((float)base, (float)pair / (float)half));
+}
+
+static double scaled_frequency(const model_config *cfg, double base, size_t pair)
+{
+    const double plain = plain_frequency(cfg, base, pair);
     switch ((rope_scaling)cfg->rope_scaling) {
     case ROPE_LINEAR:
         return plain / cfg->rope_factor;
@@ -56,6 +64,12 @@ double rope_frequency(const model_config *cfg, double base, size_t pair)
         break;
     }
     return plain;
+}
+
+double rope_frequency(const model_config *cfg, double base, size_t pair)
+{
+    const double frequency = scaled_frequency(cfg, base, pair);
+    return cfg->rope_angles == ROPE_ANGLES_EXACT ? frequency : (double)(float)frequency;
 }
 
 double rope_length(const model_config *cfg)
@@ -76,7 +90,8 @@ void rope_table_from(const model_config *cfg, double base, int64_t first, size_t
     for (size_t i = 0; i < half; i++) {
         const double frequency = rope_frequency(cfg, base, i);
         for (size_t p = 0; p < positions; p++) {
-            const double angle = ((double)first + (double)p) * frequency;
+            const double exact = ((double)first + (double)p) * frequency;
+            const double angle = cfg->rope_angles == ROPE_ANGLES_EXACT ? exact : (double)(float)exact;
             table[2 * half * p + i] = (real)(length * cos(angle));
             table[2 * half * p + half + i] = (real)(length * sin(angle));
         }

@@ -15,6 +15,10 @@
 typedef enum rope_layout { ROPE_HALF, ROPE_INTERLEAVED } rope_layout;
 typedef enum rope_scaling { ROPE_UNSCALED, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN } rope_scaling;
 
+/* Whether frequencies and angles keep their double precision, or are rounded to single as in PyTorch: at position
+ * 4,000 an angle is then 1e-4 off, which a model that was trained so has learned with. */
+typedef enum rope_angles { ROPE_ANGLES_EXACT, ROPE_ANGLES_SINGLE } rope_angles;
+
 /* Radians a position of pair i. */
 double rope_frequency(const model_config *cfg, double base, size_t pair);
 /* By how much llama3 divides the frequency of a wavelength. */

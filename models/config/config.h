@@ -41,6 +41,7 @@ typedef struct model_config {
     int64_t rope_scaling;  /* rope_scaling */
     int64_t rope_original; /* tokens that the unscaled frequencies were trained on */
     int64_t rope_truncate; /* yes or no: yarn's borders between pairs are whole */
+    int64_t rope_angles;   /* rope_angles */
     double rope_factor, rope_low, rope_high, rope_fast, rope_slow, rope_attention;
     double init_std, norm_eps;
     /* The attention module's own keys, in the order of its table. */

@@ -61,6 +61,8 @@ static const kv_spec shared_rows[] = {
     {"rope_attention", KV_REAL, FIELD(rope_attention), "0", 0, 1e3, NULL,
      "yarn: rotated q and k are multiplied by it; 0: 0.1 ln(rope_factor) + 1"},
     {"rope_truncate", KV_CHOICE, FIELD(rope_truncate), "1", 0, 0, "0|1", "yarn: whole pairs as borders"},
+    {"rope_angles", KV_CHOICE, FIELD(rope_angles), "exact", 0, 0, "exact|single",
+     "single: frequencies and angles are rounded to 32 bits, as the programs do that most models were made with"},
     {"ff_bias", KV_CHOICE, FIELD(ff_bias), "1", 0, 0, "0|1", "biases of the feed-forward's matrices"},
 };
 
@@ -127,9 +129,9 @@ int model_config_read(model_config *cfg, const kv_pairs *pairs, pal_error *err)
 /* Keys that are younger than models which have been trained. Left out of the text where they have their default,
  * they change no hash of a model without them. */
 static const char *const young_keys[] = {
-    "memory_empty",  "norm",        "feed_forward", "ff_bias",        "n_kv_heads",   "attn_bias",
-    "qk_norm",       "rope_layout", "rope_scaling", "rope_factor",    "rope_low",     "rope_high",
-    "rope_original", "rope_fast",   "rope_slow",    "rope_attention", "rope_truncate"};
+    "memory_empty",  "norm",        "feed_forward", "ff_bias",        "n_kv_heads",    "attn_bias",
+    "qk_norm",       "rope_layout", "rope_scaling", "rope_factor",    "rope_low",      "rope_high",
+    "rope_original", "rope_fast",   "rope_slow",    "rope_attention", "rope_truncate", "rope_angles"};
 
 int model_key_is_young(const char *key)
 {

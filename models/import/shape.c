@@ -110,6 +110,7 @@ static void put_attention(writer *w, const foreign_shape *s)
 static void put_rope(writer *w, const foreign_shape *s)
 {
     put_real(w, "rope_base", s->rope_base);
+    put(w, "rope_angles", "single");
     put(w, "rope_scaling", "%s", s->scaling);
     if (strcmp(s->scaling, "none") != 0) put_real(w, "rope_factor", s->rope_factor);
     if (strcmp(s->scaling, "llama3") == 0) {
