@@ -19,7 +19,7 @@
 #define GOLDEN "tests/golden/checkpoints/"
 #define LLAMA                                                                                                     \
     "vocab = 40\nd_model = 24\nn_layers = 2\nn_heads = 4\nn_kv_heads = 2\nd_head = 8\nd_ff = 36\nsegment = 512\n" \
-    "norm = rms\nfeed_forward = gated\nactivation = silu\nff_bias = 0\n"
+    "norm = rms\nfeed_forward = gated\nactivation = silu\nff_bias = 0\nrope_angles = single\n"
 
 static char scratch[] = "/tmp/palimpsest-export-XXXXXX";
 static pal_error err;

@@ -67,7 +67,7 @@ static void expect_refusal(const char *path, const char *first, const char *seco
 {
     pal_error err = {0};
     decoder *d = NULL;
-    if (model_load(path, NULL, &d, NULL, &err) == PAL_OK) fail_msg("%s opened; \"%s\" was expected", path, second);
+    if (model_load(path, NULL, &d, NULL, NULL, &err) == PAL_OK) fail_msg("%s opened; \"%s\" was expected", path, second);
     if (err.code != PAL_DATA || !strstr(err.text, first) || !strstr(err.text, second) || strchr(err.text, '\n'))
         fail_msg("code %d, \"%s\" lacks \"%s\" or \"%s\"", err.code, err.text, first, second);
 }
@@ -152,7 +152,7 @@ static void test_index(void **unused)
     pal_error err;
     decoder *d;
     checkpoint_info info;
-    if (model_load(scratch, NULL, &d, &info, &err) != PAL_OK) fail_msg("%s", err.text);
+    if (model_load(scratch, NULL, &d, NULL, &info, &err) != PAL_OK) fail_msg("%s", err.text);
     assert_int_equal(strlen(info.digest), 64);
     decoder_destroy(d);
     checkpoint_info_free(&info);
@@ -172,12 +172,12 @@ static void cut_and_flip(const char *name, size_t header)
     const char *to = in_scratch(name);
     for (size_t cut = 0; cut < size; cut += cut < header ? 1 : 997) {
         write_file(to, data, cut);
-        assert_int_equal(model_load(to, NULL, &d, NULL, &err), PAL_DATA);
+        assert_int_equal(model_load(to, NULL, &d, NULL, NULL, &err), PAL_DATA);
     }
     for (size_t i = 0; i < header; i++) {
         data[i] ^= 0x41;
         write_file(to, data, size);
-        const int code = model_load(to, NULL, &d, NULL, &err);
+        const int code = model_load(to, NULL, &d, NULL, NULL, &err);
         if (code == PAL_OK) decoder_destroy(d);
         assert_true(code == PAL_OK || code == PAL_DATA);
         data[i] ^= 0x41;
