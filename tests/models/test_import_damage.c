@@ -67,7 +67,8 @@ static void expect_refusal(const char *path, const char *first, const char *seco
 {
     pal_error err = {0};
     decoder *d = NULL;
-    if (model_load(path, NULL, &d, NULL, NULL, &err) == PAL_OK) fail_msg("%s opened; \"%s\" was expected", path, second);
+    if (model_load(path, NULL, &d, NULL, NULL, &err) == PAL_OK)
+        fail_msg("%s opened; \"%s\" was expected", path, second);
     if (err.code != PAL_DATA || !strstr(err.text, first) || !strstr(err.text, second) || strchr(err.text, '\n'))
         fail_msg("code %d, \"%s\" lacks \"%s\" or \"%s\"", err.code, err.text, first, second);
 }
