@@ -4,6 +4,7 @@
 
 #include "harness/base/hash.h"
 #include "harness/base/os.h"
+#include "harness/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,28 +12,10 @@
 
 static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
 
-/* Bytes of the UTF-8 character at `text`; 0: it is none (RFC 3629: no surrogates, no overlong forms). */
-static size_t utf8_size(const char *text)
-{
-    const unsigned char *c = (const unsigned char *)text;
-    const size_t size = c[0] < 0x80   ? 1
-                        : c[0] < 0xC2 ? 0
-                        : c[0] < 0xE0 ? 2
-                        : c[0] < 0xF0 ? 3
-                        : c[0] < 0xF5 ? 4
-                                      : 0;
-    for (size_t i = 1; i < size; i++)
-        if ((c[i] & 0xC0) != 0x80) return 0;
-    if ((c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) || (c[0] == 0xF0 && c[1] < 0x90) ||
-        (c[0] == 0xF4 && c[1] > 0x8F))
-        return 0;
-    return size;
-}
-
 /* Write the character at `text`, or U+FFFD for a byte that is part of none. Returns the bytes that it took. */
 static size_t put_character(FILE *out, const char *text)
 {
-    const size_t size = utf8_size(text);
+    const size_t size = utf8_character(text, strnlen(text, 4));
     if (size)
         fwrite(text, 1, size, out);
     else

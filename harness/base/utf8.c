@@ -51,6 +51,14 @@ size_t utf8_valid(const char *text, size_t size, int *broken)
     return at;
 }
 
+size_t utf8_character(const char *text, size_t size)
+{
+    unsigned char low, high;
+    int broken;
+    const size_t wanted = size ? character_size((unsigned char)text[0], &low, &high) : 0;
+    return wanted <= size && utf8_valid(text, wanted, &broken) == wanted ? wanted : 0;
+}
+
 size_t utf8_mark(const char *text, size_t size)
 {
     return size >= UTF8_MARK && memcmp(text, "\xEF\xBB\xBF", UTF8_MARK) == 0 ? UTF8_MARK : 0;
@@ -68,12 +76,9 @@ int utf8_refuse_16(const char *path, const char *text, size_t size, pal_error *e
 static size_t printable(const char *text, size_t size)
 {
     const unsigned char c = (unsigned char)text[0];
-    unsigned char low, high;
-    int broken;
     if (c < 0x20 || c == 0x7F || c == '\\') return 0;
-    const size_t wanted = character_size(c, &low, &high);
-    if (wanted == 2 && c == 0xC2 && size > 1 && (unsigned char)text[1] < 0xA0) return 0; /* U+0080 to U+009F */
-    return wanted > 0 && wanted <= size && utf8_valid(text, wanted, &broken) == wanted ? wanted : 0;
+    if (c == 0xC2 && size > 1 && (unsigned char)text[1] < 0xA0) return 0; /* U+0080 to U+009F */
+    return utf8_character(text, size);
 }
 
 char *utf8_escape(const char *name, char *out, size_t room)

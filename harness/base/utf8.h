@@ -17,6 +17,9 @@ enum { UTF8_MARK = 3, UTF8_ESCAPED = 400 /* room for the escaped form of a name 
  * beginning of one, or nothing. */
 size_t utf8_valid(const char *text, size_t size, int *broken);
 
+/* Bytes of the well-formed character that text[size] begins with; 0: it begins with none. */
+size_t utf8_character(const char *text, size_t size);
+
 /* Bytes of the byte order mark that text[size] begins with: UTF8_MARK or 0. */
 size_t utf8_mark(const char *text, size_t size);
 /* PAL_DATA when text[size] begins with the byte order mark of UTF-16. */

@@ -5,6 +5,7 @@
 #include "harness/command/groups.h"
 #include "harness/eval/plan.h"
 #include "harness/eval/progress.h"
+#include "harness/journal/labels.h"
 #include "models/decoder/state.h"
 #include "models/engine/gemm.h"
 
@@ -61,7 +62,7 @@ static void fill_columns(const eval_request *r, listing_column column[COLUMNS])
         [BATCH] = {"batch", NULL, 5},          [TIME] = {"seconds", "time", 12}};
     for (int i = 0; i < COLUMNS; i++) column[i] = all[i];
     if (r->cell[0].length == 0) column[PLACE].title = "texts";
-    const size_t control = r->options.memory == MEMORY_KEPT ? 0 : strlen(", memory zeroed");
+    const size_t control = r->options.memory == MEMORY_KEPT ? 0 : strlen(LABEL_ZEROED);
     for (size_t m = 0; m < r->model_count; m++) {
         const int size = (int)(strlen(r->model[m].file.name) + control);
         if (-size < column[MODEL].width) column[MODEL].width = -size;
@@ -80,7 +81,7 @@ static void put_row(listing *l, const eval_request *r, const plan_part *p, doubl
                  peak = (double)batch_bytes(d, (size_t)r->threads, p->lanes ? p->lanes : 1, p->scored,
                                             r->options.share != 0);
     char text[2 * KV_TEXT_MAX], shown[32];
-    snprintf(text, sizeof text, "%s%s", p->model->file.name, p->zeroed ? ", memory zeroed" : "");
+    snprintf(text, sizeof text, "%s%s", p->model->file.name, p->zeroed ? LABEL_ZEROED : "");
     listing_text(l, text);
     listing_text(l, p->length ? kv_format_size(p->length, shown) : p->cell[0]->name);
     listing_number(l, (double)p->count, NULL);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char zeroed_words[] = ", memory zeroed";
+static const char zeroed_words[] = LABEL_ZEROED;
 
 typedef struct relabel {
     const eval_options *o;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char zeroed_words[] = ", memory zeroed";
+static const char zeroed_words[] = LABEL_ZEROED;
 
 const char *label_name(const result_cell *cell, char out[LABEL_TEXT])
 {

@@ -7,6 +7,7 @@
 #include "harness/journal/cells.h"
 
 enum { LABEL_TEXT = KV_TEXT_MAX + 64 };
+#define LABEL_ZEROED ", memory zeroed" /* behind the name of a control */
 
 /* "m" or "m, memory zeroed". Returns out. */
 const char *label_name(const result_cell *cell, char out[LABEL_TEXT]);

@@ -54,7 +54,7 @@ static int terminal_width(FILE *out)
 static int longest_model(const eval_request *r)
 {
     size_t most = strlen("model");
-    const size_t control = r->options.memory == MEMORY_KEPT ? 0 : strlen(", memory zeroed");
+    const size_t control = r->options.memory == MEMORY_KEPT ? 0 : strlen(LABEL_ZEROED);
     for (size_t i = 0; i < r->model_count; i++) {
         const size_t size = strlen(r->model[i].file.name) + control;
         if (size > most) most = size;
