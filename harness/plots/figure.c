@@ -1,6 +1,7 @@
 /* A picture's tidy tables: filled by the callers, written as tab-separated files with named columns. */
 #include "harness/plots/figure.h"
 
+#include "harness/base/array.h"
 #include "harness/base/os.h"
 
 #include <math.h>
@@ -26,23 +27,17 @@ void figure_free(figure *f)
     *f = (figure){0};
 }
 
-/* Room for one more element of array `which`; NULL: there is no memory. */
-static void *room_for(figure *f, int which, void *items, size_t count, size_t size)
+/* Room for one more element of array `which`; 0: there is no memory. `array` points to the pointer to it. */
+static int has_room(figure *f, int which, void *array, size_t count, size_t size)
 {
-    if (f->failed || count < f->room[which]) return items;
-    const size_t wanted = 2 * count + 16;
-    void *grown = realloc(items, wanted * size);
-    if (grown)
-        f->room[which] = wanted;
-    else
-        f->failed = 1;
-    return grown ? grown : items;
+    pal_error none;
+    f->failed = f->failed || array_room(array, &f->room[which], count + 1, size, "a picture", &none) != PAL_OK;
+    return !f->failed;
 }
 
 void figure_add_panel(figure *f, const char *heading, const char *title)
 {
-    f->panel = room_for(f, PANELS, f->panel, f->panels, sizeof *f->panel);
-    if (f->failed) return;
+    if (!has_room(f, PANELS, &f->panel, f->panels, sizeof *f->panel)) return;
     const figure_panel *last = f->panels ? &f->panel[f->panels - 1] : NULL;
     figure_panel *p = &f->panel[f->panels];
     *p = (figure_panel){.group = last ? last->group + (strcmp(last->heading, heading) != 0) : 0};
@@ -62,8 +57,7 @@ static size_t find_look(figure *f, const figure_look *look)
                     strcmp(other->attention, look->attention) == 0;
     }
     if (at < f->looks) return at;
-    f->look = room_for(f, LOOKS, f->look, f->looks, sizeof *f->look);
-    if (f->failed) return 0;
+    if (!has_room(f, LOOKS, &f->look, f->looks, sizeof *f->look)) return 0;
     f->look[f->looks] = *look;
     f->look[f->looks].variant = variants;
     f->look[f->looks].group = group;
@@ -73,15 +67,14 @@ static size_t find_look(figure *f, const figure_look *look)
 void figure_add_series(figure *f, const figure_look *look)
 {
     const size_t found = find_look(f, look);
-    f->series = room_for(f, SERIES, f->series, f->all_series, sizeof *f->series);
-    if (!f->failed) f->series[f->all_series++] = (figure_series){.panel = f->panels - 1, .look = found};
+    if (has_room(f, SERIES, &f->series, f->all_series, sizeof *f->series))
+        f->series[f->all_series++] = (figure_series){.panel = f->panels - 1, .look = found};
 }
 
 void figure_add_point(figure *f, figure_point point)
 {
     if (!isfinite(point.x) || !isfinite(point.y)) return;
-    f->point = room_for(f, POINTS, f->point, f->points, sizeof *f->point);
-    if (f->failed) return;
+    if (!has_room(f, POINTS, &f->point, f->points, sizeof *f->point)) return;
     point.series = f->all_series - 1;
     f->point[f->points++] = point;
 }
@@ -104,8 +97,7 @@ void figure_add_tick(figure *f, char axis, double place, const char *label)
 {
     for (size_t i = 0; i < f->ticks; i++)
         if (f->tick[i].axis == axis && f->tick[i].place == place) return;
-    f->tick = room_for(f, TICKS, f->tick, f->ticks, sizeof *f->tick);
-    if (f->failed) return;
+    if (!has_room(f, TICKS, &f->tick, f->ticks, sizeof *f->tick)) return;
     f->tick[f->ticks] = (figure_tick){.axis = axis, .place = place};
     snprintf(f->tick[f->ticks++].label, sizeof f->tick->label, "%s", label);
 }
