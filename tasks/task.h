@@ -22,8 +22,9 @@ typedef enum metric_kind {
 /* What one sample's value can be. */
 typedef enum metric_samples {
     METRIC_NUMBERS,
-    METRIC_HITS, /* over is -1 and the value 0 or 1: intervals are Clopper-Pearson over samples */
-    METRIC_GAPS  /* over is -1 and a sample may have none (NaN): it is left out, and a METRIC_MISSING counts it */
+    METRIC_HITS,   /* over is -1 and the value 0 or 1: intervals are Clopper-Pearson over samples */
+    METRIC_COUNTS, /* hits of several trials: intervals are beta-binomial over samples */
+    METRIC_GAPS /* over is -1 and a sample may have none (NaN): it is left out, and a METRIC_MISSING counts it */
 } metric_samples;
 
 typedef struct task_metric {
@@ -33,6 +34,7 @@ typedef struct task_metric {
     int higher_is_better;
     metric_samples samples;
     int detail; /* only in the CSV, not in the tables */
+    int trials; /* METRIC_COUNTS: how many a sample's value is the share of; 0: value and over are counts */
 } task_metric;
 
 typedef struct task_cell {

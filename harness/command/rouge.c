@@ -18,7 +18,7 @@ static const double level = 0.95;
 
 typedef struct rouge_options {
     char ref[KV_TEXT_MAX], hyp[KV_TEXT_MAX];
-    int64_t jsonl, stemmer, policy, json, each, seed;
+    int64_t jsonl, stemmer, policy, json, each;
 } rouge_options;
 
 #define AT(field) offsetof(rouge_options, field)
@@ -31,7 +31,6 @@ static const kv_spec options_table[] = {
     {"policy", KV_CHOICE, AT(policy), "max", 0, 0, ROUGE_POLICIES, "what several references of a pair come to"},
     {"json", KV_INT, AT(json), "0", 0, 1, NULL, "1: a JSON object instead of a table"},
     {"each", KV_INT, AT(each), "0", 0, 1, NULL, "1: first a line for every pair"},
-    {"seed", KV_INT, AT(seed), "1", 0, 9007199254740992.0, NULL, "of the bootstrap"},
 };
 
 static int check_options(const rouge_options *o, pal_error *err)
@@ -150,16 +149,18 @@ typedef struct summary {
     mean overall;
 } summary;
 
-static mean mean_of(const double *values, size_t count, uint64_t seed)
+static mean mean_of(const double *values, size_t count)
 {
     mean m = {count ? stats_mean(values, count) : NAN, {NAN, NAN, "none"}};
-    if (count > 1) m.ci = stats_bootstrap_mean(values, count, 1, level, seed);
+    m.ci = stats_ratio(values, NULL, count, level);
+    if (m.ci.lo < 0) m.ci.lo = 0;
+    if (m.ci.hi > 1) m.ci.hi = 1;
     return m;
 }
 
 /* Overall is the geometric mean of three means, as in published tables. Its interval is that of its linear part in
  * each pair, overall (1 + sum over the three of (F / mean F - 1) / 3), whose mean is overall. */
-static void summarise_overall(const scores *all, summary *out, double *values, uint64_t seed)
+static void summarise_overall(const scores *all, summary *out, double *values)
 {
     static const rouge_metric part[] = {ROUGE_1, ROUGE_2, ROUGE_L};
     double f[3];
@@ -173,11 +174,11 @@ static void summarise_overall(const scores *all, summary *out, double *values, u
             for (int k = 0; k < 3; k++) sum += all->pair[i].metric[part[k]].f / f[k] - 1;
         values[count++] = overall * (1 + sum / 3);
     }
-    out->overall = mean_of(values, count, seed);
+    out->overall = mean_of(values, count);
     out->overall.value = overall;
 }
 
-static int summarise(const scores *all, summary *out, uint64_t seed, pal_error *err)
+static int summarise(const scores *all, summary *out, pal_error *err)
 {
     double *values = malloc(all->count * sizeof *values);
     if (!values) return pal_fail(err, PAL_INTERNAL, "out of memory for %zu pairs", all->count);
@@ -188,9 +189,9 @@ static int summarise(const scores *all, summary *out, uint64_t seed, pal_error *
                 const rouge_prf *x = &all->pair[i].metric[m];
                 if (!all->pair[i].undefined) values[count++] = k == 0 ? x->precision : k == 1 ? x->recall : x->f;
             }
-            out->metric[m][k] = mean_of(values, count, seed);
+            out->metric[m][k] = mean_of(values, count);
         }
-    summarise_overall(all, out, values, seed);
+    summarise_overall(all, out, values);
     free(values);
     return PAL_OK;
 }
@@ -218,7 +219,8 @@ static void print_table(const rouge_options *o, const scores *all, const summary
 {
     printf("%sROUGE of %zu pair%s, percent: rouge_score's tokens, stemmer %s, Lsum by lines, references: %s\n",
            o->each ? "\n" : "", all->count, all->count == 1 ? "" : "s", o->stemmer ? "on" : "off", policy_name(o));
-    if (all->count > 1) printf("means over pairs [95 %% bootstrap interval]\n");
+    if (all->count >= STATS_LEAST_DOCUMENTS)
+        printf("means over pairs [95 %% interval: inverted sign-flip test]\n");
     if (all->empty_refs)
         printf("pairs without a token in the reference (undefined, left out): %zu\n", all->empty_refs);
     if (all->empty_hyps) printf("pairs without a token in the hypothesis (score 0): %zu\n", all->empty_hyps);
@@ -269,7 +271,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     int code = rouge_scorer_create((int)o->stemmer, &s, err);
     if (code == PAL_OK) code = rouge_pairs_open(&pairs, o->ref, o->hyp, (int)o->jsonl, err);
     if (code == PAL_OK) code = score_all(s, o, pairs, &all, err);
-    if (code == PAL_OK) code = summarise(&all, &sum, (uint64_t)o->seed, err);
+    if (code == PAL_OK) code = summarise(&all, &sum, err);
     if (code == PAL_OK && o->json) code = print_summary_json(o, &all, &sum, err);
     if (code == PAL_OK && !o->json) print_table(o, &all, &sum);
     rouge_pairs_close(pairs);

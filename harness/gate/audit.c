@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const audit_verdict_name[] = {"reproduced", "not reproduced", "not comparable"};
-enum { VERDICTS = sizeof audit_verdict_name / sizeof *audit_verdict_name };
+const char *const audit_verdict_name[] = {"reproduced", "not reproduced", "not comparable", "not run"};
+enum { VERDICTS = AUDIT_NOT_RUN + 1, ORIGINS = AUDIT_CONSTRUCTION + 1 };
 
 int audit_judge(audit *a, const evidence *e, const char *weights, pal_error *err)
 {
@@ -27,23 +27,48 @@ static void put_indented(FILE *out, const char *text)
         fprintf(out, "      %.*s\n", (int)strcspn(text, "\n"), text);
 }
 
+/* "n = 9, one seed, family of 26" of what a finding rests on; "" where nothing was sampled. */
+char *audit_basis(const audit_finding *f, char out[AUDIT_BASIS])
+{
+    char seeds[32] = "", family[40] = "";
+    out[0] = '\0';
+    if (!f->n) return out;
+    if (f->seeds > 1) snprintf(seeds, sizeof seeds, ", %zu seeds", f->seeds);
+    if (f->family) snprintf(family, sizeof family, ", family of %zu", f->family);
+    snprintf(out, AUDIT_BASIS, "n = %lld%s%s", (long long)f->n, f->seeds == 1 ? ", one seed" : seeds, family);
+    return out;
+}
+
+static void print_claim(const audit_claim *c, const audit_finding *f, FILE *out)
+{
+    char basis[AUDIT_BASIS];
+    fprintf(out, "%s: %s (%s)\n    %s\n    %s: %s; rule %s", c->id, audit_verdict_name[f->verdict], f->summary,
+            c->claim, audit_origin_name[c->origin], c->source, audit_rule_name(c));
+    if (c->metric[0]) fprintf(out, " of %s", c->metric);
+    if (c->value != 0 || c->tolerance != 0) fprintf(out, ", value %g, tolerance %g", c->value, c->tolerance);
+    if (audit_basis(f, basis)[0]) fprintf(out, "; %s", basis);
+    fputc('\n', out);
+    put_indented(out, f->evidence);
+    fprintf(out, "    ours differs: %s\n\n", c->differs);
+}
+
 void audit_print(const audit *a, FILE *out)
 {
-    size_t count[VERDICTS] = {0};
+    size_t count[ORIGINS + 1][VERDICTS] = {{0}};
     for (size_t i = 0; i < a->count; i++) {
-        const audit_claim *c = &a->claim[i];
-        const audit_finding *f = &a->finding[i];
-        count[f->verdict]++;
-        fprintf(out, "%s: %s (%s)\n    %s\n    %s; rule %s", c->id, audit_verdict_name[f->verdict], f->summary,
-                c->claim, c->source, audit_rule_name(c));
-        if (c->metric[0]) fprintf(out, " of %s", c->metric);
-        if (c->value != 0 || c->tolerance != 0) fprintf(out, ", value %g, tolerance %g", c->value, c->tolerance);
-        fputc('\n', out);
-        put_indented(out, f->evidence);
-        fprintf(out, "    ours differs: %s\n\n", c->differs);
+        print_claim(&a->claim[i], &a->finding[i], out);
+        count[a->claim[i].origin][a->finding[i].verdict]++;
+        count[ORIGINS][a->finding[i].verdict]++;
     }
-    fprintf(out, "%zu claims: %zu reproduced, %zu not reproduced, %zu not comparable\n", a->count, count[0],
-            count[1], count[2]);
+    for (size_t o = 0; o <= ORIGINS; o++) {
+        size_t all = 0;
+        for (size_t v = 0; v < VERDICTS; v++) all += count[o][v];
+        if (!all) continue;
+        fprintf(out, "%zu claims%s%s:", all, o < ORIGINS ? ", " : "", o < ORIGINS ? audit_origin_name[o] : "");
+        for (size_t v = 0; v < VERDICTS; v++)
+            fprintf(out, "%s %zu %s", v ? "," : "", count[o][v], audit_verdict_name[v]);
+        fputc('\n', out);
+    }
 }
 
 /* ---- Committed verdicts ---- */

@@ -7,12 +7,20 @@
 
 #define AT(field) offsetof(audit_claim, field)
 
-static const char rule_names[] = "better|at_least|at_most|rises|falls|flat|ratio|formula|gates";
+static const char rule_names[] = "better|at_least|at_most|rises|falls|flat|ratio|formula|nothing|gates";
+
+static const char origin_names[] = "paper|article|blog|ours|construction";
+const char *const audit_origin_name[] = {[AUDIT_PAPER] = "paper",
+                                         [AUDIT_ARTICLE] = "press article",
+                                         [AUDIT_BLOG] = "blog",
+                                         [AUDIT_OURS] = "ours",
+                                         [AUDIT_CONSTRUCTION] = "true by construction"};
 
 static const kv_spec claim_table[] = {
     {"source", KV_TEXT, AT(source), "", 0, 0, NULL, "where the claim is made"},
     {"claim", KV_TEXT, AT(claim), "", 0, 0, NULL, "a sentence"},
     {"differs", KV_TEXT, AT(differs), "", 0, 0, NULL, "how our configuration differs"},
+    {"origin", KV_CHOICE, AT(origin), "paper", 0, 0, origin_names, "who makes the claim"},
     {"rule", KV_CHOICE, AT(rule), "better", 0, 0, rule_names, "audit.h says what they mean"},
     {"task", KV_TEXT, AT(task), "", 0, 0, NULL, NULL},
     {"metric", KV_TEXT, AT(metric), "", 0, 0, NULL, NULL},
@@ -21,6 +29,7 @@ static const kv_spec claim_table[] = {
     {"cells", KV_TEXT, AT(cells), "", 0, 0, NULL, NULL},
     {"lengths", KV_SIZES, AT(lengths), "0", 0, 0, NULL, NULL},
     {"depths", KV_REALS, AT(depths), "0,50", 0, 0, NULL, NULL},
+    {"floor", KV_TEXT, AT(floor), "", 0, 0, NULL, NULL},
     {"settings", KV_TEXT, AT(settings), "", 0, 0, NULL, NULL},
     {"value", KV_REAL, AT(value), "0", 0, 0, NULL, NULL},
     {"tolerance", KV_REAL, AT(tolerance), "0", 0, 0, NULL, NULL},
@@ -33,7 +42,8 @@ const char *audit_rule_name(const audit_claim *claim)
     static const char *const name[] = {
         [AUDIT_BETTER] = "better", [AUDIT_AT_LEAST] = "at_least", [AUDIT_AT_MOST] = "at_most",
         [AUDIT_RISES] = "rises",   [AUDIT_FALLS] = "falls",       [AUDIT_FLAT] = "flat",
-        [AUDIT_RATIO] = "ratio",   [AUDIT_FORMULA] = "formula",   [AUDIT_GATES] = "gates"};
+        [AUDIT_RATIO] = "ratio",   [AUDIT_FORMULA] = "formula",   [AUDIT_NOTHING] = "nothing",
+        [AUDIT_GATES] = "gates"};
     return name[claim->rule];
 }
 
@@ -48,7 +58,7 @@ static int is_name(const char *text)
 /* The keys without which a rule has nothing to judge. */
 static int check_claim(const audit_claim *c, pal_error *err)
 {
-    const int weights_only = c->rule == AUDIT_GATES || c->rule == AUDIT_FORMULA;
+    const int weights_only = c->rule == AUDIT_GATES || c->rule == AUDIT_FORMULA || c->rule == AUDIT_NOTHING;
     const int pairs = c->rule == AUDIT_BETTER || c->rule == AUDIT_RATIO || c->rule == AUDIT_FORMULA;
     const struct {
         const char *key, *value;
@@ -56,7 +66,7 @@ static int check_claim(const audit_claim *c, pal_error *err)
     } keys[] = {{"source", c->source, 1},
                 {"claim", c->claim, 1},
                 {"differs", c->differs, 1},
-                {"model", c->model, 1},
+                {"model", c->model, c->rule != AUDIT_NOTHING},
                 {"against", c->against, pairs},
                 {"task", c->task, !weights_only},
                 {"metric", c->metric, !weights_only},

@@ -7,6 +7,7 @@
 #include "harness/eval/facts.h"
 #include "harness/eval/model_files.h"
 #include "harness/journal/labels.h"
+#include "harness/report/report.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -118,20 +119,40 @@ static int room_for_row(comparison *c, pal_error *err)
     return PAL_OK;
 }
 
+/* Whether both sides hold the same values for all samples that both hold, whatever the metric. */
+static int same_values(const task_module *task, const result_cell *a, const result_cell *b)
+{
+    const int64_t held_a = result_complete(a), held_b = result_complete(b);
+    if (held_a != held_b) return 0;
+    for (int64_t i = 0; i < held_a; i++)
+        for (size_t v = 0; v < task->value_count; v++) {
+            const double x = a->sample[i].value[v], y = b->sample[i].value[v];
+            if (x != y && !(isnan(x) && isnan(y))) return 0;
+        }
+    return 1;
+}
+
 static int add_pair(comparison *c, const task_module *task, const result_cell *a, const result_cell *b,
                     pal_error *err)
 {
+    const int same = same_values(task, a, b);
     for (size_t m = 0; m < task->metric_count; m++) {
         if (task->metric[m].detail) continue;
         PAL_TRY(room_for_row(c, err));
         compare_row *row = &c->row[c->count];
-        *row = (compare_row){.task = task->name, .metric = &task->metric[m]};
+        *row = (compare_row){.task = task,
+                             .metric = &task->metric[m],
+                             .of_a = a,
+                             .of_b = b,
+                             .primary = m == report_main_metric(task),
+                             .same = same};
         strcpy(row->cell, a->name);
         strcpy(row->model_a, a->model);
         strcpy(row->model_b, b->model);
         PAL_TRY(pair_compare(row->metric, b, a, 1 - c->alpha, &row->pair, err));
         row->a = row->pair.b;
         row->b = row->pair.a;
+        row->margin = row->metric->kind == METRIC_SHARE ? c->points / 100 : c->margin * fabs(row->a);
         c->count += isfinite(row->a) || isfinite(row->b); /* else the cell does not have this metric */
     }
     return PAL_OK;
@@ -159,33 +180,83 @@ int compare_add(comparison *c, const results *a, const results *b, compare_model
 
 /* ---- All rows ---- */
 
-int compare_judge(comparison *c, pal_error *err)
+const char *const compare_verdict_name[] = {[COMPARE_UNSURE] = "cannot tell",
+                                            [COMPARE_SAME] = "same",
+                                            [COMPARE_NOT_WORSE] = "not worse",
+                                            [COMPARE_BETTER] = "better",
+                                            [COMPARE_WORSE] = "worse"};
+
+/* Correct one family: the rows from `first` on of its task and metric. */
+static int correct(comparison *c, size_t first, pal_error *err)
 {
-    double *p = malloc((c->count + 1) * sizeof *p);
-    if (!p) return pal_fail(err, PAL_INTERNAL, "out of memory for the comparison");
-    size_t tests = 0;
-    for (size_t i = 0; i < c->count; i++) {
-        p[i] = c->row[i].pair.p;
-        tests += !isnan(p[i]);
-    }
-    const int code = stats_holm(p, c->count, err);
-    c->worse = c->better = c->open = c->sharp = 0;
-    for (size_t i = 0; code == PAL_OK && i < c->count; i++) {
-        compare_row *row = &c->row[i];
-        const double alpha = c->alpha / (double)(tests ? tests : 1);
-        const double gained = row->metric->higher_is_better ? row->pair.difference : -row->pair.difference;
-        row->corrected = p[i];
-        row->verdict = 0;
-        row->detectable = pair_detectable(row->metric, &row->pair, alpha, COMPARE_POWER);
-        if (isfinite(row->a) && !isfinite(row->b)) row->verdict = -1;
-        if (p[i] <= c->alpha) row->verdict = (gained > 0) - (gained < 0);
-        c->worse += row->verdict < 0;
-        c->better += row->verdict > 0;
-        c->sharp += isfinite(row->detectable);
-        c->open += !row->verdict && row->pair.difference != 0 && isnan(row->detectable);
-    }
+    const compare_row *head = &c->row[first];
+    pair_of *list = calloc(c->count, sizeof *list);
+    double *p = calloc(c->count, sizeof *p);
+    size_t count = 0;
+    int code = list && p ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the comparison");
+    for (size_t i = first; code == PAL_OK && i < c->count; i++)
+        if (c->row[i].task == head->task && c->row[i].metric == head->metric)
+            list[count++] = (pair_of){head->metric, c->row[i].of_b, c->row[i].of_a};
+    if (code == PAL_OK) code = pair_family(list, count, 0, p, err);
+    for (size_t i = first, k = 0; code == PAL_OK && i < c->count; i++)
+        if (c->row[i].task == head->task && c->row[i].metric == head->metric) c->row[i].corrected = p[k++];
+    free(list);
     free(p);
     return code;
+}
+
+/* How many like samples would have the interval on one side of the margin, or of zero. */
+static int64_t samples_needed(const compare_row *row, double harm, double most)
+{
+    const double room = row->margin > harm ? row->margin - harm : harm, half = most - harm;
+    if (!isfinite(half)) return row->pair.n < STATS_LEAST_DOCUMENTS ? STATS_LEAST_DOCUMENTS : 0;
+    if (!(room > 0)) return 0;
+    return (int64_t)fmin(1e9, ceil((double)row->pair.n * fmax(1, half / room) * fmax(1, half / room)) + 1);
+}
+
+static void judge_row(comparison *c, compare_row *row)
+{
+    const int up = row->metric->higher_is_better;
+    const double harm = up ? -row->pair.difference : row->pair.difference;
+    const double most = up ? -row->pair.ci.lo : row->pair.ci.hi; /* how much worse B may be */
+    const int shown = row->corrected <= c->alpha, inside = most <= row->margin;
+    row->detectable = pair_detectable(row->metric, &row->pair, c->alpha, COMPARE_POWER);
+    row->needed = 0;
+    if (isfinite(row->a) && !isfinite(row->b))
+        row->verdict = COMPARE_WORSE;
+    else if (row->same)
+        row->verdict = COMPARE_SAME;
+    else if (shown && harm < 0)
+        row->verdict = COMPARE_BETTER;
+    else if (inside)
+        row->verdict = COMPARE_NOT_WORSE;
+    else if (shown)
+        row->verdict = COMPARE_WORSE;
+    else {
+        row->verdict = COMPARE_UNSURE;
+        row->needed = samples_needed(row, harm, most);
+    }
+}
+
+int compare_judge(comparison *c, pal_error *err)
+{
+    c->worse = c->better = c->unsure = 0;
+    c->needed = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        size_t first = 0;
+        while (c->row[first].task != c->row[i].task || c->row[first].metric != c->row[i].metric) first++;
+        if (first == i) PAL_TRY(correct(c, i, err));
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        compare_row *row = &c->row[i];
+        judge_row(c, row);
+        c->worse += row->verdict == COMPARE_WORSE && (row->primary || !isfinite(row->b));
+        if (!row->primary) continue;
+        c->better += row->verdict == COMPARE_BETTER;
+        c->unsure += row->verdict == COMPARE_UNSURE;
+        if (row->needed > c->needed) c->needed = row->needed;
+    }
+    return PAL_OK;
 }
 
 void compare_free(comparison *c)
@@ -247,26 +318,31 @@ static int side_journal(const side *s, const task_module *task, char out[PATH_TE
 
 /* ---- The whole comparison ---- */
 
-static int add_task(comparison *c, const task_module *task, const char *path_a, const char *path_b,
-                    compare_models models, int64_t *outdated, pal_error *err)
-{
+/* The journals of one task, which rows point into. */
+typedef struct task_journals {
     results a, b;
-    results_init(&a, task, path_a);
-    results_init(&b, task, path_b);
-    int code = facts_read_journal(&a, WEIGHTS_DIR, err);
-    if (code == PAL_OK) code = facts_read_journal(&b, WEIGHTS_DIR, err);
-    if (code == PAL_OK) {
-        results_note(&a, stderr);
-        results_note(&b, stderr);
-    }
-    if (code == PAL_OK) code = compare_add(c, &a, &b, models, err);
-    *outdated += a.outdated + b.outdated;
-    results_free(&a);
-    results_free(&b);
-    return code;
+} task_journals;
+
+typedef struct all_journals {
+    task_journals *task;
+    size_t count;
+} all_journals;
+
+static int add_task(comparison *c, all_journals *held, const task_module *task, const char *path_a,
+                    const char *path_b, compare_models models, int64_t *outdated, pal_error *err)
+{
+    task_journals *t = &held->task[held->count++];
+    results_init(&t->a, task, path_a);
+    results_init(&t->b, task, path_b);
+    PAL_TRY(facts_read_journal(&t->a, WEIGHTS_DIR, err));
+    PAL_TRY(facts_read_journal(&t->b, WEIGHTS_DIR, err));
+    results_note(&t->a, stderr);
+    results_note(&t->b, stderr);
+    *outdated += t->a.outdated + t->b.outdated;
+    return compare_add(c, &t->a, &t->b, models, err);
 }
 
-static int add_all(comparison *c, const compare_options *o, pal_error *err)
+static int add_all(comparison *c, all_journals *held, const compare_options *o, pal_error *err)
 {
     side a, b;
     PAL_TRY(find_side(&a, "a", o->a, err));
@@ -276,15 +352,17 @@ static int add_all(comparison *c, const compare_options *o, pal_error *err)
         return pal_fail(err, PAL_USAGE, "task=%s: no such task; see `palimpsest list`", o->task);
     int64_t outdated = 0;
     size_t tasks = 0;
-    for (size_t i = 0; task_table[i]; i++) {
+    while (task_table[tasks]) tasks++;
+    held->task = calloc(tasks + 1, sizeof *held->task);
+    if (!held->task) return pal_fail(err, PAL_INTERNAL, "out of memory for the comparison");
+    for (size_t i = 0; i < tasks; i++) {
         char path_a[PATH_TEXT], path_b[PATH_TEXT];
         const task_module *task = task_table[i];
         if (only && only != task) continue;
         if (!side_journal(&a, task, path_a) || !side_journal(&b, task, path_b)) continue;
-        tasks++;
-        PAL_TRY(add_task(c, task, path_a, path_b, (compare_models){o->model_a, o->model_b}, &outdated, err));
+        PAL_TRY(add_task(c, held, task, path_a, path_b, (compare_models){o->model_a, o->model_b}, &outdated, err));
     }
-    if (tasks == 0)
+    if (held->count == 0)
         return pal_fail(err, PAL_USAGE, "nothing to compare: %s and %s hold no journal of the same task", o->a,
                         o->b);
     if (c->count == 0)
@@ -296,21 +374,35 @@ static int add_all(comparison *c, const compare_options *o, pal_error *err)
     return PAL_OK;
 }
 
+/* What the exit code says. */
+static int conclude(const comparison *c, const compare_options *o, pal_error *err)
+{
+    char more[64] = "more samples";
+    if (c->worse)
+        return pal_fail(err, PAL_GATE, "%s is significantly worse than %s in %zu of %zu comparisons", o->b, o->a,
+                        c->worse, c->count);
+    if (!c->unsure) return PAL_OK;
+    if (c->needed) snprintf(more, sizeof more, "about %lld samples a cell", (long long)c->needed);
+    return pal_fail(
+        err, PAL_UNSURE,
+        "cannot tell whether %s is worse than %s by more than the margin in %zu comparisons; evaluate %s", o->b,
+        o->a, c->unsure, more);
+}
+
 int compare_run(const compare_options *o, FILE *out, pal_error *err)
 {
-    comparison c = {.alpha = o->alpha};
-    int code = add_all(&c, o, err);
+    comparison c = {.alpha = o->alpha, .margin = o->margin / 100, .points = o->points};
+    all_journals held = {0};
+    int code = add_all(&c, &held, o, err);
     if (code == PAL_OK) code = compare_judge(&c, err);
     if (code == PAL_OK) compare_print(&c, (listing_format)o->format, out);
-    if (code == PAL_OK && c.worse)
-        code = pal_fail(err, PAL_GATE, "%s is significantly worse than %s in %zu of %zu comparisons", o->b, o->a,
-                        c.worse, c.count);
-    else if (code == PAL_OK && c.open && !c.sharp && !c.better)
-        code = pal_fail(err, PAL_UNSURE,
-                        "%s and %s differ in %zu of %zu comparisons, but no test of so few samples could show it; "
-                        "evaluate more",
-                        o->a, o->b, c.open, c.count);
+    if (code == PAL_OK) code = conclude(&c, o, err);
     compare_free(&c);
+    for (size_t i = 0; i < held.count; i++) {
+        results_free(&held.task[i].a);
+        results_free(&held.task[i].b);
+    }
+    free(held.task);
     return code;
 }
 
@@ -326,6 +418,8 @@ static const kv_spec options_table[] = {
      "only this model of A, by any label that a table prints: NAME, NAME@HASH, \"NAME, memory zeroed\""},
     {"model_b", KV_TEXT, AT(model_b), "", 0, 0, NULL, "the model of B that it meets, likewise; else the same"},
     {"format", KV_CHOICE, AT(format), "text", 0, 0, LISTING_FORMATS, "form of the table"},
+    {"margin", KV_REAL, AT(margin), "0.5", 0, 100, NULL, "how much worse a loss may be, in percent of A's"},
+    {"points", KV_REAL, AT(points), "5", 0, 100, NULL, "how much worse a share may be, in points"},
     {"alpha", KV_REAL, AT(alpha), "0.05", 1e-6, 0.5, NULL, "level of the tests; the intervals are at 1 - alpha"},
 };
 
@@ -342,7 +436,8 @@ const pal_command compare_command = {
     .summary = "compare two journals sample by sample; exit code 1 if the second is worse",
     .note =
         "`compare A B` reads two journals, or all those of two directories of results, and pairs their samples.\n"
-        "Exit code 0: B is nowhere worse; 1: it is; 5: there is nothing to compare, or too little to tell.\n",
+        "Exit code 0: B is nowhere worse by more than the margin; 1: it is worse; 5: nobody can tell with these\n"
+        "samples, and the message says how many would do. Each task's main metric decides.\n",
     .examples = "compare before after\n"
                 "compare results/reference results task=passkey\n"
                 "compare . . model_a=passkey-local model_b=passkey-infini-delta\n",

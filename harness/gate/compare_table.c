@@ -64,8 +64,8 @@ static char *format_p(double p, char out[CELL_TEXT])
 
 enum { COLUMNS = 11 };
 
-static const char *const heads[COLUMNS] = {"model", "cell", "metric", "n",          "A",      "B",
-                                           "B - A", "p",    "Holm p", "detectable", "verdict"};
+static const char *const heads[COLUMNS] = {"model", "cell", "metric",   "n",          "A",      "B",
+                                           "B - A", "p",    "family p", "detectable", "verdict"};
 
 typedef struct line {
     char column[COLUMNS][2 * KV_TEXT_MAX + 8];
@@ -87,7 +87,7 @@ static void fill_line(const compare_row *row, line *out)
     snprintf(out->column[7], size, "%s", format_p(row->pair.p, text));
     snprintf(out->column[8], size, "%s", format_p(row->corrected, text));
     snprintf(out->column[9], size, "%s", format_change(row->metric, worse, text));
-    snprintf(out->column[10], size, "%s", row->verdict < 0 ? "worse" : row->verdict > 0 ? "better" : "");
+    snprintf(out->column[10], size, "%s", compare_verdict_name[row->verdict]);
 }
 
 static void print_line(const line *l, const int width[COLUMNS], FILE *out)
@@ -122,10 +122,10 @@ static void print_text(const comparison *c, FILE *out)
 /* ---- For programs ---- */
 
 static const listing_column columns[] = {
-    {"task", NULL, 0},   {"model_a", NULL, 0}, {"model_b", NULL, 0},    {"cell", NULL, 0},
-    {"metric", NULL, 0}, {"n", NULL, 0},       {"a", NULL, 0},          {"b", NULL, 0},
-    {"change", NULL, 0}, {"lo", NULL, 0},      {"hi", NULL, 0},         {"test", NULL, 0},
-    {"p", NULL, 0},      {"holm_p", NULL, 0},  {"detectable", NULL, 0}, {"verdict", NULL, 0},
+    {"task", NULL, 0},   {"model_a", NULL, 0},  {"model_b", NULL, 0},    {"cell", NULL, 0},
+    {"metric", NULL, 0}, {"n", NULL, 0},        {"a", NULL, 0},          {"b", NULL, 0},
+    {"change", NULL, 0}, {"lo", NULL, 0},       {"hi", NULL, 0},         {"test", NULL, 0},
+    {"p", NULL, 0},      {"family_p", NULL, 0}, {"detectable", NULL, 0}, {"verdict", NULL, 0},
 };
 
 /* A change as format_change shows it: a factor for a perplexity, else a difference. */
@@ -154,7 +154,7 @@ static void print_listing(const comparison *c, listing_format format, FILE *out)
     for (size_t i = 0; i < c->count; i++) {
         const compare_row *row = &c->row[i];
         const task_metric *m = row->metric;
-        listing_text(&l, row->task);
+        listing_text(&l, row->task->name);
         listing_text(&l, row->model_a);
         listing_text(&l, row->model_b);
         listing_text(&l, row->cell);
@@ -169,7 +169,7 @@ static void print_listing(const comparison *c, listing_format format, FILE *out)
         listing_number(&l, row->pair.p, format_p(row->pair.p, text));
         listing_number(&l, row->corrected, format_p(row->corrected, text));
         put_change(&l, m, m->higher_is_better ? -row->detectable : row->detectable);
-        listing_text(&l, row->verdict < 0 ? "worse" : row->verdict > 0 ? "better" : "");
+        listing_text(&l, compare_verdict_name[row->verdict]);
     }
 }
 
@@ -177,23 +177,21 @@ static void print_listing(const comparison *c, listing_format format, FILE *out)
 
 static void print_notes(const comparison *c, FILE *out)
 {
-    size_t tests = 0, blind = 0;
-    for (size_t i = 0; i < c->count; i++) {
-        tests += !isnan(c->row[i].pair.p);
-        blind += isnan(c->row[i].detectable);
-    }
+    size_t bare = 0;
+    for (size_t i = 0; i < c->count; i++) bare += !c->row[i].same && !isfinite(c->row[i].pair.ci.lo);
     fprintf(
         out,
         "\nShares in percent, their differences in points; a perplexity's difference is the factor B / A, its\n"
-        "interval that of the factor. Intervals at %g %%: bootstrap over samples, chapters of one book together.\n"
-        "p: McNemar's exact test for hits, else sign flips up to %d samples and the bootstrap beyond. detectable: "
-        "the\n"
-        "smallest change for the worse that these samples show with probability %g at %g %% divided by the number "
-        "of tests.\n",
-        100 * (1 - c->alpha), STATS_EXACT_DOCUMENTS, COMPARE_POWER, 100 * c->alpha);
-    fprintf(out, "%zu comparisons, significant at %g %% after Holm's correction: %zu worse, %zu better.\n", tests,
-            100 * c->alpha, c->worse, c->better);
-    if (blind) fprintf(out, "%zu rows have no detectable effect: too few samples, or none that differ.\n", blind);
+        "interval that of the factor. Intervals at %g %% are inversions of the sign-flip test, chapters of one "
+        "book\n"
+        "together; below %d samples there is none. p: McNemar's exact test for hits, else sign flips. family p: "
+        "over\n"
+        "all rows of the metric (min-P). detectable: the smallest loss that these samples show with probability\n"
+        "%g at %g %%, alone. Margin: %g %% of a loss, %g points of a share.\n",
+        100 * (1 - c->alpha), STATS_LEAST_DOCUMENTS, COMPARE_POWER, 100 * c->alpha, 100 * c->margin, c->points);
+    fprintf(out, "%zu comparisons; of the main metrics %zu worse, %zu better, %zu that cannot be told.\n",
+            c->count, c->worse, c->better, c->unsure);
+    if (bare) fprintf(out, "%zu rows have no interval: too few samples, or none that differ.\n", bare);
     if (c->only_a || c->only_b)
         fprintf(out, "Cells without a partner: %zu only in A, %zu only in B.\n", c->only_a, c->only_b);
 }

@@ -18,6 +18,13 @@ void judgement_note(judgement *j, outcome what, const char *format, ...)
     j->count[what]++;
 }
 
+void judgement_seeds(judgement *j, size_t seeds, int64_t n, size_t family)
+{
+    if (!j->n || n < j->n) j->n = n;
+    if (seeds && (!j->seeds || seeds < j->seeds)) j->seeds = seeds;
+    if (family > j->family) j->family = family;
+}
+
 /* ---- Lists ---- */
 
 /* The next item of a list, without the blanks around it; 0 at the end. */
@@ -112,9 +119,35 @@ void judgement_cost(int which, const report_row *row, int64_t i, double *num, do
     }
 }
 
-/* A quantity of a cell, for each cluster of samples, or sample where it is a cost. Returns how many. */
+/* Samples that ran side by side share one clock: their time is measured once. */
+static int same_batch(const result_sample *a, const result_sample *b)
+{
+    return a->batch > 1 && a->batch == b->batch && a->seconds == b->seconds;
+}
+
+static int64_t batch_columns(const report_row *row, double *num, double *den)
+{
+    int64_t batches = 0;
+    for (int64_t i = 0; i < row->n; i++) {
+        double own_num, own_den;
+        judgement_cost(SECONDS_PER_TOKEN, row, i, &own_num, &own_den);
+        const result_sample *s = row->cell->sample + i;
+        if (i > 0 && same_batch(s - 1, s)) {
+            num[batches - 1] += own_num;
+            den[batches - 1] += own_den;
+            continue;
+        }
+        num[batches] = own_num;
+        den[batches++] = own_den;
+    }
+    return batches;
+}
+
+/* A quantity of a cell: for each cluster of samples, each batch where it is time, each sample where it is another
+ * cost. Returns how many. */
 int64_t judgement_columns(const judgement *j, int which, const report_row *row, double *num, double *den)
 {
+    if (which == SECONDS_PER_TOKEN) return batch_columns(row, num, den);
     if (which < 0) {
         for (int64_t i = 0; i < row->n; i++) judgement_cost(which, row, i, &num[i], &den[i]);
         return row->n;

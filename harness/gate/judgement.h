@@ -6,12 +6,17 @@
 
 typedef enum outcome { HOLDS, FAILS, OPEN, MISSING } outcome;
 
+enum { JUDGEMENT_SEEDS = 8 };
+
 typedef struct judgement {
     const audit_claim *claim;
     const report *rep; /* NULL: no complete cell of the task */
     const char *weights;
     FILE *out;
     size_t count[MISSING + 1];
+    /* Of the lines so far: the least samples and seeds behind one, and the largest family. */
+    int64_t n;
+    size_t seeds, family;
 } judgement;
 
 /* A line of evidence and what it says. */
@@ -42,5 +47,13 @@ int judgement_quantity(const judgement *j);
 void judgement_cost(int which, const report_row *row, int64_t i, double *num, double *den);
 /* A quantity of a cell, for each cluster of samples, or sample where it is a cost. Returns how many. */
 int64_t judgement_columns(const judgement *j, int which, const report_row *row, double *num, double *den);
+
+/* What a line of evidence rests on; seeds 0 or family 0: that means nothing there. */
+void judgement_seeds(judgement *j, size_t seeds, int64_t n, size_t family);
+
+/* ---- duels.c ---- */
+
+/* Judge AUDIT_BETTER. */
+int judgement_better(judgement *j, int which, const place *places, size_t count, pal_error *err);
 
 #endif

@@ -6,89 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Any fixed number: it only makes the bootstrap repeatable. */
-enum { TREND_SEED = 4 };
-
 /* ---- Rules ---- */
-
-typedef struct duel {
-    char a[KV_TEXT_MAX], b[KV_TEXT_MAX], cell[KV_TEXT_MAX];
-    pair pair;
-    double p; /* corrected */
-} duel;
-
-/* All pairs that the journals allow; *out is malloc'ed. */
-static int list_duels(judgement *j, const task_metric *metric, const place *places, size_t count, duel **out,
-                      size_t *duels, pal_error *err)
-{
-    char a[KV_TEXT_MAX], b[KV_TEXT_MAX];
-    *duels = 0;
-    *out = NULL;
-    for (const char *at_a = j->claim->model; judgement_item(&at_a, ',', a);)
-        for (const char *at_b = j->claim->against; judgement_item(&at_b, ',', b);)
-            for (size_t i = 0; i < count; i++) {
-                const report_row *row_a = judgement_row(j, a, places[i].name),
-                                 *row_b = judgement_row(j, b, places[i].name);
-                if (!row_a || !row_b) continue;
-                if (!pair_same_samples(row_a->cell, row_b->cell)) {
-                    judgement_note(j, OPEN, "%s and %s read other samples in %s", a, b, places[i].name);
-                    continue;
-                }
-                duel *grown = realloc(*out, (*duels + 1) * sizeof *grown), *d = grown ? &grown[*duels] : NULL;
-                if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for a claim");
-                *out = grown;
-                PAL_TRY(pair_compare(metric, row_a->cell, row_b->cell, REPORT_LEVEL, &d->pair, err));
-                if (!judgement_enough(j, a, places[i].name, d->pair.n)) continue;
-                snprintf(d->a, sizeof d->a, "%s", a);
-                snprintf(d->b, sizeof d->b, "%s", b);
-                snprintf(d->cell, sizeof d->cell, "%s", places[i].name);
-                d->p = d->pair.p;
-                ++*duels;
-            }
-    return PAL_OK;
-}
-
-static int correct(duel *list, size_t count, pal_error *err)
-{
-    double *p = malloc((count + 1) * sizeof *p);
-    if (!p) return pal_fail(err, PAL_INTERNAL, "out of memory for a claim");
-    for (size_t i = 0; i < count; i++) p[i] = list[i].p;
-    const int code = stats_holm(p, count, err);
-    for (size_t i = 0; i < count; i++) list[i].p = p[i];
-    free(p);
-    return code;
-}
-
-static void judge_duel(judgement *j, const task_metric *metric, const duel *d)
-{
-    const double least = j->claim->value - j->claim->tolerance, sign = metric->higher_is_better ? 1 : -1;
-    const pair *got = &d->pair;
-    double lo = got->ci.lo, hi = got->ci.hi;
-    if (!isfinite(lo) && metric->kind == METRIC_SHARE && got->difference == 0) {
-        /* All samples agree: of the pairs that could still differ, as many as the exact binomial allows. */
-        hi = stats_binomial(0, (double)got->n, REPORT_LEVEL).hi;
-        lo = -hi;
-    } else if (!isfinite(lo)) {
-        lo = hi = got->difference;
-    }
-    const double worst = sign > 0 ? lo : -hi, best = sign > 0 ? hi : -lo;
-    const int shown = least != 0 || d->p <= 1 - REPORT_LEVEL;
-    const outcome what = worst > least && shown ? HOLDS : best < least ? FAILS : OPEN;
-    judgement_note(j, what, "%s - %s, %s: %+.4f [%+.4f, %+.4f], n = %lld, p = %.3g (%s, Holm)", d->a, d->b,
-                   d->cell, got->difference, lo, hi, (long long)got->n, d->p, got->test);
-}
-
-static int judge_better(judgement *j, int which, const place *places, size_t count, pal_error *err)
-{
-    duel *list;
-    size_t duels;
-    const task_metric *metric = j->rep ? &j->rep->task->metric[which] : NULL;
-    int code = list_duels(j, metric, places, count, &list, &duels, err);
-    if (code == PAL_OK) code = correct(list, duels, err);
-    for (size_t i = 0; code == PAL_OK && i < duels; i++) judge_duel(j, metric, &list[i]);
-    free(list);
-    return code;
-}
 
 static void judge_level(judgement *j, int which, const char *model, const char *cell)
 {
@@ -97,14 +15,15 @@ static void judge_level(judgement *j, int which, const char *model, const char *
     const int at_least = j->claim->rule == AUDIT_AT_LEAST;
     const double bound = j->claim->value + (at_least ? -1 : 1) * j->claim->tolerance;
     const summary *s = &row->metric[which];
+    judgement_seeds(j, 1, row->n, 0);
     const int inside = at_least ? s->ci.lo >= bound : s->ci.hi <= bound;
     const int outside = at_least ? s->ci.hi < bound : s->ci.lo > bound;
     judgement_note(j,
                    inside    ? HOLDS
                    : outside ? FAILS
                              : OPEN,
-                   "%s, %s: %.4g [%.4g, %.4g], n = %lld, against %s %.4g", model, cell, s->value, s->ci.lo,
-                   s->ci.hi, (long long)row->n, at_least ? "at least" : "at most", bound);
+                   "%s, %s: %.4g [%.4g, %.4g], n = %lld, one seed, against %s %.4g", model, cell, s->value,
+                   s->ci.lo, s->ci.hi, (long long)row->n, at_least ? "at least" : "at most", bound);
 }
 
 static void free_points(trend_point *point, size_t count)
@@ -128,6 +47,7 @@ static int list_points(judgement *j, int which, const char *model, const place *
         if (!point[i].num) return pal_fail(err, PAL_INTERNAL, "out of memory for a claim");
         point[i].den = point[i].num + row->n;
         point[i].n = judgement_columns(j, which, row, point[i].num, point[i].den);
+        judgement_seeds(j, 1, point[i].n, 0);
     }
     return PAL_OK;
 }
@@ -147,12 +67,11 @@ static double level_of(const trend_point *point, size_t count)
     return sum;
 }
 
-static int judge_points(judgement *j, int which, const char *model, const trend_point *point, size_t count,
-                        pal_error *err)
+static void judge_points(judgement *j, int which, const char *model, const trend_point *point, size_t count)
 {
     double slope;
     interval ci;
-    PAL_TRY(trend_slope(point, count, TREND_SEED, &slope, &ci, err));
+    trend_slope(point, count, REPORT_LEVEL, &slope, &ci);
     /* Equal values have a slope of rounding errors. */
     const double unit = which < 0 ? level_of(point, count) : 1, room = j->claim->tolerance + 1e-9;
     const double middle = slope / unit, lo = ci.lo / unit, hi = ci.hi / unit;
@@ -165,7 +84,6 @@ static int judge_points(judgement *j, int which, const char *model, const trend_
                    count, middle, lo, hi,
                    j->claim->lengths.value[0] > 0 ? "per doubling of the length" : "per cell",
                    which < 0 ? ", of the mean" : "");
-    return PAL_OK;
 }
 
 static int judge_trend(judgement *j, int which, const char *model, const place *places, size_t count,
@@ -179,7 +97,7 @@ static int judge_trend(judgement *j, int which, const char *model, const place *
     trend_point *point = calloc(count, sizeof *point);
     if (!point) return pal_fail(err, PAL_INTERNAL, "out of memory for a claim");
     code = list_points(j, which, model, places, count, point, &complete, err);
-    if (code == PAL_OK && complete) code = judge_points(j, which, model, point, count, err);
+    if (code == PAL_OK && complete) judge_points(j, which, model, point, count);
     free_points(point, count);
     return code;
 }
@@ -265,7 +183,7 @@ static int apply_to_cells(judgement *j, pal_error *err)
         return pal_fail(err, PAL_DATA, "%s: task %s has no metric \"%s\" for the rule %s", j->claim->where,
                         j->claim->task, j->claim->metric, audit_rule_name(j->claim));
     PAL_TRY(judgement_places(j->claim, &places, &count, err));
-    int code = rule == AUDIT_BETTER ? judge_better(j, which, places, count, err) : PAL_OK;
+    int code = rule == AUDIT_BETTER ? judgement_better(j, which, places, count, err) : PAL_OK;
     for (const char *at = j->claim->model;
          code == PAL_OK && rule != AUDIT_BETTER && judgement_item(&at, ',', model);) {
         if (rule == AUDIT_RISES || rule == AUDIT_FALLS || rule == AUDIT_FLAT) {
@@ -293,7 +211,9 @@ int audit_apply(const audit_claim *claim, const evidence *e, const char *weights
     j.out = open_memstream(&out->evidence, &size);
     if (!j.out) return pal_fail(err, PAL_INTERNAL, "out of memory for a claim");
     int code = PAL_OK;
-    if (claim->rule == AUDIT_FORMULA)
+    if (claim->rule == AUDIT_NOTHING)
+        fputs("not run\n", j.out);
+    else if (claim->rule == AUDIT_FORMULA)
         judge_formula(&j);
     else if (claim->rule == AUDIT_GATES)
         for (const char *at = claim->model; code == PAL_OK && judgement_item(&at, ',', model);)
@@ -308,11 +228,19 @@ int audit_apply(const audit_claim *claim, const evidence *e, const char *weights
     }
     const size_t *n = j.count;
     /* A claim is about all of its cells: one that contradicts it decides. */
-    if (n[FAILS])
+    if (claim->rule == AUDIT_NOTHING)
+        out->verdict = AUDIT_NOT_RUN;
+    else if (n[FAILS])
         out->verdict = AUDIT_NOT_REPRODUCED;
     else if (n[HOLDS] && !n[OPEN] && !n[MISSING])
         out->verdict = AUDIT_REPRODUCED;
-    snprintf(out->summary, sizeof out->summary, "%zu hold, %zu fail, %zu are open, %zu are missing", n[HOLDS],
-             n[FAILS], n[OPEN], n[MISSING]);
+    out->n = j.n;
+    out->seeds = j.seeds;
+    out->family = j.family;
+    if (claim->rule == AUDIT_NOTHING)
+        snprintf(out->summary, sizeof out->summary, "not run");
+    else
+        snprintf(out->summary, sizeof out->summary, "%zu hold, %zu fail, %zu are open, %zu are missing", n[HOLDS],
+                 n[FAILS], n[OPEN], n[MISSING]);
     return PAL_OK;
 }

@@ -110,7 +110,7 @@ static void put_layer(imprint *m, const eval_model *model, const task_cell *cell
     const size_t parts = decoder_state_parts(v->d, layer, part);
     for (size_t p = 0; p < parts; p++) {
         const double *norm = values_of(v, layer, p, 0), *difference = values_of(v, layer, p, 1);
-        const interval ci = stats_bootstrap_mean(difference, v->samples, 0, 0.95, 1);
+        const interval ci = stats_ratio(difference, NULL, v->samples, 0.95);
         const double number[] = {stats_mean(norm, v->samples), stats_mean(difference, v->samples), ci.lo, ci.hi};
         text_csv(m->out, model->file.name);
         fprintf(m->out, ",%s,%lld,", model->info.digest, (long long)cell->length);

@@ -207,7 +207,9 @@ static void put_difference(const findings *f, const report_comparison *list, siz
     for (size_t i = 0; row && i < count; i++) {
         const pair *p = &list[i].paired;
         if (list[i].row != row || list[i].metric != m || list[i].baseline->cell->memory != RESULT_KEPT) continue;
-        fprintf(f->out, "%+.3f [%+.3f, %+.3f] | %.2g |\n", p->difference, p->ci.lo, p->ci.hi, list[i].p_holm);
+        fprintf(f->out, "%+.3f", p->difference);
+        if (isfinite(p->ci.lo)) fprintf(f->out, " [%+.3f, %+.3f]", p->ci.lo, p->ci.hi);
+        fprintf(f->out, " | %.2g of %zu |\n", list[i].p_family, list[i].family);
         return;
     }
     fputs("| |\n", f->out);
@@ -229,7 +231,7 @@ static int put_perplexity(const findings *f)
     fputs("| model | parameters ", f->out);
     for (size_t c = 0; c < corpora.count; c++) fprintf(f->out, "| %s ", corpora.name[c]);
     fprintf(f->out,
-            "| memory emptied (%s) | against Transformer-XL of its size and seed (%s) | p, Holm "
+            "| memory emptied (%s) | against Transformer-XL of its size and seed (%s) | p, family of "
             "|\n|---|---|---|---|---",
             corpora.name[0], corpora.name[0]);
     for (size_t c = 0; c < corpora.count; c++) fputs("|---", f->out);
@@ -243,10 +245,10 @@ static int put_perplexity(const findings *f)
         for (size_t c = 0; c < corpora.count; c++) {
             const report_row *row = document_row(rep, model[i], corpora.name[c], RESULT_KEPT);
             const summary *s = row ? &row->metric[m] : NULL;
-            if (s)
-                fprintf(f->out, "| %.3f [%.3f, %.3f] n=%lld ", s->value, s->ci.lo, s->ci.hi, (long long)row->n);
-            else
-                fputs("| ", f->out);
+            fputs("| ", f->out);
+            if (s) fprintf(f->out, "%.3f ", s->value);
+            if (s && isfinite(s->ci.lo)) fprintf(f->out, "[%.3f, %.3f] ", s->ci.lo, s->ci.hi);
+            if (s) fprintf(f->out, "n=%lld ", (long long)row->n);
         }
         if (zeroed)
             fprintf(f->out, "| %.3f ", zeroed->metric[m].value);
@@ -370,8 +372,9 @@ static int put_booksum(const findings *f)
                 continue;
             }
             const summary *s = &at->metric[overall];
-            fprintf(f->out, "| %.1f [%.0f, %.0f] (%.0f) ", 100 * s->value, 100 * s->ci.lo, 100 * s->ci.hi,
-                    100 * at->metric[facts].value);
+            fprintf(f->out, "| %.1f ", 100 * s->value);
+            if (isfinite(s->ci.lo)) fprintf(f->out, "[%.0f, %.0f] ", 100 * s->ci.lo, 100 * s->ci.hi);
+            fprintf(f->out, "(%.0f) ", 100 * at->metric[facts].value);
         }
         fputs("|\n", f->out);
     }

@@ -257,7 +257,7 @@ static json_t *config_of_model(const exported *model)
                   model->row->label, "weights_sha256", c->weights, "attention", c->facts.attention, "trained_on",
                   c->facts.trained_on, "model_num_parameters", (json_int_t)c->parameters, "model_dtype", "float32",
                   "model_sha", c->weights, "batch_size", "device", "cpu", "limit", "gen_kwargs");
-    if (config) json_object_set_new(config, "bootstrap_iters", json_integer(STATS_RESAMPLES));
+    if (config) json_object_set_new(config, "bootstrap_iters", json_integer(0));
     return config;
 }
 

@@ -51,30 +51,41 @@ const report *evidence_report(const evidence *e, const char *task)
 
 /* ---- The best of several ---- */
 
-/* p[k] of the leader against row k, for those that compete with it; *rivals: how many. 1 where the leader is not
- * ahead. PAL_OK with *comparable 0: one of them has other samples. */
+/* The largest p of the leader against all rows that compete with it, corrected for them together; 1 where it is
+ * not ahead, NaN where none competes. *comparable 0: one of them has other samples. */
 static int against_all(const task_metric *metric, const report_row *const *row, size_t count, size_t leader,
-                       double *p, size_t *rivals, int *comparable, pal_error *err)
+                       double *largest, int *comparable, pal_error *err)
 {
-    *rivals = 0;
+    pair_of *list = calloc(count + 1, sizeof *list);
+    double *p = calloc(count + 1, sizeof *p);
+    size_t rivals = 0;
+    int code = list && p ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for a comparison");
+    *largest = NAN;
     *comparable = 1;
-    for (size_t k = 0; k < count; k++) {
+    for (size_t k = 0; code == PAL_OK && k < count; k++) {
         const result_cell *a = row[leader]->cell, *b = row[k]->cell;
-        pair got;
         if (k == leader || strcmp(a->weights, b->weights) == 0) continue;
         *comparable = *comparable && pair_same_samples(a, b);
-        PAL_TRY(pair_compare(metric, a, b, REPORT_LEVEL, &got, err));
-        const double gain = metric->higher_is_better ? got.difference : -got.difference;
-        p[(*rivals)++] = gain > 0 && isfinite(got.p) ? got.p : 1;
+        list[rivals++] = (pair_of){metric, a, b};
     }
-    return PAL_OK;
+    if (code == PAL_OK) code = pair_family(list, rivals, 0, p, err);
+    for (size_t k = 0; code == PAL_OK && k < rivals; k++) {
+        pair got;
+        code = pair_compare(metric, list[k].a, list[k].b, REPORT_LEVEL, &got, err);
+        const double gain = metric->higher_is_better ? got.difference : -got.difference;
+        *largest = fmax(*largest, gain > 0 && isfinite(p[k]) ? p[k] : 1);
+    }
+    free(list);
+    free(p);
+    return code;
 }
 
 int evidence_best(const task_metric *metric, size_t index, const report_row *const *row, size_t count,
                   size_t *best, double *p, pal_error *err)
 {
-    size_t leader = count, rivals;
+    size_t leader = count;
     int comparable;
+    double largest;
     for (size_t k = 0; k < count; k++) {
         const double value = row[k]->metric[index].value;
         if (!isfinite(value)) continue;
@@ -84,16 +95,10 @@ int evidence_best(const task_metric *metric, size_t index, const report_row *con
     *best = count;
     *p = NAN;
     if (leader == count) return PAL_OK;
-    double *list = malloc((count + 1) * sizeof *list);
-    if (!list) return pal_fail(err, PAL_INTERNAL, "out of memory for a comparison");
-    int code = against_all(metric, row, count, leader, list, &rivals, &comparable, err);
-    if (code == PAL_OK) code = stats_holm(list, rivals, err);
-    double largest = 0;
-    for (size_t k = 0; code == PAL_OK && k < rivals; k++) largest = fmax(largest, list[k]);
-    free(list);
-    if (code == PAL_OK && rivals && comparable && largest <= 1 - REPORT_LEVEL) {
+    PAL_TRY(against_all(metric, row, count, leader, &largest, &comparable, err));
+    if (comparable && largest <= 1 - REPORT_LEVEL) {
         *best = leader;
         *p = largest;
     }
-    return code;
+    return PAL_OK;
 }

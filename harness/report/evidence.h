@@ -31,8 +31,9 @@ void evidence_note(const evidence *e, FILE *out);
 const report *evidence_report(const evidence *e, const char *task);
 
 /* Which of row[count] is best in a metric by more than chance: its paired difference from every other row of other
- * weights is in its favour with p <= 1 - REPORT_LEVEL after Holm's correction over them. *best = count and *p =
- * NaN: none is, there is no other, or one of them has other samples. *p: the largest of the corrected. */
+ * weights is in its favour with p <= 1 - REPORT_LEVEL corrected for all of them together (pair_family). *best =
+ * count and *p = NaN: none is, there is no other, or one of them has other samples. *p: the largest of the
+ * corrected. */
 int evidence_best(const task_metric *metric, size_t index, const report_row *const *row, size_t count,
                   size_t *best, double *p, pal_error *err);
 

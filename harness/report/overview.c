@@ -173,9 +173,9 @@ static void put_comparison(table *t, size_t column, const report_comparison *c, 
     difference->hi = unit * c->paired.ci.hi;
     difference->digits = detectable->digits = bits ? 4 : 1;
     difference->sign = 1;
-    difference->bold = c->p_holm < 1 - REPORT_LEVEL;
+    difference->bold = c->p_family < 1 - REPORT_LEVEL;
     detectable->value = unit * c->detectable;
-    if (isfinite(c->p_holm)) table_text(t, column + P, c->p_holm < 0.001 ? "%.1e" : "%.3f", c->p_holm);
+    if (isfinite(c->p_family)) table_text(t, column + P, c->p_family < 0.001 ? "%.1e" : "%.3f", c->p_family);
 }
 
 static void put_memory(table *t, size_t column, const report *rep, const report_row *row)
@@ -319,11 +319,11 @@ static void put_commands(FILE *out, const report *rep)
 static const char about_documents[] =
     "Each document is read from an empty state. Difference: in bits per byte, else in the first metric, from "
     "Transformer-XL of as many parameters and the same training seed on the same documents; of a model whose "
-    "memory was zeroed: from itself with memory. In brackets its interval from resampled documents, those of one "
-    "work together. Detectable: what a true difference must be for so many documents to show it, before any "
-    "correction. p: of no difference, corrected for the models compared (Holm); bold: below %.2g. State: by the "
-    "formula of the module; held: what a stream really keeps, buffered tokens included. A compressor's state is "
-    "how far back it can refer.\n\n";
+    "memory was zeroed: from itself with memory. In brackets its interval: the inverted sign-flip test, documents of "
+    "one work together; none below 6. Detectable: what a true difference must be for so many documents to show it, "
+    "before any correction. p: of no difference, corrected for all that is compared with that baseline (min-P); "
+    "bold: below %.2g. State: by the formula of the module; held: what a stream really keeps, buffered tokens "
+    "included. A compressor's state is how far back it can refer.\n\n";
 
 int report_markdown(const report *rep, const char *path, pal_error *err)
 {
@@ -339,8 +339,8 @@ int report_markdown(const report *rep, const char *path, pal_error *err)
     }
     fprintf(out,
             "# %s\n\n%s. Task version %d, scorer version %d.\n\nIn brackets the %.0f %% intervals: exact binomial "
-            "for metrics that are hit or miss, and for shares that are the same in all samples; else a bootstrap "
-            "over whole samples. Rows marked paper are the paper's own numbers, from much larger models. Lengths "
+            "for metrics that are hit or miss, beta-binomial for digits and facts, else the inverted sign-flip test, "
+            "which needs 6 samples. Rows marked paper are the paper's own numbers, from much larger models. Lengths "
             "are in tokens, 1K = 1024.\n\n",
             rep->task->name, rep->task->summary, rep->task->version, rep->task->scorer_version,
             100 * REPORT_LEVEL);

@@ -41,9 +41,9 @@ typedef struct report {
 int report_create(report *out, const results *r, pal_error *err);
 void report_free(report *rep);
 
-/* A metric over samples 0 .. n-1 and its interval: exact binomial where samples are hit or miss; else a bootstrap
- * over whole clusters of samples (result_columns, stats.h), for a share that is the same in all samples the exact
- * binomial over samples. NaN where a value is missing. */
+/* A metric over samples 0 .. n-1 and its interval: exact binomial where samples are hit or miss, beta-binomial
+ * where they are counts, else the inverted sign-flip test over whole clusters of samples (result_columns,
+ * stats.h), which needs STATS_LEAST_DOCUMENTS. NaN where a value is missing. */
 summary report_summary(const task_module *task, const result_cell *cell, size_t metric, int64_t n);
 /* "98.0 [93.1, 99.8]" in percent for shares, plain otherwise, "2 not finite" where samples have no number, "-"
  * without a value. Returns out. */
@@ -84,7 +84,8 @@ typedef struct report_comparison {
     const report_row *row, *baseline;
     size_t metric;
     pair paired;
-    double p_holm; /* corrected for the models that are compared in the same metric on the same texts */
+    double p_family; /* corrected for all that is compared with this baseline in this metric, over all texts */
+    size_t family;   /* how many those are */
     /* The size of a true difference that so many clusters show with REPORT_POWER at 1 - REPORT_LEVEL, before any
      * correction; NaN where they can show none. */
     double detectable;
@@ -95,6 +96,21 @@ typedef struct report_comparison {
  * was zeroed with itself. *out is malloc'ed.
  */
 int report_compare(const report *rep, report_comparison **out, size_t *count, pal_error *err);
+
+/* One member of a family of comparisons. */
+typedef struct report_family_row {
+    const report_row *row, *baseline;
+    double p;
+} report_family_row;
+
+/* The family of a model: all rows of whole documents that are compared with its rows, over all texts: models of
+ * its size and seed, or (controls) itself with its memory zeroed. The same for tables, CSV and audit, so that a
+ * pair has one p. *out is malloc'ed, p not yet filled. */
+int report_family(const report *rep, const report_row *baseline, int controls, report_family_row **out,
+                  size_t *count, pal_error *err);
+/* Fill p (pair_family) in a metric, against a difference of `shift`. */
+int report_correct(const report *rep, size_t metric, report_family_row *list, size_t count, double shift,
+                   pal_error *err);
 
 /* All of them, for what the journal of `r` holds, into `dir`. Lists the files on `out`. Nothing is written when no
  * cell is complete. */

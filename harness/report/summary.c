@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Any fixed number: it only makes the bootstrap repeatable. */
-enum { BOOTSTRAP_SEED = 1 };
-
 /* ---- Rows ---- */
 
 static int same_model(const result_cell *a, const result_cell *b)
@@ -119,19 +116,27 @@ static double shown(metric_kind kind, double ratio)
     return kind == METRIC_PERPLEXITY ? exp(ratio) : kind == METRIC_BITS ? ratio / log(2) : ratio;
 }
 
+/* Counts of each cluster in place of the columns; what was in them is lost. */
+static interval counts_interval(const task_metric *m, double *num, double *den, size_t rows)
+{
+    const double unit = m->trials ? m->trials : 1;
+    for (size_t i = 0; i < rows; i++) {
+        num[i] = round(unit * num[i]);
+        den[i] *= unit;
+    }
+    return stats_counts(num, den, rows, REPORT_LEVEL);
+}
+
 /* Of `rows` columns that n samples have; as many where none is a part of another. */
-static interval find_interval(const task_metric *m, const double *num, const double *den, size_t rows, size_t n,
-                              double ratio, double over)
+static interval find_interval(const task_metric *m, double *num, double *den, size_t rows, size_t n, double ratio)
 {
     if (m->samples == METRIC_HITS && rows == n)
         return stats_binomial(round(ratio * (double)n), (double)n, REPORT_LEVEL);
-    if (m->over < 0 && rows == n && over == (double)n)
-        return stats_bootstrap_mean(num, n, m->kind == METRIC_SHARE, REPORT_LEVEL, BOOTSTRAP_SEED);
-    const interval ci = stats_bootstrap_ratio(num, den, rows, REPORT_LEVEL, BOOTSTRAP_SEED);
-    if (m->kind == METRIC_SHARE && !isfinite(ci.lo)) {
-        double there = 0; /* rows that have a value at all */
-        for (size_t i = 0; i < rows; i++) there += den[i] > 0;
-        return stats_binomial(ratio * there, there, REPORT_LEVEL);
+    if (m->samples == METRIC_HITS || m->samples == METRIC_COUNTS) return counts_interval(m, num, den, rows);
+    interval ci = stats_ratio(num, den, rows, REPORT_LEVEL);
+    if (m->kind == METRIC_SHARE && isfinite(ci.lo)) {
+        ci.lo = fmax(0, ci.lo);
+        ci.hi = fmin(1, ci.hi);
     }
     return ci;
 }
@@ -150,7 +155,7 @@ summary report_summary(const task_module *task, const result_cell *cell, size_t 
     if (m->kind == METRIC_MISSING)
         result.value = sum;
     else if (isfinite(sum) && over > 0) {
-        const interval ci = find_interval(m, num, den, rows, (size_t)n, sum / over, over);
+        const interval ci = find_interval(m, num, den, rows, (size_t)n, sum / over);
         result.value = shown(m->kind, sum / over);
         result.ci = (interval){shown(m->kind, ci.lo), shown(m->kind, ci.hi), ci.kind};
     }

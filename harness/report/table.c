@@ -302,7 +302,7 @@ static void csv_row(FILE *out, const table *t, size_t r)
 
 void table_csv(FILE *out, const table_set *set, size_t first)
 {
-    fputs("table,row,column,value,lo,hi,n,p_holm,paper_value,best,text\n", out);
+    fputs("table,row,column,value,lo,hi,n,p_family,paper_value,best,text\n", out);
     for (size_t i = first; i < set->count; i++)
         for (size_t r = 0; same_file(set, i, first) && r < set->table[i].rows; r++)
             csv_row(out, &set->table[i], r);

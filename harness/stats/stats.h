@@ -10,10 +10,11 @@
 
 typedef struct interval {
     double lo, hi;
-    const char *kind; /* "clopper-pearson", "bootstrap", or "none" with lo = hi = NaN */
+    const char *kind; /* "sign-flip", "beta-binomial", "clopper-pearson", ... or "none" with lo = hi = NaN */
 } interval;
 
-enum { STATS_RESAMPLES = 10000, STATS_EXACT_DOCUMENTS = 20 };
+/* All flips up to so many documents, drawn ones beyond; and the fewest that allow an interval at 95 %. */
+enum { STATS_DRAWS = 10000, STATS_EXACT_DOCUMENTS = 16, STATS_LEAST_DOCUMENTS = 6 };
 
 /* ---- Distributions ---- */
 
@@ -39,58 +40,57 @@ interval stats_binomial(double hits, double trials, double level);
 
 double stats_mean(const double *values, size_t count);
 
-/* Percentile bootstrap of the mean: STATS_RESAMPLES resamples of whole samples, so what is measured several times
- * within a sample (digits of one key, tokens of one document) stays together. The draws depend on seed alone.
- * share: the values are shares in [0, 1]. When all values are equal the bootstrap has nothing to resample: a share
- * then gets the exact binomial interval over samples, which is wider than the truth but never empty, and anything
- * else gets none. Needs `count` doubles of time but no memory beyond the resampled means; returns kind "none" when
- * there is no memory or count is 0. */
-interval stats_bootstrap_mean(const double *values, size_t count, int share, double level, uint64_t seed);
+/* The interval of sum(num) / sum(den) over whole documents: all ratios that the sign-flip test does not reject.
+ * It is exact where a document's departure from the ratio is as likely up as down, however large, and holds less
+ * than it says where departures are skewed: 0.89 instead of 0.95 for nine log-normal ones. A monotone function of
+ * the ratio (exp for perplexity) has the function of the ends as its interval. den must be >= 0; NULL: ones. Kind
+ * "none" below STATS_LEAST_DOCUMENTS, where the documents do not differ, a value is not finite, or there is no
+ * memory. */
+interval stats_ratio(const double *num, const double *den, size_t count, double level);
 
-/* Percentile bootstrap of sum(num) / sum(den) (Efron & Tibshirani 1993, 13.3): STATS_RESAMPLES resamples of whole
- * documents, each of which keeps its numerator and denominator together, so the tokens of one document are never
- * taken for independent. A monotone function of the ratio (exp for perplexity) has the function of the ends as its
- * interval. den must be >= 0; a resample whose denominators are all 0 is drawn again. Kind "none" where the
- * resamples do not differ (one document, equal ratios), a value is not finite, or there is no memory. */
-interval stats_bootstrap_ratio(const double *num, const double *den, size_t count, double level, uint64_t seed);
+/* The interval of a share whose trials come in clusters (digits of a key): hits[i] of trials[i], whole numbers.
+ * The equal-tailed interval of a beta-binomial share, whose scatter between clusters is unknown and summed out:
+ * prior Beta(1/2, 1/2) for the share, density 2 (1 - rho) for the correlation rho within a cluster. A miss more
+ * never moves either end up. Any number of clusters. Kind "none" without trials or with counts that are none. */
+interval stats_counts(const double *hits, const double *trials, size_t count, double level);
+
+/* The interval of the mean of value[seeds * documents], one row a seed, where seeds and documents are both draws:
+ * the two-way layout's variance, with Student's quantiles of seeds and of documents weighted by their shares in it
+ * (Cochran & Cox 1957, section 4.14). Two seeds have a wide one. Kind "none" with fewer than two of either. */
+interval stats_crossed(const double *value, size_t seeds, size_t documents, double level);
 
 /* ---- Paired comparisons ---- */
 
 typedef struct paired {
     double difference; /* sum(num_a) / sum(den_a) - sum(num_b) / sum(den_b) */
-    interval ci;
-    double p;         /* two-sided, of no difference */
-    const char *test; /* behind p: "sign-flip", "bootstrap", or "none" with p = NaN */
-    /* Standard deviation (n - 1) over documents of n times a document's linearised part in the difference,
-     * z_i = (num_a - r_a den_a) / mean(den_a) - (num_b - r_b den_b) / mean(den_b): the delta method for ratios
-     * (Cochran 1977, 6.4). For stats_detectable_difference. NaN when count < 2. */
+    interval ci;       /* of stats_ratio, the inversion of the test behind p */
+    double p;          /* two-sided, of no difference */
+    const char *test;  /* behind p: "sign-flip", or "none" with p = NaN */
+    /* Standard deviation (n - 1) over documents of n times a document's linearised part in the difference: the
+     * delta method for ratios (Cochran 1977, 6.4). For stats_detectable_difference. NaN when count < 2. */
     double deviation;
 } paired;
 
-/* Two measurements of the same documents. The interval is the percentile bootstrap of the difference, resampling
- * the same documents on both sides. p is that of stats_sign_flip for up to STATS_EXACT_DOCUMENTS documents; beyond
- * it comes from the resampled differences D* shifted to have the null's centre, (1 + #{|D* - D| >= |D|}) /
- * (1 + STATS_RESAMPLES) (Davison & Hinkley 1997, 4.4.1). Conditions on values as in stats_bootstrap_ratio; where
- * they fail the difference is NaN too. */
+/* Two measurements of the same documents. Conditions on values as in stats_ratio; where they fail the difference
+ * is NaN too. */
 paired stats_paired_ratio(const double *num_a, const double *den_a, const double *num_b, const double *den_b,
-                          size_t count, double level, uint64_t seed);
+                          size_t count, double level);
 
-/* The exact permutation test of the same null (Fisher 1935, section 21): were the two sides exchangeable within a
- * document, each of the 2^count ways to swap them would be as likely. p is the share of them whose difference of
- * ratios is at least as large in size as the observed one (equal up to 1e-12 of the ratios counts). With equal
- * denominators on both sides this flips the signs of the documents' differences. count in [1, 30]. */
-double stats_sign_flip(const double *num_a, const double *den_a, const double *num_b, const double *den_b,
-                       size_t count);
+/* The columns of the difference: each document's part num and its weight den. Where the sides weigh a document
+ * differently, its linearised part with weight 1. 0: a side has no ratio. */
+int stats_differences(const double *num_a, const double *den_a, const double *num_b, const double *den_b,
+                      size_t count, double *num, double *den);
+
+/* The permutation test of sum(num) = 0 (Fisher 1935, section 21): were each document's part as likely negative,
+ * every way to flip signs would be as likely. p is the share of them whose sum is at least as large in size as
+ * observed (equal up to 1e-12 of what is summed counts): of all of them up to STATS_EXACT_DOCUMENTS documents,
+ * else of STATS_DRAWS drawn ones, the observed among them. den as in stats_ratio. */
+double stats_sign_flip(const double *num, const double *den, size_t count);
 
 /* McNemar's exact test for paired hits (binomial; Fagerland, Lydersen & Laake 2013): of the samples that only one
  * side hits, each side has half under the null. p = min(1, 2 P(X <= min(only_a, only_b))), X binomial of
  * (only_a + only_b, 1/2); 1 without such samples. */
 double stats_mcnemar(int64_t only_a, int64_t only_b);
-
-/* Holm's step-down correction in place (Holm 1979): the j-th smallest of m p-values becomes
- * max over i <= j of min(1, (m - i + 1) p_i). NaN stays NaN and is not counted in m. PAL_INTERNAL without memory.
- */
-int stats_holm(double *p, size_t count, pal_error *err);
 
 /* ---- Minimum detectable effects ----
  * The smallest true effect that a two-sided test at level `alpha` finds with probability `power`; only rejections

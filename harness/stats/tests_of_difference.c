@@ -1,45 +1,7 @@
-/* Tests of paired differences, Holm's correction, and the smallest effects that a test can see. */
+/* McNemar's test, and the smallest effects that a test can see. */
 #include "harness/stats/stats.h"
 
 #include <math.h>
-#include <stdlib.h>
-
-/* ---- Sign-flip permutation ---- */
-
-typedef struct flip {
-    const double *num_a, *den_a, *num_b, *den_b;
-    size_t count;
-    double size; /* of the observed difference, less what rounding may take away */
-} flip;
-
-/* How many ways to swap the documents from `next` on give a difference of at least this size. Summing on the way
- * down keeps each sum's order, and so its rounding, the same wherever the values are. */
-static uint64_t extreme(const flip *f, size_t next, double num_a, double den_a, double num_b, double den_b)
-{
-    if (next == f->count) return !(fabs(num_a / den_a - num_b / den_b) < f->size);
-    const double na = f->num_a[next], da = f->den_a[next], nb = f->num_b[next], db = f->den_b[next];
-    return extreme(f, next + 1, num_a + na, den_a + da, num_b + nb, den_b + db) +
-           extreme(f, next + 1, num_a + nb, den_a + db, num_b + na, den_b + da);
-}
-
-double stats_sign_flip(const double *num_a, const double *den_a, const double *num_b, const double *den_b,
-                       size_t count)
-{
-    flip f = {num_a, den_a, num_b, den_b, count, 0};
-    if (count < 1 || count > 30) return NAN;
-    double sum[4] = {0};
-    for (size_t i = 0; i < count; i++) {
-        sum[0] += num_a[i];
-        sum[1] += den_a[i];
-        sum[2] += num_b[i];
-        sum[3] += den_b[i];
-    }
-    const double ratio_a = sum[0] / sum[1], ratio_b = sum[2] / sum[3];
-    if (!isfinite(ratio_a) || !isfinite(ratio_b)) return NAN;
-    f.size = fabs(ratio_a - ratio_b) - 1e-12 * fmax(fabs(ratio_a), fabs(ratio_b));
-    /* Swapping all the others instead changes the sign alone, so the first document may stay as it is. */
-    return (double)extreme(&f, 1, num_a[0], den_a[0], num_b[0], den_b[0]) / ldexp(1, (int)count - 1);
-}
 
 /* ---- McNemar ---- */
 
@@ -48,31 +10,6 @@ double stats_mcnemar(int64_t only_a, int64_t only_b)
     if (only_a < 0 || only_b < 0) return NAN;
     if (only_a == only_b) return 1;
     return fmin(1, 2 * stats_binomial_cdf(only_a < only_b ? only_a : only_b, only_a + only_b, 0.5));
-}
-
-/* ---- Holm ---- */
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = **(double *const *)a, y = **(double *const *)b;
-    return (x > y) - (x < y);
-}
-
-int stats_holm(double *p, size_t count, pal_error *err)
-{
-    double **order = malloc((count + 1) * sizeof *order);
-    if (!order) return pal_fail(err, PAL_INTERNAL, "out of memory for the correction of p-values");
-    size_t left = 0;
-    for (size_t i = 0; i < count; i++)
-        if (!isnan(p[i])) order[left++] = &p[i];
-    qsort(order, left, sizeof *order, by_value);
-    double floor = 0;
-    for (size_t i = 0; left > 0; i++, left--) {
-        floor = fmax(floor, fmin(1, (double)left * *order[i]));
-        *order[i] = floor;
-    }
-    free(order);
-    return PAL_OK;
 }
 
 /* ---- Minimum detectable effects ---- */

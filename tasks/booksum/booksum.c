@@ -249,14 +249,14 @@ static double booksum_paper(const task_cell *cell, const char *metric, const mod
 }
 
 static const task_metric metrics[] = {
-    {"overall", METRIC_SHARE, BOOKSUM_OVERALL, -1, 1, METRIC_GAPS, 0},
-    {"rouge1", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_1, -1, 1, METRIC_GAPS, 0},
-    {"rouge2", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_2, -1, 1, METRIC_GAPS, 0},
-    {"rougeL", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_L, -1, 1, METRIC_GAPS, 0},
-    {"rougeLsum", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_LSUM, -1, 1, METRIC_GAPS, 0},
-    {"facts", METRIC_SHARE, BOOKSUM_RIGHT, BOOKSUM_FACTS, 1, METRIC_NUMBERS, 0},
-    {"summary_ppl", METRIC_PERPLEXITY, BOOKSUM_NLL, BOOKSUM_TOKENS, 0, METRIC_NUMBERS, 0},
-    {"no_token", METRIC_MISSING, BOOKSUM_OVERALL, -1, 0, METRIC_NUMBERS, 1}, /* no ROUGE token in any summary */
+    {"overall", METRIC_SHARE, BOOKSUM_OVERALL, -1, 1, METRIC_GAPS, 0, 0},
+    {"rouge1", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_1, -1, 1, METRIC_GAPS, 0, 0},
+    {"rouge2", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_2, -1, 1, METRIC_GAPS, 0, 0},
+    {"rougeL", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_L, -1, 1, METRIC_GAPS, 0, 0},
+    {"rougeLsum", METRIC_SHARE, BOOKSUM_ROUGE + ROUGE_LSUM, -1, 1, METRIC_GAPS, 0, 0},
+    {"facts", METRIC_SHARE, BOOKSUM_RIGHT, BOOKSUM_FACTS, 1, METRIC_COUNTS, 0, 0},
+    {"summary_ppl", METRIC_PERPLEXITY, BOOKSUM_NLL, BOOKSUM_TOKENS, 0, METRIC_NUMBERS, 0, 0},
+    {"no_token", METRIC_MISSING, BOOKSUM_OVERALL, -1, 0, METRIC_NUMBERS, 1, 0}, /* no ROUGE token in any summary */
 };
 
 static const task_eval evaluation = {

@@ -13,11 +13,11 @@ const char *const passkey_value[PASSKEY_VALUES] = {
 };
 
 const task_metric passkey_metric[PASSKEY_VALUES] = {
-    {"token_accuracy", METRIC_SHARE, TOKEN_ACCURACY, -1, 1, METRIC_NUMBERS, 0},
-    {"exact_match", METRIC_SHARE, EXACT_MATCH, -1, 1, METRIC_HITS, 0},
-    {"first_integer", METRIC_SHARE, FIRST_INTEGER, -1, 1, METRIC_HITS, 0},
-    {"answer_nll", METRIC_RATIO, ANSWER_NLL, -1, 0, METRIC_NUMBERS, 0},
-    {"swapped_accuracy", METRIC_SHARE, SWAPPED_ACCURACY, -1, 1, METRIC_NUMBERS, 1},
+    {"token_accuracy", METRIC_SHARE, TOKEN_ACCURACY, -1, 1, METRIC_COUNTS, 0, PASSKEY_DIGITS},
+    {"exact_match", METRIC_SHARE, EXACT_MATCH, -1, 1, METRIC_HITS, 0, 0},
+    {"first_integer", METRIC_SHARE, FIRST_INTEGER, -1, 1, METRIC_HITS, 0, 0},
+    {"answer_nll", METRIC_RATIO, ANSWER_NLL, -1, 0, METRIC_NUMBERS, 0, 0},
+    {"swapped_accuracy", METRIC_SHARE, SWAPPED_ACCURACY, -1, 1, METRIC_COUNTS, 1, PASSKEY_DIGITS},
 };
 
 enum { ARGMAX_MAX = 64, GENERATED_MAX = 128 }; /* bytes of text, NUL included */

@@ -81,11 +81,12 @@ static const char *const values[PERPLEXITY_VALUES] = {[PERPLEXITY_NLL] = "nll",
                                                       RANGES(NLL_NAME) RANGES(TOKENS_NAME)};
 
 #define RANGE_METRIC(i, from)                                                                                     \
-    {"token_ppl@" from, METRIC_PERPLEXITY, PERPLEXITY_RANGE_NLL + (i), PERPLEXITY_RANGE_TOKENS + (i), 0, 0, 1},
-static const task_metric metrics[] = {{"bits_per_byte", METRIC_BITS, PERPLEXITY_NLL, PERPLEXITY_BYTES, 0, 0, 0},
-                                      {"token_ppl", METRIC_PERPLEXITY, PERPLEXITY_NLL, PERPLEXITY_TOKENS, 0, 0, 0},
-                                      {"word_ppl", METRIC_PERPLEXITY, PERPLEXITY_NLL, PERPLEXITY_WORDS, 0, 0, 0},
-                                      RANGES(RANGE_METRIC)};
+    {"token_ppl@" from, METRIC_PERPLEXITY, PERPLEXITY_RANGE_NLL + (i), PERPLEXITY_RANGE_TOKENS + (i), 0, 0, 1, 0},
+static const task_metric metrics[] = {
+    {"bits_per_byte", METRIC_BITS, PERPLEXITY_NLL, PERPLEXITY_BYTES, 0, 0, 0, 0},
+    {"token_ppl", METRIC_PERPLEXITY, PERPLEXITY_NLL, PERPLEXITY_TOKENS, 0, 0, 0, 0},
+    {"word_ppl", METRIC_PERPLEXITY, PERPLEXITY_NLL, PERPLEXITY_WORDS, 0, 0, 0, 0},
+    RANGES(RANGE_METRIC)};
 
 int perplexity_range(uint64_t position)
 {

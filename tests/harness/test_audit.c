@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "harness/gate/audit.h"
+#include "harness/gate/judgement.h"
 #include "models/decoder/config_keys.h"
 #include "models/files/checkpoint.h"
 
@@ -155,20 +155,34 @@ static void test_better(void **state)
     add_documents(j, "high", 114000, (int[]){1, 2, 3, 4, 5, 6, 7, 8});
     add_documents(j, "mixed", 113000, (int[]){-9, 9, -8, 8, -7, 7, -6, 6});
     add_documents(j, "same", 1000, (int[]){0, 0, 0, 0, 0, 0, 0, 0});
+    add_documents(j, "near", 1000, (int[]){1, 2, 2, 1, 2, 3, 2, 3});
     /* Five documents that all agree: the interval is clear of zero, but one in 16 would look so by chance. */
     lab_perplexity(j, "low", "few/test", "split=test", 1, (double[]){2, 2, 2, 2, 2}, 5);
     lab_perplexity(j, "high", "few/test", "split=test", 1, (double[]){2.1, 2.2, 2.3, 2.4, 2.5}, 5);
     lab_close(j);
 #define BETTER "rule = better\ntask = perplexity\nmetric = bits_per_byte\ncells = novels/test\n"
 #define FEW "rule = better\ntask = perplexity\nmetric = bits_per_byte\ncells = few/test\n"
-    check_verdict(BETTER "model = low\nagainst = high", AUDIT_REPRODUCED, "p = 0.00781 (sign-flip, Holm)");
+    check_verdict(BETTER "model = low\nagainst = high", AUDIT_REPRODUCED,
+                  "n = 8, one seed, p = 0.0156 (sign-flip, family of 5)");
     check_verdict(BETTER "model = high\nagainst = low", AUDIT_NOT_REPRODUCED, "fails");
     check_verdict(BETTER "model = low\nagainst = mixed", AUDIT_NOT_COMPARABLE, "open");
-    check_verdict(BETTER "model = low\nagainst = high, mixed", AUDIT_NOT_COMPARABLE, "p = 0.0156");
-    check_verdict(FEW "model = low\nagainst = high", AUDIT_NOT_COMPARABLE, "p = 0.0625");
-    check_verdict(FEW "model = low\nagainst = high\nvalue = 0.01", AUDIT_REPRODUCED, "holds");
+    check_verdict(BETTER "model = low\nagainst = high, mixed", AUDIT_NOT_COMPARABLE, "open: low - mixed");
+    check_verdict(FEW "model = low\nagainst = high", AUDIT_NOT_COMPARABLE,
+                  "no interval, n = 5, one seed, p = 0.0625");
+    check_verdict(FEW "model = low\nagainst = high\nvalue = 0.01", AUDIT_NOT_COMPARABLE, "open");
+    check_verdict(FEW "model = high\nagainst = low", AUDIT_NOT_COMPARABLE, "open"); /* the rule leans to no side */
     check_verdict(BETTER "model = low\nagainst = same", AUDIT_NOT_COMPARABLE, "open");
-    check_verdict(BETTER "model = low\nagainst = same\ntolerance = 0.01", AUDIT_REPRODUCED, "holds");
+    /* Bits without ln 2 would be 0.0108 to 0.0866 nats a byte: the tolerance is in bits. */
+    check_verdict(BETTER "model = near\nagainst = low\ntolerance = 0.0145", AUDIT_REPRODUCED,
+                  "near - low, novels/test: +0.0072 [");
+    check_verdict(BETTER "model = near\nagainst = low\ntolerance = 0.003", AUDIT_NOT_REPRODUCED, "fails");
+    check_verdict(BETTER "model = near\nagainst = low\ntolerance = 0.0072", AUDIT_NOT_COMPARABLE, "open");
+    /* A rival that is no better than the floor is none. */
+    check_verdict(BETTER "model = low\nagainst = high\nfloor = near", AUDIT_NOT_COMPARABLE,
+                  "no better than the floor");
+    check_verdict(BETTER "model = low\nagainst = near\nfloor = high", AUDIT_REPRODUCED, "holds");
+    check_verdict(BETTER "model = low+same\nagainst = high+near", AUDIT_NOT_COMPARABLE, "interval over seeds");
+    check_verdict(BETTER "model = low+same\nagainst = high", AUDIT_NOT_COMPARABLE, "other numbers of seeds");
     check_verdict(BETTER "model = low\nagainst = high\nvalue = 0.1", AUDIT_NOT_REPRODUCED, "fails");
     check_verdict(BETTER "model = low\nagainst = none", AUDIT_NOT_COMPARABLE, "missing");
     check_verdict("rule = better\ntask = booksum\nmetric = overall\ncells = x\nmodel = a\nagainst = b",
@@ -235,10 +249,36 @@ static void test_slope(void **state)
     const trend_point point[] = {{0, y[0], ones, 2}, {1, y[1], ones, 2}, {3, y[2], ones, 2}};
     double slope;
     interval ci;
-    assert_int_equal(trend_slope(point, 3, 1, &slope, &ci, &err), PAL_OK);
+    trend_slope(point, 3, 0.95, &slope, &ci);
     /* Means 2, 4, 9 at 0, 1, 3: covariance 11, variance 14/3. */
     assert_true(fabs(slope - 11 / (14.0 / 3)) < 1e-12);
-    assert_true(ci.lo < slope - 0.2 && ci.hi > slope + 0.2 && ci.lo > slope - 1 && ci.hi < slope + 1);
+    /* Variance 1 of each mean with one degree; weights -4/14, -1/14, 5/14: 42/196 in all, with 42^2 / 882 = 2. */
+    const double half = stats_t_quantile(0.975, 2) * sqrt(42) / 14;
+    assert_true(fabs(ci.hi - slope - half) < 1e-9 && fabs(slope - ci.lo - half) < 1e-9);
+    double less;
+    interval narrow;
+    trend_slope(point, 3, 0.9, &less, &narrow);
+    assert_true(less == slope && narrow.hi < ci.hi && narrow.lo > ci.lo);
+}
+
+/* Samples that ran as one batch have one clock: their times count once. */
+static void test_batches(void **state)
+{
+    (void)state;
+    result_sample sample[4] = {{.seconds = 2, .batch = 2, .tokens = 10, .read = 10},
+                               {.seconds = 2, .batch = 2, .tokens = 10, .read = 8},
+                               {.seconds = 3, .batch = 1, .tokens = 10, .read = NAN},
+                               {.seconds = 3, .batch = 1, .tokens = 10, .read = 10}};
+    const result_cell cell = {.sample = sample, .count = 4, .state_bytes = 70};
+    const report_row row = {.cell = &cell, .n = 4};
+    double num[4], den[4];
+    assert_int_equal(judgement_columns(NULL, SECONDS_PER_TOKEN, &row, num, den), 3);
+    assert_true(num[0] == 4 && den[0] == 18 && num[1] == 3 && den[1] == 10 && den[2] == 10);
+    sample[1].held = 90;
+    assert_int_equal(judgement_columns(NULL, HELD_BYTES, &row, num, den), 4);
+    assert_true(num[1] == 90 && num[0] == 0 && den[1] == 1);
+    assert_int_equal(judgement_columns(NULL, STATE_BYTES, &row, num, den), 4);
+    assert_true(num[0] == 70 && num[1] == 70);
 }
 
 static void test_formula(void **state)
@@ -249,6 +289,7 @@ static void test_formula(void **state)
                   "183451648 / 1585152 entries = 115.7, of the rounded 114.4");
     check_verdict(FORMULA "value = 200", AUDIT_NOT_REPRODUCED, "fails");
     check_verdict("rule = formula\nmodel = infini\nagainst = rwkv\nvalue = 1", AUDIT_NOT_COMPARABLE, "missing");
+    check_verdict("rule = nothing", AUDIT_NOT_RUN, "not run");
 }
 
 /* A model of 2 layers and 2 heads with these gates. */
@@ -284,11 +325,13 @@ static void test_gates(void **state)
     save_gates("apart", (double[]){0.02, 0.5, 0.05, 0.97});
     save_gates("mixing", (double[]){0.5, 0.5, 0.45, 0.55});
     save_gates("one-layer", (double[]){0.02, 0.03, 0.5, 0.97});
+    save_gates("no-memory", (double[]){0.02, 0.5, 0.05, 0.6});
     check_verdict(
         "rule = gates\nmodel = apart\nvalue = 0.1", AUDIT_REPRODUCED,
         "of 4 heads in 2 layers 2 read the segment (gate at most 0.1), 1 the memory (at least 0.9), 1 mix");
     check_verdict("rule = gates\nmodel = mixing\nvalue = 0.1", AUDIT_NOT_REPRODUCED, "4 mix");
     check_verdict("rule = gates\nmodel = one-layer\nvalue = 0.1", AUDIT_NOT_REPRODUCED, "1 layers have no head");
+    check_verdict("rule = gates\nmodel = no-memory\nvalue = 0.1", AUDIT_NOT_REPRODUCED, "0 the memory");
     check_verdict("rule = gates\nmodel = gone\nvalue = 0.1", AUDIT_NOT_COMPARABLE, "no weights");
 }
 
@@ -340,7 +383,7 @@ static void test_committed(void **state)
     lab_check_has(text, "claim,verdict,summary\nfirst,reproduced,");
     free(text);
     assert_int_equal(run(0), PAL_OK);
-    check_output("2 claims: 2 reproduced, 0 not reproduced, 0 not comparable\nall as in ");
+    check_output("2 claims: 2 reproduced, 0 not reproduced, 0 not comparable, 0 not run\nall as in ");
 
     /* The results change, and with them the verdict. */
     unlink(j->path);
@@ -402,6 +445,7 @@ int main(void)
         IN_DIR(test_better_shares),
         IN_DIR(test_trends),
         cmocka_unit_test(test_slope),
+        cmocka_unit_test(test_batches),
         IN_DIR(test_formula),
         IN_DIR(test_gates),
         IN_DIR(test_committed),

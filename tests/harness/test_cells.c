@@ -44,7 +44,7 @@ static void test_clusters(void **state)
 {
     (void)state;
     enum { MANY = 20000 };
-    const task_metric metric = {"share", METRIC_SHARE, 0, -1, 1, 0, 0};
+    const task_metric metric = {"share", METRIC_SHARE, 0, -1, 1, 0, 0, 0};
     result_sample *sample = calloc(MANY, sizeof *sample);
     double *num = calloc(MANY, sizeof *num), *den = calloc(MANY, sizeof *den);
     assert_true(sample && num && den);

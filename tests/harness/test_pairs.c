@@ -59,6 +59,7 @@ static void test_everywhere(void **state)
         const task_metric *m = &j->task->metric[list[i].metric];
         assert_int_equal(pair_compare(m, ours, theirs, REPORT_LEVEL, &got, &err), PAL_OK);
         assert_int_equal(pair_compare(m, theirs, ours, REPORT_LEVEL, &mirror, &err), PAL_OK);
+        assert_string_equal(got.ci.kind, "sign-flip");
         assert_true(got.ci.lo < got.difference && got.difference < got.ci.hi && got.ci.hi < 0);
         assert_true(got.a < got.b && got.n == 8 && got.clusters == 8);
         assert_string_equal(got.test, "sign-flip");
@@ -114,13 +115,68 @@ static void test_few(void **state)
     lab_close(j);
 }
 
+/* Other texts and another tokenizer are other samples, and a family over two cells flips them apart. */
+static void test_family(void **state)
+{
+    (void)state;
+    lab_journal *j = lab_open(task_find("perplexity"));
+    lab_perplexity(j, "a", "sea/test", "split=test", 64, low, 8);
+    lab_perplexity(j, "b", "sea/test", "split=test", 64, high, 8);
+    lab_perplexity(j, "a", "hill/test", "split=test", 64, low, 8);
+    lab_perplexity(j, "b", "hill/test", "split=test", 64, high, 8);
+    const task_metric *m = &j->task->metric[0];
+    const result_cell *c = j->held.cell + j->held.count - 4;
+    const pair_of list[] = {{m, &c[0], &c[1]}, {m, &c[2], &c[3]}, {m, &c[0], &c[1]}};
+    pair own;
+    double p[3];
+    assert_int_equal(pair_compare(m, &c[0], &c[1], 0.95, &own, &err), PAL_OK);
+    assert_int_equal(pair_family(list, 1, 0, p, &err), PAL_OK);
+    assert_true(p[0] == own.p);
+    assert_int_equal(pair_family(list, 3, 0, p, &err), PAL_OK);
+    for (int i = 0; i < 3; i++) assert_true(fabs(p[i] - (1 - (1 - own.p) * (1 - own.p))) < 1e-12);
+    /* Against the difference that they have, nothing is left to find; against more than that, something is. */
+    assert_int_equal(pair_family(list, 1, own.ci.lo + 1e-9, p, &err), PAL_OK);
+    assert_true(p[0] > 0.05);
+    assert_int_equal(pair_family(list, 1, own.ci.lo - 1e-6, p, &err), PAL_OK);
+    assert_true(p[0] <= 0.05);
+    result_cell other = c[1];
+    strcpy(other.data, "other texts");
+    assert_false(pair_same_samples(&c[0], &other));
+    other = c[1];
+    strcpy(other.tokenizer, "other tokens");
+    assert_false(pair_same_samples(&c[0], &other));
+    lab_close(j);
+}
+
+/* The interval over two seeds is wider than that of either, and about their mean. */
+static void test_seeds(void **state)
+{
+    (void)state;
+    static const double other[] = {2.2, 2.45, 1.95, 2.3, 2.6, 2.4, 2.2, 2.5};
+    lab_journal *j = lab_open(task_find("perplexity"));
+    lab_perplexity(j, "a1", "cape/test", "split=test", 64, low, 8);
+    lab_perplexity(j, "a2", "cape/test", "split=test", 64, other, 8);
+    lab_perplexity(j, "b1", "cape/test", "split=test", 64, high, 8);
+    lab_perplexity(j, "b2", "cape/test", "split=test", 64, high, 8);
+    const task_metric *m = &j->task->metric[0];
+    const result_cell *c = j->held.cell + j->held.count - 4, *a[] = {&c[0], &c[1]}, *b[] = {&c[2], &c[3]};
+    pair one, two, both;
+    assert_int_equal(pair_compare(m, a[0], b[0], 0.95, &one, &err), PAL_OK);
+    assert_int_equal(pair_compare(m, a[1], b[1], 0.95, &two, &err), PAL_OK);
+    assert_int_equal(pair_over_seeds(m, a, b, 2, 0.95, &both, &err), PAL_OK);
+    assert_true(fabs(both.difference - (one.difference + two.difference) / 2) < 1e-12);
+    assert_true(both.ci.hi - both.ci.lo > one.ci.hi - one.ci.lo &&
+                both.ci.hi - both.ci.lo > two.ci.hi - two.ci.lo);
+    assert_true(both.n == 8 && isnan(both.p));
+    assert_string_equal(both.ci.kind, "seeds and documents");
+    lab_close(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_samples),
-        cmocka_unit_test(test_everywhere),
-        cmocka_unit_test(test_hits),
-        cmocka_unit_test(test_few),
+        cmocka_unit_test(test_same_samples), cmocka_unit_test(test_everywhere), cmocka_unit_test(test_hits),
+        cmocka_unit_test(test_few),          cmocka_unit_test(test_family),     cmocka_unit_test(test_seeds),
     };
     return cmocka_run_group_tests(tests, lab_make_dir, lab_remove_dir);
 }

@@ -1,3 +1,4 @@
+/* Distributions, and the intervals of shares and of several seeds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,53 +88,6 @@ static void test_clopper_pearson_tails(void **state)
     }
 }
 
-static void test_bootstrap(void **state)
-{
-    (void)state;
-    double values[400];
-    rng draw = rng_make(7, "test", 0, 0);
-    for (int i = 0; i < 400; i++) values[i] = 3 + 2 * rng_normal(&draw);
-    const double mean = stats_mean(values, 400);
-    double square = 0;
-    for (int i = 0; i < 400; i++) square += (values[i] - mean) * (values[i] - mean);
-    const double error = sqrt(square / 400 / 400); /* what the bootstrap of a mean converges to */
-    const interval got = stats_bootstrap_mean(values, 400, 0, 0.95, 1);
-    assert_string_equal(got.kind, "bootstrap");
-    assert_near(got.lo, mean - 1.96 * error, 0.15 * error);
-    assert_near(got.hi, mean + 1.96 * error, 0.15 * error);
-
-    const interval again = stats_bootstrap_mean(values, 400, 0, 0.95, 1);
-    assert_memory_equal(&got.lo, &again.lo, sizeof got.lo);
-    assert_memory_equal(&got.hi, &again.hi, sizeof got.hi);
-    assert_true(stats_bootstrap_mean(values, 400, 0, 0.95, 2).lo != got.lo);
-
-    /* Two values: resampled means are 0, 1/2, 1 with probabilities 1/4, 1/2, 1/4. */
-    const double two[] = {0, 1};
-    const interval wide = stats_bootstrap_mean(two, 2, 1, 0.4, 1);
-    assert_true(wide.lo == 0.5 && wide.hi == 0.5);
-    assert_true(stats_bootstrap_mean(two, 2, 1, 0.6, 1).lo == 0);
-}
-
-/* Equal values must not give an interval of no width. */
-static void test_bootstrap_equal_values(void **state)
-{
-    (void)state;
-    double ones[10], sixths[10];
-    for (int i = 0; i < 10; i++) {
-        ones[i] = 1;
-        sixths[i] = 0.6;
-    }
-    const interval all = stats_bootstrap_mean(ones, 10, 1, 0.95, 1);
-    assert_near(all.lo, 0.691502892181239, 1e-12);
-    assert_true(all.hi == 1);
-    assert_string_equal(all.kind, "clopper-pearson");
-    const interval some = stats_bootstrap_mean(sixths, 10, 1, 0.95, 1);
-    assert_true(some.lo < 0.4 && some.hi > 0.8);
-    assert_string_equal(stats_bootstrap_mean(sixths, 10, 0, 0.95, 1).kind, "none");
-    assert_string_equal(stats_bootstrap_mean(sixths, 0, 1, 0.95, 1).kind, "none");
-    assert_true(isnan(stats_mean(sixths, 0)));
-}
-
 /* ---- Distributions ---- */
 
 /* Reference values: GSL 2.7, gsl_cdf_tdist_P; t = 1, v = 1 is 3/4 in closed form. */
@@ -199,107 +153,87 @@ static void test_binomial_cdf(void **state)
     assert_true(stats_binomial_cdf(0, 5, 0) == 1);
 }
 
-/* ---- Ratios over documents ---- */
+/* ---- Shares whose trials come in clusters ---- */
 
-/* Documents of uneven length, of which longer ones have a higher ratio; E[num] / E[den] = 3. */
-static void draw_documents(rng *draw, size_t count, double *num, double *den)
+/* All that 4 keys of 5 digits can be: one more wrong digit never moves an end up. */
+static void test_counts_monotone(void **state)
 {
-    for (size_t i = 0; i < count; i++) {
-        den[i] = 50 + rng_below(draw, 101);
-        num[i] = den[i] * (3 + 0.8 * rng_normal(draw)) + 2 * (den[i] - 100);
+    (void)state;
+    enum { KEYS = 4, DIGITS = 5 };
+    const double trials[KEYS] = {DIGITS, DIGITS, DIGITS, DIGITS};
+    for (int code = 0; code < 6 * 6 * 6 * 6; code++) {
+        double hits[KEYS] = {code % 6, code / 6 % 6, code / 36 % 6, code / 216};
+        if (hits[0] > hits[1] || hits[1] > hits[2] || hits[2] > hits[3]) continue;
+        const interval more = stats_counts(hits, trials, KEYS, 0.95);
+        assert_string_equal(more.kind, "beta-binomial");
+        for (int k = 0; k < KEYS; k++) {
+            if (hits[k] == 0) continue;
+            hits[k]--;
+            const interval fewer = stats_counts(hits, trials, KEYS, 0.95);
+            assert_true(fewer.lo <= more.lo + 1e-12 && fewer.hi <= more.hi + 1e-12);
+            hits[k]++;
+        }
     }
 }
 
-static double sum_ratio(const double *num, const double *den, size_t count)
-{
-    return stats_mean(num, count) / stats_mean(den, count);
-}
-
-static void test_bootstrap_ratio(void **state)
+/* Against the same posterior in numpy: a grid of 4000 shares by 400 correlations, log-gamma functions. */
+static void test_counts_values(void **state)
 {
     (void)state;
-    double num[300], den[300], ones[300], twice[300];
-    rng draw = rng_make(1, "documents", 0, 0);
-    draw_documents(&draw, 300, num, den);
-    const double observed = sum_ratio(num, den, 300);
-    double square = 0;
-    for (int i = 0; i < 300; i++) {
-        square += (num[i] - observed * den[i]) * (num[i] - observed * den[i]);
-        ones[i] = 1;
-        twice[i] = 2 * num[i];
+    static const struct {
+        int keys;
+        double right[10], lo, hi;
+    } known[] = {{10, {5, 5, 5, 5, 5, 5, 5, 5, 5, 5}, 0.8972, 1.0000},
+                 {10, {4, 5, 5, 5, 5, 5, 5, 5, 5, 5}, 0.8381, 0.9968},
+                 {10, {0, 5, 5, 5, 5, 5, 5, 5, 5, 5}, 0.7045, 0.9929},
+                 {10, {1, 0, 2, 0, 1, 0, 0, 1, 0, 1}, 0.0541, 0.2882},
+                 {8, {3, 2, 4, 1, 5, 0, 2, 3}, 0.2950, 0.7050},
+                 {6, {0, 0, 0, 0, 0, 0}, 0.0000, 0.1662},
+                 {6, {5, 0, 5, 0, 5, 5}, 0.3206, 0.9323}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        double trials[10];
+        for (int k = 0; k < 10; k++) trials[k] = 5;
+        const interval got = stats_counts(known[i].right, trials, (size_t)known[i].keys, 0.95);
+        assert_near(got.lo, known[i].lo, 3e-3);
+        assert_near(got.hi, known[i].hi, 3e-3);
     }
-    const double error = sqrt(square) / 300 / stats_mean(den, 300); /* by the delta method */
-    const interval got = stats_bootstrap_ratio(num, den, 300, 0.95, 1);
-    assert_string_equal(got.kind, "bootstrap");
-    assert_near(got.lo, observed - 1.96 * error, 0.15 * error);
-    assert_near(got.hi, observed + 1.96 * error, 0.15 * error);
-
-    const interval again = stats_bootstrap_ratio(num, den, 300, 0.95, 1);
-    assert_true(again.lo == got.lo && again.hi == got.hi);
-    assert_true(stats_bootstrap_ratio(num, den, 300, 0.95, 2).lo != got.lo);
-    assert_true(stats_bootstrap_ratio(twice, den, 300, 0.95, 1).lo == 2 * got.lo);
-    const interval mean = stats_bootstrap_mean(num, 300, 0, 0.95, 1);
-    const interval same = stats_bootstrap_ratio(num, ones, 300, 0.95, 1);
-    assert_true(mean.lo == same.lo && mean.hi == same.hi);
-
-    /* Two documents: 1/1 with probability 1/4, (1 + 0)/(1 + 3) with 1/2, 0/3 with 1/4. */
-    const double two_num[] = {1, 0}, two_den[] = {1, 3};
-    const interval narrow = stats_bootstrap_ratio(two_num, two_den, 2, 0.4, 1);
-    assert_true(narrow.lo == 0.25 && narrow.hi == 0.25);
-    const interval wide = stats_bootstrap_ratio(two_num, two_den, 2, 0.6, 1);
-    assert_true(wide.lo == 0 && wide.hi == 1);
+    /* One error more among many narrows nothing: it was the fault of two methods in one column. */
+    double right[50], trials[50], none[2] = {0, 0};
+    for (int k = 0; k < 50; k++) right[k] = trials[k] = 5;
+    const interval all = stats_counts(right, trials, 50, 0.95);
+    right[7] = 4;
+    const interval one = stats_counts(right, trials, 50, 0.95);
+    assert_true(all.hi == 1 && one.hi < 1 && one.lo < all.lo && one.hi - one.lo > all.hi - all.lo);
+    assert_string_equal(stats_counts(none, none, 2, 0.95).kind, "none");
+    right[0] = 6;
+    assert_string_equal(stats_counts(right, trials, 50, 0.95).kind, "none");
+    right[0] = NAN;
+    assert_string_equal(stats_counts(right, trials, 50, 0.95).kind, "none");
 }
 
-static void test_bootstrap_ratio_refusals(void **state)
-{
-    (void)state;
-    const double num[] = {0.3, 0.6, 0.9}, equal[] = {1, 2, 3}, zero[] = {0, 0, 0}, some[] = {0, 0, 2};
-    const double negative[] = {1, -1, 3}, missing[] = {1, NAN, 3};
-    assert_string_equal(stats_bootstrap_ratio(num, equal, 3, 0.95, 1).kind, "none");
-    assert_string_equal(stats_bootstrap_ratio(num, equal, 1, 0.95, 1).kind, "none");
-    assert_string_equal(stats_bootstrap_ratio(num, equal, 0, 0.95, 1).kind, "none");
-    assert_string_equal(stats_bootstrap_ratio(num, zero, 3, 0.95, 1).kind, "none");
-    assert_string_equal(stats_bootstrap_ratio(num, negative, 3, 0.95, 1).kind, "none");
-    assert_string_equal(stats_bootstrap_ratio(missing, equal, 3, 0.95, 1).kind, "none");
-    assert_string_equal(stats_bootstrap_ratio(num, some, 3, 0.95, 1).kind, "bootstrap"); /* redraws all zeros */
-}
+/* ---- Seeds and documents ---- */
 
-/* How often the interval holds the truth, over simulated data sets of 40 documents. With 120 of them the binomial
- * spread is 2 %; the percentile interval is known to fall a little short at this size. */
-static void test_bootstrap_coverage(void **state)
+/* By hand: rows 1 2 3 and 3 4 8, mean 3.5; mean squares 13.5 of rows, 6.5 of columns, 1.5 of the rest. */
+static void test_crossed(void **state)
 {
     (void)state;
-    enum { SETS = 120, DOCUMENTS = 40 };
-    double num[DOCUMENTS], den[DOCUMENTS];
-    rng draw = rng_make(11, "coverage", 0, 0);
-    int below = 0, above = 0;
-    /* The truth: E[den (3 + 2)] - 200 over E[den] = 100. */
-    for (int s = 0; s < SETS; s++) {
-        draw_documents(&draw, DOCUMENTS, num, den);
-        const interval got = stats_bootstrap_ratio(num, den, DOCUMENTS, 0.9, (uint64_t)s);
-        below += got.hi < 3;
-        above += got.lo > 3;
-    }
-    assert_in_range(below, 1, 13);
-    assert_in_range(above, 1, 13);
-    assert_in_range(below + above, 6, 22);
+    const double value[6] = {1, 2, 3, 3, 4, 8};
+    const interval got = stats_crossed(value, 2, 3, 0.95);
+    const double t = (12.706204736 * 13.5 + 4.302652730 * 6.5) / 20, half = t * sqrt((13.5 + 6.5 - 1.5) / 6);
+    assert_near(got.lo, 3.5 - half, 1e-7);
+    assert_near(got.hi, 3.5 + half, 1e-7);
+    assert_string_equal(stats_crossed(value, 1, 6, 0.95).kind, "none");
+    assert_string_equal(stats_crossed(value, 6, 1, 0.95).kind, "none");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_beta_inc),
-        cmocka_unit_test(test_beta_symmetry_and_quantile),
-        cmocka_unit_test(test_clopper_pearson),
-        cmocka_unit_test(test_clopper_pearson_tails),
-        cmocka_unit_test(test_bootstrap),
-        cmocka_unit_test(test_bootstrap_equal_values),
-        cmocka_unit_test(test_t_cdf),
-        cmocka_unit_test(test_t_quantile),
-        cmocka_unit_test(test_binomial_cdf),
-        cmocka_unit_test(test_bootstrap_ratio),
-        cmocka_unit_test(test_bootstrap_ratio_refusals),
-        cmocka_unit_test(test_bootstrap_coverage),
+        cmocka_unit_test(test_beta_inc),        cmocka_unit_test(test_beta_symmetry_and_quantile),
+        cmocka_unit_test(test_clopper_pearson), cmocka_unit_test(test_clopper_pearson_tails),
+        cmocka_unit_test(test_t_cdf),           cmocka_unit_test(test_t_quantile),
+        cmocka_unit_test(test_binomial_cdf),    cmocka_unit_test(test_counts_monotone),
+        cmocka_unit_test(test_counts_values),   cmocka_unit_test(test_crossed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,13 +29,13 @@ static inline model_facts lab_facts(const char *name)
 /* What else a cell's own members say of it. */
 static inline void lab_describe(result_cell *cell)
 {
-    char place[64];
-    const int size = snprintf(place, sizeof place, "len=%lld,depth=%g,", (long long)cell->length, cell->depth);
+    char prefix[64];
+    const int size = snprintf(prefix, sizeof prefix, "len=%lld,depth=%g,", (long long)cell->length, cell->depth);
     cell->kind = strcmp(cell->blas_core, REFERENCES_CORE) == 0 ? RESULT_REFERENCE : RESULT_MODEL;
     cell->memory = strstr(cell->settings, "memory=zeroed") ? RESULT_ZEROED : RESULT_KEPT;
     cell->extent = cell->length ? RESULT_LENGTH : RESULT_DOCUMENTS;
     cell->facts = lab_facts(cell->model);
-    if (strncmp(cell->name, place, (size_t)size) == 0)
+    if (strncmp(cell->name, prefix, (size_t)size) == 0)
         snprintf(cell->variant, sizeof cell->variant, "%.31s", cell->name + size);
 }
 
