@@ -58,8 +58,8 @@ DOUBLE_SUITES = attention positions sliding_window recurrence shared_heads block
 # Those that the checkers run, and of them those of `make check`.
 FAST_SUITES = $(filter-out attention attention_modules causal memorizing engine transformer_xl transformer_xl_gradient,$(SUITES))
 CHECK_SUITES = $(filter-out $(SLOW_SUITES),$(FAST_SUITES))
-SLOW_SUITES = audit batch cli compare compressors cycle decoder facts findings machine partial plots reader train \
-    transformer_xl_gradient verify
+SLOW_SUITES = audit batch cli committed_gates compare compressors coverage cycle decoder facts findings machine partial plots \
+    reader train transformer_xl_gradient verify
 DOUBLE_NOW := $(filter $(DOUBLE_SUITES),$(SUITES))
 TEST_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 SUITE_LIMIT = 300
@@ -137,7 +137,7 @@ test check: WITH = build test
 test: deps
 	@$(MAKE) $(JOBS) $(BINARY) suites
 	@$(if $(DOUBLE_NOW),$(MAKE) double-suites)
-	@sh tests/rooms.sh $(BUILD)
+	@sh tests/rooms.sh $(BUILD) && sh tests/recompute.sh $(BINARY)
 	$(suites_run) $(SUITES:%=$(BUILD)/tests/test_%) $(DOUBLE_NOW:%=$(BUILD)/double/tests/test_%)
 # The inner loop: the fast suites, or those that T names.
 check: deps

@@ -119,26 +119,23 @@ void judgement_cost(int which, const report_row *row, int64_t i, double *num, do
     }
 }
 
-/* Samples that ran side by side share one clock: their time is measured once. */
-static int same_batch(const result_sample *a, const result_sample *b)
-{
-    return a->batch > 1 && a->batch == b->batch && a->seconds == b->seconds;
-}
-
+/* Samples that ran side by side shared one clock: a batch is measured once. Samples of a batch stand together. */
 static int64_t batch_columns(const report_row *row, double *num, double *den)
 {
-    int64_t batches = 0;
+    int64_t batches = 0, members = 0;
     for (int64_t i = 0; i < row->n; i++) {
         double own_num, own_den;
-        judgement_cost(SECONDS_PER_TOKEN, row, i, &own_num, &own_den);
         const result_sample *s = row->cell->sample + i;
-        if (i > 0 && same_batch(s - 1, s)) {
+        judgement_cost(SECONDS_PER_TOKEN, row, i, &own_num, &own_den);
+        if (i > 0 && members < s->batch && s->batch == s[-1].batch && s->threads == s[-1].threads) {
             num[batches - 1] += own_num;
             den[batches - 1] += own_den;
+            members++;
             continue;
         }
         num[batches] = own_num;
         den[batches++] = own_den;
+        members = 1;
     }
     return batches;
 }

@@ -80,9 +80,10 @@ static void judge_points(judgement *j, int which, const char *model, const trend
     if (j->claim->rule == AUDIT_FALLS) what = hi < -room ? HOLDS : lo >= -room ? FAILS : OPEN;
     if (j->claim->rule == AUDIT_FLAT)
         what = lo >= -room && hi <= room ? HOLDS : lo > room || hi < -room ? FAILS : OPEN;
-    judgement_note(j, what, "%s, %s over %zu cells: slope %+.4g [%+.4g, %+.4g] %s%s", model, j->claim->metric,
-                   count, middle, lo, hi,
-                   j->claim->lengths.value[0] > 0 ? "per doubling of the length" : "per cell",
+    char ends[64] = "without an interval";
+    if (isfinite(lo)) snprintf(ends, sizeof ends, "[%+.4g, %+.4g]", lo, hi);
+    judgement_note(j, what, "%s, %s over %zu cells: slope %+.4g %s %s%s", model, j->claim->metric, count, middle,
+                   ends, j->claim->lengths.value[0] > 0 ? "per doubling of the length" : "per cell",
                    which < 0 ? ", of the mean" : "");
 }
 

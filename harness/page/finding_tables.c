@@ -209,7 +209,7 @@ static void put_difference(const findings *f, const report_comparison *list, siz
         if (list[i].row != row || list[i].metric != m || list[i].baseline->cell->memory != RESULT_KEPT) continue;
         fprintf(f->out, "%+.3f", p->difference);
         if (isfinite(p->ci.lo)) fprintf(f->out, " [%+.3f, %+.3f]", p->ci.lo, p->ci.hi);
-        fprintf(f->out, " | %.2g of %zu |\n", list[i].p_family, list[i].family);
+        fprintf(f->out, ", one seed | %.2g of %zu |\n", list[i].p_family, list[i].family);
         return;
     }
     fputs("| |\n", f->out);
@@ -312,7 +312,9 @@ static int put_lengths(const findings *f)
             fputs("| ", f->out);
             if (!row) continue;
             const summary *s = &row->metric[ppl];
-            fprintf(f->out, "%.2f [%.2f, %.2f] (%lld) ", s->value, s->ci.lo, s->ci.hi, (long long)row->n);
+            fprintf(f->out, "%.2f ", s->value);
+            if (isfinite(s->ci.lo)) fprintf(f->out, "[%.2f, %.2f] ", s->ci.lo, s->ci.hi);
+            fprintf(f->out, "(%lld) ", (long long)row->n);
         }
         fputs("|\n| | bytes kept ", f->out);
         for (size_t l = 0; l < columns; l++) {
@@ -386,16 +388,17 @@ static int put_booksum(const findings *f)
 static int put_claims(const findings *f)
 {
     if (!f->evidence) return PAL_OK;
-    static const char *const columns[] = {"claim", "source", "verdict", "cells"};
+    static const char *const columns[] = {"claim", "source", "verdict", "cells", "rests on"};
     put_head(f, columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < f->audit->count; i++) {
+        char basis[AUDIT_BASIS];
         fputs("| ", f->out);
         text_markdown(f->out, f->audit->claim[i].claim);
-        fputs(" | ", f->out);
+        fprintf(f->out, " | %s: ", audit_origin_name[f->audit->claim[i].origin]);
         text_markdown(f->out, f->audit->claim[i].source);
         fprintf(f->out, " | %s | ", audit_verdict_name[f->audit->finding[i].verdict]);
         text_markdown(f->out, f->audit->finding[i].summary);
-        fputs(" |\n", f->out);
+        fprintf(f->out, " | %s |\n", audit_basis(&f->audit->finding[i], basis));
     }
     return PAL_OK;
 }

@@ -168,7 +168,7 @@ static void test_better(void **state)
     check_verdict(BETTER "model = low\nagainst = mixed", AUDIT_NOT_COMPARABLE, "open");
     check_verdict(BETTER "model = low\nagainst = high, mixed", AUDIT_NOT_COMPARABLE, "open: low - mixed");
     check_verdict(FEW "model = low\nagainst = high", AUDIT_NOT_COMPARABLE,
-                  "no interval, n = 5, one seed, p = 0.0625");
+                  "no interval, n = 5, one seed, p = 0.114");
     check_verdict(FEW "model = low\nagainst = high\nvalue = 0.01", AUDIT_NOT_COMPARABLE, "open");
     check_verdict(FEW "model = high\nagainst = low", AUDIT_NOT_COMPARABLE, "open"); /* the rule leans to no side */
     check_verdict(BETTER "model = low\nagainst = same", AUDIT_NOT_COMPARABLE, "open");
@@ -225,7 +225,8 @@ static void test_trends(void **state)
     check_verdict(TREND "up\nrule = falls", AUDIT_NOT_REPRODUCED, "fails");
     check_verdict(TREND "down\nrule = falls", AUDIT_REPRODUCED, "slope -0.25 [");
     check_verdict(TREND "level\nrule = rises", AUDIT_NOT_COMPARABLE, "open");
-    check_verdict(TREND "level\nrule = flat\ntolerance = 0.1", AUDIT_REPRODUCED, "slope +0 [");
+    check_verdict(TREND "level\nrule = flat\ntolerance = 0.1", AUDIT_REPRODUCED,
+                  "slope +0 [-0.07108, +0.07108]"); /* 1.985 standard errors: 95 degrees of freedom */
     check_verdict(TREND "level\nrule = flat\ntolerance = 0.01", AUDIT_NOT_COMPARABLE, "open");
     check_verdict(TREND "up\nrule = flat\ntolerance = 0.1", AUDIT_NOT_REPRODUCED, "fails");
     check_verdict(TREND "up, gone\nrule = rises", AUDIT_NOT_COMPARABLE, "no complete cell");
@@ -265,19 +266,22 @@ static void test_slope(void **state)
 static void test_batches(void **state)
 {
     (void)state;
-    result_sample sample[4] = {{.seconds = 2, .batch = 2, .tokens = 10, .read = 10},
-                               {.seconds = 2, .batch = 2, .tokens = 10, .read = 8},
+    result_sample sample[6] = {{.seconds = 2, .batch = 2, .tokens = 10, .read = 10},
+                               {.seconds = 2.1, .batch = 2, .tokens = 10, .read = 8},
+                               {.seconds = 2, .batch = 2, .tokens = 10, .read = 10},
+                               {.seconds = 2, .batch = 2, .tokens = 10, .read = 10},
                                {.seconds = 3, .batch = 1, .tokens = 10, .read = NAN},
                                {.seconds = 3, .batch = 1, .tokens = 10, .read = 10}};
-    const result_cell cell = {.sample = sample, .count = 4, .state_bytes = 70};
-    const report_row row = {.cell = &cell, .n = 4};
-    double num[4], den[4];
-    assert_int_equal(judgement_columns(NULL, SECONDS_PER_TOKEN, &row, num, den), 3);
-    assert_true(num[0] == 4 && den[0] == 18 && num[1] == 3 && den[1] == 10 && den[2] == 10);
+    const result_cell cell = {.sample = sample, .count = 6, .state_bytes = 70};
+    const report_row row = {.cell = &cell, .n = 6};
+    double num[6], den[6];
+    assert_int_equal(judgement_columns(NULL, SECONDS_PER_TOKEN, &row, num, den), 4);
+    assert_true(num[0] == 4.1 && den[0] == 18 && num[1] == 4 && den[1] == 20);
+    assert_true(num[2] == 3 && den[2] == 10 && num[3] == 3 && den[3] == 10);
     sample[1].held = 90;
-    assert_int_equal(judgement_columns(NULL, HELD_BYTES, &row, num, den), 4);
+    assert_int_equal(judgement_columns(NULL, HELD_BYTES, &row, num, den), 6);
     assert_true(num[1] == 90 && num[0] == 0 && den[1] == 1);
-    assert_int_equal(judgement_columns(NULL, STATE_BYTES, &row, num, den), 4);
+    assert_int_equal(judgement_columns(NULL, STATE_BYTES, &row, num, den), 6);
     assert_true(num[0] == 70 && num[1] == 70);
 }
 

@@ -316,6 +316,35 @@ static void validation_loss_is_the_loss(void **unused)
     }
 }
 
+/* The two settings lead to other weights. */
+static void check_matters(const char *name, const char *one, const char *other)
+{
+    pal_error err;
+    char a[48], b[48], lines[2][200], *data[2];
+    size_t size[2];
+    snprintf(a, sizeof a, "%s-a", name);
+    snprintf(b, sizeof b, "%s-b", name);
+    snprintf(lines[0], sizeof lines[0], "threads = 1\n%s", one);
+    snprintf(lines[1], sizeof lines[1], "threads = 1\n%s", other);
+    if (train("infini-linear", a, lines[0], &err) != PAL_OK) fail_msg("%s", err.text);
+    if (train("infini-linear", b, lines[1], &err) != PAL_OK) fail_msg("%s", err.text);
+    strcat(a, ".csv");
+    strcat(b, ".csv");
+    assert_int_equal(os_read_file(path_of(a), &data[0], &size[0], &err), PAL_OK);
+    assert_int_equal(os_read_file(path_of(b), &data[1], &size[1], &err), PAL_OK);
+    if (size[0] == size[1] && memcmp(data[0], data[1], size[0]) == 0) fail_msg("%s changes nothing", name);
+    free(data[0]);
+    free(data[1]);
+}
+
+static void settings_reach_the_step(void **unused)
+{
+    (void)unused;
+    check_matters("floor", "lr = 2e-3\nlr_floor = 1e-4\n", "lr = 2e-3\nlr_floor = 2e-3\n");
+    check_matters("times", "lead_len = 64\nlead_times = 1\n", "lead_len = 64\nlead_times = 2000\n");
+    check_matters("lead", "lead_len = 0\n", "lead_len = 64\nlead_times = 1\n");
+}
+
 static void validation_says_what_it_lacks(void **unused)
 {
     (void)unused;
@@ -535,6 +564,7 @@ int main(void)
         cmocka_unit_test(validation_leaves_the_weights_alone),
         cmocka_unit_test(validation_loss_is_the_loss),
         cmocka_unit_test(validation_says_what_it_lacks),
+        cmocka_unit_test(settings_reach_the_step),
         cmocka_unit_test(log_as_json_lines),
         cmocka_unit_test(two_runs_never_share_a_file),
         cmocka_unit_test(damaged_lanes_are_refused),
