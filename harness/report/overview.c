@@ -319,8 +319,10 @@ static void put_commands(FILE *out, const report *rep)
 static const char about_documents[] =
     "Each document is read from an empty state. Difference: in bits per byte, else in the first metric, from "
     "Transformer-XL of as many parameters and the same training seed on the same documents; of a model whose "
-    "memory was zeroed: from itself with memory. In brackets its interval: the inverted sign-flip test, documents of "
-    "one work together; none below 6. Detectable: what a true difference must be for so many documents to show it, "
+    "memory was zeroed: from itself with memory. In brackets its interval: the inverted sign-flip test, documents "
+    "of "
+    "one work together; none below 6. Detectable: what a true difference must be for so many documents to show "
+    "it, "
     "before any correction. p: of no difference, corrected for all that is compared with that baseline (min-P); "
     "bold: below %.2g. State: by the formula of the module; held: what a stream really keeps, buffered tokens "
     "included. A compressor's state is how far back it can refer.\n\n";
@@ -337,13 +339,13 @@ int report_markdown(const report *rep, const char *path, pal_error *err)
         table_set_free(&set);
         return pal_fail(err, PAL_INTERNAL, "out of memory for %s", path);
     }
-    fprintf(out,
-            "# %s\n\n%s. Task version %d, scorer version %d.\n\nIn brackets the %.0f %% intervals: exact binomial "
-            "for metrics that are hit or miss, beta-binomial for digits and facts, else the inverted sign-flip test, "
-            "which needs 6 samples. Rows marked paper are the paper's own numbers, from much larger models. Lengths "
-            "are in tokens, 1K = 1024.\n\n",
-            rep->task->name, rep->task->summary, rep->task->version, rep->task->scorer_version,
-            100 * REPORT_LEVEL);
+    fprintf(
+        out,
+        "# %s\n\n%s. Task version %d, scorer version %d.\n\nIn brackets the %.0f %% intervals: exact binomial "
+        "for metrics that are hit or miss, beta-binomial for digits and facts, else the inverted sign-flip test, "
+        "which needs 6 samples. Rows marked paper are the paper's own numbers, from much larger models. Lengths "
+        "are in tokens, 1K = 1024.\n\n",
+        rep->task->name, rep->task->summary, rep->task->version, rep->task->scorer_version, 100 * REPORT_LEVEL);
     for (size_t i = 0; i < rep->count; i++) documents |= rep->row[i].cell->extent == RESULT_DOCUMENTS;
     if (documents) fprintf(out, about_documents, 1 - REPORT_LEVEL);
     table_markdown(out, &set, 0);

@@ -9,8 +9,10 @@
 
 const char tables_note[] =
     "In brackets the 95 % interval: exact binomial for metrics that are hit or miss, beta-binomial for digits and "
-    "facts, else the inverted sign-flip test over whole samples, of which it needs six. Bold: better than every other "
-    "model of the column, of its size or training, each in a paired test on the same samples, p at most 0.05 for all "
+    "facts, else the inverted sign-flip test over whole samples, of which it needs six. Bold: better than every "
+    "other "
+    "model of the column, of its size or training, each in a paired test on the same samples, p at most 0.05 for "
+    "all "
     "of them together (min-P); without bold no model is shown to be the best.";
 
 /* In the order in which they are shown. */
