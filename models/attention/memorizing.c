@@ -8,6 +8,9 @@
  * segment is looked up before it is added. Every layer's local attention may also see the xl_len tokens before the
  * segment (kvcache.h).
  *
+ * With knn_mix = softmax nothing is learned anew: q and k stay as they are, and one softmax runs over local and
+ * retrieved keys alike, scaled as elsewhere. What the local attention sees is then not retrieved once more.
+ *
  * Which entries are read hangs on q and k alone (knn.h). But q and k come out of matrix products, whose last bits
  * differ from one BLAS core to another: neighbours k and k + 1 may change places where their scores are that near.
  * Measured on 24,576 tokens of a novel, Skylake-X against Haswell: 14 tokens move by more than 1e-4 nats, the
@@ -23,7 +26,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { KNN_K, KNN_ENTRIES, KNN_LAYER, XL_LEN, QK_SCALE, GATE_INIT, FIRST_SEGMENT, ROPE_BASE };
+enum { KNN_K, KNN_ENTRIES, KNN_LAYER, XL_LEN, QK_SCALE, GATE_INIT, FIRST_SEGMENT, ROPE_BASE, KNN_MIX };
+enum { MIX_GATE, MIX_SOFTMAX };    /* choices of knn_mix */
 enum { FIRST_LOCAL, FIRST_GATED }; /* choices of first_segment */
 enum { PARAM_QKV, PARAM_O, PARAM_BETA, PARAM_LOG_SCALE, PARAM_COUNT };
 enum { ROW_BLOCK = 64 };
@@ -46,6 +50,8 @@ static const kv_spec options[] = {
      "- g"},
     {"rope_base", KV_REAL, OPTION(ROPE_BASE), "10000", 2, 1e9, NULL,
      "base of the rotary positions (rotate-half) of the local attention"},
+    {"knn_mix", KV_CHOICE, OPTION(KNN_MIX), "gate", 0, 0, "gate|softmax",
+     "softmax: one over local and retrieved keys, without gate, unit length and temperature: no new tensors"},
 };
 
 /* ---- shapes ---- */
@@ -59,6 +65,11 @@ static int64_t memory_layer(const model_config *cfg)
 static int is_memory_layer(const model_config *cfg, size_t layer)
 {
     return (int64_t)layer == memory_layer(cfg);
+}
+
+static int is_joint(const model_config *cfg)
+{
+    return cfg->option[KNN_MIX].i == MIX_SOFTMAX;
 }
 
 static size_t neighbours(const model_config *cfg)
@@ -91,7 +102,7 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
     const size_t heads = (size_t)cfg->n_heads;
     spec[PARAM_QKV] = attn_qkv_spec(cfg);
     spec[PARAM_O] = attn_o_spec(cfg);
-    if (!is_memory_layer(cfg, layer)) return PARAM_O + 1;
+    if (!is_memory_layer(cfg, layer) || is_joint(cfg)) return PARAM_O + 1;
     spec[PARAM_BETA] = (param_spec){"gate", 1, heads, INIT_CONSTANT, cfg->option[GATE_INIT].r, PARAM_GATE};
     spec[PARAM_LOG_SCALE] =
         (param_spec){"log_qk_scale", 1, heads, INIT_CONSTANT, log(cfg->option[QK_SCALE].r), PARAM_NO_DECAY};
@@ -265,6 +276,14 @@ static real *ring(const attn_call *c, size_t lane, size_t kv_head)
     return c->state[lane] + kvcache_state_reals(c->cfg, xl_len(c->cfg)) + kv_head * 2 * size;
 }
 
+/* Entries that are searched: of the stored ones all, or those that the local attention does not see. */
+static size_t searched(const attn_call *c, size_t lane)
+{
+    const size_t seen = (size_t)c->seen[lane], size = entries(c->cfg), stored = seen < size ? seen : size;
+    const size_t local = is_joint(c->cfg) ? xl_len(c->cfg) : 0;
+    return stored > local ? stored - local : 0;
+}
+
 /* A block of queries of one head of one lane: what one task works on. */
 typedef struct block {
     size_t lane, head, row, count; /* row: the first, in R */
@@ -292,9 +311,26 @@ static knn_list search(const attn_call *c, const saved_area *s, const block *b, 
     list.index = (uint32_t *)(scratch + KNN_QUERIES * k);
     real *products = scratch + 2 * KNN_QUERIES * k;
     const size_t oldest = seen > size ? seen % size : 0, stored = seen > size ? size : seen;
-    knn_search(&list, q, shape.row, d_head, keys + oldest * d_head, stored - oldest, (uint32_t)oldest, products);
-    knn_search(&list, q, shape.row, d_head, keys, oldest, 0, products);
+    const size_t all = searched(c, b->lane), first = all < stored - oldest ? all : stored - oldest;
+    knn_search(&list, q, shape.row, d_head, keys + oldest * d_head, first, (uint32_t)oldest, products);
+    knn_search(&list, q, shape.row, d_head, keys, all - first, 0, products);
     return list;
+}
+
+/* One softmax over local and retrieved keys: both are known by their log-sum-exps. */
+static void join(const attn_call *c, const saved_area *s, size_t row, size_t head, real sum, size_t found)
+{
+    const kernels *kernel = kernels_get();
+    const size_t d_head = (size_t)c->cfg->d_head, heads = (size_t)c->cfg->n_heads;
+    const size_t at = row * attn_width(c->cfg) + head * d_head, place = row * heads + head;
+    real *lse = s->local.lse + place;
+    const double memory = (double)sum, local = (double)*lse, most = fmax(memory, local);
+    const double both = most + log(exp(memory - most) + exp(local - most));
+    const real share = (real)exp(memory - both);
+    kernel->scale(s->weight + place * neighbours(c->cfg), share, found);
+    kernel->scale(s->local.o + at, (real)exp(local - both), d_head);
+    kernel->axpy(s->local.o + at, share, s->read + at, d_head);
+    *lse = (real)both;
 }
 
 static void read_block(const attn_call *c, const saved_area *s, const block *b, real *scratch)
@@ -308,13 +344,50 @@ static void read_block(const attn_call *c, const saved_area *s, const block *b, 
         const size_t place = (b->row + i) * heads + b->head;
         real *weight = s->weight + place * k, *read = s->read + (b->row + i) * d + b->head * d_head;
         memcpy(weight, list.score + i * k, list.found * sizeof *weight);
-        kernel->softmax(weight, 0, list.found, k, 1);
+        const real scale = is_joint(c->cfg) ? (real)model_attention_scale(c->cfg) : 1;
+        const real sum = kernel->softmax(weight, 0, list.found, k, scale);
         memset(read, 0, d_head * sizeof *read);
         for (size_t r = 0; r < list.found; r++) {
             const size_t from = (size_t)list.index[i * k + r] * d_head, to = (place * k + r) * d_head;
             memcpy(s->key + to, keys + from, d_head * sizeof *keys);
             memcpy(s->value + to, values + from, d_head * sizeof *values);
             kernel->axpy(read, weight[r], values + from, d_head);
+        }
+        if (is_joint(c->cfg)) join(c, s, b->row + i, b->head, sum, list.found);
+    }
+}
+
+static void read_and_join(void *arg, int task, int worker)
+{
+    const row_job *j = arg;
+    const attn_call *c = j->c;
+    const block b = block_of(c, (size_t)task);
+    if (searched(c, b.lane) > 0) read_block(c, j->s, &b, c->scratch + (size_t)worker * c->scratch_stride);
+}
+
+/* d_o, which the local attention has too -> dqkv of the queries, beside what the local attention gave them. */
+static void read_and_join_backward(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    const attn_call *c = j->c;
+    const kernels *kernel = kernels_get();
+    const attn_shape shape = attn_shape_of(c->cfg);
+    const size_t d_head = shape.d_head, k = neighbours(c->cfg);
+    const block b = block_of(c, (size_t)task);
+    const size_t all = searched(c, b.lane), found = all < k ? all : k;
+    const real scale = (real)model_attention_scale(c->cfg);
+    for (size_t i = 0; i < b.count; i++) {
+        const size_t at = (b.row + i) * shape.q + attn_q_at(&shape, b.head),
+                     place = (b.row + i) * shape.heads + b.head;
+        const real *d_o = j->w->local.d_o + at;
+        const real along = kernel->dot(d_o, j->s->local.o + at, d_head); /* dot(p, dp), because o = p V */
+        real *dq = j->w->local.dqkv + (b.row + i) * shape.row + attn_q_at(&shape, b.head);
+        for (size_t r = 0; r < found; r++) {
+            const real *value = j->s->value + (place * k + r) * d_head;
+            const real p = j->s->weight[place * k + r];
+            kernel->axpy(dq, scale * p * (kernel->dot(d_o, value, d_head) - along),
+                         j->s->key + (place * k + r) * d_head, d_head);
         }
     }
 }
@@ -397,12 +470,13 @@ static void forward(const attn_call *c, const real *x, real *y)
     saved_area s;
     saved_layout(c->cfg, c->lanes, c->saved, &s);
     row_job job = {c, &s, NULL};
+    const int joint = is_joint(c->cfg);
     attn_project(c, x, attn_matrix(c, PARAM_QKV), s.local.qkv, c->need_output);
-    pool_run(c->pool, (int)row_blocks(c), unit_rows, &job);
+    if (!joint) pool_run(c->pool, (int)row_blocks(c), unit_rows, &job);
     if (c->need_output) {
-        kvcache_forward(c, &s.local, 1);
-        pool_run(c->pool, (int)(heads * query_blocks(c->cfg)), read_and_mix, &job);
-        attn_output(c, s.mixed, attn_matrix(c, PARAM_O), y);
+        kvcache_forward(c, &s.local, joint ? (real)model_attention_scale(c->cfg) : 1);
+        pool_run(c->pool, (int)(heads * query_blocks(c->cfg)), joint ? read_and_join : read_and_mix, &job);
+        attn_output(c, joint ? s.local.o : s.mixed, attn_matrix(c, PARAM_O), y);
     }
     kvcache_update(c, &s.local);
     pool_run(c->pool, (int)(c->lanes * attn_shape_of(c->cfg).kv_heads), store_head, &job);
@@ -420,6 +494,13 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
     saved_layout(c->cfg, c->lanes, c->saved, &s);
     work_layout(c->cfg, c->lanes, c->work, &w);
     row_job job = {c, &s, &w};
+    if (is_joint(c->cfg)) {
+        attn_output_backward(c, s.local.o, c->param[PARAM_O], dy, c->grad[PARAM_O], w.local.d_o);
+        kvcache_backward(c, &s.local, &w.local, (real)model_attention_scale(c->cfg));
+        pool_run(c->pool, (int)(c->lanes * heads * blocks), read_and_join_backward, &job);
+        attn_project_backward(c, x, c->param[PARAM_QKV], w.local.dqkv, c->grad[PARAM_QKV], dx);
+        return;
+    }
     attn_output_backward(c, s.mixed, c->param[PARAM_O], dy, c->grad[PARAM_O], w.dmixed);
     pool_run(c->pool, (int)(c->lanes * heads * blocks), read_and_mix_backward, &job);
     kvcache_backward(c, &s.local, &w.local, 1);

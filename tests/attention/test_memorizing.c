@@ -69,6 +69,51 @@ static void memorizing_oracle(const lab *l, size_t tokens, const double *qkv, do
     }
 }
 
+/* knn_mix = softmax: one softmax over rotated local keys and the best of those that lie before them, unrotated. */
+static void joint_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
+{
+    const size_t h_count = (size_t)l->cfg.n_heads, d = (size_t)l->cfg.d_head, width = h_count * d, n = l->n;
+    const size_t entries = (size_t)option(l, "knn_entries"), neighbours = (size_t)option(l, "knn_k");
+    const size_t xl = (size_t)option(l, "xl_len");
+    scored *list = calloc(tokens + 1, sizeof *list);
+    double *score = zero_doubles(tokens), rotated_q[64], rotated_k[64];
+    for (size_t h = 0; h < h_count; h++)
+        for (size_t t = 0; t < tokens; t++) {
+            const double *q = qkv + t * 3 * width + h * d;
+            const size_t start = t / n * n, first = start > xl ? start - xl : 0;
+            const size_t oldest = start > entries ? start - entries : 0;
+            size_t count = 0;
+            double total = 0;
+            for (size_t j = 0; j <= t; j++) score[j] = 0;
+            for (size_t j = oldest; j < first; j++)
+                list[count++] = (scored){dot(q, qkv + j * 3 * width + width + h * d, d) / sqrt((double)d), j};
+            qsort(list, count, sizeof *list, best_first);
+            for (size_t r = 0; r < count && r < neighbours; r++)
+                total += score[list[r].token] = exp(list[r].score);
+            rotate(rotated_q, q, d, t, 10000);
+            for (size_t j = first; j <= t; j++) {
+                rotate(rotated_k, qkv + j * 3 * width + width + h * d, d, j, 10000);
+                total += score[j] = exp(dot(rotated_q, rotated_k, d) / sqrt((double)d));
+            }
+            for (size_t j = 0; j <= t; j++)
+                for (size_t i = 0; i < d; i++)
+                    o[t * width + h * d + i] += score[j] / total * qkv[j * 3 * width + 2 * width + h * d + i];
+        }
+    free(score);
+    free(list);
+}
+
+static void joint_equations(void **unused)
+{
+    (void)unused;
+    agrees_with(joint_oracle, "memorizing", "knn_mix = softmax\nknn_k = 3\n", 1, 4);
+    agrees_with(joint_oracle, "memorizing", "knn_mix = softmax\nknn_k = 3\nknn_entries = 21\nxl_len = 5\n", 1, 5);
+    agrees_with(joint_oracle, "memorizing", "knn_mix = softmax\nknn_k = 7\nknn_entries = 9\nxl_len = 20\n", 1, 5);
+    agrees_with(joint_oracle, "memorizing", "knn_mix = softmax\nknn_k = 64\nknn_entries = 64\nxl_len = 16\n", 1,
+                4);
+    agrees_with(joint_oracle, "memorizing", "knn_mix = softmax\nknn_k = 5\nsegment = 144\n", 1, 3);
+}
+
 static void memorizing_equations(void **unused)
 {
     (void)unused;
@@ -239,9 +284,8 @@ static void equal_keys_tie(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memorizing_equations),
-        cmocka_unit_test(oldest_of_equals),
-        cmocka_unit_test(search_equals_brute_force),
+        cmocka_unit_test(memorizing_equations), cmocka_unit_test(joint_equations),
+        cmocka_unit_test(oldest_of_equals),     cmocka_unit_test(search_equals_brute_force),
         cmocka_unit_test(equal_keys_tie),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,6 +73,7 @@ static void every_module(void **unused)
     shared_equals_repeated("window", "window = 11\nsinks = 3\nwindow_positions = absolute\n", 0);
     shared_equals_repeated("memorizing", "knn_entries = 24\nknn_k = 3\nxl_len = 5\n", 0);
     shared_equals_repeated("memorizing", "knn_entries = 24\nknn_k = 3\nxl_len = 5\n", 1);
+    shared_equals_repeated("memorizing", "knn_entries = 24\nknn_k = 3\nxl_len = 5\nknn_mix = softmax\n", 1);
     shared_equals_repeated("infini-linear", "xl_len = 7\n", 0);
     shared_equals_repeated("infini-delta", "memory_key = previous\n", 0);
     shared_equals_repeated("infini-gated", "xl_len = 3\nmemory_key = previous\n", 0);

@@ -4,7 +4,8 @@
 Reads shipped weights by itself, computes the loss of every token of a text, and compares the losses of the
 ranges of positions that `palimpsest eval task=perplexity` writes to its journal. Run by hand:
 
-    tests/peer/equations.py [--binary build/palimpsest] [--text FILE] [--tokens 2304] [MODEL.safetensors ...]
+    tests/peer/equations.py [--binary build/palimpsest] [--text FILE] [--tokens 2304] [--instead window:sinks=2]
+                            [MODEL.safetensors ...]
 
 Exit code 1 when a range differs by more than 1e-5 nats a token.
 """
@@ -22,6 +23,9 @@ MODELS = ("text-infini-linear", "text-infini-delta", "text-infini-next", "text-t
           "passkey-infini-next-overlap")
 BEGIN = "<|endoftext|>"
 LIMIT = 1e-5
+# Keys of a model that do not belong to its attention.
+SHARED = ("vocab d_model n_layers n_heads d_head d_ff segment activation embed_scale final_norm tied output_bias attn_scale "
+          "init_std norm_eps norm feed_forward n_kv_heads attn_bias qk_norm ff_bias").split()
 
 
 def read_weights(path):
@@ -296,6 +300,8 @@ class Layer:
         return layer if layer >= 0 else -(-3 * int(self.c["n_layers"]) // 4) - 1
 
     def memorizing(self, h, first, queries, k, v):
+        if self.option("knn_mix", "gate") == "softmax":
+            return self.joint(h, queries, k, v)
         unit = lambda a: a / np.sqrt((a ** 2).sum(axis=1, keepdims=True) + 1e-12)
         k = unit(k)
         cached, (keys, values) = self.cached(h, k, v), self.store[h]
@@ -316,9 +322,34 @@ class Layer:
         return out
 
 
-def losses(path, tokens):
+    def joint(self, h, queries, k, v):
+        """One softmax over local keys and the best of those before them."""
+        (old_k, old_v), (keys, values) = self.cached(h, k, v), self.store[h]
+        most, entries = int(self.option("knn_k", "32")), size(self.option("knn_entries", "64K"))
+        count, old = max(0, len(keys) - size(self.option("xl_len", "0"))), len(old_k)
+        at, base = np.arange(old + len(k), dtype=np.float64), self.option("rope_base", "10000")
+        near = rotate(self.c, np.concatenate([old_k, k]), at, base)
+        out = []
+        for q in queries:
+            score = self.scale * rotate(self.c, q, at[old:], base) @ near.T
+            score[np.arange(old + len(q))[None, :] > old + np.arange(len(q))[:, None]] = -np.inf
+            far = self.scale * q @ keys[:count].T
+            best = np.argsort(-far, axis=1, kind="stable")[:, :most]
+            weight = softmax(np.concatenate([np.take_along_axis(far, best, axis=1), score], axis=1))
+            o = np.einsum("tk,tke->te", weight[:, :best.shape[1]], values[best]) if count else 0
+            out.append(o + weight[:, best.shape[1]:] @ np.concatenate([old_v, v]))
+        self.store[h] = tuple(np.concatenate([a, b])[-entries:] for a, b in zip(self.store[h], (k, v)))
+        return out
+
+
+def losses(path, tokens, instead=""):
     """The loss of tokens[1:], in nats."""
     w, c, _ = read_weights(path)
+    if instead:
+        name, *settings = instead.split(":")
+        kept = ("rope_base", "xl_len") if name != "transformer-xl" else ()
+        own = {k: v for k, v in c.items() if k in kept or k in SHARED or k.startswith("rope_")}
+        c = {**own, "attention": name, **dict(s.split("=") for s in settings)}
     layers, n = [Layer(w, c, i) for i in range(int(c["n_layers"]))], size(c["segment"])
     embedding = w["word_emb.emb_layers.0.weight"]
     output = embedding if c["tied"] == "1" else w["crit.out_layers.0.weight"]
@@ -362,9 +393,9 @@ def encode(binary, tokenizer, text, count):
     return np.array([begin] + tokens)
 
 
-def journal_ranges(binary, weights, text, count, folder):
+def journal_ranges(binary, weights, text, count, folder, instead):
     """{first position: (sum of losses, tokens)} as the program found them."""
-    subprocess.run([binary, "eval", "task=perplexity", "model=%s" % weights, "data=%s" % text,
+    subprocess.run([binary, "eval", "task=perplexity", "model=%s%s" % (weights, instead and "+" + instead), "data=%s" % text,
                     "max_tokens=%d" % count, "references=0", "plots=0", "results=%s" % folder], check=True,
                    stdout=subprocess.DEVNULL)
     sample = [json.loads(line) for line in open(pathlib.Path(folder) / "perplexity-journal.jsonl")]
@@ -379,6 +410,7 @@ def main():
     parser.add_argument("--binary", default="build/palimpsest")
     parser.add_argument("--text", default="models/attention/infini.c")
     parser.add_argument("--tokens", type=int, default=2304)
+    parser.add_argument("--instead", default="", help="an attention in place of the models', such as window:sinks=2")
     parser.add_argument("weights", nargs="*", default=["models/weights/%s.safetensors" % m for m in MODELS])
     args = parser.parse_args()
     failed = False
@@ -387,10 +419,10 @@ def main():
         text.write_bytes(pathlib.Path(args.text).read_bytes())
         for weights in args.weights:
             tokens = encode(args.binary, tokenizer_of(weights), text, args.tokens)
-            mine = losses(weights, tokens)
+            mine = losses(weights, tokens, args.instead)
             run = pathlib.Path(folder) / pathlib.Path(weights).stem
             worst = 0
-            for first, (total, count) in sorted(journal_ranges(args.binary, weights, text, args.tokens, run).items()):
+            for first, (total, count) in sorted(journal_ranges(args.binary, weights, text, args.tokens, run, args.instead).items()):
                 worst = max(worst, abs(mine[first:first + count].sum() - total) / count)
             failed |= not worst <= LIMIT
             print("%s  %-30s %d tokens, mean loss %.6f, worst range off by %.1e nats a token" % (
