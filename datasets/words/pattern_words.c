@@ -3,6 +3,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "datasets/words/pattern_words.h"
 
+#include "datasets/words/unicode_class.h"
+
 #include <pcre2.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,51 +29,139 @@ struct pattern_words {
     int looks_behind;
 };
 
-/* ---- Compiling ---- */
+/* ---- Letters and numbers that PCRE2 does not know yet ---- */
 
-typedef struct text_buffer {
-    char *text;
-    size_t size;
-} text_buffer;
+enum { CHARACTERS = 0x110000, SURROGATES = 0xd800, AFTER_SURROGATES = 0xe000 };
 
-static void append(text_buffer *b, const char *text, size_t size)
+/* All characters of a class in order, as UTF-8; NULL: no memory. */
+static char *characters_of(unicode_class class, size_t *size)
 {
-    memcpy(b->text + b->size, text, size);
-    b->size += size;
+    char *text = malloc((size_t)CHARACTERS * 4), *out = text;
+    for (uint32_t c = 0x80; text && c < CHARACTERS; c++) {
+        if (unicode_class_of(c) != class || (c >= SURROGATES && c < AFTER_SURROGATES)) continue;
+        const int tail = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+        *out++ = (char)(unsigned char)((tail == 1 ? 0xc0 : tail == 2 ? 0xe0 : 0xf0) | c >> (6 * tail));
+        for (int i = tail - 1; i >= 0; i--) *out++ = (char)(unsigned char)(0x80 | (c >> (6 * i) & 0x3f));
+    }
+    *size = text ? (size_t)(out - text) : 0;
+    return text;
 }
 
-/* The pattern with \s and \S spelled out. \S inside a class stays PCRE2's. Returns malloc'ed text, NULL: no
- * memory.
- */
-static char *spell_out(const char *pattern, size_t *size)
+static uint32_t character_at(const unsigned char *u, size_t *length)
 {
-    static const char inside[] = SPACES, white[] = "[" SPACES "]", black[] = "[^" SPACES "]";
-    text_buffer b = {malloc(strlen(pattern) / 2 * sizeof black + strlen(pattern) + 1), 0};
-    if (!b.text) return NULL;
-    int in_class = 0;
-    for (const char *p = pattern; *p; p++) {
-        if (*p == '\\' && p[1]) {
-            p++;
-            if (*p == 's')
-                append(&b, in_class ? inside : white, strlen(in_class ? inside : white));
-            else if (*p == 'S' && !in_class)
-                append(&b, black, sizeof black - 1);
-            else
-                append(&b, p - 1, 2);
+    *length = u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : 4;
+    uint32_t c = u[0] & (0xffu >> (*length + 1));
+    for (size_t i = 1; i < *length; i++) c = c << 6 | (u[i] & 0x3fu);
+    return c;
+}
+
+/* Ranges of a character class. */
+static void write_ranges(FILE *f, const char *text, size_t size)
+{
+    uint32_t first = 0, last = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        const uint32_t c = character_at((const unsigned char *)text + at, &length);
+        if (first && c == last + 1) {
+            last = c;
             continue;
         }
-        if (*p == '[' && !in_class) {
-            in_class = 1;
-            append(&b, p, 1);
-            if (p[1] == '^') append(&b, ++p, 1);
-            if (p[1] == ']') append(&b, ++p, 1);
-            continue;
-        }
-        if (*p == ']') in_class = 0;
-        append(&b, p, 1);
+        if (first) fprintf(f, "\\x{%x}-\\x{%x}", (unsigned)first, (unsigned)last);
+        first = last = c;
     }
-    *size = b.size;
-    return b.text;
+    if (first) fprintf(f, "\\x{%x}-\\x{%x}", (unsigned)first, (unsigned)last);
+}
+
+/* What the class has and PCRE2's property has not, as the inside of a character class in malloc'ed text. */
+static char *unknown_ranges(unicode_class class, const char *not_property)
+{
+    int cause;
+    size_t size, where, room;
+    char *text = characters_of(class, &size), *ranges = NULL;
+    FILE *f = text ? open_memstream(&ranges, &room) : NULL;
+    pcre2_code *code = f ? pcre2_compile((PCRE2_SPTR)not_property, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP,
+                                         &cause, &where, NULL)
+                         : NULL;
+    pcre2_match_data *match = code ? pcre2_match_data_create(1, NULL) : NULL;
+    for (size_t at = 0;
+         match && pcre2_match(code, (PCRE2_SPTR)text, size, at, PCRE2_NO_UTF_CHECK, match, NULL) >= 0;) {
+        const PCRE2_SIZE *place = pcre2_get_ovector_pointer(match);
+        write_ranges(f, text + place[0], place[1] - place[0]);
+        at = place[1];
+    }
+    const int whole = match != NULL;
+    pcre2_match_data_free(match);
+    pcre2_code_free(code);
+    free(text);
+    if (f && fclose(f) == 0 && whole) return ranges;
+    free(ranges);
+    return NULL;
+}
+
+/* ---- Compiling ---- */
+
+/* Texts that stand for \s, \p{L} and \p{N} inside a class. */
+typedef struct classes {
+    char *letters, *numbers;
+} classes;
+
+static int make_classes(classes *c, const char *name, pal_error *err)
+{
+    *c = (classes){unknown_ranges(UNICODE_LETTER, "\\P{L}+"), unknown_ranges(UNICODE_NUMBER, "\\P{N}+")};
+    if (c->letters && c->numbers) return PAL_OK;
+    return pal_fail(err, PAL_INTERNAL, "%s: out of memory for the letters of Unicode", name);
+}
+
+static void free_classes(classes *c)
+{
+    free(c->letters);
+    free(c->numbers);
+}
+
+/* What begins at `p` with a backslash: its text inside a class in *inside and *more, and its bytes; 0: it stays.
+ */
+static size_t spelled(const classes *c, const char *p, const char **inside, const char **more)
+{
+    *more = "";
+    *inside = p[1] == 's' ? SPACES : strncmp(p, "\\p{L}", 5) == 0 ? "\\p{L}" : "\\p{N}";
+    if (p[1] == 's') return 2;
+    if (strncmp(p, "\\p{L}", 5) != 0 && strncmp(p, "\\p{N}", 5) != 0) return 0;
+    *more = p[3] == 'L' ? c->letters : c->numbers;
+    return 5;
+}
+
+/* The pattern with \s, \S, \p{L} and \p{N} spelled out. \S inside a class stays PCRE2's. malloc'ed; NULL: no
+ * memory. */
+static char *spell_out(const classes *c, const char *pattern, size_t *size)
+{
+    char *text = NULL;
+    FILE *f = open_memstream(&text, size);
+    int in_class = 0;
+    for (const char *p = pattern; f && *p; p++) {
+        const char *inside, *more;
+        const size_t length = *p == '\\' ? spelled(c, p, &inside, &more) : 0;
+        if (length) {
+            fprintf(f, in_class ? "%s%s" : "[%s%s]", inside, more);
+            p += length - 1;
+        } else if (*p == '\\' && p[1]) {
+            if (p[1] == 'S' && !in_class)
+                fputs("[^" SPACES "]", f);
+            else
+                fwrite(p, 1, 2, f);
+            p++;
+        } else if (*p == '[' && !in_class) {
+            in_class = 1;
+            const size_t opening = 1 + (p[1] == '^') + (p[1 + (p[1] == '^')] == ']');
+            fwrite(p, 1, opening, f);
+            p += opening - 1;
+        } else {
+            if (*p == ']') in_class = 0;
+            putc(*p, f);
+        }
+    }
+    const int whole = f && !ferror(f);
+    if (f && fclose(f) == 0 && whole) return text;
+    free(text);
+    return NULL;
 }
 
 /* Whether what the pattern matches can depend on what stands before. */
@@ -85,11 +175,11 @@ static int looks_behind(const pcre2_code *code, const char *pattern)
     return 0;
 }
 
-static int compile(pattern_words *w, const pattern_rule *rule, const char *name, pal_error *err)
+static int compile(pattern_words *w, const classes *c, const pattern_rule *rule, const char *name, pal_error *err)
 {
     size_t size = 0, where = 0;
     int cause = 0;
-    char *pattern = spell_out(rule->pattern, &size);
+    char *pattern = spell_out(c, rule->pattern, &size);
     if (!pattern) return pal_fail(err, PAL_INTERNAL, "%s: out of memory for a pattern", name);
     pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, size, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C,
                                      &cause, &where, NULL);
@@ -115,8 +205,10 @@ int pattern_words_create(pattern_words **out, const pattern_rule *rule, size_t c
                         count, PATTERN_STAGES);
     pattern_words *w = calloc(1, sizeof *w);
     if (!w) return pal_fail(err, PAL_INTERNAL, "%s: out of memory for patterns", name);
-    int code = PAL_OK;
-    for (size_t i = 0; code == PAL_OK && i < count; i++) code = compile(w, &rule[i], name, err);
+    classes c;
+    int code = make_classes(&c, name, err);
+    for (size_t i = 0; code == PAL_OK && i < count; i++) code = compile(w, &c, &rule[i], name, err);
+    free_classes(&c);
     if (code == PAL_OK)
         *out = w;
     else
@@ -129,13 +221,6 @@ void pattern_words_destroy(pattern_words *w)
     if (!w) return;
     for (size_t i = 0; i < w->count; i++) pcre2_code_free(w->stage[i].code);
     free(w);
-}
-
-void pattern_words_unicode(char *out, size_t room)
-{
-    char version[64] = "";
-    pcre2_config(PCRE2_CONFIG_UNICODE_VERSION, version);
-    snprintf(out, room, "%s", version);
 }
 
 /* ---- Splitting ---- */

@@ -36,7 +36,5 @@ typedef int pattern_words_allow(const void *context, size_t at);
  * that begins there; 0: none. A pattern that looks behind has no such places. `allow` may be NULL. */
 size_t pattern_words_safe(const pattern_words *w, const char *text, size_t size, pattern_words_allow *allow,
                           const void *context);
-/* The version of Unicode whose letters and numbers the patterns know. */
-void pattern_words_unicode(char *out, size_t room);
 
 #endif

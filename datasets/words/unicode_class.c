@@ -152,7 +152,7 @@ const uint8_t unicode_ascii_class[128] = {
     UNICODE_NUMBER,         ['A'] = LETTERS_26,     ['a'] = LETTERS_26,
 };
 
-static unicode_class class_of(uint32_t character)
+unicode_class unicode_class_of(uint32_t character)
 {
     size_t low = 0, high = RUNS; /* characters before runs[0] are OTHER */
     while (low < high) {
@@ -178,15 +178,15 @@ unicode_class unicode_class_beyond_ascii(const char *text, size_t size, size_t a
     const size_t left = size - at;
     if (u[0] >= 0xc2 && u[0] < 0xe0 && left > 1 && is_tail(u + 1, 1)) {
         *length = 2;
-        return class_of((u[0] & 0x1fu) << 6 | (u[1] & 0x3fu));
+        return unicode_class_of((u[0] & 0x1fu) << 6 | (u[1] & 0x3fu));
     }
     if ((u[0] & 0xf0) == 0xe0 && left > 2 && is_tail(u + 1, 2)) {
         *length = 3;
-        return class_of((u[0] & 0xfu) << 12 | (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu));
+        return unicode_class_of((u[0] & 0xfu) << 12 | (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu));
     }
     if (u[0] >= 0xf0 && u[0] < 0xf5 && left > 3 && is_tail(u + 1, 3)) {
         *length = 4;
-        return class_of((u[0] & 7u) << 18 | (u[1] & 0x3fu) << 12 | (u[2] & 0x3fu) << 6 | (u[3] & 0x3fu));
+        return unicode_class_of((u[0] & 7u) << 18 | (u[1] & 0x3fu) << 12 | (u[2] & 0x3fu) << 6 | (u[3] & 0x3fu));
     }
     *length = 1;
     return UNICODE_OTHER;

@@ -13,6 +13,7 @@ typedef enum unicode_class {
 } unicode_class;
 
 extern const uint8_t unicode_ascii_class[128];
+unicode_class unicode_class_of(uint32_t character);
 unicode_class unicode_class_beyond_ascii(const char *text, size_t size, size_t at, size_t *length);
 
 /* The class of the UTF-8 character that begins at text[at], at < size, and in *length its bytes. A byte that

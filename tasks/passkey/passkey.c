@@ -151,7 +151,7 @@ static void passkey_end(task_run *handle)
 static int fill_run(passkey_run *run, const tokenizer *t, pal_error *err)
 {
     char data[HASH_HEX] = "";
-    PAL_TRY(passkey_text_create(&run->text, t, err));
+    PAL_TRY(passkey_text_create(&run->text, t, 1, err));
     PAL_TRY(check_numbers(&run->request, passkey_fixed_size(run->text, run->request.keys, 1), err));
     PAL_TRY(open_prose(run, data, err));
     name_haystack(run, data);
@@ -174,6 +174,13 @@ static int passkey_begin(const void *request, const tokenizer *t, task_run **out
 static int passkey_note(const task_run *handle, size_t index, char *out, size_t size)
 {
     const passkey_run *run = (const passkey_run *)handle;
+    const passkey_text *text = run->text;
+    if (text->grouped && index-- == 0)
+        return snprintf(out, size,
+                        "the tokenizer groups digits: the %d digits of a key are %lld to %lld tokens; accuracies "
+                        "are of "
+                        "the digits, not of the tokens",
+                        PASSKEY_DIGITS, (long long)text->least_digits, (long long)text->most_digits) > 0;
     return run->scan && text_scan_note(run->scan, run->request.prose, index, out, size);
 }
 

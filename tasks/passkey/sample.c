@@ -29,7 +29,7 @@ typedef struct needle {
 typedef struct passkey_sample {
     const passkey_run *run;
     passkey_facts facts;
-    int64_t length, question_size, shared, tail;
+    int64_t length, question_size, answer_size, shared, tail;
     uint64_t tail_id;
     stretch stretch[STRETCHES];
     int stretches, current; /* `current` is being read */
@@ -88,7 +88,7 @@ static void draw_needles(const passkey_run *run, const task_cell *cell, int64_t 
         n->key = passkey_eval_key(seed, keys_domain, rank[i ? i + 1 : 0]);
         n->asked = i == 0;
         n->absent = n->asked && r->control == CONTROL_ABSENT;
-        n->size = n->absent ? 0 : run->text->needle[n->name].size;
+        n->size = n->absent ? 0 : passkey_told_size(run->text, &run->text->needle[n->name], n->key);
         const double spread = i ? 100 * ((double)i - 0.5) / (double)(r->keys - 1) : cell->depth;
         n->percent = jittered(run, spread, i ? &others : &jitter);
     }
@@ -153,9 +153,9 @@ static void add_piece(passkey_sample *s, const passkey_piece *piece)
 static void add_key(passkey_sample *s, const passkey_piece *piece, int key)
 {
     int32_t *token = s->store + s->stored;
-    passkey_tell(s->run->text, piece, key, token);
-    s->stored += piece->size;
-    s->stretch[s->stretches++] = (stretch){token, piece->size, 0};
+    const int64_t size = passkey_tell(s->run->text, piece, key, token);
+    s->stored += size;
+    s->stretch[s->stretches++] = (stretch){token, size, 0};
 }
 
 /* Behind the last needle samples of one length agree that ask for the same name and whose needles, together, are
@@ -174,7 +174,7 @@ static void lay_out(passkey_sample *s, const task_cell *cell, needle *list)
     const int64_t count = s->run->request.keys;
     const int asked = list[0].name;
     const passkey_piece *question = &text->question[asked];
-    int64_t room = cell->length - text->header.size - question->size - text->answer.size;
+    int64_t room = cell->length - text->header.size - question->size - s->answer_size;
     for (int64_t i = 0; i < count; i++) room -= list[i].size;
     sort_needles(list, count);
     int64_t after[PASSKEY_NAMES], before = place_needles(s->run, list, count, room, after);
@@ -213,10 +213,14 @@ int passkey_open(const task_run *handle, const task_cell *cell, int64_t index, t
     s->facts = (passkey_facts){.text = run->text, .depth = cell->depth};
     needle list[PASSKEY_NAMES];
     draw_needles(run, cell, index, list, &s->facts);
-    int64_t size = run->text->answer.size;
+    s->answer_size = passkey_told_size(run->text, &run->text->answer, s->facts.key);
+    int64_t size = s->answer_size;
     for (int64_t i = 0; i < run->request.keys; i++) size += list[i].size;
     s->store = malloc((size_t)size * sizeof *s->store);
     int code = s->store ? PAL_OK : pal_fail(err, PAL_INTERNAL, "passkey: out of memory for a sample");
+    if (code == PAL_OK && size + run->text->header.size + run->text->question[list[0].name].size > cell->length)
+        code = pal_fail(err, PAL_USAGE, "passkey: sample %lld of %s does not fit into len=%lld", (long long)index,
+                        cell->name, (long long)cell->length);
     if (code == PAL_OK && run->prose)
         code = passkey_prose_open(&s->prose, run->prose, run->text->tokenizer, run->document, err);
     if (code != PAL_OK) {
@@ -279,10 +283,10 @@ int passkey_read(task_sample *handle, int32_t *tokens, size_t max, size_t *got, 
 void passkey_shape(const task_sample *handle, sample_shape *out)
 {
     const passkey_sample *s = (const passkey_sample *)handle;
-    const int64_t answer = s->run->text->answer.size;
+    const int64_t answer = s->answer_size;
     out->tokens = (uint64_t)s->length;
     out->prompt = (uint64_t)(s->length - answer);
-    out->score_from = (uint64_t)(s->length - PASSKEY_DIGITS);
+    out->score_from = (uint64_t)(s->length - passkey_digit_tokens(s->run->text, s->facts.key));
     out->shared = (uint64_t)s->shared;
     out->shared_id = s->run->haystack;
     out->tail = (uint64_t)s->tail;

@@ -50,6 +50,38 @@ static int digits_right(const passkey_text *text, const int32_t *token, size_t c
     return right;
 }
 
+/* The same of grouped digits: how many of them the tokens hold in their places, each token beside the true one,
+ * whose text is compared from its first byte. *same: whether all texts are equal. */
+static int grouped_right(const passkey_text *text, const int32_t *token, size_t count, int key, int *same)
+{
+    int32_t answer[PASSKEY_PIECE];
+    const size_t size = (size_t)passkey_tell(text, &text->answer, key, answer);
+    const int32_t *truth = answer + size - (size_t)passkey_digit_tokens(text, key);
+    int right = 0;
+    *same = 1;
+    for (size_t i = 0; i < count; i++) {
+        char want[GENERATED_MAX], have[GENERATED_MAX];
+        const size_t wanted = tokenizer_token_text(text->tokenizer, truth[i], want, sizeof want);
+        size_t had = tokenizer_token_text(text->tokenizer, token[i], have, sizeof have);
+        if (had > sizeof have) had = 0; /* not written; no token of an answer is as long */
+        if (had != wanted || memcmp(have, want, wanted) != 0) *same = 0;
+        for (size_t k = 0; k < wanted && k < had; k++) right += is_digit(want[k]) && have[k] == want[k];
+    }
+    return right;
+}
+
+/* How many digits of `key` the first digits in the text are, place by place. */
+static int text_digits_right(const char *text, size_t size, int key)
+{
+    char digits[PASSKEY_DIGITS + 1];
+    size_t from = 0;
+    int right = 0;
+    passkey_digits(key, digits);
+    while (from < size && !is_digit(text[from])) from++;
+    for (size_t i = 0; i < PASSKEY_DIGITS && from + i < size; i++) right += text[from + i] == digits[i];
+    return right;
+}
+
 /* As many of the tokens as have room, as text that may hold NUL bytes; returns its size. */
 static size_t decode(const passkey_text *text, const int32_t *token, size_t count, char *out, size_t room)
 {
@@ -77,15 +109,18 @@ static void json_escape(const char *text, size_t size, char *out)
 static void write_record(const passkey_facts *facts, const char *argmax, const char *generated, char *record,
                          size_t record_size)
 {
-    char key[PASSKEY_DIGITS + 1], told[PASSKEY_DIGITS + 1] = "", name[64] = "";
+    char key[PASSKEY_DIGITS + 1], told[PASSKEY_DIGITS + 1] = "", name[64] = "", tokens[48] = "";
     passkey_digits(facts->key, key);
     if (facts->told >= 0) passkey_digits(facts->told, told);
     if (facts->name) snprintf(name, sizeof name, "\"name\":\"%s\",", facts->name);
-    const int size =
-        snprintf(record, record_size,
-                 "{\"key\":\"%s\",\"told\":\"%s\",%s\"needle_offset\":%lld,\"depth\":%.10g,"
-                 "\"depth_actual\":%.10g,\"argmax\":\"%s\",\"generated\":\"%s\"}",
-                 key, told, name, (long long)facts->offset, facts->depth, facts->depth_actual, argmax, generated);
+    if (facts->text->grouped)
+        snprintf(tokens, sizeof tokens, "\"answer_tokens\":%lld,",
+                 (long long)passkey_digit_tokens(facts->text, facts->key));
+    const int size = snprintf(record, record_size,
+                              "{\"key\":\"%s\",\"told\":\"%s\",%s%s\"needle_offset\":%lld,\"depth\":%.10g,"
+                              "\"depth_actual\":%.10g,\"argmax\":\"%s\",\"generated\":\"%s\"}",
+                              key, told, name, tokens, (long long)facts->offset, facts->depth, facts->depth_actual,
+                              argmax, generated);
     /* Half an object would break the journal that holds it. */
     if ((size_t)size >= record_size) snprintf(record, record_size, "%s", record_size > 2 ? "{}" : "");
 }
@@ -96,25 +131,35 @@ void passkey_score(const task_sample *s, const task_output *out, double *value, 
     sample_shape shape = {0};
     passkey_shape(s, &shape);
     const size_t from = (size_t)(shape.score_from - out->first);
-    const int hits = digits_right(facts.text, out->argmax + from, PASSKEY_DIGITS, facts.key);
+    const passkey_text *text = facts.text;
+    const size_t count = (size_t)passkey_digit_tokens(text, facts.key);
+    int hits, exact;
+    if (text->grouped) {
+        hits = grouped_right(text, out->argmax + from, count, facts.key, &exact);
+    } else {
+        hits = digits_right(text, out->argmax + from, count, facts.key);
+        exact = hits == PASSKEY_DIGITS;
+    }
     double nll = 0;
-    for (size_t i = 0; i < PASSKEY_DIGITS; i++) nll += out->nll[from + i];
+    for (size_t i = 0; i < count; i++) nll += out->nll[from + i];
 
     char key[PASSKEY_DIGITS + 1], argmax[ARGMAX_MAX], generated[GENERATED_MAX];
     char argmax_json[6 * ARGMAX_MAX], generated_json[6 * GENERATED_MAX];
     passkey_digits(facts.key, key);
-    size_t size = decode(facts.text, out->argmax + from, PASSKEY_DIGITS, argmax, sizeof argmax);
+    size_t size = decode(text, out->argmax + from, count, argmax, sizeof argmax);
     json_escape(argmax, size, argmax_json);
-    size = decode(facts.text, out->generated, out->generated_count, generated, sizeof generated);
+    size = decode(text, out->generated, out->generated_count, generated, sizeof generated);
     json_escape(generated, size, generated_json);
 
     /* The answers that are read are wrong in control=swapped, so only what was generated can tell the told key. */
-    const size_t lead = (size_t)facts.text->answer.mention[0];
-    const int made = facts.told >= 0 && out->generated_count > lead
-                         ? digits_right(facts.text, out->generated + lead, out->generated_count - lead, facts.told)
-                         : 0;
+    const size_t lead = (size_t)text->answer.mention[0];
+    int made = 0;
+    if (facts.told >= 0 && text->grouped)
+        made = text_digits_right(generated, size, facts.told);
+    else if (facts.told >= 0 && out->generated_count > lead)
+        made = digits_right(text, out->generated + lead, out->generated_count - lead, facts.told);
     value[TOKEN_ACCURACY] = (double)hits / PASSKEY_DIGITS;
-    value[EXACT_MATCH] = hits == PASSKEY_DIGITS;
+    value[EXACT_MATCH] = exact;
     value[FIRST_INTEGER] = first_integer_is(generated, size, key);
     value[ANSWER_NLL] = nll / PASSKEY_DIGITS;
     value[SWAPPED_ACCURACY] = (double)made / PASSKEY_DIGITS;

@@ -7,7 +7,10 @@
 
 #define SAMPLE_KEY "01234" /* in the texts that are encoded; its digits are exchanged for those of other keys */
 
-enum { TEXT_MAX = 2048 };
+enum {
+    TEXT_MAX = PASSKEY_PIECE,
+    KEY_STEP = 7 /* of the keys whose digits are counted when they come in groups */
+};
 
 static const char header[] = "There is an important info hidden inside a lot of irrelevant text. Find it and "
                              "memorize them. I will quiz you about the important information there.";
@@ -56,9 +59,10 @@ static void cycle_text(char out[TEXT_MAX])
 
 static int cannot_split(pal_error *err)
 {
-    return pal_fail(err, PAL_USAGE,
-                    "passkey: the tokenizer does not give each digit a token of its own; use bytes, or a "
-                    "tokenizer.json whose pre-tokenizer splits digits");
+    return pal_fail(
+        err, PAL_USAGE,
+        "passkey: the tokenizer does not give each digit a token of its own, as training wants it; use bytes, "
+        "or a tokenizer.json whose pre-tokenizer splits digits");
 }
 
 static int encode(const passkey_text *text, const char *words, passkey_piece *out, pal_error *err)
@@ -109,17 +113,73 @@ static int encode_key(const passkey_text *text, const char *words, int64_t menti
     return out->mentions == mentions ? PAL_OK : cannot_split(err);
 }
 
-static int encode_all(passkey_text *text, pal_error *err)
+static int encode_header(passkey_text *text, pal_error *err)
+{
+    const size_t size = strlen(header);
+    text->header.token = malloc((size + 1) * sizeof *text->header.token);
+    if (!text->header.token) return pal_fail(err, PAL_INTERNAL, "passkey: out of memory for the text");
+    text->header.size = (int64_t)tokenizer_encode_start(text->tokenizer, header, size, text->header.token);
+    return PAL_OK;
+}
+
+/* Pieces in which every digit is a token. */
+static int encode_single(passkey_text *text, pal_error *err)
 {
     char words[TEXT_MAX];
     PAL_TRY(encode_digits(text, err));
-    PAL_TRY(encode(text, header, &text->header, err));
-    PAL_TRY(encode(text, ".", &text->stop, err));
     PAL_TRY(encode_key(text, " " SAMPLE_KEY, 1, &text->answer, err));
     PAL_TRY(check_digits(text, err));
     for (int i = 0; i <= PASSKEY_NAMES; i++) {
         needle_text(i, SAMPLE_KEY, words);
         PAL_TRY(encode_key(text, words, 2, &text->needle[i], err));
+    }
+    return PAL_OK;
+}
+
+static void free_keys(passkey_text *text)
+{
+    free(text->answer.token);
+    text->answer = (passkey_piece){.name = PASSKEY_ANSWER};
+    for (int i = 0; i <= PASSKEY_NAMES; i++) {
+        free(text->needle[i].token);
+        text->needle[i] = (passkey_piece){.name = i};
+    }
+}
+
+/* Pieces of another size for every key, which are encoded anew when they are told. */
+static int encode_grouped(passkey_text *text, pal_error *err)
+{
+    char words[TEXT_MAX];
+    text->grouped = 1;
+    PAL_TRY(encode(text, " " SAMPLE_KEY, &text->answer, err));
+    for (int i = 0; i <= PASSKEY_NAMES; i++) {
+        needle_text(i, SAMPLE_KEY, words);
+        PAL_TRY(encode(text, words, &text->needle[i], err));
+    }
+    text->least_digits = PASSKEY_DIGITS;
+    text->most_digits = 1;
+    for (int key = 0; key < PASSKEY_KEYS; key += KEY_STEP) {
+        const int64_t count = passkey_digit_tokens(text, key);
+        if (count < text->least_digits) text->least_digits = count;
+        if (count > text->most_digits) text->most_digits = count;
+    }
+    return PAL_OK;
+}
+
+static int encode_all(passkey_text *text, int groups, pal_error *err)
+{
+    char words[TEXT_MAX];
+    free_keys(text);
+    text->least_digits = text->most_digits = PASSKEY_DIGITS;
+    const int single = encode_single(text, err);
+    if (single != PAL_OK) {
+        if (!groups || single != PAL_USAGE) return single;
+        free_keys(text);
+        PAL_TRY(encode_grouped(text, err));
+    }
+    PAL_TRY(encode_header(text, err));
+    PAL_TRY(encode(text, ".", &text->stop, err));
+    for (int i = 0; i <= PASSKEY_NAMES; i++) {
         question_text(i, words);
         PAL_TRY(encode(text, words, &text->question[i], err));
     }
@@ -163,8 +223,8 @@ static void join_needle(const passkey_text *text, joined *j, int name, int key)
     int32_t token[TEXT_MAX];
     passkey_digits(key, digits);
     needle_text(name, digits, words);
-    passkey_tell(text, &text->needle[name], key, token);
-    join(j, words, token, text->needle[name].size);
+    const int64_t size = passkey_tell(text, &text->needle[name], key, token);
+    join(j, words, token, size);
 }
 
 static void join_question(const passkey_text *text, joined *j, int name, int key)
@@ -175,8 +235,8 @@ static void join_question(const passkey_text *text, joined *j, int name, int key
     join(j, words, text->question[name].token, text->question[name].size);
     passkey_digits(key, words + 1);
     words[0] = ' ';
-    passkey_tell(text, &text->answer, key, token);
-    join(j, words, token, text->answer.size);
+    const int64_t size = passkey_tell(text, &text->answer, key, token);
+    join(j, words, token, size);
 }
 
 /* A text in which each piece of `name` has every neighbour that it can have, sentences cut in their middle apart.
@@ -199,7 +259,7 @@ static int check_joined(const passkey_text *text, joined *j, int name, int key, 
     }
     int32_t whole[TEXT_MAX];
     const size_t bytes = strlen(j->words);
-    if (tokenizer_encode(text->tokenizer, j->words, bytes, whole) == (size_t)j->size &&
+    if (tokenizer_encode_start(text->tokenizer, j->words, bytes, whole) == (size_t)j->size &&
         memcmp(whole, j->token, (size_t)j->size * sizeof *whole) == 0)
         return PAL_OK;
     return pal_fail(
@@ -216,12 +276,12 @@ static int check_text(const passkey_text *text, pal_error *err)
     return PAL_OK;
 }
 
-int passkey_text_create(passkey_text **out, const tokenizer *t, pal_error *err)
+int passkey_text_create(passkey_text **out, const tokenizer *t, int groups, pal_error *err)
 {
     passkey_text *text = calloc(1, sizeof *text);
     if (!text) return pal_fail(err, PAL_INTERNAL, "passkey: out of memory for the text");
     text->tokenizer = t;
-    int code = encode_all(text, err);
+    int code = encode_all(text, groups, err);
     if (code == PAL_OK) code = check_text(text, err);
     if (code != PAL_OK) {
         passkey_text_destroy(text);
@@ -245,13 +305,41 @@ void passkey_text_destroy(passkey_text *text)
     free(text);
 }
 
-void passkey_tell(const passkey_text *text, const passkey_piece *piece, int key, int32_t *out)
+int64_t passkey_tell(const passkey_text *text, const passkey_piece *piece, int key, int32_t *out)
 {
-    char digits[PASSKEY_DIGITS + 1];
+    char digits[PASSKEY_DIGITS + 1], words[TEXT_MAX];
     passkey_digits(key, digits);
+    if (text->grouped) {
+        if (piece->name == PASSKEY_ANSWER)
+            snprintf(words, sizeof words, " %s", digits);
+        else
+            needle_text(piece->name, digits, words);
+        return (int64_t)tokenizer_encode(text->tokenizer, words, strlen(words), out);
+    }
     memcpy(out, piece->token, (size_t)piece->size * sizeof *out);
     for (int64_t m = 0; m < piece->mentions; m++)
         for (int d = 0; d < PASSKEY_DIGITS; d++) out[piece->mention[m] + d] = text->digit[digits[d] - '0'];
+    return piece->size;
+}
+
+int64_t passkey_told_size(const passkey_text *text, const passkey_piece *piece, int key)
+{
+    int32_t token[PASSKEY_PIECE];
+    return text->grouped ? passkey_tell(text, piece, key, token) : piece->size;
+}
+
+int64_t passkey_digit_tokens(const passkey_text *text, int key)
+{
+    int32_t token[PASSKEY_PIECE];
+    if (!text->grouped) return PASSKEY_DIGITS;
+    const int64_t size = passkey_tell(text, &text->answer, key, token);
+    for (int64_t lead = 0; lead < size; lead++) {
+        char bytes[TEXT_MAX];
+        const size_t count = tokenizer_token_text(text->tokenizer, token[lead], bytes, sizeof bytes);
+        for (size_t i = 0; i < count && i < sizeof bytes; i++)
+            if (bytes[i] >= '0' && bytes[i] <= '9') return size - lead;
+    }
+    return size;
 }
 
 static int descending(const void *a, const void *b)
@@ -262,7 +350,9 @@ static int descending(const void *a, const void *b)
 
 int64_t passkey_fixed_size(const passkey_text *text, int64_t keys, int with_header)
 {
-    int64_t size = text->answer.size + (with_header ? text->header.size : 0);
+    /* Mentions of keys of more tokens than the sample's: one in the answer, two in a needle. */
+    const int64_t mentions = 1 + 2 * (keys < 1 ? 1 : keys), more = text->most_digits - text->least_digits;
+    int64_t size = text->answer.size + (with_header ? text->header.size : 0) + mentions * more;
     if (keys <= 1) return size + text->needle[PASSKEY_NAMELESS].size + text->question[PASSKEY_NAMELESS].size;
     int64_t needle[PASSKEY_NAMES], question = 0;
     for (int i = 0; i < PASSKEY_NAMES; i++) {

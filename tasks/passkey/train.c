@@ -94,7 +94,7 @@ static int source_open(const void *train, const tokenizer *t, uint64_t seed, tas
     if (!s) return pal_fail(err, PAL_INTERNAL, "passkey training: out of memory");
     s->train = options;
     s->seed = seed;
-    int code = passkey_text_create(&s->text, t, err);
+    int code = passkey_text_create(&s->text, t, 0, err);
     if (code == PAL_OK && options->prose > 0)
         code = passkey_tokens_load(&s->prose, options->prose_data, options->prose_split, t, PROSE_MAX, err);
     if (code == PAL_OK)
