@@ -239,28 +239,47 @@ static void bad_requests_are_refused(void **state)
     free(request);
 }
 
-/* Tokenizers that join digits, or a digit and the space before it. */
-static void digits_must_be_tokens(void **state)
+/* Tokenizers that join digits, or a digit and the space before it: every sample has its length to the token, and
+ * its tokens are those of its text. */
+static void digits_may_come_in_groups(void **state)
 {
     (void)state;
-    const char merges[][3] = {"12", " 1", "90"};
-    void *request = request_of(WORDS("len=1K"));
-    for (int i = 0; i < 3; i++) {
+    static sample_text sample;
+    static int32_t again[TEXT_MAX];
+    const char merges[][3] = {"12", " 1", "90", "Th"};
+    for (int i = 0; i < 4; i++) {
         tokenizer *t = bpe_of_one_merge(merges[i][0], merges[i][1]);
-        pal_error err = {0};
-        task_run *run = NULL;
-        assert_int_equal(task()->eval->begin(request, t, &run, &err), PAL_USAGE);
-        assert_non_null(strstr(err.text, "tokenizer"));
-        assert_null(strchr(err.text, '\n'));
+        planned p = plan(t, WORDS("len=400", "depths=50", "n=300"));
+        char note[200];
+        const int grouped = task()->eval->note(p.run, 0, note, sizeof note);
+        int64_t least = 5, most = 1;
+        assert_int_equal(grouped, i < 3);
+        if (grouped)
+            assert_non_null(strstr(note, i == 1   ? "are 5 to 5 tokens"
+                                         : i == 0 ? "are 3 to 5 tokens"
+                                                  : "are 3 to 5 tokens"));
+        for (int64_t index = 0; index < 300; index++) {
+            task_sample *s = open_sample(&p, 0, index);
+            const sample_shape shape = shape_of(task(), s);
+            read_sample(&p, s, 4096, &sample);
+            assert_int_equal(sample.count, 400);
+            const size_t count = tokenizer_encode(t, sample.text, (size_t)sample.size, again);
+            assert_int_equal(count, 400);
+            assert_memory_equal(again, sample.token, sizeof *again * count);
+            char digits[16];
+            const int64_t scored = (int64_t)(shape.tokens - shape.score_from);
+            const size_t size =
+                tokenizer_decode(t, sample.token + shape.score_from, (size_t)scored, digits, sizeof digits);
+            assert_true(size == 5 || (size == 6 && digits[0] == ' '));
+            assert_memory_equal(digits + size - 5, sample.text + sample.size - 5, 5);
+            least = scored < least ? scored : least;
+            most = scored > most ? scored : most;
+            task()->eval->close(s);
+        }
+        assert_true(most == 5 && least == (i == 0 || i == 2 ? 4 : 5)); /* " 1" holds one digit */
+        drop(&p);
         tokenizer_destroy(t);
     }
-    tokenizer *t = bpe_of_one_merge('T', 'h'); /* what does no harm is taken */
-    pal_error err = {0};
-    task_run *run = NULL;
-    assert_int_equal(task()->eval->begin(request, t, &run, &err), PAL_OK);
-    task()->eval->end(run);
-    tokenizer_destroy(t);
-    free(request);
 }
 
 static void values_of_the_paper(void **state)
@@ -311,7 +330,7 @@ int main(void)
         cmocka_unit_test(first_keys_of_a_cell_look_random),
         cmocka_unit_test(samples_depend_on_their_index_only),
         cmocka_unit_test(bad_requests_are_refused),
-        cmocka_unit_test(digits_must_be_tokens),
+        cmocka_unit_test(digits_may_come_in_groups),
         cmocka_unit_test(values_of_the_paper),
         cmocka_unit_test(the_table_finds_tasks),
     };

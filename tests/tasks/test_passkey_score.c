@@ -57,6 +57,48 @@ static void digits_right_and_wrong(void **state)
     drop(&p);
 }
 
+/* With "12" as one token: accuracy is of digits, exact match of the string. */
+static void grouped_digits(void **state)
+{
+    (void)state;
+    tokenizer *t = bpe_of_one_merge('1', '2');
+    planned p = plan(t, WORDS("len=400", "depths=50", "n=400"));
+    static sample_text sample;
+    int grouped = 0;
+    for (int64_t index = 0; index < 400; index++) {
+        task_sample *s = open_sample(&p, 0, index);
+        const sample_shape shape = shape_of(task(), s);
+        read_sample(&p, s, 4096, &sample);
+        const int32_t *truth = sample.token + shape.score_from;
+        const size_t count = (size_t)(shape.tokens - shape.score_from);
+        assert_int_equal(shape.decoding.max_tokens, count + 1); /* a space and the digits */
+        const double nll[5] = {1, 1, 1, 1, 1};
+        int32_t choice[5];
+        double value[VALUES];
+        char record[RECORD], counted[32];
+        memcpy(choice, truth, count * sizeof *choice);
+        task_output out = {shape.score_from, count, nll, choice, sample.token + shape.prompt, count + 1};
+        task()->eval->score(s, &out, value, record, sizeof record);
+        assert_true(value[TOKEN_ACCURACY] == 1 && value[EXACT_MATCH] == 1 && value[FIRST_INTEGER] == 1);
+        assert_true(value[ANSWER_NLL] == (double)count / 5 && value[SWAPPED_ACCURACY] == 1);
+        snprintf(counted, sizeof counted, "\"answer_tokens\":%zu,", count);
+        assert_non_null(strstr(record, counted));
+        /* A wrong choice costs the digits that its token holds in their places. */
+        for (size_t i = 0; i < count; i++) {
+            const int two = truth[i] == 256;
+            grouped += two;
+            choice[i] = two ? '1' : truth[i] == 'x' ? 'y' : 'x'; /* "1" is half of "12" */
+            task()->eval->score(s, &out, value, record, sizeof record);
+            assert_true(value[TOKEN_ACCURACY] == 4 / 5.0 && value[EXACT_MATCH] == 0 && value[FIRST_INTEGER] == 1);
+            choice[i] = truth[i];
+        }
+        task()->eval->close(s);
+    }
+    assert_true(grouped > 0);
+    drop(&p);
+    tokenizer_destroy(t);
+}
+
 static void first_integer_of_the_generated_text(void **state)
 {
     (void)state;
@@ -201,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_and_metrics),
         cmocka_unit_test(digits_right_and_wrong),
+        cmocka_unit_test(grouped_digits),
         cmocka_unit_test(first_integer_of_the_generated_text),
         cmocka_unit_test(records_are_json_whatever_is_generated),
         cmocka_unit_test(score_of_a_longer_output),
