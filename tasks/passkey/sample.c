@@ -152,8 +152,9 @@ static void add_piece(passkey_sample *s, const passkey_piece *piece)
 /* A piece with a key in it. */
 static void add_key(passkey_sample *s, const passkey_piece *piece, int key)
 {
-    int32_t *token = s->store + s->stored;
-    const int64_t size = passkey_tell(s->run->text, piece, key, token);
+    int32_t told[PASSKEY_PIECE], *token = s->store + s->stored;
+    const int64_t size = passkey_tell(s->run->text, piece, key, told); /* needs more room than it leaves tokens */
+    memcpy(token, told, (size_t)size * sizeof *token);
     s->stored += size;
     s->stretch[s->stretches++] = (stretch){token, size, 0};
 }
