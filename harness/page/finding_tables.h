@@ -9,6 +9,7 @@
 typedef struct findings {
     const evidence *evidence; /* NULL: only check the marker's words */
     const audit *audit;
+    int *needs_page; /* set when a table has no journals of its own; may be NULL */
     kv_pairs words;
     const char *where; /* "page:line" */
     FILE *out;

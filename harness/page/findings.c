@@ -37,6 +37,7 @@ static int read_marker(findings *f, const char *line, size_t size, const finding
 static int put_table(findings *f, const finding_table *kind)
 {
     const char *dir = kv_pairs_value(&f->words, "results");
+    if (!dir && f->needs_page) *f->needs_page = 1;
     if (!dir || !f->evidence) return kind->put(f);
     const evidence *page = f->evidence;
     evidence *own = malloc(sizeof *own);
@@ -79,11 +80,12 @@ static int fill(findings *f, const char *page, const char *name)
     return PAL_OK;
 }
 
-static int fill_with(const evidence *e, const audit *a, const char *page, const char *name, char **out,
-                     pal_error *err)
+static int fill_with(const evidence *e, const audit *a, const char *page, const char *name, int *needs_page,
+                     char **out, pal_error *err)
 {
     size_t size = 0;
-    findings f = {.evidence = e, .audit = a, .err = err, .out = open_memstream(out, &size)};
+    findings f = {
+        .evidence = e, .audit = a, .needs_page = needs_page, .err = err, .out = open_memstream(out, &size)};
     if (!f.out) return pal_fail(err, PAL_INTERNAL, "out of memory for a page of findings");
     int code = fill(&f, page, name);
     const int failed = ferror(f.out);
@@ -104,15 +106,17 @@ int findings_fill(const char *page, const char *name, const char *dir, const cha
     evidence *e = malloc(sizeof *e);
     if (!e) return pal_fail(err, PAL_INTERNAL, "out of memory for the findings");
     /* Bad markers first: reading the journals takes seconds. */
-    int code = fill_with(NULL, NULL, page, name, out, err);
+    int needs_page = 0;
+    int code = fill_with(NULL, NULL, page, name, &needs_page, out, err);
     if (code == PAL_OK) {
         free(*out);
-        code = evidence_read(e, task_table, dir, err);
+        *e = (evidence){.count = 0};
+        if (needs_page) code = evidence_read(e, task_table, dir, err);
     }
     if (code == PAL_OK) {
         if (judged) code = audit_read(&a, claims, err);
         if (code == PAL_OK && judged) code = audit_judge(&a, e, weights, err);
-        if (code == PAL_OK) code = fill_with(e, &a, page, name, out, err);
+        if (code == PAL_OK) code = fill_with(e, &a, page, name, NULL, out, err);
         audit_free(&a);
         evidence_free(e);
     }
