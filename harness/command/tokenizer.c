@@ -259,7 +259,7 @@ const pal_command tokenizer_command = {
     .summary = "train a byte-level BPE tokenizer, or measure one",
     .note = "Words are split by GPT-2's rule, with every number a word of its own; letters and numbers are those "
             "of Unicode " TOKENIZER_UNICODE ". Names of special tokens in a text, such as <|endoftext|>, are "
-                                            "encoded as plain text; `eval` says how many there are.",
+            "encoded as plain text; `eval` says how many there are.",
     .examples = "tokenizer train data=books vocab=4K out=my.json\n"
                 "tokenizer stats data=books split=test tokenizer=my.json\n"
                 "tokenizer encode data=note.txt tokenizer=my.json\n",

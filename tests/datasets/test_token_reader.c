@@ -2,8 +2,8 @@
 
 #include "datasets/tokenizer/bpe.h"
 #include "datasets/tokenizer/bpe_train.h"
-#include "datasets/words/bpe_words.h"
 #include "datasets/tokenizer/token_reader.h"
+#include "datasets/words/bpe_words.h"
 
 #include <unistd.h>
 

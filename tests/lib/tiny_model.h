@@ -19,8 +19,8 @@ static inline decoder *tiny_model(const char *config, uint64_t seed)
     kv_pairs pairs = {0};
     model_config cfg;
     decoder *d = NULL;
-    if (kv_pairs_parse(&pairs, config, "test", &why) != PAL_OK || model_config_read(&cfg, &pairs, &why) != PAL_OK ||
-        decoder_create(&d, &cfg, &why) != PAL_OK)
+    if (kv_pairs_parse(&pairs, config, "test", &why) != PAL_OK ||
+        model_config_read(&cfg, &pairs, &why) != PAL_OK || decoder_create(&d, &cfg, &why) != PAL_OK)
         fail_msg("%s", why.text);
     decoder_init(d, seed);
     kv_pairs_free(&pairs);
