@@ -178,6 +178,8 @@ static int read_window(const reading *r, foreign_shape *s)
     int used = s->family->window == WINDOW_BY_SIZE;
     if (s->family->window == WINDOW_NEVER) return PAL_OK;
     if (s->family->window == WINDOW_BY_FLAG) PAL_TRY(read_flag(r, r->root, "use_sliding_window", &used));
+    /* Without the key a window of this size is meant; null means none. */
+    if (s->family->window == WINDOW_BY_SIZE && !json_object_get(r->root, "sliding_window")) s->window = 4096;
     PAL_TRY(read_whole(r, "sliding_window", 0, &s->window));
     if (!used) s->window = 0;
     if (s->window > 0 && s->family->window == WINDOW_BY_FLAG)
