@@ -208,11 +208,49 @@ int weights_resolve(const char *models, const char *dir, weights_file **out, siz
     return weights_resolve_for(NULL, models, dir, out, count, err);
 }
 
-int weights_load(const weights_file *file, decoder **out, checkpoint_info *info, pal_error *err)
+int weights_fit(const weights_file *file, uint64_t tokens, decoder **d, pal_error *err)
+{
+    enum { STEP = 1024 };
+    const int64_t limit = attn_sizes_of(decoder_config(*d), 0, 1).max_tokens;
+    const uint64_t context = (tokens + STEP - 1) / STEP * STEP;
+    char value[32];
+    instead_words words = {0};
+    decoder *fitting = NULL;
+    if (limit == 0 || context >= (uint64_t)limit) return PAL_OK;
+    snprintf(value, sizeof value, "%llu", (unsigned long long)context);
+    int code = file->instead[0] ? instead_parse(file->instead, &words.own, err) : PAL_OK;
+    if (code == PAL_OK) code = kv_pairs_add(&words.own, "context", value, file->path, err);
+    if (code == PAL_OK) code = model_describe(file->path, &words, NULL, NULL, &fitting, NULL, NULL, err);
+    instead_words_free(&words);
+    PAL_TRY(code);
+    decoder_destroy(*d);
+    *d = fitting;
+    return PAL_OK;
+}
+
+static int load_foreign(const weights_file *file, const instead_words *words, uint64_t tokens, decoder **out,
+                        checkpoint_info *info, pal_error *err)
+{
+    decoder *d = NULL;
+    PAL_TRY(model_describe(file->path, words, NULL, NULL, &d, NULL, info, err));
+    int code = tokens ? weights_fit(file, tokens, &d, err) : PAL_OK;
+    if (code == PAL_OK) code = model_read_weights(file->path, d, err);
+    if (code == PAL_OK) {
+        *out = d;
+        return PAL_OK;
+    }
+    decoder_destroy(d);
+    if (info) checkpoint_info_free(info);
+    return code;
+}
+
+int weights_load(const weights_file *file, uint64_t tokens, decoder **out, checkpoint_info *info, pal_error *err)
 {
     instead_words words = {0};
     int code = file->instead[0] ? instead_parse(file->instead, &words.own, err) : PAL_OK;
-    if (code == PAL_OK) code = model_load(file->path, &words, out, NULL, info, err);
+    if (code == PAL_OK)
+        code = import_is_foreign(file->path) ? load_foreign(file, &words, tokens, out, info, err)
+                                             : model_load(file->path, &words, out, NULL, info, err);
     instead_words_free(&words);
     return code;
 }

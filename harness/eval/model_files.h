@@ -25,7 +25,11 @@ int weights_resolve_for(const char *task, const char *models, const char *dir, w
 /* The same without a task. */
 int weights_resolve(const char *models, const char *dir, weights_file **out, size_t *count, pal_error *err);
 
-/* Load what was found, with the attention behind its '+'. `info` may be NULL. */
-int weights_load(const weights_file *file, decoder **out, checkpoint_info *info, pal_error *err);
+/* Load what was found, with the attention behind its '+'. `tokens`: no stream will be longer; 0: any that the
+ * model can hold. `info` may be NULL. */
+int weights_load(const weights_file *file, uint64_t tokens, decoder **out, checkpoint_info *info, pal_error *err);
+/* Put one that holds `tokens` tokens, and hardly more, in the place of a decoder of model_describe: full
+ * attention's memory grows with its context, and no bit depends on it. */
+int weights_fit(const weights_file *file, uint64_t tokens, decoder **d, pal_error *err);
 
 #endif

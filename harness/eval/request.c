@@ -248,28 +248,7 @@ static int load_models(eval_request *r, pal_error *err)
     return code;
 }
 
-/* Full attention's memory grows with its context: it need be no longer than the longest sample. Bits do not depend
- * on it, so that the config that names the results keeps the model's own. */
-static int fit_context(eval_model *m, uint64_t longest, pal_error *err)
-{
-    enum { STEP = 1024 };
-    const int64_t limit = attn_sizes_of(decoder_config(m->decoder), 0, 1).max_tokens;
-    const int64_t context = (int64_t)((longest + STEP - 1) / STEP * STEP);
-    char value[32];
-    instead_words words = {0};
-    decoder *fitting = NULL;
-    if (limit == 0 || context >= limit) return PAL_OK;
-    snprintf(value, sizeof value, "%lld", (long long)context);
-    int code = m->made.text[0] ? instead_parse(m->made.text, &words.own, err) : PAL_OK;
-    if (code == PAL_OK) code = kv_pairs_add(&words.own, "context", value, m->file.path, err);
-    if (code == PAL_OK) code = model_describe(m->file.path, &words, NULL, NULL, &fitting, NULL, NULL, err);
-    instead_words_free(&words);
-    PAL_TRY(code);
-    decoder_destroy(m->decoder);
-    m->decoder = fitting;
-    return PAL_OK;
-}
-
+/* No model's context need be longer than the longest sample. */
 static int fit_contexts(eval_request *r, pal_error *err)
 {
     uint64_t longest = 1;
@@ -278,11 +257,14 @@ static int fit_contexts(eval_request *r, pal_error *err)
     for (size_t c = 0; pending && c < r->cell_count; c++) {
         const batch_item *item;
         PAL_TRY(eval_request_samples(r, c, &item, err));
-        for (int64_t i = 0; i < r->cell[c].samples; i++)
+        for (int64_t i = 0; i < r->cell[c].samples; i++) {
+            const uint64_t end = item[i].prompt + item[i].decoding.max_tokens;
             if (item[i].tokens > longest) longest = item[i].tokens;
+            if (end > longest) longest = end;
+        }
     }
     for (size_t i = 0; i < r->model_count; i++)
-        if (r->model[i].pending) PAL_TRY(fit_context(&r->model[i], longest, err));
+        if (r->model[i].pending) PAL_TRY(weights_fit(&r->model[i].file, longest, &r->model[i].decoder, err));
     return PAL_OK;
 }
 

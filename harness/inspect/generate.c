@@ -75,12 +75,14 @@ static int open_model(writer *w, pal_error *err)
 {
     weights_file *file = NULL;
     size_t count = 0;
+    /* A token is at least a byte, but for a few that begin a text. */
+    const uint64_t longest = w->prompt_size + (uint64_t)w->o->max_tokens + 16;
     PAL_TRY(weights_resolve_for("perplexity", w->o->model, w->o->weights, &file, &count, err));
     int code = PAL_OK;
     if (count != 1)
         code = pal_fail(err, PAL_USAGE, "model=%s: %zu models; generate takes one, such as %s", w->o->model, count,
                         file[0].name);
-    if (code == PAL_OK) code = weights_load(&file[0], &w->model, &w->info, err);
+    if (code == PAL_OK) code = weights_load(&file[0], longest, &w->model, &w->info, err);
     free(file);
     PAL_TRY(code);
     const char *own = kv_pairs_value(&w->info.metadata, "tokenizer"),
