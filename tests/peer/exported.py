@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 GOLDEN = pathlib.Path("tests/golden/checkpoints")
 LOGIT_LIMIT, LOSS_LIMIT = 1e-4, 1e-5
-SHAPE = ("attention=full context=2K vocab=2048 d_model=48 n_layers=2 n_heads=4 n_kv_heads=2 d_head=12 d_ff=96 norm=rms "
+SHAPE = ("attention=full context=8K vocab=2048 d_model=48 n_layers=2 n_heads=4 n_kv_heads=2 d_head=12 d_ff=96 norm=rms "
          "feed_forward=gated activation=silu ff_bias=0 segment=256").split()
 
 
@@ -49,7 +49,9 @@ def own(binary, folder):
     weights, text, hub = folder / "own.safetensors", folder / "text.txt", folder / "own"
     words = pathlib.Path("models/README.md").read_text()[:6000]
     text.write_text(words)
-    run(binary, "train", "task=perplexity", "data=datasets/slice", "tokenizer=models/tokenizers/text-2k.json",
+    (folder / "books" / "train").mkdir(parents=True)
+    (folder / "books" / "train" / "page.txt").write_text(words)
+    run(binary, "train", "task=perplexity", "data=%s" % (folder / "books"), "tokenizer=models/tokenizers/text-2k.json",
         "out=%s" % weights, "batch_tokens=1K", "train_len=512", "train_steps=20", "lr=5e-3", "log_every=10", *SHAPE)
     run(binary, "eval", "task=perplexity", "model=%s" % weights, "data=%s" % text, "max_tokens=1K", "references=0",
         "plots=0", "results=%s" % folder)
