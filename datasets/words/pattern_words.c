@@ -33,15 +33,23 @@ struct pattern_words {
 
 enum { CHARACTERS = 0x110000, SURROGATES = 0xd800, AFTER_SURROGATES = 0xe000 };
 
+/* A character beyond ASCII as UTF-8; returns where the next goes. */
+static char *put_character(uint32_t c, char *out)
+{
+    const int tail = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+    if (c >= SURROGATES && c < AFTER_SURROGATES) return out;
+    *out++ = (char)(unsigned char)((tail == 1 ? 0xc0 : tail == 2 ? 0xe0 : 0xf0) | c >> (6 * tail));
+    for (int i = tail - 1; i >= 0; i--) *out++ = (char)(unsigned char)(0x80 | (c >> (6 * i) & 0x3f));
+    return out;
+}
+
 /* All characters of a class in order, as UTF-8; NULL: no memory. */
 static char *characters_of(unicode_class class, size_t *size)
 {
     char *text = malloc((size_t)CHARACTERS * 4), *out = text;
-    for (uint32_t c = 0x80; text && c < CHARACTERS; c++) {
-        if (unicode_class_of(c) != class || (c >= SURROGATES && c < AFTER_SURROGATES)) continue;
-        const int tail = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-        *out++ = (char)(unsigned char)((tail == 1 ? 0xc0 : tail == 2 ? 0xe0 : 0xf0) | c >> (6 * tail));
-        for (int i = tail - 1; i >= 0; i--) *out++ = (char)(unsigned char)(0x80 | (c >> (6 * i) & 0x3f));
+    for (uint32_t c = 0x80, end; text && c < CHARACTERS; c = end) {
+        if (unicode_class_run(c, &end) != class) continue;
+        for (; c < end; c++) out = put_character(c, out);
     }
     *size = text ? (size_t)(out - text) : 0;
     return text;

@@ -152,7 +152,8 @@ const uint8_t unicode_ascii_class[128] = {
     UNICODE_NUMBER,         ['A'] = LETTERS_26,     ['a'] = LETTERS_26,
 };
 
-unicode_class unicode_class_of(uint32_t character)
+/* How many runs start at or before the character. */
+static size_t runs_before(uint32_t character)
 {
     size_t low = 0, high = RUNS; /* characters before runs[0] are OTHER */
     while (low < high) {
@@ -162,7 +163,24 @@ unicode_class unicode_class_of(uint32_t character)
         else
             high = middle;
     }
-    return low ? (unicode_class)(runs[low - 1] & 3) : UNICODE_OTHER;
+    return low;
+}
+
+static unicode_class class_before(size_t count)
+{
+    return count ? (unicode_class)(runs[count - 1] & 3) : UNICODE_OTHER;
+}
+
+unicode_class unicode_class_of(uint32_t character)
+{
+    return class_before(runs_before(character));
+}
+
+unicode_class unicode_class_run(uint32_t character, uint32_t *end)
+{
+    const size_t count = runs_before(character);
+    *end = count < RUNS ? runs[count] >> 2 : 0x110000;
+    return class_before(count);
 }
 
 static int is_tail(const unsigned char *byte, size_t count)

@@ -14,6 +14,8 @@ typedef enum unicode_class {
 
 extern const uint8_t unicode_ascii_class[128];
 unicode_class unicode_class_of(uint32_t character);
+/* The same, and where the run of characters of one class ends that it is in. */
+unicode_class unicode_class_run(uint32_t character, uint32_t *end);
 unicode_class unicode_class_beyond_ascii(const char *text, size_t size, size_t at, size_t *length);
 
 /* The class of the UTF-8 character that begins at text[at], at < size, and in *length its bytes. A byte that
