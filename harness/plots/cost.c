@@ -82,9 +82,10 @@ int plots_cost(const report *rep, figure_output *out, int *none, pal_error *err)
     if (!list) return pal_fail(err, PAL_INTERNAL, "out of memory for the cost picture");
     const size_t count = add_up(rep, list);
     int lengths = 0;
-    for (size_t i = 0; i < rep->count; i++) lengths |= rep->row[i].cell->extent == RESULT_LENGTH;
-    *none = lengths && count == 0;
     snprintf(script, sizeof script, "%.40s_cost", rep->task->name);
+    for (size_t i = 0; i < rep->count && figure_has_script(out, script); i++)
+        lengths |= rep->row[i].cell->extent == RESULT_LENGTH;
+    *none = lengths && count == 0;
     figure_begin(&f, script, "", "");
     int memory = 0; /* records of before it was measured have none */
     for (size_t i = 0; i < count; i++) memory |= list[i].peak > 0;

@@ -159,6 +159,13 @@ static int run_gnuplot(const char *script, const char *folder, figure_output *ou
     return PAL_OK;
 }
 
+int figure_has_script(const figure_output *out, const char *script)
+{
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/%s.gp", out->scripts, script);
+    return os_file_exists(path) || !os_file_exists(out->scripts);
+}
+
 static int draw_in(const figure *f, const char *folder, figure_output *out, pal_error *err)
 {
     char script[PATH_MAX + 64], home[PATH_MAX], *text = NULL;

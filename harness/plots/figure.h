@@ -100,5 +100,8 @@ int figure_write(const figure *f, const char *folder, pal_error *err);
  * title:` and
  * `# caption:` lines. A missing gnuplot or a script that fails goes to out->note. */
 int figure_draw(const figure *f, figure_output *out, pal_error *err);
+/* Whether <scripts>/<script>.gp is there: a task need not have the pictures that bear its name. A folder that is
+ * not there is figure_draw's to report. */
+int figure_has_script(const figure_output *out, const char *script);
 
 #endif

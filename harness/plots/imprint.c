@@ -103,9 +103,9 @@ int plots_imprint(const report *rep, const char *dir, figure_output *out, pal_er
             code = pal_fail(err, PAL_DATA, "%s: no column %s; write the file again by `palimpsest imprint`", path,
                             name[c]);
     }
-    if (code == PAL_OK && m.table.rows) {
+    snprintf(script, sizeof script, "%.40s_imprint", rep->task->name);
+    if (code == PAL_OK && m.table.rows && figure_has_script(out, script)) {
         figure f;
-        snprintf(script, sizeof script, "%.40s_imprint", rep->task->name);
         figure_begin(&f, script, "", "");
         add_panel(&f, &m, "part of M that the needle made", "M", DIFFERENCE);
         add_panel(&f, &m, "norm of z", "z", NORM);

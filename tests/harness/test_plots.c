@@ -340,6 +340,29 @@ static void test_cost_of_what_was_not_shared(void **state)
     csv_free(&points);
 }
 
+/* A task of somebody's own has no scripts: nothing is drawn, and nothing fails. */
+static void test_task_without_pictures(void **state)
+{
+    (void)state;
+    task_module mine = *task_find("passkey");
+    mine.name = "mine";
+    snprintf(dir, sizeof dir, "mine");
+    assert_int_equal(mkdir("mine", 0777), 0);
+    lab_journal *j = lab_open(&mine);
+    lab_shared(j, "passkey-local", 1024, 0);
+    lab_close(j);
+    const task_module *const only[] = {&mine, NULL};
+    char *text = NULL;
+    size_t size = 0;
+    plots_options o = {.weights = "no-such-folder", .results = "mine"};
+    snprintf(o.scripts, sizeof o.scripts, "%.*s", (int)sizeof o.scripts - 1, scripts);
+    FILE *log = open_memstream(&text, &size);
+    if (plots_run(&o, only, log, &err) != PAL_OK) fail_msg("%s", err.text);
+    fclose(log);
+    lab_check_has(text, "no pictures");
+    free(text);
+}
+
 /* Losses are means of five rows, losses on held-out text stand by themselves; what is no log, or damaged, is left
  * out. */
 static void test_training_logs(void **state)
@@ -399,9 +422,10 @@ static void test_no_gnuplot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_hostile_folders),
-        cmocka_unit_test(test_what_is_drawn), cmocka_unit_test(test_cost_of_what_was_not_shared),
-        cmocka_unit_test(test_training_logs), cmocka_unit_test(test_no_gnuplot),
+        cmocka_unit_test(test_hostile_names),         cmocka_unit_test(test_hostile_folders),
+        cmocka_unit_test(test_what_is_drawn),         cmocka_unit_test(test_cost_of_what_was_not_shared),
+        cmocka_unit_test(test_training_logs),         cmocka_unit_test(test_no_gnuplot),
+        cmocka_unit_test(test_task_without_pictures),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
