@@ -282,8 +282,9 @@ static real dot(const real *a, const real *b, size_t n)
 }
 
 /* a b + c rounded once. Without the instruction: the product of two floats is exact in double; where the sum is
- * not, its last bit is set, so that the rounding to float cannot fall on a false tie (Boldo & Melquiond 2008). */
-INLINE real fused(real a, real b, real c)
+ * not, its last bit is set, so that the rounding to float cannot fall on a false tie (Boldo & Melquiond 2008).
+ * Vectors with the instruction have no use for it. */
+__attribute__((unused)) INLINE real fused(real a, real b, real c)
 {
 #ifdef PAL_DOUBLE
     return fma(a, b, c);
