@@ -162,7 +162,7 @@ class Layer:
 
     def cached(self, h, k, v):
         """The cached keys and values of key head h; then those of this segment enter."""
-        length = size(self.option("xl_len", "0"))
+        length = 1 << 40 if self.kind == "full" else size(self.option("xl_len", "0"))
         if self.cache is None:
             self.cache = [(np.zeros((0, self.e)), np.zeros((0, self.e))) for _ in range(self.kv)]
         old = self.cache[h]
