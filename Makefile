@@ -123,7 +123,7 @@ $(filter-out eval,$(COMMANDS)): deps
 models:
 	@sh .ci/deps.sh models && sh models/fetch.sh
 # All models that the journals name; each by its recipe, see `make list WHAT=recipes`. What is there is left alone.
-weights:
+weights: deps
 	@cut -d, -f8 models/weights/facts.csv | sed 1d | sort -u | while read -r name; do \
 	    [ -e models/weights/$$name.safetensors ] || $(MAKE) models/weights/$$name.safetensors || exit 1; done
 models/weights/%.safetensors:

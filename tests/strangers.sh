@@ -762,6 +762,50 @@ validation_loss() {
     ! grep -qv '^{.*"loss":.*}$' "$work/w.jsonl" || say 'no JSON lines in the log'
     same "$work/v.safetensors" "$work/w.safetensors"
 }
+row environment_flags 'CC, CFLAGS and LDFLAGS of the environment are taken'
+environment_flags() {
+    clone "$work/c"
+    LIMIT=120 run env CFLAGS='-O0 -DSEEN_CFLAGS' LDFLAGS=-Wl,-z,now CC="$CC" make -C "$work/c" -n VERBOSE=1 build/palimpsest
+    code_is 0
+    out_has '-O0 -DSEEN_CFLAGS .*-c -o build/harness/main\.o'
+    out_has '-Wl,-z,now -o build/palimpsest'
+    LIMIT=120 run env CC='gcc -DSEEN_CC' make -C "$work/c" -n VERBOSE=1 build/palimpsest
+    code_is 0
+    out_has 'gcc -DSEEN_CC .*-c -o build/harness/main\.o'
+    # Not only said: the object is that of the flags.
+    cp "$work/c/build/harness/base/csv.o" "$work/before.o"
+    LIMIT=120 run env CFLAGS=-O0 CC="$CC" make -C "$work/c" build/harness/base/csv.o
+    code_is 0
+    ! cmp -s "$work/before.o" "$work/c/build/harness/base/csv.o" || say 'CFLAGS=-O0 makes the same object'
+}
+row first_minute 'the first command of README ends soon, and plan answers at once'
+first_minute() {
+    cd "$root" || exit 1
+    export XDG_CACHE_HOME=$work/cache
+    p plan task=passkey len=4K n=5 format=csv
+    code_is 0
+    local planned began took
+    planned=$(craft csv "$work/out" seconds | awk '{ sum += $1 } END { print int(sum + 1) }')
+    began=$(date +%s%N)
+    LIMIT=60 p plan task=passkey len=1M n=1 depths=0 model=passkey-local
+    LIMIT=60 p plan task=passkey len=4K n=5
+    took=$((($(date +%s%N) - began) / 1000000000))
+    [ "$took" -le $((10 + planned)) ] || say "plan answers after $took s"
+    # All but what was measured just now, on a machine that may be busy with something else.
+    LIMIT=$((30 + 6 * planned)) p eval task=passkey len=4K n=5 plots=0 results="$work/r"
+    code_is 0
+    [ "$(grep -c '"sample"' "$work/r/passkey-journal.jsonl")" -ge 105 ] || say 'not 7 models, 3 depths, 5 samples'
+    out_has 'passkey-infini-next +4K'
+}
+row bench_formats 'bench prints its rows as md, csv and jsonl'
+bench_formats() {
+    local format
+    for format in md csv jsonl; do
+        p bench attention=local d_model=16 n_heads=2 d_head=8 d_ff=16 segment=16 seconds=0.1 mode=eval batch=1 format=$format threads=1
+        code_is 0
+        check_format $format
+    done
+}
 row one_report 'make report and palimpsest report are one thing'
 one_report() {
     passkey "$work/tiny.safetensors" "$work/r"

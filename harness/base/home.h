@@ -8,6 +8,7 @@
 /* Names of what the program brings along, relative to its home. */
 #define HOME_WEIGHTS "models/weights"
 #define HOME_RECIPES "models/recipes"
+#define HOME_TOKENIZERS "models/tokenizers"
 
 /* Where a relative path is found: below $PALIMPSEST_HOME, here, in a folder above the binary, or in
  * ../share/palimpsest seen from the binary. The first place where something of that name is wins; where it is

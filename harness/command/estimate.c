@@ -12,36 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Adds the expected seconds of FLOPs done in `lanes` lanes. */
-static int time_flops(speed_book *speeds, const decoder *d, size_t lanes, plan_flops work, double *seconds,
-                      pal_error *err)
-{
-    double speed;
-    if (work.read > 0) {
-        PAL_TRY(speed_flops(speeds, d, lanes, 0, &speed, err));
-        *seconds += work.read / speed;
-    }
-    if (work.scored > 0) {
-        PAL_TRY(speed_flops(speeds, d, lanes, 1, &speed, err));
-        *seconds += work.scored / speed;
-    }
-    return PAL_OK;
-}
-
-/* The expected seconds of a part. */
-static int time_part(const eval_request *r, const plan_part *p, speed_book *speeds, double *seconds,
-                     pal_error *err)
-{
-    double text = 0;
-    *seconds = 0;
-    if (p->count == 0) return PAL_OK;
-    PAL_TRY(speed_text(speeds, r, &p->item[0], &text, err));
-    *seconds = p->all_tokens * text;
-    if (p->passing > text) *seconds += (p->all_tokens - p->work) * (p->passing - text);
-    PAL_TRY(time_flops(speeds, p->model->decoder, p->lanes, p->many, seconds, err));
-    return time_flops(speeds, p->model->decoder, 1, p->alone, seconds, err);
-}
-
 /* Below a minute with the tenths. */
 static char *format_time(double seconds, char out[32])
 {
@@ -111,7 +81,7 @@ static int put_plan(const eval_request *r, const plan *all, speed_book *speeds, 
                     p->length ? kv_format_size(p->length, length) : p->cell[0]->name, p->skip);
             continue;
         }
-        PAL_TRY(time_part(r, p, speeds, &seconds, err));
+        PAL_TRY(plan_part_time(r, p, speeds, &seconds, err));
         put_row(&l, r, p, seconds);
         total += seconds;
     }

@@ -271,8 +271,9 @@ static void account(batch *b)
     b->clock = now;
 }
 
-/* Feed what read_lane has put up, `count` tokens from position `at` on; *read: the samples' own, all together. */
-static void feed(batch *b, uint64_t at, size_t count, uint64_t *read)
+/* Feed what read_lane has put up, `count` tokens from position `at` on; *read: the samples' own, all together, and
+ * *computed of them. */
+static void feed(batch *b, uint64_t at, size_t count, uint64_t *read, double *computed)
 {
     uint64_t first = UINT64_MAX;
     for (size_t i = 0; i < b->lanes; i++)
@@ -281,12 +282,14 @@ static void feed(batch *b, uint64_t at, size_t count, uint64_t *read)
     const double passed = (double)stream_passed(b->stream) - b->passed;
     b->passed += passed;
     *read = 0;
+    *computed = 0;
     for (size_t i = 0; i < b->lanes; i++) {
         slot *s = b->lane[i];
         if (s->finished) continue;
         const uint64_t left = s->item->tokens > at ? s->item->tokens - at : 0, mine = left < count ? left : count;
         s->read += (double)mine - passed;
         *read += mine;
+        *computed += (double)mine - passed;
     }
 }
 
@@ -300,9 +303,10 @@ static int run(batch *b, uint64_t position, pal_error *err)
         const size_t count = (size_t)(next_stop(b, end) - at);
         for (size_t lane = 0; lane < b->lanes; lane++) PAL_TRY(read_lane(b, lane, count, err));
         uint64_t read;
-        feed(b, at, count, &read);
+        double computed;
+        feed(b, at, count, &read, &computed);
         account(b);
-        if (b->setup->progress) b->setup->progress(b->setup->arg, read);
+        if (b->setup->progress) b->setup->progress(b->setup->arg, read, computed);
         PAL_TRY(finish_lanes(b, err));
         PAL_TRY(batch_save_partials(b, err));
         PAL_TRY(drop_finished(b, err));

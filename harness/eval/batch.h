@@ -67,8 +67,9 @@ typedef struct batch_setup {
     double partial_every; /* seconds between them */
     /* Called as soon as a sample is scored. */
     int (*done)(void *arg, const batch_item *item, const batch_result *result, pal_error *err);
-    /* Called now and then with the tokens that were read since the last call, all lanes together; may be NULL. */
-    void (*progress)(void *arg, uint64_t tokens);
+    /* Called now and then with the tokens that were read since the last call, all lanes together, and those of
+     * them that were really computed; may be NULL. */
+    void (*progress)(void *arg, uint64_t tokens, double computed);
     /* One line that a reader should see; may be NULL. */
     void (*note)(void *arg, const char *text);
     void *arg;

@@ -78,7 +78,7 @@ static int read_shared(batch *b, task_sample *sample, const batch_item *item, ui
         stream_feed(base, b->tokens, BATCH_CHUNK, take, UINT64_MAX, NULL, NULL);
         const double read = (double)take - ((double)stream_passed(base) - (double)passed);
         for (size_t i = 0; i < b->count; i++) b->slot[i].read += read / (double)b->count;
-        if (b->setup->progress) b->setup->progress(b->setup->arg, take);
+        if (b->setup->progress) b->setup->progress(b->setup->arg, take, read);
     }
     return PAL_OK;
 }

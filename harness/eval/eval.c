@@ -15,6 +15,8 @@
 #include <string.h>
 
 enum { NOTE_MAX = 400 };
+/* FLOPs from which on it is worth measuring how long they take: a minute's work of a small machine. */
+static const double LONG_RUN = 2e12;
 
 /* What the runner keeps for a part of the plan. */
 typedef struct part_cells {
@@ -33,9 +35,9 @@ typedef struct run {
     part_cells *cells;              /* of each part */
     char partial[KV_TEXT_MAX + 16]; /* directory of checkpoints inside samples */
     progress progress;
-    double work;      /* FLOPs done */
-    double part_rate; /* FLOPs of a token */
-    double part_began, part_tokens;
+    double *cost; /* of each part: seconds, or FLOPs where the whole is soon done */
+    double work;  /* of the parts before the current one */
+    double part_began, part_computed;
     plan_part *current;
 } run;
 
@@ -201,17 +203,24 @@ static int all_skipped(const run *u, pal_error *err)
 
 /* ---- Running ---- */
 
-static void on_progress(void *arg, uint64_t tokens)
+static double *cost_of(const run *u, const plan_part *p)
+{
+    return &u->cost[p - u->plan.part];
+}
+
+/* A part that needs more than was planned stands at its end until it is done. */
+static void on_progress(void *arg, uint64_t tokens, double computed)
 {
     run *u = arg;
     const plan_part *p = u->current;
-    u->work += (double)tokens * u->part_rate;
-    u->part_tokens += (double)tokens;
+    (void)tokens;
+    u->part_computed += computed;
+    const double part = p->work > u->part_computed ? u->part_computed / p->work : 1;
     char note[KV_TEXT_MAX + 96], length[24];
-    snprintf(note, sizeof note, "%s %s  %.0f tokens/s", p->model->file.name,
+    snprintf(note, sizeof note, "%s %s  computes %.0f tokens/s", p->model->file.name,
              p->length ? kv_format_size(p->length, length) : p->cell[0]->name,
-             u->part_tokens / (os_now() - u->part_began + 1e-9));
-    progress_update(&u->progress, u->work, note);
+             u->part_computed / (os_now() - u->part_began + 1e-9));
+    progress_update(&u->progress, u->work + part * *cost_of(u, p), note);
 }
 
 static void on_note(void *arg, const char *text)
@@ -262,9 +271,8 @@ static int run_part(run *u, plan_part *p, pal_error *err)
     tell_complete(u, p);
     if (p->count == 0) return PAL_OK;
     u->current = p;
-    u->part_rate = p->flops / p->work;
     u->part_began = os_now();
-    u->part_tokens = 0;
+    u->part_computed = 0;
     os_reset_peak_rss();
     const batch_setup setup = {.d = p->model->decoder,
                                .threads = u->pool,
@@ -283,7 +291,25 @@ static int run_part(run *u, plan_part *p, pal_error *err)
     for (size_t g = 0; code == PAL_OK && g < p->group_count; g++)
         code = batch_run(runner, p->item, &p->group[g], err);
     batch_close(runner);
+    u->work += *cost_of(u, p);
     return code;
+}
+
+/* What the parts cost: FLOPs, or, for a long run, seconds, for which speeds that nobody knows yet are measured. */
+static int estimate(run *u, double *total, pal_error *err)
+{
+    plan *p = &u->plan;
+    double flops = 0;
+    *total = 0;
+    u->cost = calloc(p->count + 1, sizeof *u->cost);
+    if (!u->cost) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    for (size_t i = 0; i < p->count; i++) flops += p->part[i].flops;
+    for (size_t i = 0; i < p->count; i++) {
+        u->cost[i] = p->part[i].flops;
+        if (flops > LONG_RUN) PAL_TRY(plan_part_time(u->request, &p->part[i], u->speeds, &u->cost[i], err));
+        *total += u->cost[i];
+    }
+    return PAL_OK;
 }
 
 static int run_all(run *u, FILE *log, pal_error *err)
@@ -293,8 +319,8 @@ static int run_all(run *u, FILE *log, pal_error *err)
     PAL_TRY(all_skipped(u, err));
     tell_begin(u);
     if (r->options.references) PAL_TRY(references_run(r, u->results, u->journal, tell_cell, u, err));
-    double total = 0;
-    for (size_t i = 0; i < u->plan.count; i++) total += u->plan.part[i].flops;
+    double total;
+    PAL_TRY(estimate(u, &total, err));
     progress_start(&u->progress, log, NULL, total, 0, NULL);
     int code = PAL_OK;
     for (size_t i = 0; code == PAL_OK && i < u->plan.count; i++)
@@ -335,6 +361,7 @@ int eval_run(eval_request *r, const eval_watch *watch, FILE *log, results *held,
     if (code == PAL_OK) code = journal_check(u.journal, err);
     for (size_t i = 0; u.cells && i < u.plan.count; i++) free(u.cells[i].key);
     free(u.cells);
+    free(u.cost);
     plan_free(&u.plan);
     speed_close(u.speeds);
     journal_close(u.journal);

@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+/* What one part in so many takes is not worth a measurement. */
+enum { FAR_PART = 20 };
+
 /* Lanes that fit: the largest number up to `wanted` whose bytes do not exceed the memory available. */
 static size_t lanes_that_fit(const decoder *d, const eval_request *r, size_t wanted, uint64_t scored)
 {
@@ -70,8 +73,18 @@ static double behind(uint64_t border, uint64_t from, uint64_t to)
 
 static void add(plan_part *p, plan_flops *to, double context, double read, double scored)
 {
-    to->read += read * decoder_flops(p->model->decoder, context, 0);
-    to->scored += scored * decoder_flops(p->model->decoder, context, 1);
+    const decoder *d = p->model->decoder;
+    const double most = SPEED_NEAR * (double)decoder_config(d)->segment, near = context < most ? context : most;
+    const double flops[2] = {decoder_flops(d, near, 0), decoder_flops(d, near, 1)};
+    to->read += read * flops[0];
+    to->scored += scored * flops[1];
+    to->far +=
+        read * (decoder_flops(d, context, 0) - flops[0]) + scored * (decoder_flops(d, context, 1) - flops[1]);
+}
+
+static double sum(plan_flops work)
+{
+    return work.read + work.scored + work.far;
 }
 
 static void add_sample(plan_part *p, const batch_group *g, const batch_item *item, uint64_t alone)
@@ -105,13 +118,42 @@ static void add_up(plan_part *p)
         for (size_t i = group->first; i < group->first + group->count; i++)
             add_sample(p, group, &p->item[i], alone);
     }
-    p->flops = p->many.read + p->many.scored + p->alone.read + p->alone.scored;
+    p->flops = sum(p->many) + sum(p->alone);
 }
 
 void plan_part_round(plan_part *p, uint64_t tokens)
 {
     p->round = tokens;
     add_up(p);
+}
+
+/* Adds the expected seconds of FLOPs done in `lanes` lanes. */
+static int time_flops(const eval_request *r, const plan_part *p, speed_book *speeds, size_t lanes, plan_flops work,
+                      double *seconds, pal_error *err)
+{
+    const double kind[2] = {work.read, work.scored};
+    double speed = 0;
+    for (int scored = 0; scored <= 1; scored++) {
+        if (kind[scored] <= 0) continue;
+        PAL_TRY(speed_flops(speeds, p->model->decoder, lanes, scored, &speed, err));
+        *seconds += kind[scored] / speed;
+    }
+    /* Too little to be worth a measurement: at the speed of the rest. */
+    if (work.far > sum(work) / FAR_PART) PAL_TRY(speed_far(speeds, r, p->model, &p->item[0], &speed, err));
+    if (work.far > 0 && speed > 0) *seconds += work.far / speed;
+    return PAL_OK;
+}
+
+int plan_part_time(const eval_request *r, const plan_part *p, speed_book *speeds, double *seconds, pal_error *err)
+{
+    double text = 0;
+    *seconds = 0;
+    if (p->count == 0) return PAL_OK;
+    PAL_TRY(speed_text(speeds, r, &p->item[0], &text, err));
+    *seconds = p->all_tokens * text;
+    if (p->passing > text) *seconds += (p->all_tokens - p->work) * (p->passing - text);
+    PAL_TRY(time_flops(r, p, speeds, p->lanes, p->many, seconds, err));
+    return time_flops(r, p, speeds, 1, p->alone, seconds, err);
 }
 
 int64_t plan_samples(const plan_part *p, size_t cell)

@@ -7,9 +7,10 @@
 #include "harness/eval/speed.h"
 #include "harness/journal/cells.h"
 
-/* FLOPs of tokens that are only read, and of those that are scored or made. */
+/* FLOPs of tokens that are only read, and of those that are scored or made; apart from them what looking back
+ * further than SPEED_NEAR segments takes, which goes at a speed of its own (speed_far). */
 typedef struct plan_flops {
-    double read, scored;
+    double read, scored, far;
 } plan_flops;
 
 typedef struct plan_part {
@@ -55,6 +56,8 @@ int plan_make(plan *out, eval_request *r, speed_book *speeds, plan_wanted *wante
 void plan_free(plan *p);
 /* Set `round`, and the work that is then left. */
 void plan_part_round(plan_part *p, uint64_t tokens);
+/* The seconds that the part is expected to take; what is not known of the machine's speed is measured. */
+int plan_part_time(const eval_request *r, const plan_part *p, speed_book *speeds, double *seconds, pal_error *err);
 /* Samples of a cell of the part. */
 int64_t plan_samples(const plan_part *p, size_t cell);
 

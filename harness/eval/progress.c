@@ -6,6 +6,8 @@
 #include <math.h>
 #include <unistd.h>
 
+enum { LINE_MAX_TEXT = 1024 };
+
 static const double terminal_pause = 0.2, log_pause = 30; /* seconds between two lines */
 
 void progress_start(progress *p, FILE *out, const char *name, double total, double done, const char *unit)
@@ -45,20 +47,26 @@ char *progress_format_time(double seconds, char out[32])
     return out;
 }
 
+void progress_format(const progress *p, double now, const char *note, char *out, size_t size)
+{
+    const double done = p->done < p->total ? p->done : p->total;
+    const double rate = now > p->began ? (p->done - p->start) / (now - p->began) : 0;
+    char left[32] = "?", speed[64] = "";
+    if (rate > 0) progress_format_time((p->total - done) / rate, left);
+    if (p->unit) snprintf(speed, sizeof speed, "%.0f %s/s  ", rate > 0 ? rate : 0, p->unit);
+    snprintf(out, size, "%5.1f %%  %s%s%s%s left  %s", p->total > 0 ? 100 * done / p->total : 100,
+             p->name ? p->name : "", p->name ? "  " : "", speed, left, note ? note : "");
+}
+
 void progress_update(progress *p, double done, const char *note)
 {
-    p->done = done;
+    if (done > p->done) p->done = done; /* a stream may have to read again what it had passed over */
     const double now = os_now();
     if (now - p->shown < (p->terminal ? terminal_pause : log_pause)) return;
     p->shown = now;
-    const double rate = (done - p->start) / (now - p->began);
-    char left[32] = "?";
-    if (rate > 0) progress_format_time((p->total - done) / rate, left);
-    if (p->terminal) fputs("\r\033[K", p->out);
-    fprintf(p->out, "%5.1f %%  ", p->total > 0 ? 100 * done / p->total : 100);
-    if (p->name) fprintf(p->out, "%s  ", p->name);
-    if (p->unit) fprintf(p->out, "%.0f %s/s  ", rate, p->unit);
-    fprintf(p->out, "%s left  %s%s", left, note ? note : "", p->terminal ? "" : "\n");
+    char line[LINE_MAX_TEXT];
+    progress_format(p, now, note, line, sizeof line);
+    fprintf(p->out, p->terminal ? "\r\033[K%s" : "%s\n", line);
     fflush(p->out);
     p->line_open = p->terminal;
 }

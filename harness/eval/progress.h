@@ -17,8 +17,10 @@ typedef struct progress {
  * per second are shown. `name` and `unit` must outlive the progress; either may be NULL. */
 void progress_start(progress *p, FILE *out, const char *name, double total, double done, const char *unit);
 /* Cheap enough for every few milliseconds: shows at most five times a second. `note` (may be NULL) ends the line.
- */
+ * `done` beyond the total, where more was to do than was expected, counts as the total. */
 void progress_update(progress *p, double done, const char *note);
+/* What is shown: at most 100 %, and a time left that is never negative; "?" while nothing tells it. */
+void progress_format(const progress *p, double now, const char *note, char *out, size_t size);
 /* Wipe the line: call before anything else is printed. */
 void progress_clear(progress *p);
 

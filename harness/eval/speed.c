@@ -17,6 +17,8 @@
 static const double probe_seconds = 0.15;
 static const char file_head[] = "palimpsest speeds 1\n";
 enum { KEY = 33, ENTRIES_MAX = 4096, PATH_TEXT = 4096 };
+/* Tokens that speed_far reads before it makes the stream old, and over how many it measures. */
+enum { FAR = 4096, STRETCH = 512 };
 
 typedef struct entry {
     char key[KEY];
@@ -261,6 +263,64 @@ int speed_text(speed_book *b, const eval_request *r, const batch_item *item, dou
     entry *e = find_entry(b, what, &fresh);
     const int code = fresh ? time_text(r, item, &e->value[0], err) : PAL_OK;
     *seconds_each = e->value[0];
+    return code == PAL_OK ? PAL_OK : drop_last(b, code);
+}
+
+/* ---- Looking back ---- */
+
+/* The next STRETCH tokens of a sample; *seconds: what the model takes for them. */
+static int read_stretch(const eval_request *r, task_sample *sample, stream *s, double *seconds, pal_error *err)
+{
+    int32_t tokens[STRETCH];
+    for (size_t got = 0, more; got < STRETCH; got += more) {
+        PAL_TRY(r->task->eval->read(sample, tokens + got, STRETCH - got, &more, err));
+        if (more == 0) return pal_fail(err, PAL_INTERNAL, "task %s: a sample ends too early", r->task->name);
+    }
+    const double began = os_now();
+    stream_feed(s, tokens, STRETCH, STRETCH, UINT64_MAX, NULL, NULL);
+    *seconds = os_now() - began;
+    return PAL_OK;
+}
+
+/* What a stretch takes more where the stream is as old as it will be half-way than where it is new. */
+static int time_far(const eval_request *r, const eval_model *m, const batch_item *item, stream *s,
+                    double *flops_per_second, pal_error *err)
+{
+    double first = 0, last = 0;
+    task_sample *sample = NULL;
+    stream_read_all(s);
+    PAL_TRY(r->task->eval->open(r->run, item->cell, item->index, &sample, err));
+    int code = read_stretch(r, sample, s, &last, err); /* warms up */
+    stream_reset(s);
+    if (code == PAL_OK) code = read_stretch(r, sample, s, &first, err);
+    while (code == PAL_OK && stream_position(s) < FAR) code = read_stretch(r, sample, s, &last, err);
+    const double age = (double)stream_age(s, item->tokens / 2);
+    if (code == PAL_OK) code = read_stretch(r, sample, s, &last, err);
+    r->task->eval->close(sample);
+    const double more =
+        decoder_flops(m->decoder, age + STRETCH / 2.0, 0) - decoder_flops(m->decoder, STRETCH / 2.0, 0);
+    if (last > first) *flops_per_second = STRETCH * more / (last - first);
+    return code;
+}
+
+int speed_far(speed_book *b, const eval_request *r, const eval_model *m, const batch_item *item,
+              double *flops_per_second, pal_error *err)
+{
+    const int64_t most = attn_sizes_of(decoder_config(m->decoder), 0, 1).max_tokens;
+    int fresh;
+    char what[RESULT_TEXT + 5 * HASH_HEX];
+    PAL_TRY(speed_flops(b, m->decoder, 1, 0, flops_per_second, err));
+    if (item->tokens < FAR + 2 * STRETCH || (most > 0 && most < FAR + STRETCH)) return PAL_OK;
+    PAL_TRY(name_texts(r, item, "far", what, sizeof what - 2 * HASH_HEX, err));
+    snprintf(what + strlen(what), 2 * HASH_HEX, " %s %llu", m->info.digest, (unsigned long long)item->tokens);
+    const double near = *flops_per_second;
+    entry *e = find_entry(b, what, &fresh);
+    stream *s = NULL;
+    if (fresh) e->value[0] = near;
+    int code = fresh ? stream_create(&s, m->decoder, b->threads, 1, err) : PAL_OK;
+    if (code == PAL_OK && fresh) code = time_far(r, m, item, s, &e->value[0], err);
+    stream_destroy(s);
+    *flops_per_second = e->value[0];
     return code == PAL_OK ? PAL_OK : drop_last(b, code);
 }
 

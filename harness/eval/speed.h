@@ -21,6 +21,11 @@ int speed_measured(const speed_book *b);
 /* FLOPs per second that a model of this shape reaches with so many lanes when it reads, or reads and scores. */
 int speed_flops(speed_book *b, const decoder *d, size_t lanes, int scored, double *flops_per_second,
                 pal_error *err);
+/* FLOPs per second that the model reaches where it looks back further than SPEED_NEAR segments, in texts as this
+ * sample's: how many keys a search must look at hangs on the text. As fast as reading where it cannot be told. */
+enum { SPEED_NEAR = 4 };
+int speed_far(speed_book *b, const eval_request *r, const eval_model *m, const batch_item *item,
+              double *flops_per_second, pal_error *err);
 /* Seconds that the task takes for a token of the texts of this sample, whoever reads it then. */
 int speed_text(speed_book *b, const eval_request *r, const batch_item *item, double *seconds_each, pal_error *err);
 

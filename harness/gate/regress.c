@@ -80,8 +80,9 @@ static int on_document(void *arg, const batch_item *item, const batch_result *re
     return add_row(e->gate, &e->row, metric, nll, err);
 }
 
-static void on_progress(void *arg, uint64_t tokens)
+static void on_progress(void *arg, uint64_t tokens, double computed)
 {
+    (void)computed;
     evaluation *e = arg;
     e->read += (double)tokens;
     progress_update(&e->gate->progress, (double)e->gate->done + e->read / e->tokens, e->row.name);

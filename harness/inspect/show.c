@@ -1,9 +1,12 @@
 /* `palimpsest show`: the prompt of a sample, its answer, where its needle stands, and how many tokens it takes.
  * No model is read. */
+#include "harness/base/hash.h"
+#include "harness/base/home.h"
 #include "harness/base/text.h"
 #include "harness/eval/request.h"
 #include "harness/inspect/inspect.h"
 
+#include <glob.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +30,8 @@ static const kv_spec options_table[] = {
     {"max", KV_SIZE, AT(max), "4K", 0, INT64_C(1) << 40, NULL,
      "bytes of text to show; the middle of a longer one is left out, with a mark; 0: all"},
     {"tokenizer", KV_TEXT, AT(tokenizer), "models/tokenizers/text-2k.json", 0, 0, NULL,
-     "\"bytes\" or the path of a tokenizer.json: the model's own, for its tokens"},
+     "the model's own, for its tokens: \"bytes\", the path of a tokenizer.json, or eight digits or more of the "
+     "digest that results hold, for one in " HOME_TOKENIZERS},
     {"format", KV_CHOICE, AT(format), "text", 0, 0, "text|jsonl", "jsonl: one JSON object"},
 };
 
@@ -231,6 +235,34 @@ static int show_sample(const show_options *o, const eval_request *r, const token
     return code;
 }
 
+static int is_digest(const char *text)
+{
+    const size_t digits = strspn(text, "0123456789abcdef");
+    return !text[digits] && digits >= 8 && digits < HASH_HEX;
+}
+
+/* By its digest one of those that come along; else what the name says. */
+static int load_tokenizer(tokenizer **out, const char *name, pal_error *err)
+{
+    char pattern[KV_TEXT_MAX], folder[KV_TEXT_MAX];
+    glob_t found = {0};
+    if (!is_digest(name)) return eval_tokenizer_load(out, name, err);
+    if (snprintf(pattern, sizeof pattern, "%s/*.json", home_path(HOME_TOKENIZERS, folder)) < KV_TEXT_MAX)
+        glob(pattern, 0, NULL, &found);
+    int code = PAL_OK;
+    *out = NULL;
+    for (size_t i = 0; code == PAL_OK && !*out && i <= found.gl_pathc; i++) {
+        code = tokenizer_load(out, i < found.gl_pathc ? found.gl_pathv[i] : "bytes", err);
+        if (code != PAL_OK || strncmp(tokenizer_digest(*out), name, strlen(name)) == 0) continue;
+        tokenizer_destroy(*out);
+        *out = NULL;
+    }
+    globfree(&found);
+    if (code != PAL_OK || *out) return code;
+    return pal_fail(err, PAL_USAGE, "tokenizer=%s: no tokenizer in %s has this digest; give the path of its file",
+                    name, HOME_TOKENIZERS);
+}
+
 static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     const show_options *o = options;
@@ -247,7 +279,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     if (code == PAL_OK && task) code = ask_for_index(task, o->index, &words, err);
     if (code == PAL_OK) code = eval_request_make(&r, request_options, &words, 0, err);
     if (code == PAL_OK) {
-        code = eval_tokenizer_load(&t, o->tokenizer, err);
+        code = load_tokenizer(&t, o->tokenizer, err);
         if (code == PAL_OK) code = r.task->eval->begin(r.task_request, t, &run_of_task, err);
         if (code == PAL_OK) code = show_sample(o, &r, t, run_of_task, err);
         if (run_of_task) r.task->eval->end(run_of_task);

@@ -84,8 +84,15 @@
     /* ---- Samples ---- */
 
     const parsed = {};
+    async function unpack(task) {
+        const packed = atob(document.getElementById(`samples-${task}`).textContent);
+        const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
+        const text = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+        return JSON.parse(await new Response(text).text());
+    }
+
     function block(task) {
-        if (!parsed[task]) parsed[task] = JSON.parse(document.getElementById(`samples-${task}`).textContent);
+        if (!parsed[task]) parsed[task] = unpack(task);
         return parsed[task];
     }
 
@@ -100,7 +107,7 @@
         return table;
     }
 
-    function drill(event) {
+    async function drill(event) {
         const button = event.currentTarget, row = button.closest('tr');
         const open = button.getAttribute('aria-expanded') === 'true';
         button.setAttribute('aria-expanded', String(!open));
@@ -108,17 +115,22 @@
             row.nextElementSibling.remove();
             return;
         }
-        const samples = block(button.dataset.task), cell = samples.cells[button.dataset.cell];
         const field = make('td'), inner = make('div', undefined, 'inner'), below = make('tr', undefined, 'drill');
         field.colSpan = row.cells.length;
+        field.append(inner);
+        below.append(field);
+        row.after(below);
+        const samples = await block(button.dataset.task).catch(() => null);
+        if (!samples) {
+            inner.append(make('p', 'This browser cannot unpack the samples; the journal has them.'));
+            return;
+        }
+        const cell = samples.cells[button.dataset.cell];
         const prompt = make('p', 'The prompt of a sample, by its number: '), again = make('p', 'All of them again: ');
         prompt.append(make('code', cell.show));
         again.append(make('code', row.querySelector('.command code').textContent));
         inner.append(prompt, again, sampleTable(samples, cell));
         if (cell.left > 0) inner.append(make('p', `${cell.left} more samples are in the journal.`));
-        field.append(inner);
-        below.append(field);
-        row.after(below);
     }
 
     for (const button of all('button.samples')) button.addEventListener('click', drill);

@@ -1,4 +1,4 @@
-/* The samples of a task's cells as a block of JSON in the page.
+/* The samples of a task's cells as a block of JSON in the page, packed: gzip, in base64.
  * {"columns": [NAME...], "cells": [{"show": COMMAND, "left": N, "samples": [[INDEX, VALUE...]...]}...]} */
 #ifndef PAL_PAGE_SAMPLES_H
 #define PAL_PAGE_SAMPLES_H

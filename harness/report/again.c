@@ -80,6 +80,11 @@ void again_show(FILE *out, const task_module *task, const result_cell *cell)
     static const char *const documents[] = {"n", "docs", "memory", NULL};
     static const char *const lengths[] = {"n", "docs", "memory", "len", "depths", NULL};
     fprintf(out, "build/palimpsest show task=%s", task->name);
+    if (cell->tokenizer[0]) {
+        char digest[AGAIN_DIGEST + 1];
+        snprintf(digest, sizeof digest, "%.*s", AGAIN_DIGEST, cell->tokenizer);
+        put_pair(out, "tokenizer", digest);
+    }
     if (cell->extent == RESULT_LENGTH) {
         char size[24], depth[32];
         put_pair(out, "len", kv_format_size(cell->length, size));

@@ -12,6 +12,9 @@
 void again_eval(FILE *out, const task_module *task, const result_cell *cell);
 /* The words that ask for the cell and its neighbours, for no model by name: it evaluates those of the task. */
 void again_request(FILE *out, const task_module *task, const result_cell *cell);
+/* Digits of a tokenizer's digest in commands. */
+enum { AGAIN_DIGEST = 12 };
+
 /* "build/palimpsest show task=passkey len=32K depths=50 ... index=": the number of a sample completes it. */
 void again_show(FILE *out, const task_module *task, const result_cell *cell);
 

@@ -121,6 +121,9 @@ typedef struct attn_module {
     /* Turn the state into that of a stream that was read `times` times over, for training against memories fuller
      * than a step's sequences can make them; NULL: it stays as it is. */
     void (*state_repeat)(const model_config *cfg, size_t layer, real *state, double times);
+    /* Turn the state of a stream that has read `seen` tokens into one like that of a stream of `age`, by repeating
+     * what it holds, so that an old stream's speed can be measured; NULL: it stays as it is. */
+    void (*state_age)(const model_config *cfg, size_t layer, real *state, uint64_t seen, uint64_t age);
     void (*forward)(const attn_call *c, const real *x, real *y);
     /* x and dy [R, d_model] -> dx (written, not accumulated), c->grad, c->dstate. */
     void (*backward)(const attn_call *c, const real *x, const real *dy, real *dx);

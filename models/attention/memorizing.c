@@ -199,6 +199,17 @@ static void state_reset(const model_config *cfg, size_t layer, real *state, uint
         memset(state + cache + part * half, 0, used * sizeof *state);
 }
 
+static void state_age(const model_config *cfg, size_t layer, real *state, uint64_t seen, uint64_t age)
+{
+    const size_t size = entries(cfg), width = (size_t)cfg->d_head;
+    if (!is_memory_layer(cfg, layer) || seen == 0 || seen >= size) return;
+    const size_t all = age < size ? (size_t)age : size;
+    state += kvcache_state_reals(cfg, xl_len(cfg));
+    for (size_t part = 0; part < 2 * attn_shape_of(cfg).kv_heads; part++, state += size * width)
+        for (size_t i = (size_t)seen; i < all; i++)
+            memcpy(state + i * width, state + (i - (size_t)seen) * width, width * sizeof *state);
+}
+
 /* ---- unit q and k ---- */
 
 typedef struct row_job {
@@ -537,6 +548,7 @@ const attn_module attn_memorizing = {
     .sizes = sizes,
     .table_fill = table_fill,
     .state_reset = state_reset,
+    .state_age = state_age,
     .forward = forward,
     .backward = backward,
     .flops = flops,

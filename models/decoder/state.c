@@ -113,6 +113,16 @@ void decoder_state_repeat(const decoder *d, void *state, double times)
         attention->state_repeat(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), times);
 }
 
+uint64_t decoder_state_age(const decoder *d, void *state, uint64_t age)
+{
+    const attn_module *attention = d->cfg.attention;
+    state_header *h = state;
+    if (!attention->state_age || h->seen >= age) return h->seen;
+    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++)
+        attention->state_age(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), h->seen, age);
+    return h->seen = age;
+}
+
 int decoder_state_check(const decoder *d, const void *state, pal_error *err)
 {
     const state_header *h = state;

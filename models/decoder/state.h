@@ -30,6 +30,8 @@ const real *decoder_layer_state(const decoder *d, const void *state, size_t laye
 size_t decoder_state_parts(const decoder *d, size_t layer, state_part *part);
 /* attn_module.state_repeat of every layer. */
 void decoder_state_repeat(const decoder *d, void *state, double times);
+/* attn_module.state_age of every layer; returns the tokens that the state then counts. */
+uint64_t decoder_state_age(const decoder *d, void *state, uint64_t age);
 /* PAL_DATA when `state` is not a block of this model. */
 int decoder_state_check(const decoder *d, const void *state, pal_error *err);
 /* Reals of a lane's state gradient: what pass_backward carries from segment to segment. */

@@ -342,6 +342,17 @@ void stream_zero_memory(stream *s)
     for (size_t lane = 0; lane < s->lanes; lane++) stream_zero_lane(s, lane);
 }
 
+uint64_t stream_age(stream *s, uint64_t tokens)
+{
+    uint64_t seen = s->position - s->fill;
+    tokens -= tokens % s->n;
+    settle(s);
+    cycle_forget(&s->cycle);
+    for (size_t lane = 0; lane < s->lanes; lane++) seen = decoder_state_age(s->d, s->state[lane], tokens);
+    s->position = seen + s->fill;
+    return seen;
+}
+
 void stream_skip(stream *s, uint64_t tokens, int seen)
 {
     stream_reset(s);

@@ -52,6 +52,9 @@ const void *stream_state(stream *s, size_t lane);
 /* Control: forget all memory, as if the stream began at the next segment border (buffered tokens stay). */
 void stream_zero_memory(stream *s);
 void stream_zero_lane(stream *s, size_t lane);
+/* Every lane like one that has read `tokens`, for measurements of speed (decoder_state_age); call at a segment
+ * border. Returns the tokens that the states then count. */
+uint64_t stream_age(stream *s, uint64_t tokens);
 /* All lanes as if `tokens` tokens (whole segments) had been read, and forgotten unless `seen`. Seen, they leave
  * what they would have left as soon as decoder_reach more tokens are read. */
 void stream_skip(stream *s, uint64_t tokens, int seen);

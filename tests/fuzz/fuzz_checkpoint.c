@@ -7,13 +7,14 @@
 #include "models/files/checkpoint.h"
 #include "models/stream/stream.h"
 
-enum { SMALL = 1 << 14, TOKENS = 70 };
+enum { SMALL = 1 << 14, TOKENS = 70, BODY = 4 * SMALL + 4096, STREAM = 4 << 20 };
 
 static const char *write_file(const uint8_t *data, size_t size)
 {
     const unsigned mode = fuzz_byte(&data, &size);
     if (mode == 0) return fuzz_file("x.safetensors", data, size);
-    const size_t low = fuzz_byte(&data, &size), body = (low + 256 * fuzz_byte(&data, &size)) * 16;
+    const size_t low = fuzz_byte(&data, &size), asked = (low + 256 * fuzz_byte(&data, &size)) * 16;
+    const size_t body = asked < BODY ? asked : BODY;
     char *file = calloc(1, 8 + size + body);
     if (!file) abort();
     const uint64_t header = size;
@@ -33,7 +34,7 @@ static void run(const decoder *d)
     int32_t token[TOKENS];
     stream *s;
     if (!threads && (gemm_setup(1, &err) != PAL_OK || pool_create(&threads, 1, &err) != PAL_OK)) abort();
-    if (stream_bytes(d, 1, 1) > (64 << 20) || stream_create(&s, d, threads, 1, &err) != PAL_OK) return;
+    if (stream_bytes(d, 1, 1) > STREAM || stream_create(&s, d, threads, 1, &err) != PAL_OK) return;
     for (int i = 0; i < TOKENS; i++) token[i] = (int32_t)(i % decoder_config(d)->vocab);
     stream_feed(s, token, TOKENS, TOKENS, 0, NULL, NULL);
     stream_flush(s, 0, NULL, NULL);

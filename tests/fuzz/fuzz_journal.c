@@ -1,5 +1,5 @@
 /* Journals: any lines, read and reported. First byte: the task, and whether each line gets the checksum it needs,
- * so that its fields are reached too. What is read must be reported without a fault. */
+ * so that its fields are reached too, and whether what was read is reported, which takes far longer. */
 #include "tests/fuzz/fuzz.h"
 
 #include "harness/journal/cells.h"
@@ -47,7 +47,7 @@ static void report_all(const results *held)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const unsigned mode = fuzz_byte(&data, &size);
-    const task_module *task = task_of(mode / 2);
+    const task_module *task = task_of(mode % 64 / 2);
     const char *path;
     if (mode % 2) {
         char *text = NULL;
@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     results_init(&held, task, path);
     const int code = journal_read(path, results_visit, &held, &err);
     fuzz_check(code, &err);
-    if (code == PAL_OK) report_all(&held);
+    if (code == PAL_OK && mode / 64 == 0) report_all(&held);
     results_free(&held);
     return 0;
 }

@@ -4,11 +4,10 @@
 
 #include "harness/base/keyval.h"
 #include "harness/train/train.h"
-include "models/decoder/config_keys.h"
+#include "models/decoder/config_keys.h"
 #include "tasks/task.h"
 
-    static void
-    apply(const kv_spec *table, size_t count, size_t bytes, const kv_pairs *pairs)
+static void apply(const kv_spec *table, size_t count, size_t bytes, const kv_pairs *pairs)
 {
     pal_error err = {0};
     char *base = calloc(1, bytes), *again = calloc(1, bytes), text[KV_OUT_MAX], back[KV_OUT_MAX];

@@ -1,16 +1,15 @@
-/* State files: checkpoints inside samples and the lanes of a training run, with the checksum they need or without.
- * First byte: which file, which attention module, checksum or not. A state that is taken in must run on. */
+/* State files: checkpoints inside samples, with the checksum they need or without. First byte: which file, which
+ * attention module, checksum or not. A state that is taken in must run on. */
 #include "tests/fuzz/fuzz.h"
 
 #include "harness/base/hash.h"
 #include "harness/eval/sample_checkpoint.h"
-#include "harness/train/lanes.h"
 #include "models/decoder/config_keys.h"
 #include "models/engine/gemm.h"
 #include "models/engine/pool.h"
 #include "models/stream/stream.h"
 
-enum { MODELS = 5, LANES = 2, MORE = 40, KEY_INDEX = 3 };
+enum { MODELS = 5, READ = 20, MORE = 14, KEY_INDEX = 3 };
 
 static const char *const attention[MODELS] = {"local", "transformer-xl", "memorizing", "infini-delta",
                                               "infini-gated"};
@@ -45,6 +44,14 @@ static void in_vocab(void *arg, size_t lane, uint64_t position, double nll, int3
     FUZZ_ASSERT(argmax >= 0 && argmax < 16);
 }
 
+/* One of each model for the whole process: a restored snapshot replaces all that it held. */
+typedef struct subject {
+    stream *stream;
+    size_t bytes; /* of a snapshot */
+    char *snapshot, *file;
+    size_t file_size;
+} subject;
+
 static void go_on(stream *s)
 {
     int32_t token[MORE];
@@ -53,14 +60,34 @@ static void go_on(stream *s)
     stream_flush(s, 0, in_vocab, NULL);
 }
 
-static stream *new_stream(const decoder *d)
+/* A stream that read some tokens, its snapshot, and the file of a sample at that place. */
+static subject *subject_of(unsigned which)
 {
     static pool *threads;
-    pal_error err;
-    stream *s;
+    static subject made[MODELS];
+    subject *m = &made[which];
+    pal_error err = {0};
+    if (m->stream) return m;
     if (!threads && (gemm_setup(1, &err) != PAL_OK || pool_create(&threads, 1, &err) != PAL_OK)) abort();
-    if (stream_create(&s, d, threads, 1, &err) != PAL_OK) abort();
-    return s;
+    if (stream_create(&m->stream, model(which), threads, 1, &err) != PAL_OK) abort();
+    const int32_t token[READ] = {1, 2, 3};
+    stream_feed(m->stream, token, READ, READ, 0, NULL, NULL);
+    m->bytes = stream_snapshot_bytes(m->stream);
+    m->snapshot = malloc(m->bytes);
+    if (!m->snapshot) abort();
+    stream_save(m->stream, 0, m->snapshot);
+    const double nll[READ] = {0};
+    const int32_t argmax[READ] = {0};
+    const partial p = {.position = READ,
+                       .state = m->snapshot,
+                       .state_bytes = m->bytes,
+                       .nll = nll,
+                       .argmax = argmax,
+                       .scored = READ};
+    const char *path = fuzz_path("x.state");
+    FUZZ_ASSERT(partial_save(path, key, KEY_INDEX, &p, &err) == PAL_OK);
+    FUZZ_ASSERT(os_read_file(path, &m->file, &m->file_size, &err) == PAL_OK);
+    return m;
 }
 
 /* A whole file of a stream that read some tokens: the input then overwrites its beginning, middle or end. */
@@ -75,71 +102,57 @@ static void patch(char *file, size_t size, const uint8_t *data, size_t data_size
     }
 }
 
-static void fuzz_partial(const decoder *d, int sealed, const uint8_t *data, size_t size)
+static char *copy_of(const char *bytes, size_t size)
+{
+    char *copy = malloc(size);
+    if (!copy) abort();
+    return memcpy(copy, bytes, size);
+}
+
+static void restore(const subject *m, const void *snapshot)
 {
     pal_error err = {0};
-    stream *s = new_stream(d);
-    const int32_t token[20] = {1, 2, 3};
-    stream_feed(s, token, 20, 20, 0, NULL, NULL);
-    const size_t bytes = stream_snapshot_bytes(s);
-    char *snapshot = malloc(bytes), *file;
-    double nll[20] = {0};
-    int32_t argmax[20] = {0};
-    if (!snapshot) abort();
-    stream_save(s, 0, snapshot);
-    const partial p = {
-        .position = 20, .state = snapshot, .state_bytes = bytes, .nll = nll, .argmax = argmax, .scored = 20};
-    const char *path = fuzz_path("x.state");
-    size_t file_size;
-    FUZZ_ASSERT(partial_save(path, key, KEY_INDEX, &p, &err) == PAL_OK);
-    FUZZ_ASSERT(os_read_file(path, &file, &file_size, &err) == PAL_OK);
+    const int code = stream_restore(m->stream, 0, snapshot, &err);
+    fuzz_check(code, &err);
+    if (code == PAL_OK) go_on(m->stream);
+}
+
+static void fuzz_partial(const subject *m, int sealed, const uint8_t *data, size_t size)
+{
+    pal_error err = {0};
+    size_t file_size = m->file_size;
+    char *file = copy_of(m->file, file_size);
     patch(file, file_size, data, size);
     if (sealed && file_size > HASH_HEX) hash_hex(file, file_size - HASH_HEX, file + file_size - HASH_HEX);
     /* A short input cuts the file. */
     if (size % 7 == 3) file_size = file_size * (size % 64) / 64;
-    fuzz_file("x.state", file, file_size);
+    const char *path = fuzz_file("x.state", file, file_size);
     partial loaded;
-    int code = partial_load(path, key, KEY_INDEX, &loaded, &err);
+    const int code = partial_load(path, key, KEY_INDEX, &loaded, &err);
     fuzz_check(code, &err);
     if (code == PAL_OK) {
-        if (loaded.state_bytes == bytes) {
-            code = stream_restore(s, 0, loaded.state, &err);
-            fuzz_check(code, &err);
-            if (code == PAL_OK) go_on(s);
-        }
+        if (loaded.state_bytes == m->bytes) restore(m, loaded.state);
         partial_free(&loaded);
     }
     free(file);
-    free(snapshot);
-    stream_destroy(s);
 }
 
 /* Raw bytes as the snapshot itself. */
-static void fuzz_snapshot(const decoder *d, const uint8_t *data, size_t size)
+static void fuzz_snapshot(const subject *m, const uint8_t *data, size_t size)
 {
-    pal_error err = {0};
-    stream *s = new_stream(d);
-    const int32_t token[20] = {1, 2, 3};
-    stream_feed(s, token, 20, 20, 0, NULL, NULL);
-    const size_t bytes = stream_snapshot_bytes(s);
-    char *snapshot = malloc(bytes);
-    if (!snapshot) abort();
-    stream_save(s, 0, snapshot);
-    patch(snapshot, bytes, data, size);
-    const int code = stream_restore(s, 0, snapshot, &err);
-    fuzz_check(code, &err);
-    if (code == PAL_OK) go_on(s);
+    char *snapshot = copy_of(m->snapshot, m->bytes);
+    patch(snapshot, m->bytes, data, size);
+    restore(m, snapshot);
     free(snapshot);
-    stream_destroy(s);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const unsigned mode = fuzz_byte(&data, &size);
-    const decoder *d = model(mode % MODELS);
+    const subject *m = subject_of(mode % MODELS);
     if (mode / MODELS % 3 == 0)
-        fuzz_snapshot(d, data, size);
+        fuzz_snapshot(m, data, size);
     else
-        fuzz_partial(d, mode / MODELS % 3 == 1, data, size);
+        fuzz_partial(m, mode / MODELS % 3 == 1, data, size);
     return 0;
 }

@@ -63,6 +63,16 @@ static void test_show_passkey(void **state)
     check_output_has("--- prompt ---\n");
     check_output_has("--- answer ---\n");
     check_output_has("needle_offset:");
+
+    /* A digest, as the commands of a page name it. */
+    check_success(RUN("show", "passkey", "tokenizer=58d142d23a58", "len=1K", "format=jsonl"));
+    object = shown();
+    check_success(RUN("show", "passkey", "tokenizer=models/tokenizers/text-2k.json", "len=1K", "format=jsonl"));
+    whole = shown();
+    assert_true(json_equal(object, whole));
+    json_decref(object);
+    json_decref(whole);
+    check_refusal(2, RUN("show", "passkey", "tokenizer=00000000", "len=1K"), "digest");
 }
 
 static void test_show_others(void **state)

@@ -236,7 +236,7 @@ static void test_samples(void **state)
         assert_string_equal(text_at(sample, "filter"), "none");
         const json_t *argument = json_object_get(json_object_get(sample, "arguments"), "gen_args_0");
         lab_check_has(text_at(argument, "arg_0"),
-                      "build/palimpsest show task=passkey len=32K depths=0 seed=1 index=");
+                      "build/palimpsest show task=passkey tokenizer=t0 len=32K depths=0 seed=1 index=");
         strcat(joined, text_at(sample, "doc_hash"));
         strcat(joined, text_at(sample, "prompt_hash"));
         strcat(joined, text_at(sample, "target_hash"));

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "harness/base/os.h"
+#include "harness/eval/eval.h"
 #include "harness/eval/plan.h"
 #include "harness/eval/progress.h"
 #include "models/engine/gemm.h"
@@ -142,6 +143,100 @@ static void test_rounds(void **state)
     eval_request_free(&r);
 }
 
+/* How fast a model looks back is measured on the text once; where there is little to look back on, it is as fast
+ * as reading. */
+static void test_far(void **state)
+{
+    (void)state;
+    eval_request r;
+    const batch_item *item;
+    double far, again, near;
+    READ(&r, "task=passkey", "len=16K", "n=1", "depths=100", "model=passkey-memorizing");
+    assert_int_equal(eval_request_samples(&r, 0, &item, &err), PAL_OK);
+    speed_book *b = open_book();
+    assert_int_equal(speed_far(b, &r, &r.model[0], item, &far, &err), PAL_OK);
+    speed_close(b);
+    b = open_book();
+    assert_int_equal(speed_far(b, &r, &r.model[0], item, &again, &err), PAL_OK);
+    assert_true(far > 0 && again / far > 1 - 1e-8 && again / far < 1 + 1e-8 && !speed_measured(b));
+    batch_item brief = *item;
+    brief.tokens = 1000;
+    assert_int_equal(speed_far(b, &r, &r.model[0], &brief, &again, &err), PAL_OK);
+    assert_int_equal(speed_flops(b, r.model[0].decoder, 1, 0, &near, &err), PAL_OK);
+    assert_true(again == near);
+    speed_close(b);
+    eval_request_free(&r);
+}
+
+/* ---- The progress of a run ---- */
+
+static double fake_time;
+static double leap(void)
+{
+    return fake_time += 40;
+}
+
+static void on_begin(void *arg, const eval_request *r, size_t pending)
+{
+    (void)arg, (void)r;
+    assert_true(pending > 0);
+}
+
+static void on_cell(void *arg, const result_cell *cell, int64_t n)
+{
+    (void)arg, (void)cell, (void)n;
+}
+
+static void on_skipped(void *arg, const eval_model *m, const task_cell *cell, const char *why)
+{
+    (void)arg, (void)m, (void)cell;
+    fail_msg("skipped: %s", why);
+}
+
+static void on_note(void *arg, const char *text)
+{
+    (void)arg, (void)text;
+}
+
+/* Every line of a run whose clock leaps: shares that grow up to all of it, and times that are left. */
+static void test_run_progress(void **state)
+{
+    (void)state;
+    char results_dir[64], line[512];
+    eval_request r;
+    results held;
+    snprintf(results_dir, sizeof results_dir, "results=%s/run", dir);
+    READ(&r, "task=passkey", "len=128K", "n=2", "depths=0,50,100", "checkpoint=0", "references=0", results_dir,
+         "model=passkey-infini-next-overlap,passkey-local,passkey-transformer-xl");
+    os_table table = *os();
+    table.now = leap;
+    os_use(&table);
+    FILE *log = tmpfile();
+    const eval_watch watch = {.begin = on_begin, .cell = on_cell, .skipped = on_skipped, .note = on_note};
+    char path[256];
+    assert_int_equal(os_make_dirs(results_dir + strlen("results="), &err), PAL_OK);
+    eval_journal_path(&r.options, r.task, path, sizeof path);
+    results_init(&held, r.task, path);
+    assert_int_equal(eval_run(&r, &watch, log, &held, &err), PAL_OK);
+    os_use(NULL);
+    results_free(&held);
+    rewind(log);
+    double before = 0;
+    int lines = 0;
+    while (fgets(line, sizeof line, log)) {
+        double share;
+        char left[32];
+        if (sscanf(line, "%lf %% %31s", &share, left) != 2) continue;
+        assert_true(share >= before && share <= 100);
+        assert_true(left[0] != '-');
+        before = share;
+        lines++;
+    }
+    fclose(log);
+    assert_true(lines > 10);
+    eval_request_free(&r);
+}
+
 static void test_human_numbers(void **state)
 {
     (void)state;
@@ -166,10 +261,9 @@ static void test_human_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_number),
-        cmocka_unit_test(test_speeds),
-        cmocka_unit_test(test_rounds),
-        cmocka_unit_test(test_human_numbers),
+        cmocka_unit_test(test_open_number),  cmocka_unit_test(test_speeds),
+        cmocka_unit_test(test_rounds),       cmocka_unit_test(test_far),
+        cmocka_unit_test(test_run_progress), cmocka_unit_test(test_human_numbers),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

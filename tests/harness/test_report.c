@@ -598,13 +598,40 @@ static void test_times(void **state)
     assert_string_equal(progress_format_time(3900, text), "1 h 05 min");
 }
 
+/* Whatever was done, no more than all of it, in a time that is not negative. */
+static void test_progress(void **state)
+{
+    (void)state;
+    static const struct {
+        double start, done, now;
+        const char *name, *unit, *shown;
+    } cases[] = {{0, 0, 100, NULL, NULL, "  0.0 %  ? left  note"},
+                 {0, 0, 110, NULL, NULL, "  0.0 %  ? left  note"},
+                 {0, 50, 110, NULL, NULL, " 25.0 %  30 s left  note"},
+                 {50, 100, 110, "eval", "tokens", " 50.0 %  eval  5 tokens/s  20 s left  note"},
+                 {0, 200, 110, NULL, NULL, "100.0 %  0 s left  note"},
+                 {0, 500, 110, NULL, "tokens", "100.0 %  50 tokens/s  0 s left  note"},
+                 {0, 50, 90, NULL, NULL, " 25.0 %  ? left  note"}};
+    char text[256];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const progress p = {.name = cases[i].name,
+                            .unit = cases[i].unit,
+                            .began = 100,
+                            .total = 200,
+                            .start = cases[i].start,
+                            .done = cases[i].done};
+        progress_format(&p, cases[i].now, "note", text, sizeof text);
+        assert_string_equal(text, cases[i].shown);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_key),     cmocka_unit_test(test_complete),  cmocka_unit_test(test_files),
         cmocka_unit_test(test_labels),  cmocka_unit_test(test_variants),  cmocka_unit_test(test_other_records),
         cmocka_unit_test(test_summary), cmocka_unit_test(test_documents), cmocka_unit_test(test_clusters),
-        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_times),   cmocka_unit_test(test_progress),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

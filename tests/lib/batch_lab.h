@@ -203,9 +203,10 @@ static inline int on_done(void *arg, const batch_item *item, const batch_result 
     return PAL_OK;
 }
 
-static inline void on_progress(void *arg, uint64_t tokens)
+static inline void on_progress(void *arg, uint64_t tokens, double computed)
 {
     (void)arg;
+    assert_true(computed <= (double)tokens + 1e-6);
     progress_tokens += tokens;
 }
 
