@@ -11,6 +11,7 @@
 #include "models/attention/attention.h"
 #include "models/engine/gemm.h"
 #include "models/engine/kernels.h"
+#include "models/import/forms.h"
 #include "models/stream/stream.h"
 #include "models/training/optimiser.h"
 #include "models/training/window.h"
@@ -23,12 +24,17 @@ enum { MOST_RUNS = 256, PEAK_SIDE = 1024, EVAL_SEGMENTS = 64 /* of all lanes tog
 
 typedef struct bench_config {
     kv_list batch;
-    int64_t window, threads, mode, format;
+    char model[KV_TEXT_MAX];
+    int64_t window, threads, mode, format, hold; /* hold: weights_form */
     double seconds;
 } bench_config;
 
 #define AT(field) offsetof(bench_config, field)
 static const kv_spec bench_table[] = {
+    {"model", KV_TEXT, AT(model), "", 0, 0, NULL,
+     "a model of another program by its path; its keys may be replaced. Empty: random weights"},
+    {"hold", KV_CHOICE, AT(hold), "auto", 0, 0, FORM_CHOICES,
+     "form of the model's weights in memory; training wants f32"},
     {"batch", KV_SIZES, AT(batch), "1,8", 1, 4096, NULL, "lanes of the evaluation; training uses the last"},
     {"window", KV_INT, AT(window), "4", 1, 1024, NULL, "segments of a training window"},
     {"mode", KV_CHOICE, AT(mode), "all", 0, 0, "all|train|eval", "what to measure"},
@@ -260,8 +266,15 @@ static int run_bench(bench *b, pal_error *err)
     const int threads = b->cfg.threads ? (int)b->cfg.threads : os_processors();
     PAL_TRY(gemm_setup(threads, err));
     PAL_TRY(pool_create(&b->pool, threads, err));
-    PAL_TRY(decoder_create(&b->model, &b->model_cfg, err));
-    decoder_init(b->model, 1);
+    if (b->cfg.model[0]) {
+        PAL_TRY(model_read_weights_as(b->cfg.model, (weights_form)b->cfg.hold, b->model, err));
+    } else {
+        PAL_TRY(decoder_create(&b->model, &b->model_cfg, err));
+        decoder_init(b->model, 1);
+    }
+    if (decoder_is_left(b->model) && b->cfg.mode == 0) b->cfg.mode = 2; /* no training */
+    if (decoder_is_left(b->model) && b->cfg.mode == 1)
+        return pal_fail(err, PAL_USAGE, "mode=train: these weights can only be read; set hold=f32");
     PAL_TRY(measure_peak(b->pool, &b->peak, err));
     if (b->cfg.format == LISTING_TEXT || b->cfg.format == LISTING_MARKDOWN) print_head(b);
     listing_begin(&b->rows, stdout, (listing_format)b->cfg.format, columns, sizeof columns / sizeof *columns);
@@ -271,10 +284,24 @@ static int run_bench(bench *b, pal_error *err)
     return PAL_OK;
 }
 
+static int describe_model(bench *b, const kv_pairs *words, pal_error *err)
+{
+    instead_words instead = {0};
+    const char *attention = kv_pairs_value(words, "attention");
+    int code = attention ? instead_parse(attention, &instead.own, err) : PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < words->count; i++)
+        if (strcmp(words->pair[i].key, "attention") != 0)
+            code = kv_pairs_add(&instead.common, words->pair[i].key, words->pair[i].value, "bench", err);
+    if (code == PAL_OK) code = model_describe(b->cfg.model, &instead, NULL, NULL, &b->model, NULL, NULL, err);
+    instead_words_free(&instead);
+    return code;
+}
+
 static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     bench b = {.cfg = *(const bench_config *)options};
-    int code = read_model(&b.model_cfg, rest, err);
+    int code = b.cfg.model[0] ? describe_model(&b, rest, err) : read_model(&b.model_cfg, rest, err);
+    if (code == PAL_OK && b.model) b.model_cfg = *decoder_config(b.model);
     if (code == PAL_OK) code = run_bench(&b, err);
     decoder_destroy(b.model);
     pool_destroy(b.pool);

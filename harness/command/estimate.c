@@ -1,5 +1,6 @@
 /* `palimpsest plan`: what an evaluation would cost, before it runs: tokens, FLOPs, bytes and time. The speed of
  * the machine is measured once and kept (harness/eval/speed.h). */
+#include "harness/base/os.h"
 #include "harness/cli/listing.h"
 #include "harness/command/commands.h"
 #include "harness/command/groups.h"
@@ -64,6 +65,22 @@ static void put_row(listing *l, const eval_request *r, const plan_part *p, doubl
     listing_number(l, seconds, format_time(seconds, shown));
 }
 
+/* How another program's models hold their weights, and why. */
+static void say_forms(const eval_request *r, FILE *notes)
+{
+    for (size_t i = 0; i < r->model_count; i++) {
+        const eval_model *m = &r->model[i];
+        char core[64], expanded[32], room[32];
+        if (!import_is_foreign(m->file.path)) continue;
+        decoder_core(m->decoder, core, sizeof core);
+        human_count((double)decoder_parameters(m->decoder) * sizeof(real), "B", expanded);
+        human_count((double)os_available_memory(), "B", room);
+        fprintf(notes, "%s: weights %s (hold=); as f32 they take %s, and %s of memory is free; products by %s\n",
+                m->file.name, decoder_is_left(m->decoder) ? "stay in the file or in bf16" : "are expanded to f32",
+                expanded, room, core);
+    }
+}
+
 static int put_plan(const eval_request *r, const plan *all, speed_book *speeds, pal_error *err)
 {
     listing l;
@@ -85,6 +102,7 @@ static int put_plan(const eval_request *r, const plan *all, speed_book *speeds, 
         put_row(&l, r, p, seconds);
         total += seconds;
     }
+    say_forms(r, notes);
     fprintf(notes, "about %s in all (samples that the journal holds already cost nothing)\n",
             format_time(total, time));
     return PAL_OK;

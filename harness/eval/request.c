@@ -45,6 +45,10 @@ const kv_spec eval_options_rows[EVAL_OPTIONS] = {
     {"references", KV_CHOICE, AT(references), "1", 0, 0, "0|1",
      "also measure what takes no model: compressors on perplexity, extracts and copied summaries on booksum"},
     {"format", KV_CHOICE, AT(format), "text", 0, 0, LISTING_FORMATS, "of the rows on standard output"},
+    {"hold", KV_CHOICE, AT(hold), "auto", 0, 0, FORM_CHOICES,
+     "form of the weights of another program's model in memory: expanded to f32; rounded to bf16, which changes "
+     "results; or as stored in the file, with f32's results. auto: f32 where that takes at most half of the "
+     "memory, else stored"},
     {"plots", KV_CHOICE, AT(plots), "1", 0, 0, "0|1", "draw the plots, if gnuplot is there"},
 };
 
@@ -272,7 +276,8 @@ static int read_weights(eval_request *r, pal_error *err)
 {
     for (size_t i = 0; i < r->model_count; i++) {
         eval_model *m = &r->model[i];
-        if (m->pending) PAL_TRY(model_read_weights(m->file.path, m->decoder, err));
+        if (m->pending)
+            PAL_TRY(model_read_weights_as(m->file.path, (weights_form)r->options.hold, m->decoder, err));
         m->pending = 0;
     }
     return PAL_OK;

@@ -6,7 +6,7 @@
 #include "harness/eval/batch.h"
 #include "harness/eval/facts.h"
 #include "harness/eval/model_files.h"
-#include "models/import/import.h"
+#include "models/import/forms.h"
 #include "tasks/task.h"
 
 enum { MEMORY_KEPT, MEMORY_ZEROED, MEMORY_BOTH };
@@ -19,9 +19,10 @@ typedef struct eval_options {
     int64_t new_tensors; /* yes or no: an attention's tensors that the weights lack start as its module says */
     int64_t format;      /* listing_format */
     double checkpoint;
+    int64_t hold; /* weights_form */
 } eval_options;
 
-enum { EVAL_OPTIONS = 15 };
+enum { EVAL_OPTIONS = 16 };
 extern const kv_spec eval_options_rows[EVAL_OPTIONS];
 
 typedef struct eval_model {

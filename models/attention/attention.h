@@ -14,6 +14,7 @@
 #include "models/engine/norm.h"
 #include "models/engine/pool.h"
 #include "models/engine/real.h"
+#include "models/engine/weight_source.h"
 
 enum { ATTN_MAX_PARAMS = 12, ATTN_MAX_PARTS = 4 };
 
@@ -59,9 +60,10 @@ typedef struct attn_call {
     const model_config *cfg;
     size_t layer, lanes;
     pool *pool;
-    const real *const *param;  /* in the order of params() */
-    const real *const *panels; /* same order: a matrix's, or NULL; NULL: there are none (gemm.h) */
-    real *const *grad;         /* same order; accumulated into (backward only) */
+    const real *const *param;           /* in the order of params() */
+    const real *const *panels;          /* same order: a matrix's, or NULL; NULL: there are none (gemm.h) */
+    const weight_source *const *source; /* same order: of a matrix whose param is NULL; NULL: there are none */
+    real *const *grad;                  /* same order; accumulated into (backward only) */
     attn_extra extra;
     const real *residual;  /* [R, d_model]: x is norm(residual); NULL like norm: x is not normed */
     const row_norm *norm;  /* a module that caches rows of residual applies it to them again */

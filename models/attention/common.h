@@ -55,7 +55,8 @@ void attn_add_rows(real *dst, const real *src, size_t ldsrc, size_t count, size_
 
 static inline matrix attn_matrix(const attn_call *c, size_t param)
 {
-    return (matrix){c->param[param], c->panels ? c->panels[param] : NULL};
+    if (!c->param[param] && c->source) return (matrix){.source = c->source[param]};
+    return (matrix){.w = c->param[param], .panels = c->panels ? c->panels[param] : NULL};
 }
 
 /* Reals of attn_extra's areas. */

@@ -7,15 +7,18 @@
 #include "models/attention/attention.h"
 #include "models/config/config.h"
 #include "models/engine/arena.h"
+#include "models/engine/weight_source.h"
 
 typedef struct decoder_param {
     char name[96];
     size_t rows, cols; /* a vector has rows = 1 */
-    size_t offset;     /* in the weight and gradient blocks, reals */
+    size_t offset;     /* in the weight and gradient blocks, reals; PARAM_ELSEWHERE: in a source */
     attn_init init;
     double value;
     unsigned flags; /* PARAM_* */
 } decoder_param;
+
+#define PARAM_ELSEWHERE SIZE_MAX
 
 typedef struct decoder decoder;
 
@@ -25,6 +28,11 @@ int decoder_create(decoder **out, const model_config *cfg, pal_error *err);
  * memory in their proportion is taken. Between the two only decoder_config and decoder_param_* may be called. */
 int decoder_describe(decoder **out, const model_config *cfg, pal_error *err);
 int decoder_allocate(decoder *d, pal_error *err);
+/* Between the two: leave the matrix `index` where `source` reads it. Such a decoder reads and never learns. */
+int decoder_leave(decoder *d, size_t index, weight_source source, pal_error *err);
+int decoder_is_left(const decoder *d); /* whether any is */
+/* `owner` of sources lives as long as the decoder; `rounded` says that they are not the file's numbers. */
+void decoder_keep(decoder *d, void *owner, void (*release)(void *owner), int rounded);
 void decoder_destroy(decoder *d);
 /* Draw the initial weights; each tensor has its own random stream, so adding one leaves the others as they were.
  */

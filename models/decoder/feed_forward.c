@@ -146,7 +146,7 @@ static void run_rows(pool *p, rows r, row_job *job)
 void feed_forward(pool *p, rows r, const feed_layer *f, const real *x, const feed_saved *s, real *y)
 {
     linear_forward(p, r, f->width, f->inner, x, f->width, f->up, f->up_bias, s->up, f->inner);
-    if (f->gate.w) linear_forward(p, r, f->width, f->inner, x, f->width, f->gate, f->gate_bias, s->gate, f->inner);
+    if (s->gate) linear_forward(p, r, f->width, f->inner, x, f->width, f->gate, f->gate_bias, s->gate, f->inner);
     row_job job = {.first = {.f = f, .s = *s}, .row = feeds[f->kind].forward};
     run_rows(p, r, &job);
     linear_forward(p, r, f->inner, f->width, s->active, f->inner, f->down, f->down_bias, y, f->width);

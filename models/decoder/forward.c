@@ -105,8 +105,11 @@ int pass_create(pass **out, const decoder *d, pool *threads, size_t lanes, size_
                 .all = lanes * (size_t)d->cfg.segment};
     const size_t workers = (size_t)pool_threads(threads);
     carve(p, workers);
-    const int code = arena_allocate(&p->memory, "the activations", err);
+    int code = arena_allocate(&p->memory, "the activations", err);
+    for (size_t i = 0; decoder_is_left(d) && code == PAL_OK && i < d->param_count; i++)
+        if (d->param[i].offset == PARAM_ELSEWHERE) code = gemm_reserve(threads, d->param[i].cols, err);
     if (code != PAL_OK) {
+        arena_free(&p->memory);
         free(p);
         return code;
     }
@@ -156,7 +159,11 @@ static void embed_row(const row_job *j, size_t i, size_t block)
 {
     (void)block;
     const real scale = (real)embedding_scale(&j->p->d->cfg);
-    const real *from = j->x + (size_t)j->tokens[i] * j->cols;
+    const decoder *d = j->p->d;
+    const real *from = j->x ? j->x + (size_t)j->tokens[i] * j->cols : j->y + i * j->cols;
+    if (!j->x)
+        d->source[d->embedding].read(d->source[d->embedding].arg, (size_t)j->tokens[i], 1, 0, j->cols,
+                                     j->y + i * j->cols);
     for (size_t c = 0; c < j->cols; c++) j->y[i * j->cols + c] = scale * from[c];
 }
 
@@ -215,6 +222,7 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real 
         const matrix m = matrix_of(p, at->attn[i]);
         of->param[i] = m.w;
         of->panels[i] = m.panels;
+        of->source[i] = m.source;
         of->grad[i] = grad_of(p, at->attn[i], grad);
     }
     of->norm = pass_norm(p, at->norm1, grad);
@@ -224,6 +232,7 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real 
                        .pool = p->pool,
                        .param = of->param,
                        .panels = of->panels,
+                       .source = of->source,
                        .grad = of->grad,
                        .norm = &of->norm,
                        .extra = {.qkv_bias = weight_of(p, at->qkv_bias),
@@ -415,7 +424,9 @@ static void score_strip(void *arg, int task, int worker)
 void pass_score(pass *p, const scored_tokens *t)
 {
     loss_job job = {.p = p, .targets = t->targets, .nll = t->nll, .argmax = t->argmax};
-    job.tile = linear_tile((size_t)p->d->cfg.segment, (size_t)p->d->cfg.d_model, (size_t)p->d->cfg.vocab);
+    job.tile = decoder_is_left(p->d)
+                   ? 0
+                   : linear_tile((size_t)p->d->cfg.segment, (size_t)p->d->cfg.d_model, (size_t)p->d->cfg.vocab);
     if (job.tile == 0 || p->all < job.tile) {
         pass_logits(p, 0);
         pass_run_loss(p, &job);

@@ -37,6 +37,10 @@ struct decoder {
     norm_index final_norm;
     size_t recurrence[RECURRENCE_MAX_PARAMS], recurrence_count; /* tensors of the recurrence */
     size_t recurrence_state, recurrence_dstate;                 /* offsets, as a layer's */
+    weight_source *source; /* [param_count], NULL: none; without `read` where the weights are in the block */
+    void *owner;           /* of sources */
+    void (*release)(void *owner);
+    int rounded;
     arena memory;
     real *weight;
     size_t weight_reals;

@@ -193,6 +193,33 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
     return PAL_OK;
 }
 
+int decoder_leave(decoder *d, size_t index, weight_source source, pal_error *err)
+{
+    if (!d->source) d->source = calloc(d->param_count, sizeof *d->source);
+    if (!d->source) return pal_fail(err, PAL_INTERNAL, "out of memory for the places of the weights");
+    d->source[index] = source;
+    d->weight_reals = 0;
+    for (size_t i = 0; i < d->param_count; i++) {
+        decoder_param *p = &d->param[i];
+        const size_t step = ARENA_ALIGN / sizeof(real);
+        p->offset = d->source[i].read ? PARAM_ELSEWHERE : d->weight_reals;
+        if (!d->source[i].read) d->weight_reals += (p->rows * p->cols + step - 1) / step * step;
+    }
+    return PAL_OK;
+}
+
+int decoder_is_left(const decoder *d)
+{
+    return d->source != NULL;
+}
+
+void decoder_keep(decoder *d, void *owner, void (*release)(void *owner), int rounded)
+{
+    d->owner = owner;
+    d->release = release;
+    d->rounded = rounded;
+}
+
 int decoder_allocate(decoder *d, pal_error *err)
 {
     const attn_module *attention = d->cfg.attention;
@@ -222,6 +249,8 @@ void decoder_destroy(decoder *d)
 {
     if (!d) return;
     arena_free(&d->memory);
+    if (d->release) d->release(d->owner);
+    free(d->source);
     free(d->layer);
     free(d->param);
     free(d);
@@ -230,6 +259,7 @@ void decoder_destroy(decoder *d)
 void decoder_init_param(decoder *d, size_t index, uint64_t seed)
 {
     const decoder_param *p = &d->param[index];
+    if (p->offset == PARAM_ELSEWHERE) return;
     real *w = d->weight + p->offset;
     const size_t count = decoder_param_elements(p);
     if (p->init == INIT_CONSTANT) {
@@ -282,7 +312,7 @@ void decoder_pack(const decoder *d, real *panels)
 {
     for (size_t i = 0; i < d->param_count; i++) {
         const decoder_param *p = &d->param[i];
-        if (matrix_uses_panels(p->cols, p->rows))
+        if (p->offset != PARAM_ELSEWHERE && matrix_uses_panels(p->cols, p->rows))
             matrix_pack(p->cols, p->rows, d->weight + p->offset, panels + p->offset);
     }
 }
@@ -290,7 +320,9 @@ void decoder_pack(const decoder *d, real *panels)
 int decoder_uses_panels(const decoder *d)
 {
     for (size_t i = 0; i < d->param_count; i++)
-        if (d->param[i].rows > 1 && matrix_uses_panels(d->param[i].cols, d->param[i].rows)) return 1;
+        if (d->param[i].rows > 1 && d->param[i].offset != PARAM_ELSEWHERE &&
+            matrix_uses_panels(d->param[i].cols, d->param[i].rows))
+            return 1;
     return 0;
 }
 
@@ -298,7 +330,7 @@ void decoder_core(const decoder *d, char *text, size_t size)
 {
     int wide = 0;
     for (size_t i = 0; i < d->param_count; i++) wide |= gemm_is_wide(d->param[i].cols, d->param[i].rows);
-    snprintf(text, size, "%s%s", gemm_core(), wide ? "+AMX" : "");
+    snprintf(text, size, "%s%s%s", gemm_core(), wide ? "+AMX" : "", d->rounded ? ", bf16 weights" : "");
 }
 
 size_t decoder_parameters(const decoder *d)
@@ -308,21 +340,54 @@ size_t decoder_parameters(const decoder *d)
     return total;
 }
 
+/* SOURCE_STEP output weights of a token from `from` on, or what is left; in `room` where they must be read. */
+static size_t piece_length(const decoder *d, size_t from)
+{
+    const size_t left = (size_t)d->cfg.d_model - from;
+    return left < SOURCE_STEP ? left : SOURCE_STEP;
+}
+
+static const real *output_piece(const decoder *d, size_t token, size_t from, real *room)
+{
+    const decoder_param *p = &d->param[d->output];
+    if (p->offset != PARAM_ELSEWHERE) return d->weight + p->offset + token * p->cols + from;
+    d->source[d->output].read(d->source[d->output].arg, token, 1, from, piece_length(d, from), room);
+    return room;
+}
+
+static int same_weights(const decoder *d, size_t a, size_t b)
+{
+    real room[2][SOURCE_STEP];
+    for (size_t from = 0; from < (size_t)d->cfg.d_model; from += SOURCE_STEP)
+        if (memcmp(output_piece(d, a, from, room[0]), output_piece(d, b, from, room[1]),
+                   piece_length(d, from) * sizeof(real)) != 0)
+            return 0;
+    return 1;
+}
+
+static double output_square(const decoder *d, size_t token)
+{
+    real room[SOURCE_STEP];
+    double total = 0;
+    for (size_t from = 0; from < (size_t)d->cfg.d_model; from += SOURCE_STEP) {
+        const real *w = output_piece(d, token, from, room);
+        total += (double)kernels_get()->dot(w, w, piece_length(d, from));
+    }
+    return total;
+}
+
 static int same_output(const decoder *d, size_t a, size_t b)
 {
-    const size_t width = (size_t)d->cfg.d_model;
-    const real *w = d->weight + d->param[d->output].offset;
     const real *bias = d->cfg.output_bias ? d->weight + d->param[d->output_bias].offset : NULL;
-    return (!bias || bias[a] == bias[b]) && memcmp(w + a * width, w + b * width, width * sizeof *w) == 0;
+    return (!bias || bias[a] == bias[b]) && same_weights(d, a, b);
 }
 
 /* How far two computed logits of equal weights may lie apart: see knn.c on the bound. */
 static double logit_margin(const decoder *d, const real *x, size_t token, double logit)
 {
     const size_t width = (size_t)d->cfg.d_model;
-    const real *w = d->weight + d->param[d->output].offset + token * width;
     const double epsilon = sizeof(real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON;
-    const double product = (double)kernels_get()->dot(x, x, width) * (double)kernels_get()->dot(w, w, width);
+    const double product = (double)kernels_get()->dot(x, x, width) * output_square(d, token);
     const double bias = d->cfg.output_bias ? fabs((double)d->weight[d->param[d->output_bias].offset + token]) : 0;
     return 1.1 * epsilon * ((double)(width + 3) * (sqrt(product) + bias) + 2 * fabs(logit)) + FLT_MIN;
 }

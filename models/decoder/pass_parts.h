@@ -78,6 +78,7 @@ void pass_run_loss(pass *p, loss_job *job);
 /* The pointers of an attn_call. */
 typedef struct call_params {
     const real *param[ATTN_MAX_PARAMS], *panels[ATTN_MAX_PARAMS];
+    const weight_source *source[ATTN_MAX_PARAMS];
     real *grad[ATTN_MAX_PARAMS];
     row_norm norm;
 } call_params;
@@ -96,7 +97,8 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real 
 /* A tensor; NULL where there is none. */
 static inline const real *weight_of(const pass *p, size_t index)
 {
-    return index == NO_TENSOR ? NULL : p->d->weight + p->d->param[index].offset;
+    if (index == NO_TENSOR || p->d->param[index].offset == PARAM_ELSEWHERE) return NULL;
+    return p->d->weight + p->d->param[index].offset;
 }
 
 /* A tensor's place in a block of gradients; NULL without either. */
@@ -107,8 +109,9 @@ static inline real *grad_of(const pass *p, size_t index, real *grad)
 
 static inline matrix matrix_of(const pass *p, size_t index)
 {
-    if (index == NO_TENSOR) return (matrix){NULL, NULL};
-    return (matrix){weight_of(p, index), p->panels ? p->panels + p->d->param[index].offset : NULL};
+    if (index == NO_TENSOR) return (matrix){0};
+    if (p->d->source && p->d->source[index].read) return (matrix){.source = &p->d->source[index]};
+    return (matrix){.w = weight_of(p, index), .panels = p->panels ? p->panels + p->d->param[index].offset : NULL};
 }
 
 static inline rows rows_of(const pass *p)

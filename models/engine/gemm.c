@@ -111,6 +111,10 @@ typedef struct product {
     const kernels *kernel;
     size_t lane_rows, inner;
     const real *x, *w, *panels, *bias;
+    const weight_source *source; /* of w, where it is NULL, */
+    size_t source_first;         /* from this row on; */
+    size_t w_first;              /* then w is expanded from this column of Y on */
+    real *expanded;              /* room for that of each worker */
     size_t ldx, ldw;
     int transpose_w, accumulate;
     real *y;
@@ -127,7 +131,7 @@ static size_t panel_offset(size_t inner_total, size_t inner, size_t col, size_t 
 static const real *make_panel(const product *p, size_t inner, size_t depth, size_t col, size_t cols, real *panel)
 {
     if (p->transpose_w) {
-        p->kernel->transpose(panel, cols, p->w + col * p->ldw + inner, p->ldw, cols, depth);
+        p->kernel->transpose(panel, cols, p->w + (col - p->w_first) * p->ldw + inner, p->ldw, cols, depth);
     } else {
         for (size_t i = 0; i < depth; i++)
             memcpy(panel + i * cols, p->w + (inner + i) * p->ldw + col, cols * sizeof *panel);
@@ -161,24 +165,37 @@ static void product_direct(const product *p, size_t m, size_t first, size_t n, c
     }
 }
 
+static void multiply_block(const product *p, size_t m, size_t col, size_t n, const real *x, real *y)
+{
+    const real beta = p->bias || p->accumulate ? 1 : 0;
+    if (p->inner <= DIRECT_LONGEST && has_direct()) {
+        product_direct(p, m, col, n, x, beta, y);
+        return;
+    }
+    if (p->bias) fill_bias(p, m, col, n, y);
+    blas_gemm(0, p->transpose_w, m, n, p->inner, 1, x, p->ldx,
+              p->w + (p->transpose_w ? (col - p->w_first) * p->ldw : col), p->ldw, beta, y, p->ldy);
+}
+
 static void product_task(void *arg, int task, int worker)
 {
-    (void)worker;
     const product *p = arg;
     const size_t col_block = (size_t)task % p->col.count, row_block = (size_t)task / p->col.count;
     const size_t lane = row_block / p->row.count, in_lane = row_block % p->row.count;
     const size_t row = lane * p->lane_rows + in_lane * p->row.size, m = split_length(&p->row, in_lane);
     const size_t col = col_block * p->col.size, n = split_length(&p->col, col_block);
     const real *x = p->x + row * p->ldx;
-    const real beta = p->bias || p->accumulate ? 1 : 0;
     real *y = p->y + row * p->ldy + col;
-    if (p->inner <= DIRECT_LONGEST && has_direct()) {
-        product_direct(p, m, col, n, x, beta, y);
+    if (!p->source) {
+        multiply_block(p, m, col, n, x, y);
         return;
     }
-    if (p->bias) fill_bias(p, m, col, n, y);
-    blas_gemm(0, p->transpose_w, m, n, p->inner, 1, x, p->ldx, p->w + (p->transpose_w ? col * p->ldw : col),
-              p->ldw, beta, y, p->ldy);
+    product here = *p;
+    real *w = p->expanded + (size_t)worker * BLOCK_COLS * p->inner;
+    p->source->read(p->source->arg, p->source_first + col, n, 0, p->inner, w);
+    here.w = w;
+    here.w_first = col;
+    multiply_block(&here, m, col, n, x, y);
 }
 
 static void product_run(pool *workers, rows r, size_t cols, product *p)
@@ -212,7 +229,20 @@ void matrix_pack(size_t in, size_t out, const real *w, real *panels)
 matrix matrix_rows(matrix m, size_t in, size_t first, size_t count)
 {
     const int whole = first % DIRECT_COLS == 0 && count % DIRECT_COLS == 0;
-    return (matrix){m.w + first * in, m.panels && whole ? m.panels + panel_offset(in, 0, first, 0) : NULL};
+    if (!m.w) return (matrix){NULL, NULL, m.source, m.first + first};
+    return (matrix){m.w + first * in, m.panels && whole ? m.panels + panel_offset(in, 0, first, 0) : NULL, NULL,
+                    0};
+}
+
+static size_t expanded_bytes(const pool *p, size_t in)
+{
+    return (size_t)pool_threads(p) * BLOCK_COLS * in * sizeof(real);
+}
+
+int gemm_reserve(pool *p, size_t in, pal_error *err)
+{
+    if (pool_scratch(p, expanded_bytes(p, in))) return PAL_OK;
+    return pal_fail(err, PAL_INTERNAL, "out of memory for weights of %zu columns on their way into a product", in);
 }
 
 void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w, const real *bias,
@@ -221,6 +251,8 @@ void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_
     if (gemm_is_wide(in, out)) {
         const wide_product wide = {.left = {.x = x, .ld = ldx},
                                    .right = {.x = w.w, .ld = in},
+                                   .source = w.w ? NULL : w.source,
+                                   .first = w.first,
                                    .rows = r.lanes * r.rows,
                                    .cols = out,
                                    .depth = in,
@@ -235,6 +267,9 @@ void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_
                    .ldx = ldx,
                    .w = w.w,
                    .panels = w.panels,
+                   .source = w.w ? NULL : w.source,
+                   .source_first = w.first,
+                   .expanded = w.w ? NULL : pool_scratch(p, expanded_bytes(p, in)),
                    .ldw = in,
                    .transpose_w = 1,
                    .bias = bias,

@@ -6,6 +6,7 @@
 
 #include "models/engine/pool.h"
 #include "models/engine/real.h"
+#include "models/engine/weight_source.h"
 
 /* Load and check OpenBLAS for up to `threads` threads that multiply at a time (blas_open). Call before any product
  * and before a pool of threads; again for more threads. */
@@ -32,10 +33,16 @@ typedef struct rows {
 } rows;
 
 /* Weights [out, in] and, unless NULL, a copy of them in the order in which linear_forward multiplies, which spares
- * it making that each time. The bits are the same. */
+ * it making that each time. Or, where w is NULL, rows from `first` on of a source; forward only. The bits are the
+ * same. */
 typedef struct matrix {
     const real *w, *panels;
+    const weight_source *source;
+    size_t first;
 } matrix;
+
+/* Make room in a pool for products by sources of `in` columns; without it there may be none. PAL_INTERNAL. */
+int gemm_reserve(pool *p, size_t in, pal_error *err);
 
 /* Whether linear_forward makes use of panels of such weights. */
 int matrix_uses_panels(size_t in, size_t out);

@@ -13,13 +13,14 @@ enum {
     SLICE = 192,
     BLOCK = 128, /* columns of a task */
     LEAST_ROWS = TILE_LINES,
-    LEAST_DEPTH = SLICE
+    LEAST_DEPTH = SOURCE_STEP
 };
 
 /* Room of one worker, and of the shared part. */
 typedef struct worker_room {
     uint16_t right[SLICE * TILE_LINES * TILE_PARTS];
     real c[BLOCK * MOST_ROWS];
+    real expanded[BLOCK * MOST_DEPTH];
 } worker_room;
 
 typedef struct small_room {
@@ -93,17 +94,35 @@ static void deliver(const chunk *k, size_t col, size_t cols, const real *c)
     }
 }
 
-static void multiply_block(const chunk *k, size_t col, uint16_t *right, real *c)
+/* Where a block's columns of the right factor are now. */
+typedef struct right_part {
+    tile_source from;
+    size_t line, at;
+} right_part;
+
+static right_part find_right(const chunk *k, size_t col, size_t cols, real *room)
+{
+    const wide_product *w = k->w;
+    const weight_source *s = w->source;
+    if (!s) return (right_part){w->right, col, k->from};
+    size_t there = 0;
+    const uint16_t *half = s->bf16 ? s->bf16(s->arg, w->first + col, &there) : NULL;
+    if (half && there >= cols) return (right_part){{.x = half, .ld = w->depth, .bf16 = 1}, 0, k->from};
+    s->read(s->arg, w->first + col, cols, k->from, k->depth, room);
+    return (right_part){{.x = room, .ld = k->depth}, 0, 0};
+}
+
+static void multiply_block(const chunk *k, size_t col, uint16_t *right, real *c, real *room)
 {
     const wide_product *w = k->w;
     const size_t cols = at_most(w->cols - col, k->block), stride = panels_of(k->rows) * TILE_LINES * TILE_LINES;
-    const int parts = w->right.bf16 ? 1 : TILE_PARTS, begun = w->accumulate || k->from > 0;
+    const right_part r = find_right(k, col, cols, room);
+    const int parts = r.from.bf16 ? 1 : TILE_PARTS, begun = w->accumulate || k->from > 0;
     if (begun) fetch(k, col, cols, c);
     for (size_t at = 0; at < k->depth; at += SLICE) {
         const size_t depth = at_most(k->depth - at, SLICE);
         for (size_t first = 0; first < cols; first += TILE_LINES) {
-            tiles_pack_right(&w->right, col + first, at_most(cols - first, TILE_LINES), k->from + at, depth,
-                             right);
+            tiles_pack_right(&r.from, r.line + first, at_most(cols - first, TILE_LINES), r.at + at, depth, right);
             tiles_multiply(slice_of(k, at), k->rows, right, parts, depth, begun || at > 0,
                            c + first / TILE_LINES * stride);
         }
@@ -115,7 +134,7 @@ static void multiply_task(void *arg, int task, int worker)
 {
     const chunk *k = arg;
     worker_room *room = &k->rooms[worker];
-    multiply_block(k, (size_t)task * k->block, room->right, room->c);
+    multiply_block(k, (size_t)task * k->block, room->right, room->c, room->expanded);
 }
 
 static void multiply_small_task(void *arg, int task, int worker)
@@ -124,7 +143,8 @@ static void multiply_small_task(void *arg, int task, int worker)
     const chunk *k = arg;
     _Alignas(64) uint16_t right[SLICE * TILE_LINES * TILE_PARTS];
     _Alignas(64) real c[BLOCK * LEAST_ROWS];
-    multiply_block(k, (size_t)task * k->block, right, c);
+    _Alignas(64) real expanded[BLOCK * LEAST_DEPTH];
+    multiply_block(k, (size_t)task * k->block, right, c, expanded);
 }
 
 static void run_chunks(pool *p, const wide_product *w, chunk *k, size_t most_rows, size_t most_depth,

@@ -5,10 +5,13 @@
 
 #include "models/engine/pool.h"
 #include "models/engine/tiles.h"
+#include "models/engine/weight_source.h"
 
 /* C[rows, cols] (ld ldc) = left right + bias[cols] (NULL: none) + (accumulate ? C : 0), sums of `depth`. */
 typedef struct wide_product {
-    tile_source left, right; /* lines: rows of C, columns of C */
+    tile_source left, right;     /* lines: rows of C, columns of C */
+    const weight_source *source; /* NULL, or what stands for `right`, from its row `first` on */
+    size_t first;
     size_t rows, cols, depth;
     const real *bias;
     int accumulate;

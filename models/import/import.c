@@ -300,6 +300,7 @@ int import_fill(const imported *m, decoder *d, size_t *missing, pal_error *err)
         const decoder_param *p = decoder_param_at(d, i);
         stored_matrix s;
         PAL_TRY(import_matrix(m, decoder_config(d), p, &s, err));
+        if (s.parts > 0 && p->offset == PARAM_ELSEWHERE) continue; /* it is read where it lies */
         if (s.parts > 0)
             PAL_TRY(fill_matrix(m, p, &s, decoder_weights(d) + p->offset, err));
         else if (missing)

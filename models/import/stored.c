@@ -16,23 +16,42 @@ static size_t row_bytes(const stored_part *p)
     return p->cols / p->format->values * p->format->bytes;
 }
 
-void stored_read(const stored_matrix *m, size_t first, size_t count, float *out)
+void stored_read_part(const stored_matrix *m, size_t first, size_t count, size_t from, size_t depth, float *out)
 {
     size_t begin = 0; /* of the part, among all rows */
     for (size_t i = 0; i < m->parts && count > 0; begin += m->part[i++].rows) {
         const stored_part *p = &m->part[i];
         if (first >= begin + p->rows) continue;
-        const size_t from = first - begin, left = p->rows - from, take = count < left ? count : left;
-        const char *data = p->data;
-        if (p->pairs == 0)
-            block_expand(p->format, data + from * row_bytes(p), take * p->cols, out);
+        const size_t at = first - begin, left = p->rows - at, take = count < left ? count : left;
+        const char *data = (const char *)p->data + from / p->format->values * p->format->bytes;
+        if (p->pairs == 0 && depth == p->cols)
+            block_expand(p->format, data + at * row_bytes(p), take * p->cols, out);
         else
             for (size_t r = 0; r < take; r++)
-                block_expand(p->format, data + place_of(p, from + r) * row_bytes(p), p->cols, out + r * p->cols);
-        out += take * p->cols;
+                block_expand(p->format, data + place_of(p, at + r) * row_bytes(p), depth, out + r * depth);
+        out += take * depth;
         first += take;
         count -= take;
     }
+}
+
+void stored_read(const stored_matrix *m, size_t first, size_t count, float *out)
+{
+    stored_read_part(m, first, count, 0, m->cols, out);
+}
+
+const uint16_t *stored_bf16(const stored_matrix *m, size_t first, size_t *count)
+{
+    size_t begin = 0;
+    for (size_t i = 0; i < m->parts; begin += m->part[i++].rows) {
+        const stored_part *p = &m->part[i];
+        if (first >= begin + p->rows) continue;
+        const char *row = (const char *)p->data + (first - begin) * row_bytes(p);
+        if (p->format->type != BLOCK_BF16 || p->pairs > 0 || (uintptr_t)row % sizeof(uint16_t)) return NULL;
+        *count = begin + p->rows - first;
+        return (const uint16_t *)(const void *)row;
+    }
+    return NULL;
 }
 
 size_t stored_bytes(const stored_matrix *m)

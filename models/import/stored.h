@@ -25,6 +25,10 @@ typedef struct stored_matrix {
 
 /* out[count, cols] = rows first .. first + count - 1. Any thread may read; the bits are those of expanding all. */
 void stored_read(const stored_matrix *m, size_t first, size_t count, float *out);
+/* out[count, depth]: the same, elements `from` to `from + depth` - 1 of the rows alone; both are whole blocks. */
+void stored_read_part(const stored_matrix *m, size_t first, size_t count, size_t from, size_t depth, float *out);
+/* Row `first` where rows lie in the file as aligned bf16, and how many follow each other from it on; else NULL. */
+const uint16_t *stored_bf16(const stored_matrix *m, size_t first, size_t *count);
 /* Bytes that the file spends on it. */
 size_t stored_bytes(const stored_matrix *m);
 

@@ -2,6 +2,7 @@
  * The bits do not depend on the choice. */
 #include "models/stream/reader.h"
 #include "models/decoder/pass.h"
+#include "models/engine/gemm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,8 @@ int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, p
     int code = r->own && r->border && r->alone && r->logits && (r->panels || !decoder_uses_panels(d))
                    ? PAL_OK
                    : pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
+    if (code == PAL_OK && decoder_is_left(d))
+        code = gemm_reserve(workers, (size_t)cfg->d_model, err); /* the head */
     if (code == PAL_OK && r->plan != APART) code = pass_create(&r->shared, d, workers, lanes, 0, err);
     for (size_t i = 0; code == PAL_OK && i < r->count; i++) {
         code = pool_create(&r->alone[i], 1, err);

@@ -222,7 +222,7 @@ static void check_linear(pool *p, rows r, size_t in, size_t out)
     linear l = linear_make(r, in, out);
     const double size_in = sqrt((double)in), size_out = sqrt((double)out), size_n = sqrt((double)n);
 
-    linear_forward(p, r, in, out, l.x, l.ldx, (matrix){l.w, NULL}, l.bias, l.y, l.ldy);
+    linear_forward(p, r, in, out, l.x, l.ldx, (matrix){.w = l.w}, l.bias, l.y, l.ldy);
     for (size_t i = 0; i < n; i++) {
         for (size_t o = 0; o < out; o++) {
             double want = l.bias[o];
@@ -287,8 +287,8 @@ static void check_panels(pool *p, rows r, size_t in, size_t out, size_t first, s
     const size_t count = r.lanes * r.rows * l.ldy;
     real *panels = copy_reals(l.w, out * in), *y = copy_reals(l.y, count), *again = copy_reals(l.y, count);
     matrix_pack(in, out, l.w, panels);
-    const matrix packed = {l.w, panels}, rest = matrix_rows(packed, in, first, some);
-    linear_forward(p, r, in, out, l.x, l.ldx, (matrix){l.w, NULL}, l.bias, l.y, l.ldy);
+    const matrix packed = {.w = l.w, .panels = panels}, rest = matrix_rows(packed, in, first, some);
+    linear_forward(p, r, in, out, l.x, l.ldx, (matrix){.w = l.w}, l.bias, l.y, l.ldy);
     linear_forward(p, r, in, out, l.x, l.ldx, packed, l.bias, y, l.ldy);
     assert_memory_equal(y, l.y, count * sizeof *y);
 
@@ -305,7 +305,7 @@ static void check_panels(pool *p, rows r, size_t in, size_t out, size_t first, s
 
     assert_true(rest.w == l.w + first * in && (rest.panels != NULL) == (first % 64 == 0 && some % 64 == 0));
     memcpy(y, again, count * sizeof *y);
-    linear_forward(p, r, in, some, l.x, l.ldx, (matrix){rest.w, NULL}, NULL, y, l.ldy);
+    linear_forward(p, r, in, some, l.x, l.ldx, (matrix){.w = rest.w}, NULL, y, l.ldy);
     linear_forward(p, r, in, some, l.x, l.ldx, rest, NULL, again, l.ldy);
     assert_memory_equal(y, again, count * sizeof *y);
     free(panels);
@@ -332,7 +332,7 @@ static void test_panels(void **state)
 
 static void run_linear(pool *p, linear *l, rows r)
 {
-    linear_forward(p, r, l->in, l->out, l->x, l->ldx, (matrix){l->w, NULL}, l->bias, l->y, l->ldy);
+    linear_forward(p, r, l->in, l->out, l->x, l->ldx, (matrix){.w = l->w}, l->bias, l->y, l->ldy);
     linear_backward_input(p, r, l->in, l->out, l->y, l->ldy, l->w, l->dx, l->ldx, 0);
     linear_backward_weight(p, r, l->in, l->out, l->x, l->ldx, l->y, l->ldy, l->dw, l->dbias);
 }

@@ -40,6 +40,29 @@ static uint16_t *make_bf16(real *w, size_t n)
     return half;
 }
 
+typedef struct lines {
+    const real *w;
+    const uint16_t *half;
+    size_t rows, depth;
+} lines_of;
+
+static void read_lines(const void *arg, size_t first, size_t count, size_t from, size_t depth, real *out)
+{
+    const lines_of *l = arg;
+    assert_true(from % SOURCE_STEP == 0 && (depth % SOURCE_STEP == 0 || from + depth == l->depth));
+    for (size_t i = 0; i < count; i++)
+        memcpy(out + i * depth, l->w + (first + i) * l->depth + from, depth * sizeof *out);
+}
+
+/* As if the matrix were two, one of them bf16. */
+static const uint16_t *half_lines(const void *arg, size_t first, size_t *count)
+{
+    const lines_of *l = arg;
+    if (first < l->rows / 2) return NULL;
+    *count = l->rows - first;
+    return l->half + first * l->depth;
+}
+
 static void check_product(size_t lines, size_t cols, size_t depth)
 {
     const size_t count = lines * cols;
@@ -80,11 +103,23 @@ static void check_product(size_t lines, size_t cols, size_t depth)
     }
     assert_memory_equal(again, c, count * sizeof *c);
     memset(again, 0, count * sizeof *again);
-    job = (wide_product){job.left, {.x = half, .ld = depth, .bf16 = 1}, lines, cols, depth, bias, 0, again, cols};
+    job.right = (tile_source){.x = half, .ld = depth, .bf16 = 1};
+    job.rows = lines;
+    job.c = again;
     job.left.x = x;
     wide_multiply(two, &job);
     assert_memory_equal(again, c, count * sizeof *c);
 
+    /* From a source that is expanded, partly or wholly. */
+    const lines_of of = {w, half, cols, depth};
+    weight_source source = {&of, read_lines, half_lines};
+    for (int i = 0; i < 2; i++) {
+        memset(again, 0, count * sizeof *again);
+        job.source = &source;
+        wide_multiply(i ? NULL : two, &job);
+        assert_memory_equal(again, c, count * sizeof *c);
+        source.bf16 = NULL;
+    }
     pool_destroy(two);
     pool_destroy(three);
     void *all[] = {x, w, bias, c, again, half};
@@ -119,7 +154,7 @@ static void test_linear(void **state)
     real *y = random_reals(n * out, 4), *dx = random_reals(n * in, 5), *dw = random_reals(out * in, 6),
          *dbias = random_reals(out, 7);
     real *dx0 = copy_reals(dx, n * in), *dw0 = copy_reals(dw, out * in), *dbias0 = copy_reals(dbias, out);
-    linear_forward(p, r, in, out, x, in, (matrix){w, NULL}, NULL, y, out);
+    linear_forward(p, r, in, out, x, in, (matrix){.w = w}, NULL, y, out);
     linear_backward_input(p, r, in, out, dy, out, w, dx, in, 1);
     linear_backward_weight(p, r, in, out, x, in, dy, out, dw, dbias);
     for (size_t i = 0; i < n; i += 3)

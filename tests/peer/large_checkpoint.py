@@ -1,0 +1,110 @@
+#!/usr/bin/python3
+"""A checkpoint as large as a real one, of random weights: for measuring memory, never for a result.
+
+Writes a HuggingFace folder of the Llama family in BF16, in files of at most 4 GB with their index. Weights are
+random numbers of about 0.01 in size, the same in every run.
+
+Usage: large_checkpoint.py SHAPE OUT, with SHAPE one of 135m, 1b, 8b
+"""
+import json
+import os
+import random
+import struct
+import sys
+
+SHAPES = {  # d_model, layers, heads, kv heads, head width, d_ff, vocabulary, tied, rope theta
+    "135m": (576, 30, 9, 3, 64, 1536, 49152, True, 1e5),
+    "1b": (2048, 16, 32, 8, 64, 8192, 128256, True, 5e5),
+    "8b": (4096, 32, 32, 8, 128, 14336, 128256, False, 5e5),
+}
+BLOCK, MOST = 1 << 20, 4 << 30
+
+
+def tensors(shape):
+    d, layers, heads, kv, width, ff, vocab, tied, _ = shape
+    yield "model.embed_tokens.weight", (vocab, d)
+    for i in range(layers):
+        at = f"model.layers.{i}."
+        yield at + "input_layernorm.weight", (d,)
+        yield at + "self_attn.q_proj.weight", (heads * width, d)
+        yield at + "self_attn.k_proj.weight", (kv * width, d)
+        yield at + "self_attn.v_proj.weight", (kv * width, d)
+        yield at + "self_attn.o_proj.weight", (d, heads * width)
+        yield at + "post_attention_layernorm.weight", (d,)
+        yield at + "mlp.gate_proj.weight", (ff, d)
+        yield at + "mlp.up_proj.weight", (ff, d)
+        yield at + "mlp.down_proj.weight", (d, ff)
+    yield "model.norm.weight", (d,)
+    if not tied:
+        yield "lm_head.weight", (vocab, d)
+
+
+def size_of(dims):
+    count = 2
+    for n in dims:
+        count *= n
+    return count
+
+
+def random_block():
+    """BF16 numbers of 2^-7 to 2^-5: a random low byte under one of two high bytes."""
+    rng = random.Random(1)
+    low = rng.randbytes(BLOCK // 2)
+    high = bytes(0xBC if b & 1 else 0x3C for b in rng.randbytes(BLOCK // 2))
+    block = bytearray(BLOCK)
+    block[0::2], block[1::2] = low, high
+    return bytes(block)
+
+
+def write_file(path, group, block):
+    head, at = {}, 0
+    for name, dims in group:
+        head[name] = {"dtype": "BF16", "shape": list(dims), "data_offsets": [at, at + size_of(dims)]}
+        at += size_of(dims)
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 64 + 56)  # so that the data begins at a multiple of 64
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for number, (_, dims) in enumerate(group):
+            left, turn = size_of(dims), number * 4098 % BLOCK & ~1
+            turned = block[turn:] + block[:turn]
+            if len(dims) == 1:
+                f.write(struct.pack("<H", 0x3F80) * dims[0])
+                continue
+            while left > 0:
+                f.write(turned[:left])
+                left -= BLOCK
+
+
+def main():
+    if len(sys.argv) != 3 or sys.argv[1] not in SHAPES:
+        sys.exit(__doc__)
+    shape, out = SHAPES[sys.argv[1]], sys.argv[2]
+    d, layers, heads, kv, width, ff, vocab, tied, theta = shape
+    os.makedirs(out, exist_ok=True)
+    groups, size = [[]], 0
+    for name, dims in tensors(shape):
+        if size and size + size_of(dims) > MOST:
+            groups.append([])
+            size = 0
+        groups[-1].append((name, dims))
+        size += size_of(dims)
+    block, index = random_block(), {}
+    for i, group in enumerate(groups):
+        name = "model.safetensors" if len(groups) == 1 else f"model-{i + 1:05d}-of-{len(groups):05d}.safetensors"
+        write_file(os.path.join(out, name), group, block)
+        index.update({tensor: name for tensor, _ in group})
+    if len(groups) > 1:
+        with open(os.path.join(out, "model.safetensors.index.json"), "w") as f:
+            json.dump({"metadata": {}, "weight_map": index}, f)
+    with open(os.path.join(out, "config.json"), "w") as f:
+        json.dump({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": d,
+                   "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv,
+                   "head_dim": width, "intermediate_size": ff, "vocab_size": vocab, "hidden_act": "silu",
+                   "rms_norm_eps": 1e-5, "rope_theta": theta, "max_position_embeddings": 131072,
+                   "tie_word_embeddings": tied, "torch_dtype": "bfloat16", "attention_bias": False,
+                   "mlp_bias": False}, f)
+
+
+if __name__ == "__main__":
+    main()
