@@ -20,7 +20,9 @@ static void values_and_metrics(void **state)
         assert_int_equal(m->over, -1);
         assert_int_equal(m->kind, i == ANSWER_NLL ? METRIC_RATIO : METRIC_SHARE);
         assert_int_equal(m->higher_is_better, i != ANSWER_NLL);
-        assert_int_equal(m->samples, i == EXACT_MATCH || i == FIRST_INTEGER ? METRIC_HITS : METRIC_NUMBERS);
+        assert_int_equal(m->samples, i == EXACT_MATCH || i == FIRST_INTEGER ? METRIC_HITS
+                                     : i == ANSWER_NLL                      ? METRIC_NUMBERS
+                                                                            : METRIC_COUNTS);
         assert_int_equal(m->detail, i == SWAPPED_ACCURACY);
     }
 }
