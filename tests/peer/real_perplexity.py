@@ -57,7 +57,7 @@ def of_palimpsest(args, keep, protocol, tokens):
     for line in (keep / "palimpsest" / "perplexity-journal.jsonl").read_text().splitlines():
         record = json.loads(line)
         if record["kind"] == "cell" and record["variant"].startswith(protocol + "="):
-            cell = record
+            cell, pieces = record, {}
         if record["kind"] == "sample" and cell and record["cell_key"] == cell["key"]:
             pieces[record["index"]] = (record["values"]["nll"], record["values"]["tokens"])
     return [pieces[i] for i in sorted(pieces)], cell["weights"]
