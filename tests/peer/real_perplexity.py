@@ -64,12 +64,12 @@ def of_palimpsest(args, keep, protocol, tokens):
 
 
 def of_llama_cpp(args, keep, gguf):
-    """llama-perplexity's own figure with caches in 32 bits: perplexity and its standard error, as printed."""
+    """llama-perplexity's own figure with caches in 32 bits, weights as stored: perplexity and its standard error."""
     kept = keep / f"llama-{pathlib.Path(gguf).name}.log"
     if not kept.exists():
         text = next(pathlib.Path(args.data, "test").iterdir())
         command = [args.llama_perplexity, "-m", gguf, "-f", text, "-c", str(args.context), "-b", str(args.context), "-t",
-                   str(args.threads), "-ctk", "f32", "-ctv", "f32", "-fa", "off", "--chunks", str(args.chunks)]
+                   str(args.threads), "-ctk", "f32", "-ctv", "f32", "-fa", "off", "--no-repack", "--chunks", str(args.chunks)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         kept.write_text(done.stdout + done.stderr)
     found = re.search(r"Final estimate: PPL = ([0-9.]+) \+/- ([0-9.]+)", kept.read_text())
