@@ -205,6 +205,10 @@ static void test_counts_values(void **state)
     const interval one = stats_counts(right, trials, 50, 0.95);
     assert_true(all.hi == 1 && one.hi < 1 && one.lo < all.lo && one.hi - one.lo > all.hi - all.lo);
     assert_string_equal(stats_counts(none, none, 2, 0.95).kind, "none");
+    double few[6] = {0, 0, 1, 0, 0, 0};
+    assert_true(stats_counts(few, trials, 6, 0.95).lo > 0);
+    few[2] = 0;
+    assert_true(stats_counts(few, trials, 6, 0.95).lo == 0);
     right[0] = 6;
     assert_string_equal(stats_counts(right, trials, 50, 0.95).kind, "none");
     right[0] = NAN;

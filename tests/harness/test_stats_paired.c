@@ -120,6 +120,9 @@ static void test_sign_flip_darwin(void **state)
                  back = stats_paired_ratio(none, ones, gap, ones, 15, 0.95);
     assert_true(got.p == 2 * 863 / 32768.0 && back.p == got.p);
     assert_string_equal(got.test, "sign-flip");
+    double square = 0; /* 314 in all, a mean of 314/15 */
+    for (int i = 0; i < 15; i++) square += (gap[i] - 314.0 / 15) * (gap[i] - 314.0 / 15);
+    assert_near(got.deviation, sqrt(square / 14), 1e-9);
     /* p = 0.0527: the interval at 95 % just holds 0, that at 94 % does not. */
     assert_true(got.ci.lo <= 0 && got.ci.lo > -0.5 && back.ci.hi == -got.ci.lo);
     assert_true(stats_ratio(gap, ones, 15, 0.94).lo > 0);
@@ -163,6 +166,7 @@ static void test_refusals(void **state)
     const double num[] = {1, 2, 4, 7, 11, 16}, ones[] = {1, 1, 1, 1, 1, 1}, zero[6] = {0};
     const double negative[] = {1, 1, 1, 1, 1, -1}, missing[] = {1, NAN, 3, 4, 5, 6};
     assert_string_equal(stats_ratio(num, ones, 5, 0.95).kind, "none");
+    assert_string_equal(stats_ratio(num, ones, 5, 0.5).kind, "none"); /* at any level */
     const interval six = stats_ratio(num, ones, 6, 0.95), same = stats_ratio(num, NULL, 6, 0.95);
     assert_true(six.lo == 1 && six.hi == 16 && same.lo == 1 && same.hi == 16); /* 1/32 of the halves: the ends */
     assert_string_equal(stats_ratio(num, ones, 6, 0.97).kind, "none");
