@@ -38,9 +38,10 @@ static task_source *source(const task_module *task)
 {
     static task_source *made;
     static tokenizer *bytes;
+    static void *keys;
     pal_error err = {0};
     if (!made) {
-        void *keys = calloc(1, task->train->bytes);
+        keys = calloc(1, task->train->bytes);
         const kv_spec *data = kv_find(task->train->table, task->train->count, "data");
         if (!keys || !data || tokenizer_load(&bytes, "bytes", &err) != PAL_OK ||
             kv_defaults(task->train->table, task->train->count, keys, &err) != PAL_OK ||
