@@ -87,7 +87,8 @@ book() { # book SPLIT NAME PACKAGE FILE
 }
 
 novels() { # novels PACKAGE: the texts of an R package, as $work/PACKAGE.N/*.txt
-    [ -x "$work/r_strings" ] || "${CC:-cc}" -O1 -o "$work/r_strings" "$here/extract/r_strings.c" -lz ||
+    # shellcheck disable=SC2086 # CC may have words: ccache gcc
+    [ -x "$work/r_strings" ] || ${CC:-cc} -O1 -o "$work/r_strings" "$here/extract/r_strings.c" -lz ||
         fail 'a C compiler and zlib are needed. Type: make deps' || return 1
     mkdir -p "$work/$1.texts"
     "$work/r_strings" "$work/$1/usr/lib/R/site-library/${1#r-cran-}/data/Rdata.rdb" "$work/$1.texts"
