@@ -9,7 +9,7 @@
 #include <string.h>
 
 const char *const audit_verdict_name[] = {"reproduced", "not reproduced", "not comparable", "not run"};
-enum { VERDICTS = AUDIT_NOT_RUN + 1, ORIGINS = AUDIT_CONSTRUCTION + 1 };
+enum { ORIGINS = AUDIT_CONSTRUCTION + 1 };
 
 int audit_judge(audit *a, const evidence *e, const char *weights, pal_error *err)
 {
@@ -54,7 +54,7 @@ static void print_claim(const audit_claim *c, const audit_finding *f, FILE *out)
 
 void audit_print(const audit *a, FILE *out)
 {
-    size_t count[ORIGINS + 1][VERDICTS] = {{0}};
+    size_t count[ORIGINS + 1][AUDIT_VERDICTS] = {{0}};
     for (size_t i = 0; i < a->count; i++) {
         print_claim(&a->claim[i], &a->finding[i], out);
         count[a->claim[i].origin][a->finding[i].verdict]++;
@@ -62,10 +62,10 @@ void audit_print(const audit *a, FILE *out)
     }
     for (size_t o = 0; o <= ORIGINS; o++) {
         size_t all = 0;
-        for (size_t v = 0; v < VERDICTS; v++) all += count[o][v];
+        for (size_t v = 0; v < AUDIT_VERDICTS; v++) all += count[o][v];
         if (!all) continue;
         fprintf(out, "%zu claims%s%s:", all, o < ORIGINS ? ", " : "", o < ORIGINS ? audit_origin_name[o] : "");
-        for (size_t v = 0; v < VERDICTS; v++)
+        for (size_t v = 0; v < AUDIT_VERDICTS; v++)
             fprintf(out, "%s %zu %s", v ? "," : "", count[o][v], audit_verdict_name[v]);
         fputc('\n', out);
     }
@@ -96,10 +96,10 @@ static int read_row(const audit *a, const char *row, const char *path, int line,
 {
     const size_t id = strcspn(row, ",\n"), word = row[id] == ',' ? strcspn(row + id + 1, ",\n") : 0;
     *verdict = 0;
-    while (*verdict < VERDICTS && (strlen(audit_verdict_name[*verdict]) != word ||
-                                   strncmp(audit_verdict_name[*verdict], row + id + 1, word) != 0))
+    while (*verdict < AUDIT_VERDICTS && (strlen(audit_verdict_name[*verdict]) != word ||
+                                         strncmp(audit_verdict_name[*verdict], row + id + 1, word) != 0))
         ++*verdict;
-    if (id == 0 || *verdict == VERDICTS)
+    if (id == 0 || *verdict == AUDIT_VERDICTS)
         return pal_fail(err, PAL_DATA, "%s:%d: not a claim and its verdict; update=1 writes the file anew", path,
                         line);
     *claim = 0;

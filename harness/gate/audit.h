@@ -37,7 +37,8 @@ typedef enum audit_verdict {
     AUDIT_REPRODUCED,
     AUDIT_NOT_REPRODUCED,
     AUDIT_NOT_COMPARABLE,
-    AUDIT_NOT_RUN /* nothing here can judge it; `differs` says why */
+    AUDIT_NOT_RUN, /* nothing here can judge it; `differs` says why */
+    AUDIT_VERDICTS
 } audit_verdict;
 extern const char *const audit_verdict_name[];
 

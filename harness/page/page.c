@@ -104,7 +104,7 @@ static void put_contents(FILE *out, const evidence *e, const table_set *set)
 /* What is here, in a few sentences. */
 static void put_overview(FILE *out, const evidence *e, const audit *a)
 {
-    size_t verdicts[3] = {0}, listed = 0;
+    size_t verdicts[AUDIT_VERDICTS] = {0}, listed = 0;
     fputs("<h1>Palimpsest: results</h1>\n<p class=\"lead\">Transformers with bounded memory, trained and "
           "evaluated on one engine, with one data path and one "
           "scorer, so that only the attention differs. Every number on this page comes from journals that hold "
@@ -123,8 +123,10 @@ static void put_overview(FILE *out, const evidence *e, const audit *a)
     for (size_t i = 0; i < a->count; i++) verdicts[a->finding[i].verdict]++;
     fprintf(out,
             "<p><a href=\"#claims\">Claims</a>: <span class=\"yes\">%zu reproduced</span> "
-            "<span class=\"no\">%zu not reproduced</span> <span class=\"open\">%zu not comparable</span></p>\n",
-            verdicts[AUDIT_REPRODUCED], verdicts[AUDIT_NOT_REPRODUCED], verdicts[AUDIT_NOT_COMPARABLE]);
+            "<span class=\"no\">%zu not reproduced</span> <span class=\"open\">%zu not comparable</span> "
+            "<span class=\"open\">%zu not run</span></p>\n",
+            verdicts[AUDIT_REPRODUCED], verdicts[AUDIT_NOT_REPRODUCED], verdicts[AUDIT_NOT_COMPARABLE],
+            verdicts[AUDIT_NOT_RUN]);
 }
 
 /* The machine that wrote the page is not part of it: what shaped the numbers is recorded with them. */
