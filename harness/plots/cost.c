@@ -55,7 +55,7 @@ static size_t add_up(const report *rep, cost *list)
 
 static void add_panel(figure *f, const report *rep, const cost *list, size_t count, int memory)
 {
-    figure_add_panel(f, "", memory ? "peak memory of the process, MiB" : "time of a token of input, µs");
+    figure_add_panel(f, "", memory ? "peak memory, MiB" : "time of a token of input, µs");
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || strcmp(list[i - 1].row->label, list[i].row->label) != 0) {
             const figure_look look = plots_look(list[i].row, rep);
