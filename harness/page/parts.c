@@ -107,7 +107,10 @@ void html_table(FILE *out, const table *t)
 
 void html_audit(FILE *out, const audit *a)
 {
-    static const char *const class_of[] = {"yes", "no", "open"};
+    static const char *const class_of[AUDIT_VERDICTS] = {[AUDIT_REPRODUCED] = "yes",
+                                                         [AUDIT_NOT_REPRODUCED] = "no",
+                                                         [AUDIT_NOT_COMPARABLE] = "open",
+                                                         [AUDIT_NOT_RUN] = "open"};
     for (size_t i = 0; i < a->count; i++) {
         const audit_claim *c = &a->claim[i];
         const audit_finding *f = &a->finding[i];
