@@ -126,7 +126,7 @@ static int evaluate(gate *g, const char *name, const char *path, int given, pal_
     r.threads = pool_threads(g->pool);
     evaluation e = {.gate = g, .task = r.task, .bits = bits};
     snprintf(e.row.name, sizeof e.row.name, "%s", name);
-    snprintf(e.row.blas_core, sizeof e.row.blas_core, "%s", gemm_core());
+    decoder_core(r.model[0].decoder, e.row.blas_core, sizeof e.row.blas_core);
     if (given) memcpy(e.row.weights, r.model[0].info.digest, sizeof e.row.weights);
     plan p = {0};
     int code = plan_make(&p, &r, NULL, NULL, NULL, err);

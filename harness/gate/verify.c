@@ -167,7 +167,9 @@ static int verify_opened(verifier *v, const eval_request *r, const verify_source
     batch_result now;
     PAL_TRY(verify_check(r, from, &cell, err));
     PAL_TRY(run_sample(v, r, cell, p->index, &now, err));
-    const int other_core = strcmp(p->cell->blas_core, gemm_core()) != 0;
+    char core[sizeof p->cell->blas_core];
+    decoder_core(r->model[0].decoder, core, sizeof core);
+    const int other_core = strcmp(p->cell->blas_core, core) != 0;
     const value_agreement a = values_agree(task, then, now.value, other_core);
     put_sample(v, word[a.verdict], task, p);
     v->verified++;
@@ -177,11 +179,11 @@ static int verify_opened(verifier *v, const eval_request *r, const verify_source
     if (a.verdict == VALUES_SAME) {
         fprintf(v->out, "%zu values\n", task->value_count);
     } else if (a.verdict == VALUES_NEAR) {
-        fprintf(v->out, "within %.1e, other core (%s, now %s)", a.largest, p->cell->blas_core, gemm_core());
+        fprintf(v->out, "within %.1e, other core (%s, now %s)", a.largest, p->cell->blas_core, core);
         fprintf(v->out, a.choices ? "; %zu discrete values went the other way at a near-tie\n" : "\n", a.choices);
     } else {
         fprintf(v->out, "%zu of %zu values; BLAS core then %s, now %s\n", a.different, task->value_count,
-                p->cell->blas_core, gemm_core());
+                p->cell->blas_core, core);
         values_print(task, then, now.value, v->out);
     }
     fflush(v->out);

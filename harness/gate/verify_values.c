@@ -80,8 +80,10 @@ static int first_tokens(const eval_request *r, const task_cell *cell, int64_t in
 
 static void print_cause(const values_cause *c, size_t count, const trace_difference *where)
 {
-    const size_t layers = (size_t)decoder_config(c->request->model[0].decoder)->n_layers;
-    char stage[32];
+    const decoder *model = c->request->model[0].decoder;
+    const size_t layers = (size_t)decoder_config(model)->n_layers;
+    char stage[32], core[64];
+    decoder_core(model, core, sizeof core);
     snprintf(stage, sizeof stage, "layer %zu", where->stage);
     const char *name = where->stage == 0 ? "the embedding" : where->stage > layers ? "the logits" : stage;
     if (where->found)
@@ -94,7 +96,7 @@ static void print_cause(const values_cause *c, size_t count, const trace_differe
                 "  1 and %d threads agree in every layer over the first %zu tokens: the journal was made by "
                 "another %s\n",
                 pool_threads(c->many), count,
-                strcmp(c->blas_core, gemm_core()) == 0 ? "build, or changed since" : "BLAS core");
+                strcmp(c->blas_core, core) == 0 ? "build, or changed since" : "BLAS core");
 }
 
 int values_find_cause(const values_cause *c, pal_error *err)

@@ -113,7 +113,8 @@ int trainer_describe(trainer *t, pal_error *err)
         PAL_TRY(kv_pairs_add(&t->metadata, t->task->train->table[i].key, text, "recipe", err));
     }
     PAL_TRY(kv_pairs_add(&t->metadata, "tokenizer_sha256", tokenizer_digest(t->tokenizer), "recipe", err));
-    return kv_pairs_add(&t->metadata, "blas_core", gemm_core(), "recipe", err);
+    decoder_core(t->model, text, sizeof text);
+    return kv_pairs_add(&t->metadata, "blas_core", text, "recipe", err);
 }
 
 int trainer_same_recipe(const trainer *t, const char *path, const checkpoint_info *info, pal_error *err)

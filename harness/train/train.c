@@ -148,9 +148,11 @@ static int prepare(trainer *t, FILE *out, int threads, pal_error *err)
     PAL_TRY(validator_open(&t->validator, &t->cfg, t->task, t->task_cfg, t->tokenizer, t->model, t->pool, err));
     PAL_TRY(train_log_open(&t->log, t->cfg.log, t->cfg.out, (train_log_format)t->cfg.log_format,
                            t->cfg.val_every > 0, t->model, t->optimiser.step, err));
+    char core[64];
+    decoder_core(t->model, core, sizeof core);
     fprintf(out, "training %s on %s: %zu parameters, %lld steps, %.1fM tokens, %d threads, %s%s\n",
             t->model_cfg.attention->name, t->task->name, decoder_parameters(t->model), (long long)t->total_steps,
-            t->total_tokens / 1e6, threads, gemm_core(), t->optimiser.step ? " (resumed)" : "");
+            t->total_tokens / 1e6, threads, core, t->optimiser.step ? " (resumed)" : "");
     return PAL_OK;
 }
 
