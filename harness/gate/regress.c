@@ -126,10 +126,10 @@ static int evaluate(gate *g, const char *name, const char *path, int given, pal_
     r.threads = pool_threads(g->pool);
     evaluation e = {.gate = g, .task = r.task, .bits = bits};
     snprintf(e.row.name, sizeof e.row.name, "%s", name);
-    decoder_core(r.model[0].decoder, e.row.blas_core, sizeof e.row.blas_core);
     if (given) memcpy(e.row.weights, r.model[0].info.digest, sizeof e.row.weights);
     plan p = {0};
     int code = plan_make(&p, &r, NULL, NULL, NULL, err);
+    if (code == PAL_OK) decoder_core(r.model[0].decoder, e.row.blas_core, sizeof e.row.blas_core);
     if (code == PAL_OK) code = run_plan(&e, &r, &p, err);
     if (code == PAL_OK) code = add_row(g, &e.row, bits->name, e.nll / e.bytes / log(2), err);
     plan_free(&p);

@@ -113,7 +113,11 @@ int trainer_describe(trainer *t, pal_error *err)
         PAL_TRY(kv_pairs_add(&t->metadata, t->task->train->table[i].key, text, "recipe", err));
     }
     PAL_TRY(kv_pairs_add(&t->metadata, "tokenizer_sha256", tokenizer_digest(t->tokenizer), "recipe", err));
-    decoder_core(t->model, text, sizeof text);
+    /* The recipe is compared before the model exists: its shapes alone say which products it has. */
+    decoder *shapes;
+    PAL_TRY(decoder_describe(&shapes, &t->model_cfg, err));
+    decoder_core(shapes, text, sizeof text);
+    decoder_destroy(shapes);
     return kv_pairs_add(&t->metadata, "blas_core", text, "recipe", err);
 }
 
