@@ -182,6 +182,7 @@ static void test_better(void **state)
                   "no better than the floor");
     check_verdict(BETTER "model = low\nagainst = near\nfloor = high", AUDIT_REPRODUCED, "holds");
     check_verdict(BETTER "model = low+same\nagainst = high+near", AUDIT_NOT_COMPARABLE, "interval over seeds");
+    check_verdict(BETTER "model = high+near\nagainst = low+same", AUDIT_NOT_COMPARABLE, "open");
     check_verdict(BETTER "model = low+same\nagainst = high", AUDIT_NOT_COMPARABLE, "other numbers of seeds");
     check_verdict(BETTER "model = low\nagainst = high\nvalue = 0.1", AUDIT_NOT_REPRODUCED, "fails");
     check_verdict(BETTER "model = low\nagainst = none", AUDIT_NOT_COMPARABLE, "missing");
@@ -192,6 +193,20 @@ static void test_better(void **state)
     check_verdict(RATIO "against = high", AUDIT_REPRODUCED, "114000 / 1000 = 114");
     check_verdict(RATIO "against = mixed", AUDIT_NOT_REPRODUCED, "= 113");
     check_verdict(RATIO "against = mixed\ntolerance = 0.01", AUDIT_REPRODUCED, "= 113");
+}
+
+/* Alone each of two comparisons would be shown, p = 2/64; they are extreme in flips of their own. */
+static void test_better_family(void **state)
+{
+    (void)state;
+    lab_journal *j = lab_open(task_find("perplexity"));
+    lab_perplexity(j, "low", "six/test", "split=test", 1, (double[]){2, 2, 2, 2, 2, 2}, 6);
+    lab_perplexity(j, "high", "six/test", "split=test", 1, (double[]){2.1, 2.2, 2.3, 2.4, 2.5, 2.6}, 6);
+    lab_perplexity(j, "mixed", "six/test", "split=test", 1, (double[]){3.1, 1.1, 3.5, 1.1, 3.9, 1.1}, 6);
+    lab_close(j);
+#define SIX "rule = better\ntask = perplexity\nmetric = bits_per_byte\ncells = six/test\n"
+    check_verdict(SIX "model = low\nagainst = high", AUDIT_NOT_COMPARABLE, "p = 0.0625 (sign-flip, family of 2)");
+    check_verdict(SIX "model = high\nagainst = low", AUDIT_NOT_COMPARABLE, "p = 0.0625 (sign-flip, family of 2)");
 }
 
 /* Two models that are right on all samples may still differ on others: 20 cannot show that they do not. */
@@ -442,17 +457,10 @@ int main(void)
 {
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, lab_make_dir, lab_remove_dir)
     const struct CMUnitTest tests[] = {
-        IN_DIR(test_read),
-        IN_DIR(test_unknown_metric),
-        IN_DIR(test_levels),
-        IN_DIR(test_better),
-        IN_DIR(test_better_shares),
-        IN_DIR(test_trends),
-        cmocka_unit_test(test_slope),
-        cmocka_unit_test(test_batches),
-        IN_DIR(test_formula),
-        IN_DIR(test_gates),
-        IN_DIR(test_committed),
+        IN_DIR(test_read),           IN_DIR(test_unknown_metric),  IN_DIR(test_levels),
+        IN_DIR(test_better),         IN_DIR(test_better_family),   IN_DIR(test_better_shares),
+        IN_DIR(test_trends),         cmocka_unit_test(test_slope), cmocka_unit_test(test_batches),
+        IN_DIR(test_formula),        IN_DIR(test_gates),           IN_DIR(test_committed),
         IN_DIR(test_shipped_claims),
     };
     return cmocka_run_group_tests_name("audit", tests, NULL, NULL);

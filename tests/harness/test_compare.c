@@ -237,6 +237,26 @@ static void test_values(void **state)
     compare_free(&c);
 }
 
+/* The same values over fewer samples are not the same run: the samples that are gone may have been the bad ones.
+ */
+static void test_fewer_samples(void **state)
+{
+    (void)state;
+    static side a, b;
+    memset(&a, 0, sizeof a);
+    memset(&b, 0, sizeof b);
+    comparison c;
+    put(&a, make_cell("m", "w1", "x"), 40, 30, 2);
+    put(&b, make_cell("m", "w2", "x"), 30, 30, 2);
+    put(&a, make_cell("m", "w1", "y"), 40, 30, 2);
+    put(&b, make_cell("m", "w2", "y"), 40, 30, 2);
+    check_add(&c, &a, &b, "", "");
+    assert_int_equal(c.count, 2 * ROWS);
+    assert_false(c.row[ACCURACY].same);
+    assert_true(c.row[ROWS + ACCURACY].same);
+    compare_free(&c);
+}
+
 /* The same loss in several cells is as plain as in one: the rows do not water each other down, as long as they are
  * about other documents no more than their number says. */
 static void test_correction(void **state)
@@ -636,11 +656,21 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places), cmocka_unit_test(test_models),         cmocka_unit_test(test_cores),
-        cmocka_unit_test(test_values), cmocka_unit_test(test_correction),     cmocka_unit_test(test_many_models),
-        cmocka_unit_test(test_margin), cmocka_unit_test(test_missing_values), cmocka_unit_test(test_table),
-        cmocka_unit_test(test_run),    cmocka_unit_test(test_words),          cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_forms),  cmocka_unit_test(test_unsure),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_cores),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_fewer_samples),
+        cmocka_unit_test(test_correction),
+        cmocka_unit_test(test_many_models),
+        cmocka_unit_test(test_margin),
+        cmocka_unit_test(test_missing_values),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_run),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_unsure),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -458,7 +458,7 @@ static void test_documents(void **state)
     /* Another seed of ours has another seed of the baseline. */
     const result_cell xl2 = text_cell("transformer-xl-seed2", "w5", "split=test", 4096),
                       ours2 = text_cell("infini-linear-seed2", "w6", "split=test", 1024);
-    result_cell larger = text_cell("infini-larger", "w4", "split=test", 1024);
+    result_cell larger = text_cell("infini-delta-larger", "w4", "split=test", 1024);
     larger.parameters = 1021; /* 2.1 % more */
     add_texts(&r, j, &larger, 1, 0.1);
     add_texts(&r, j, &xl, 2, 0.1);
