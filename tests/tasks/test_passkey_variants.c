@@ -339,6 +339,24 @@ static void prose_goes_on_around_the_needles(void **state)
     }
 }
 
+/* Prose is cut anywhere, so the needle stands at its depth to the token. */
+static void prose_has_the_needle_at_its_depth(void **state)
+{
+    (void)state;
+    planned p = plan(bytes, WORDS("len=600,1001,9000", "depths=0,10,37,50,90,100", "n=2", "jitter=0",
+                                  "haystack=prose", "prose_split=all", prose_word));
+    const int64_t header = (int64_t)strlen(HEADER);
+    for (size_t c = 0; c < p.count; c++) {
+        task_sample *s = open_sample(&p, c, 1);
+        read_sample(&p, s, 97, &got);
+        task()->eval->close(s);
+        parse_passkey(got.text, got.size, 1, &found);
+        const int64_t before = found.needle[0] - header, room = before + found.gap[0];
+        assert_int_equal(before, room * (int64_t)p.cells[c].depth / 100);
+    }
+    drop(&p);
+}
+
 static void prose_that_is_not_there(void **state)
 {
     (void)state;
@@ -400,6 +418,7 @@ int main(void)
         cmocka_unit_test(names_and_keys_are_paired_at_random),
         cmocka_unit_test(several_keys_need_room),
         cmocka_unit_test(prose_goes_on_around_the_needles),
+        cmocka_unit_test(prose_has_the_needle_at_its_depth),
         cmocka_unit_test(prose_that_is_not_there),
     };
     return cmocka_run_group_tests_name("passkey_variants", tests, start, finish);
