@@ -50,7 +50,8 @@ real *decoder_weights(decoder *d);
 void decoder_pack(const decoder *d, real *panels);
 /* Whether any tensor's products use them; the others' places stay as they are. */
 int decoder_uses_panels(const decoder *d);
-/* The kernels that multiply by its weights, which choose the bits: gemm_core's, with "+AMX" where some are wide.
+/* The kernels that multiply by its weights, which choose the bits: gemm_core's, with "+AMX" or "+FMA" where some
+ * are wide.
  */
 void decoder_core(const decoder *d, char *text, size_t size);
 size_t decoder_parameters(const decoder *d); /* trainable numbers, padding not counted */

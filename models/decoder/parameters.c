@@ -330,7 +330,8 @@ void decoder_core(const decoder *d, char *text, size_t size)
 {
     int wide = 0;
     for (size_t i = 0; i < d->param_count; i++) wide |= gemm_is_wide(d->param[i].cols, d->param[i].rows);
-    snprintf(text, size, "%s%s%s", gemm_core(), wide ? "+AMX" : "", d->rounded ? ", bf16 weights" : "");
+    snprintf(text, size, "%s%s%s%s", gemm_core(), wide ? "+" : "", wide ? gemm_wide_name() : "",
+             d->rounded ? ", bf16 weights" : "");
 }
 
 size_t decoder_parameters(const decoder *d)

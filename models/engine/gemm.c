@@ -32,18 +32,23 @@ enum {
 };
 
 /* Written by gemm_setup alone, before other threads start. */
-static int has_tiles;
+static const tile_kernel *wide_with;
 
 int gemm_setup(int threads, pal_error *err)
 {
     PAL_TRY(blas_open(threads, err));
-    has_tiles = !blas_core_asked() && tiles_ready();
+    wide_with = blas_core_asked() ? NULL : wide_kernel();
     return PAL_OK;
 }
 
 int gemm_is_wide(size_t in, size_t out)
 {
-    return has_tiles && in >= WIDE_LEAST && out >= WIDE_LEAST;
+    return wide_with && in >= WIDE_LEAST && out >= WIDE_LEAST;
+}
+
+const char *gemm_wide_name(void)
+{
+    return wide_with ? wide_with->name : "";
 }
 
 const char *gemm_core(void)
@@ -249,7 +254,8 @@ void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_
                     real *y, size_t ldy)
 {
     if (gemm_is_wide(in, out)) {
-        const wide_product wide = {.left = {.x = x, .ld = ldx},
+        const wide_product wide = {.kernel = wide_with,
+                                   .left = {.x = x, .ld = ldx},
                                    .right = {.x = w.w, .ld = in},
                                    .source = w.w ? NULL : w.source,
                                    .first = w.first,
@@ -290,7 +296,8 @@ void linear_backward_input(pool *p, rows r, size_t in, size_t out, const real *d
                            real *dx, size_t lddx, int accumulate)
 {
     if (gemm_is_wide(in, out)) {
-        const wide_product wide = {.left = {.x = dy, .ld = lddy},
+        const wide_product wide = {.kernel = wide_with,
+                                   .left = {.x = dy, .ld = lddy},
                                    .right = {.x = w, .ld = in, .across = 1},
                                    .rows = r.lanes * r.rows,
                                    .cols = in,
@@ -349,7 +356,8 @@ static void bias_task(void *arg, int task, int worker)
 
 static void backward_weight_wide(pool *p, weight_product *job)
 {
-    const wide_product wide = {.left = {.x = job->dy, .ld = job->lddy, .across = 1},
+    const wide_product wide = {.kernel = wide_with,
+                               .left = {.x = job->dy, .ld = job->lddy, .across = 1},
                                .right = {.x = job->x, .ld = job->ldx, .across = 1},
                                .rows = job->out.total,
                                .cols = job->in.total,

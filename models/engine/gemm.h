@@ -13,10 +13,12 @@
 int gemm_setup(int threads, pal_error *err);
 /* The BLAS kernels in use ("SkylakeX"); they choose the bits, so results record them. "" before gemm_setup. */
 const char *gemm_core(void);
-/* Products by weights of at least WIDE_LEAST inputs and outputs are made on matrix tiles (wide.h) where the
- * processor has them and OPENBLAS_CORETYPE names no core: then this is true. It chooses bits too. */
+/* Products by weights of at least WIDE_LEAST inputs and outputs are our own (wide.h) where the processor has a
+ * kernel for them and OPENBLAS_CORETYPE names no core: then this is true. It chooses bits too. */
 enum { WIDE_LEAST = 320 };
 int gemm_is_wide(size_t in, size_t out);
+/* The name of that kernel: "AMX" or "FMA"; "": none. */
+const char *gemm_wide_name(void);
 
 /* C[m,n] = alpha op(A) op(B) + beta C, on the calling thread. ta/tb: nonzero to transpose. A transposed B costs
  * up to twice the time. */

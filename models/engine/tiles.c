@@ -1,24 +1,24 @@
-/* Packing into bf16 parts, and the loop over tiles. A panel has, for every step of TILE_DEPTH, its parts, each of
- * two tiles of 16 lines. */
+/* Products on matrix tiles (AMX): packing into bf16 parts, and the loop over tiles. A panel has, for every step of
+ * TILE_DEPTH, its parts, each of two tiles of 16 lines. */
 #include "models/engine/tiles.h"
 
 enum { LINES = 16, TILE = 16 * TILE_DEPTH, PART = 2 * TILE };
-
-static size_t steps_of(size_t depth)
-{
-    return (depth + TILE_DEPTH - 1) / TILE_DEPTH;
-}
-
-size_t tiles_panel(size_t depth, int parts)
-{
-    return steps_of(depth) * (size_t)parts * PART;
-}
 
 #if defined(__x86_64__) && !defined(PAL_DOUBLE) && (defined(__clang__) || __GNUC__ >= 11)
 
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+static size_t steps_of(size_t depth)
+{
+    return (depth + TILE_DEPTH - 1) / TILE_DEPTH;
+}
+
+static size_t panel_bytes(size_t depth, int bf16)
+{
+    return steps_of(depth) * (size_t)(bf16 ? 1 : TILE_PARTS) * PART * sizeof(uint16_t);
+}
 
 #define TILED __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
 #define TILED_INLINE TILED static inline __attribute__((always_inline))
@@ -36,7 +36,7 @@ static int has_instructions(void)
     return (d >> 22 & 1) && (d >> 24 & 1); /* AMX-BF16, AMX-TILE */
 }
 
-int tiles_ready(void)
+static int ready(void)
 {
     return has_instructions() && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
 }
@@ -162,9 +162,9 @@ static size_t at_most(size_t left, size_t most)
     return left < most ? left : most;
 }
 
-TILED void tiles_pack_left(const tile_source *s, size_t line, size_t count, size_t from, size_t depth,
-                           uint16_t *panel)
+TILED static void pack_left(const tile_source *s, size_t line, size_t count, size_t from, size_t depth, void *to)
 {
+    uint16_t *panel = to;
     for (size_t k = 0; k < depth; k += TILE_DEPTH, panel += TILE_PARTS * PART) {
         const size_t n = at_most(depth - k, TILE_DEPTH), at = from + k;
         for (size_t half = 0; half < 2; half++) {
@@ -178,20 +178,20 @@ TILED void tiles_pack_left(const tile_source *s, size_t line, size_t count, size
     }
 }
 
-TILED void tiles_pack_right(const tile_source *s, size_t line, size_t count, size_t from, size_t depth,
-                            uint16_t *panel)
+TILED static void pack_right(const tile_source *s, size_t line, size_t count, size_t from, size_t depth, void *to)
 {
+    uint16_t *panel = to;
     for (size_t k = 0; k < depth; k += TILE_DEPTH, panel += (s->bf16 ? 1 : TILE_PARTS) * PART) {
         const size_t n = at_most(depth - k, TILE_DEPTH), at = from + k;
         for (size_t half = 0; half < 2; half++) {
             const size_t skip = half * LINES, lines = count > skip ? at_most(count - skip, LINES) : 0;
-            uint16_t *to = panel + half * TILE;
+            uint16_t *tile = panel + half * TILE;
             if (s->bf16)
-                right_bf16((const uint16_t *)s->x + (line + skip) * s->ld + at, s->ld, lines, n, to);
+                right_bf16((const uint16_t *)s->x + (line + skip) * s->ld + at, s->ld, lines, n, tile);
             else if (s->across)
-                right_across((const float *)s->x + at * s->ld + line + skip, s->ld, lines, n, to);
+                right_across((const float *)s->x + at * s->ld + line + skip, s->ld, lines, n, tile);
             else
-                right_along((const float *)s->x + (line + skip) * s->ld + at, s->ld, lines, n, to);
+                right_along((const float *)s->x + (line + skip) * s->ld + at, s->ld, lines, n, tile);
         }
     }
 }
@@ -289,43 +289,41 @@ TILED_INLINE void half_block(const uint16_t *a, const uint16_t *b, int parts, si
     _tile_stored(1, c + LINES, ROW_BYTES);
 }
 
-TILED void tiles_multiply(const uint16_t *left, size_t rows, const uint16_t *right, int parts, size_t depth,
-                          int accumulate, real *c)
+TILED static void multiply(const void *left, size_t rows, const void *right, int bf16, size_t depth,
+                           int accumulate, real *c)
 {
     const size_t steps = steps_of(depth);
+    const uint16_t *a = left;
     configure();
-    for (size_t row = 0; row < rows; row += TILE_LINES, left += steps * TILE_PARTS * PART) {
+    for (size_t row = 0; row < rows; row += TILE_LINES, a += steps * TILE_PARTS * PART) {
         if (rows - row <= LINES)
-            half_block(left, right, parts, steps, accumulate, c + row * TILE_LINES);
-        else if (parts > 1)
-            block(left, right, TILE_PARTS, steps, accumulate, c + row * TILE_LINES);
+            half_block(a, right, bf16 ? 1 : TILE_PARTS, steps, accumulate, c + row * TILE_LINES);
+        else if (!bf16)
+            block(a, right, TILE_PARTS, steps, accumulate, c + row * TILE_LINES);
         else
-            block(left, right, 1, steps, accumulate, c + row * TILE_LINES);
+            block(a, right, 1, steps, accumulate, c + row * TILE_LINES);
     }
     _tile_release();
 }
 
 #else
 
-int tiles_ready(void)
+static int ready(void)
 {
     return 0;
 }
 
-void tiles_pack_left(const tile_source *s, size_t line, size_t count, size_t from, size_t depth, uint16_t *panel)
-{
-    (void)s, (void)line, (void)count, (void)from, (void)depth, (void)panel;
-}
-
-void tiles_pack_right(const tile_source *s, size_t line, size_t count, size_t from, size_t depth, uint16_t *panel)
-{
-    (void)s, (void)line, (void)count, (void)from, (void)depth, (void)panel;
-}
-
-void tiles_multiply(const uint16_t *left, size_t rows, const uint16_t *right, int parts, size_t depth,
-                    int accumulate, real *c)
-{
-    (void)left, (void)rows, (void)right, (void)parts, (void)depth, (void)accumulate, (void)c;
-}
+#define panel_bytes NULL
+#define pack_left NULL
+#define pack_right NULL
+#define multiply NULL
 
 #endif
+
+const tile_kernel tiles_amx = {.name = "AMX",
+                               .bf16 = 1,
+                               .ready = ready,
+                               .bytes = panel_bytes,
+                               .pack_left = pack_left,
+                               .pack_right = pack_right,
+                               .multiply = multiply};

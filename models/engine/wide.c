@@ -18,13 +18,13 @@ enum {
 
 /* Room of one worker, and of the shared part. */
 typedef struct worker_room {
-    uint16_t right[SLICE * TILE_LINES * TILE_PARTS];
+    char right[SLICE * TILE_LINES * TILE_MOST_BYTES];
     real c[BLOCK * MOST_ROWS];
     real expanded[BLOCK * MOST_DEPTH];
 } worker_room;
 
 typedef struct small_room {
-    _Alignas(64) uint16_t left[LEAST_DEPTH * LEAST_ROWS * TILE_PARTS];
+    _Alignas(64) char left[LEAST_DEPTH * LEAST_ROWS * TILE_MOST_BYTES];
 } small_room;
 
 /* One chunk at work. */
@@ -32,7 +32,7 @@ typedef struct chunk {
     const wide_product *w;
     size_t row, rows, from, depth;
     size_t block;       /* columns of a task: as many for each, and as many tasks for each worker */
-    uint16_t *left;     /* slice after slice, each of all panels of rows */
+    char *left;         /* slice after slice, each of all panels of rows */
     worker_room *rooms; /* one for each worker; NULL: on the stack */
 } chunk;
 
@@ -46,9 +46,9 @@ static size_t panels_of(size_t rows)
     return (rows + TILE_LINES - 1) / TILE_LINES;
 }
 
-static uint16_t *slice_of(const chunk *k, size_t at)
+static char *slice_of(const chunk *k, size_t at)
 {
-    return k->left + panels_of(k->rows) * tiles_panel(at, TILE_PARTS);
+    return k->left + panels_of(k->rows) * k->w->kernel->bytes(at, 0);
 }
 
 static void pack_task(void *arg, int task, int worker)
@@ -58,8 +58,8 @@ static void pack_task(void *arg, int task, int worker)
     const size_t panel = (size_t)task, row = panel * TILE_LINES;
     for (size_t at = 0; at < k->depth; at += SLICE) {
         const size_t depth = at_most(k->depth - at, SLICE);
-        tiles_pack_left(&k->w->left, k->row + row, at_most(k->rows - row, TILE_LINES), k->from + at, depth,
-                        slice_of(k, at) + panel * tiles_panel(depth, TILE_PARTS));
+        k->w->kernel->pack_left(&k->w->left, k->row + row, at_most(k->rows - row, TILE_LINES), k->from + at, depth,
+                                slice_of(k, at) + panel * k->w->kernel->bytes(depth, 0));
     }
 }
 
@@ -106,25 +106,56 @@ static right_part find_right(const chunk *k, size_t col, size_t cols, real *room
     const weight_source *s = w->source;
     if (!s) return (right_part){w->right, col, k->from};
     size_t there = 0;
-    const uint16_t *half = s->bf16 ? s->bf16(s->arg, w->first + col, &there) : NULL;
+    const uint16_t *half = w->kernel->bf16 && s->bf16 ? s->bf16(s->arg, w->first + col, &there) : NULL;
     if (half && there >= cols) return (right_part){{.x = half, .ld = w->depth, .bf16 = 1}, 0, k->from};
     s->read(s->arg, w->first + col, cols, k->from, k->depth, room);
     return (right_part){{.x = room, .ld = k->depth}, 0, 0};
 }
 
-static void multiply_block(const chunk *k, size_t col, uint16_t *right, real *c, real *room)
+/* The panel at (line, at) of a factor in the memory, on its way into the cache: a share of it. */
+static void fetch_ahead(const tile_source *s, size_t line, size_t count, size_t at, size_t depth, size_t share,
+                        size_t shares)
+{
+    enum { CACHE_LINE = 64 / sizeof(real) };
+    const real *x = s->x;
+    const size_t rows = s->across ? depth : count, length = s->across ? count : depth;
+    x += s->across ? at * s->ld + line : line * s->ld + at;
+    for (size_t i = rows * share / shares; i < rows * (share + 1) / shares; i++)
+        for (size_t k = 0; k < length; k += CACHE_LINE) __builtin_prefetch(x + i * s->ld + k, 0, 2);
+}
+
+/* The rows of a chunk by one panel; meanwhile the panel after it is fetched. */
+static void multiply_panel(const chunk *k, const right_part *r, size_t at, size_t first, size_t cols,
+                           const char *right, int begun, real *c)
+{
+    enum { ROWS = 128 };
+    const tile_kernel *kernel = k->w->kernel;
+    const size_t depth = at_most(k->depth - at, SLICE), shares = (k->rows + ROWS - 1) / ROWS;
+    const int more = first + TILE_LINES < cols;
+    const size_t next_at = more ? at : at + SLICE, next = more ? first + TILE_LINES : 0;
+    const char *left = slice_of(k, at);
+    for (size_t i = 0; i < shares;
+         i++, c += ROWS * TILE_LINES, left += panels_of(ROWS) * kernel->bytes(depth, 0)) {
+        if (!r->from.bf16 && next_at < k->depth)
+            fetch_ahead(&r->from, r->line + next, at_most(cols - next, TILE_LINES), r->at + next_at,
+                        at_most(k->depth - next_at, SLICE), i, shares);
+        kernel->multiply(left, at_most(k->rows - i * ROWS, ROWS), right, r->from.bf16, depth, begun || at > 0, c);
+    }
+}
+
+static void multiply_block(const chunk *k, size_t col, char *right, real *c, real *room)
 {
     const wide_product *w = k->w;
     const size_t cols = at_most(w->cols - col, k->block), stride = panels_of(k->rows) * TILE_LINES * TILE_LINES;
     const right_part r = find_right(k, col, cols, room);
-    const int parts = r.from.bf16 ? 1 : TILE_PARTS, begun = w->accumulate || k->from > 0;
+    const int begun = w->accumulate || k->from > 0;
     if (begun) fetch(k, col, cols, c);
     for (size_t at = 0; at < k->depth; at += SLICE) {
         const size_t depth = at_most(k->depth - at, SLICE);
         for (size_t first = 0; first < cols; first += TILE_LINES) {
-            tiles_pack_right(&r.from, r.line + first, at_most(cols - first, TILE_LINES), r.at + at, depth, right);
-            tiles_multiply(slice_of(k, at), k->rows, right, parts, depth, begun || at > 0,
-                           c + first / TILE_LINES * stride);
+            w->kernel->pack_right(&r.from, r.line + first, at_most(cols - first, TILE_LINES), r.at + at, depth,
+                                  right);
+            multiply_panel(k, &r, at, first, cols, right, begun, c + first / TILE_LINES * stride);
         }
     }
     deliver(k, col, cols, c);
@@ -141,7 +172,7 @@ static void multiply_small_task(void *arg, int task, int worker)
 {
     (void)worker;
     const chunk *k = arg;
-    _Alignas(64) uint16_t right[SLICE * TILE_LINES * TILE_PARTS];
+    _Alignas(64) char right[SLICE * TILE_LINES * TILE_MOST_BYTES];
     _Alignas(64) real c[BLOCK * LEAST_ROWS];
     _Alignas(64) real expanded[BLOCK * LEAST_DEPTH];
     multiply_block(k, (size_t)task * k->block, right, c, expanded);
@@ -164,14 +195,21 @@ static void run_chunks(pool *p, const wide_product *w, chunk *k, size_t most_row
     }
 }
 
+const tile_kernel *wide_kernel(void)
+{
+    static const tile_kernel *const all[] = {&tiles_amx, &tiles_fma512, &tiles_fma256};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i]->ready()) return all[i];
+    return NULL;
+}
+
 void wide_multiply(pool *p, const wide_product *w)
 {
-    const size_t shared = MOST_ROWS * MOST_DEPTH * TILE_PARTS * sizeof(uint16_t);
+    const size_t shared = MOST_ROWS * MOST_DEPTH * TILE_MOST_BYTES;
     const size_t workers = p ? (size_t)pool_threads(p) : 1;
     char *room = w->rows > LEAST_ROWS && p ? pool_scratch(p, shared + workers * sizeof(worker_room)) : NULL;
     small_room small;
-    chunk k = {.left = room ? (uint16_t *)room : small.left,
-               .rooms = room ? (worker_room *)(room + shared) : NULL};
+    chunk k = {.left = room ? room : small.left, .rooms = room ? (worker_room *)(room + shared) : NULL};
     if (room)
         run_chunks(p, w, &k, MOST_ROWS, MOST_DEPTH, multiply_task);
     else

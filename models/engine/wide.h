@@ -1,4 +1,4 @@
-/* Products of wide matrices, cut for the processor's tiles (tiles.h) and shared by a pool's workers.
+/* Products of wide matrices, cut into panels for the processor (tiles.h) and shared by a pool's workers.
  * Bits depend on the inner dimension alone. */
 #ifndef PAL_WIDE_H
 #define PAL_WIDE_H
@@ -9,6 +9,7 @@
 
 /* C[rows, cols] (ld ldc) = left right + bias[cols] (NULL: none) + (accumulate ? C : 0), sums of `depth`. */
 typedef struct wide_product {
+    const tile_kernel *kernel;   /* one that is ready */
     tile_source left, right;     /* lines: rows of C, columns of C */
     const weight_source *source; /* NULL, or what stands for `right`, from its row `first` on */
     size_t first;
@@ -18,6 +19,9 @@ typedef struct wide_product {
     real *c;
     size_t ldc;
 } wide_product;
+
+/* The best kernel of this processor; NULL: none is ready. */
+const tile_kernel *wide_kernel(void);
 
 void wide_multiply(pool *p, const wide_product *w);
 

@@ -1,5 +1,5 @@
-/* Products on matrix tiles: right to f32's own error, and of the same bits however they are cut, shared or stored.
- * A processor without tiles has nothing to test, which is said. */
+/* Products of packed panels: right to f32's own error, and of the same bits however they are cut, shared or
+ * stored. Each kernel that the processor has; one without any has nothing to test, which is said. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,10 +7,13 @@
 #include "models/engine/wide.h"
 #include "tests/lib/numeric.h"
 
+static const tile_kernel *const all_kernels[] = {&tiles_amx, &tiles_fma512, &tiles_fma256};
+enum { KERNELS = sizeof all_kernels / sizeof *all_kernels };
+
 static int missing(void)
 {
-    if (tiles_ready()) return 0;
-    fprintf(stderr, "SKIPPED: this processor or build has no matrix tiles\n");
+    if (wide_kernel()) return 0;
+    fprintf(stderr, "SKIPPED: this processor or build has no kernel for packed panels\n");
     return 1;
 }
 
@@ -63,13 +66,14 @@ static const uint16_t *half_lines(const void *arg, size_t first, size_t *count)
     return l->half + first * l->depth;
 }
 
-static void check_product(size_t lines, size_t cols, size_t depth)
+static void check_product(const tile_kernel *kernel, size_t lines, size_t cols, size_t depth)
 {
     const size_t count = lines * cols;
     real *x = random_reals(lines * depth, 1), *w = random_reals(cols * depth, 2), *bias = random_reals(cols, 3);
     real *c = random_reals(count, 4), *again = random_reals(count, 4);
     uint16_t *half = make_bf16(w, cols * depth);
-    wide_product job = {.left = {.x = x, .ld = depth},
+    wide_product job = {.kernel = kernel,
+                        .left = {.x = x, .ld = depth},
                         .right = {.x = w, .ld = depth},
                         .rows = lines,
                         .cols = cols,
@@ -103,7 +107,7 @@ static void check_product(size_t lines, size_t cols, size_t depth)
     }
     assert_memory_equal(again, c, count * sizeof *c);
     memset(again, 0, count * sizeof *again);
-    job.right = (tile_source){.x = half, .ld = depth, .bf16 = 1};
+    if (kernel->bf16) job.right = (tile_source){.x = half, .ld = depth, .bf16 = 1};
     job.rows = lines;
     job.c = again;
     job.left.x = x;
@@ -130,11 +134,53 @@ static void test_products(void **state)
 {
     (void)state;
     if (missing()) return;
-    check_product(1, 1, 1);
-    check_product(5, 40, 33);
-    check_product(70, 300, 577);
-    check_product(530, 33, 200);
-    check_product(17, 64, 3300);
+    for (size_t i = 0; i < KERNELS; i++) {
+        const tile_kernel *kernel = all_kernels[i];
+        if (!kernel->ready()) continue;
+        check_product(kernel, 1, 1, 1);
+        check_product(kernel, 5, 40, 33);
+        check_product(kernel, 70, 300, 577);
+        check_product(kernel, 530, 33, 200);
+        check_product(kernel, 17, 64, 3300);
+    }
+}
+
+/* One chain of fused multiply-adds in the order of k, whatever the width of the vectors: also where lines lie
+ * across, and what C held comes first. */
+static void test_chain(void **state)
+{
+    (void)state;
+    enum { LINES = 43, COLS = 75, DEPTH = 391 };
+    const tile_kernel *const fused[] = {&tiles_fma512, &tiles_fma256};
+    real *x = random_reals(LINES * DEPTH, 1), *w = random_reals(COLS * DEPTH, 2),
+         *c0 = random_reals(LINES * COLS, 3);
+    for (size_t i = 0; i < 2; i++) {
+        if (!fused[i]->ready()) continue;
+        real *c = copy_reals(c0, LINES * COLS);
+        const wide_product job = {.kernel = fused[i],
+                                  .left = {.x = x, .ld = LINES, .across = 1},
+                                  .right = {.x = w, .ld = COLS, .across = 1},
+                                  .rows = LINES,
+                                  .cols = COLS,
+                                  .depth = DEPTH,
+                                  .accumulate = 1,
+                                  .c = c,
+                                  .ldc = COLS};
+        pool *two = make_pool(2);
+        wide_multiply(two, &job);
+        for (size_t row = 0; row < LINES; row++)
+            for (size_t col = 0; col < COLS; col++) {
+                float chain = (float)c0[row * COLS + col];
+                for (size_t k = 0; k < DEPTH; k++)
+                    chain = fmaf((float)x[k * LINES + row], (float)w[k * COLS + col], chain);
+                assert_true((float)c[row * COLS + col] == chain);
+            }
+        pool_destroy(two);
+        free(c);
+    }
+    free(x);
+    free(w);
+    free(c0);
 }
 
 /* All three products of a linear layer, by way of gemm.h. */
@@ -186,6 +232,7 @@ static void test_linear(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_products), cmocka_unit_test(test_linear)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_products), cmocka_unit_test(test_chain),
+                                       cmocka_unit_test(test_linear)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
