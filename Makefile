@@ -39,13 +39,13 @@ LIB_DIRS = harness/base $(patsubst %,models/%,config engine attention decoder fi
 DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,words tokenizer corpus story) tasks $(patsubst %/,%,$(wildcard tasks/*/)) \
     harness $(patsubst %,harness/%,cli journal stats eval train report plots gate page inspect command)
 TEST_DIRS = $(patsubst %,tests/%,base engine attention models datasets tasks harness)
-KERNELS = models/engine/kernels.c
+KERNELS = models/engine/kernels.c models/engine/row_kernels.c
 ISAS = base $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
 ISA_FLAGS_avx2 = -mavx2 -mfma
 ISA_FLAGS_avx512 = -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl -mprefer-vector-width=512
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNELS),$(wildcard $(addsuffix /*.c,$(1))))) \
-    $(if $(wildcard $(KERNELS)),$(ISAS:%=$(BUILD)/$(KERNELS:.c=)-%.o))
+    $(foreach kernel,$(wildcard $(KERNELS)),$(ISAS:%=$(BUILD)/$(kernel:.c=)-%.o))
 LIB_OBJECTS := $(call objects,$(LIB_DIRS))
 OBJECTS := $(call objects,$(DIRS)) $(BUILD)/harness/page/files.o
 MAIN = $(BUILD)/harness/main.o
@@ -54,7 +54,7 @@ BINARY = $(BUILD)/palimpsest
 # Suites: every tests/*/test_*.c, named without its folder. Some are also built with doubles, for gradient checks.
 SUITE_SOURCES := $(wildcard $(addsuffix /test_*.c,$(TEST_DIRS)))
 SUITES := $(patsubst test_%.c,%,$(notdir $(SUITE_SOURCES)))
-DOUBLE_SUITES = attention positions sliding_window recurrence shared_heads block attention_modules causal memorizing transformer_xl_gradient decoder engine kernels
+DOUBLE_SUITES = attention positions sliding_window recurrence shared_heads block attention_modules causal memorizing transformer_xl_gradient decoder engine kernels step row_kernels
 # Those that the checkers run, and of them those of `make check`.
 FAST_SUITES = $(filter-out attention attention_modules causal memorizing engine transformer_xl transformer_xl_gradient,$(SUITES))
 CHECK_SUITES = $(filter-out $(SLOW_SUITES),$(FAST_SUITES))
@@ -183,10 +183,10 @@ compile = $(Q)mkdir -p $(@D) && echo '  CC    $<' && $(CC) $(ALL_CFLAGS) $(1) -M
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(compile)
 define isa_rule
-$(BUILD)/$(KERNELS:.c=)-$(1).o: $(KERNELS) $(BUILD)/flags
+$(BUILD)/$(2:.c=)-$(1).o: $(2) $(BUILD)/flags
 	$$(call compile,$$(ISA_FLAGS_$(1)) -DKERNELS_ISA=$(1))
 endef
-$(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
+$(foreach isa,$(ISAS),$(foreach kernel,$(KERNELS),$(eval $(call isa_rule,$(isa),$(kernel)))))
 
 # The page's style and script, as bytes of a C file.
 $(BUILD)/harness/page/files.c: harness/page/page.css harness/page/page.js

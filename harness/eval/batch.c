@@ -26,7 +26,8 @@ size_t batch_bytes(const decoder *d, size_t workers, size_t lanes, uint64_t scor
     const size_t segment = (size_t)decoder_config(d)->segment;
     const size_t lane =
         decoder_state_bytes(d) + segment * sizeof(int32_t) + (size_t)scored * (sizeof(double) + sizeof(int32_t));
-    return stream_bytes(d, workers, lanes) + lanes * lane + token_room(lanes) * sizeof(int32_t) +
+    return stream_bytes(d, workers, lanes) + stream_writing_bytes(d, workers, lanes) + lanes * lane +
+           token_room(lanes) * sizeof(int32_t) +
            (shared ? stream_bytes(d, workers, 1) + decoder_state_bytes(d) : 0);
 }
 

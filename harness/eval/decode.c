@@ -79,6 +79,7 @@ static void write_all(stream *s, size_t vocab, continuation *lane, writer *w, si
 int continuation_run(stream *s, continuation *lane, size_t lanes, pal_error *err)
 {
     const size_t vocab = stream_vocab(s);
+    PAL_TRY(stream_allow_writing(s, err));
     writer *w = calloc(lanes, sizeof *w);
     int32_t *fed = calloc(lanes, sizeof *fed);
     continuation_choice *choice = calloc(vocab, sizeof *choice);

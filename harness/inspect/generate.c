@@ -117,6 +117,7 @@ static int open_stream(writer *w, pal_error *err)
     PAL_TRY(gemm_setup(threads, err));
     PAL_TRY(pool_create(&w->pool, threads, err));
     PAL_TRY(stream_create(&w->stream, w->model, w->pool, 1, err));
+    PAL_TRY(stream_allow_writing(w->stream, err));
     const size_t vocab = stream_vocab(w->stream);
     w->logits = calloc(vocab, sizeof *w->logits);
     w->choice = calloc(vocab, sizeof *w->choice);

@@ -78,17 +78,26 @@ typedef struct attn_call {
     size_t scratch_stride; /* reals between the workers' scratch */
     real *work;            /* sizes.work reals shared by all tasks of the call; lost between calls */
     int need_output;       /* 0: y will not be read, only the state must advance */
-    attn_penalty penalty;  /* a module's own regulariser, its weight per token of this call (backward only) */
+    /* Of a step alone; `kept` is NULL elsewhere. */
+    real *kept;           /* sizes.kept reals of the layer, from step to step */
+    size_t first, count;  /* rows of the segment, of every lane: first to first + count - 1 */
+    attn_penalty penalty; /* a module's own regulariser, its weight per token of this call (backward only) */
 } attn_call;
+
+/* Rows of each lane that a step reads at most. */
+enum { ATTN_STEP_ROWS = 16 };
 
 /* What a layer needs for `lanes` lanes, reals, and how far back it sees, tokens. */
 typedef struct attn_sizes {
-    size_t state;       /* streaming state of a lane: the paper's memory formula */
-    size_t state_grad;  /* gradient of a lane's state, laid out as the first so many reals of the state */
-    size_t saved;       /* left by forward for backward */
-    size_t scratch;     /* of each worker */
-    size_t work;        /* shared by the tasks of a call, such as gradients of q, k and v */
-    size_t table;       /* constants, the same for every layer */
+    size_t state;        /* streaming state of a lane: the paper's memory formula */
+    size_t state_grad;   /* gradient of a lane's state, laid out as the first so many reals of the state */
+    size_t saved;        /* left by forward for backward */
+    size_t scratch;      /* of each worker */
+    size_t work;         /* shared by the tasks of a call, such as gradients of q, k and v */
+    size_t table;        /* constants, the same for every layer */
+    size_t kept;         /* of steps: what the layer makes of the state, and its rows of the segment so far */
+    size_t step;         /* in place of `saved`, of ATTN_STEP_ROWS rows of each lane */
+    size_t step_scratch; /* in place of `scratch` */
     int64_t reach;      /* newest tokens that the state depends on, to the bit; ATTN_ENDLESS: all that were read */
     int64_t settles;    /* tokens after which the output depends on the state and no more on `seen`; 0: never */
     int64_t max_tokens; /* longest stream that the state can hold; 0: any */
@@ -127,6 +136,11 @@ typedef struct attn_module {
      * what it holds, so that an old stream's speed can be measured; NULL: it stays as it is. */
     void (*state_age)(const model_config *cfg, size_t layer, real *state, uint64_t seen, uint64_t age);
     void (*forward)(const attn_call *c, const real *x, real *y);
+    /* Rows of a segment that is not yet full, for writing token by token: x[lanes * count, d_model] -> y, the rows
+     * `first` to `first + count` - 1 of each lane, after the rows before them. The state is that of before the
+     * segment and stays so; the call with first = 0 puts what is needed of it into `kept`. A row's bits hang
+     * neither on the rows beside it nor on BLAS. NULL: whoever writes reads whole segments. */
+    void (*step)(const attn_call *c, const real *x, real *y);
     /* x and dy [R, d_model] -> dx (written, not accumulated), c->grad, c->dstate. */
     void (*backward)(const attn_call *c, const real *x, const real *dy, real *dx);
     /* Multiply-adds * 2 of one token beyond the projections counted from param shapes, counting only the causal

@@ -5,6 +5,7 @@
 #include "models/engine/arena.h"
 #include "models/engine/causal.h"
 #include "models/engine/kernels.h"
+#include "models/engine/linear_rows.h"
 #include <math.h>
 #include <string.h>
 
@@ -26,7 +27,13 @@ size_t attn_width(const model_config *cfg)
 
 rows attn_rows(const attn_call *c)
 {
-    return (rows){c->lanes, (size_t)c->cfg->segment};
+    return (rows){c->lanes, c->kept ? c->count : (size_t)c->cfg->segment};
+}
+
+size_t attn_row_count(const attn_call *c)
+{
+    const rows r = attn_rows(c);
+    return r.lanes * r.rows;
 }
 
 param_spec attn_qkv_spec(const model_config *cfg)
@@ -95,21 +102,21 @@ void attn_add_rows(real *dst, const real *src, size_t ldsrc, size_t count, size_
  * work: sums of the gradients of both gains, for each task. */
 enum { NORMED_ROWS = 32 };
 
-static size_t normed_tasks(const model_config *cfg, size_t lanes)
+static size_t normed_tasks(size_t count)
 {
-    return (lanes * (size_t)cfg->segment + NORMED_ROWS - 1) / NORMED_ROWS;
+    return (count + NORMED_ROWS - 1) / NORMED_ROWS;
 }
 
-size_t attn_extra_saved(const model_config *cfg, size_t lanes)
+size_t attn_extra_saved(const model_config *cfg, size_t count)
 {
     const attn_shape s = attn_shape_of(cfg);
     if (cfg->qk_norm == QK_NORM_NONE) return 0;
-    return lanes * (size_t)cfg->segment * (s.q + s.kv + s.heads + s.kv_heads);
+    return count * (s.q + s.kv + s.heads + s.kv_heads);
 }
 
 size_t attn_extra_work(const model_config *cfg, size_t lanes)
 {
-    return cfg->qk_norm == QK_NORM_NONE ? 0 : normed_tasks(cfg, lanes) * 2 * (size_t)cfg->d_head;
+    return cfg->qk_norm == QK_NORM_NONE ? 0 : normed_tasks(lanes * (size_t)cfg->segment) * 2 * (size_t)cfg->d_head;
 }
 
 typedef struct normed_job {
@@ -128,13 +135,13 @@ static row_norm head_norm(const attn_call *c, int is_key)
 
 static size_t normed_end(const attn_call *c, size_t task)
 {
-    const size_t all = c->lanes * (size_t)c->cfg->segment;
+    const size_t all = attn_row_count(c);
     return (task + 1) * NORMED_ROWS < all ? (task + 1) * NORMED_ROWS : all;
 }
 
 static real *normed_scales(const attn_call *c, const attn_shape *s)
 {
-    return c->extra.saved + c->lanes * (size_t)c->cfg->segment * (s->q + s->kv);
+    return c->extra.saved + attn_row_count(c) * (s->q + s->kv);
 }
 
 static void norm_heads(void *arg, int task, int worker)
@@ -174,17 +181,26 @@ static void norm_heads_backward(void *arg, int task, int worker)
         }
 }
 
+void attn_linear(const attn_call *c, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w,
+                 const real *bias, real *y, size_t ldy)
+{
+    if (c->kept)
+        linear_rows(c->pool, r, in, out, x, ldx, w, bias, y, ldy);
+    else
+        linear_forward(c->pool, r, in, out, x, ldx, w, bias, y, ldy);
+}
+
 void attn_project(const attn_call *c, const real *x, matrix w, real *qkv, int with_q)
 {
     const attn_shape s = attn_shape_of(c->cfg);
     const size_t m = (size_t)c->cfg->d_model;
     const real *bias = c->extra.qkv_bias;
-    if (with_q) linear_forward(c->pool, attn_rows(c), m, s.q, x, m, matrix_rows(w, m, 0, s.q), bias, qkv, s.row);
-    linear_forward(c->pool, attn_rows(c), m, 2 * s.kv, x, m, matrix_rows(w, m, s.q, 2 * s.kv),
-                   bias ? bias + s.q : NULL, qkv + s.q, s.row);
+    if (with_q) attn_linear(c, attn_rows(c), m, s.q, x, m, matrix_rows(w, m, 0, s.q), bias, qkv, s.row);
+    attn_linear(c, attn_rows(c), m, 2 * s.kv, x, m, matrix_rows(w, m, s.q, 2 * s.kv), bias ? bias + s.q : NULL,
+                qkv + s.q, s.row);
     if (!c->extra.q_gain) return;
     normed_job job = {c, qkv, with_q ? 0 : s.heads};
-    pool_run(c->pool, (int)normed_tasks(c->cfg, c->lanes), norm_heads, &job);
+    pool_run(c->pool, (int)normed_tasks(attn_row_count(c)), norm_heads, &job);
 }
 
 void attn_project_backward(const attn_call *c, const real *x, const real *w, real *dqkv, real *dw, real *dx)
@@ -193,7 +209,7 @@ void attn_project_backward(const attn_call *c, const real *x, const real *w, rea
     const size_t m = (size_t)c->cfg->d_model;
     if (c->extra.q_gain) {
         normed_job job = {c, dqkv, 0};
-        const size_t tasks = normed_tasks(c->cfg, c->lanes);
+        const size_t tasks = normed_tasks(attn_row_count(c));
         pool_run(c->pool, (int)tasks, norm_heads_backward, &job);
         attn_add_rows(c->extra.dq_gain, c->extra.work, 2 * s.d_head, tasks, s.d_head);
         attn_add_rows(c->extra.dk_gain, c->extra.work + s.d_head, 2 * s.d_head, tasks, s.d_head);
@@ -205,7 +221,7 @@ void attn_project_backward(const attn_call *c, const real *x, const real *w, rea
 void attn_output(const attn_call *c, const real *o, matrix w, real *y)
 {
     size_t d = attn_width(c->cfg), m = (size_t)c->cfg->d_model;
-    linear_forward(c->pool, attn_rows(c), d, m, o, d, w, c->extra.o_bias, y, m);
+    attn_linear(c, attn_rows(c), d, m, o, d, w, c->extra.o_bias, y, m);
 }
 
 void attn_output_backward(const attn_call *c, const real *o, const real *w, const real *dy, real *dw, real *d_o)
@@ -309,6 +325,26 @@ void attn_heads_forward(const attn_call *c, const attn_heads *a)
 {
     heads_job j = {c, a, NULL};
     pool_run(c->pool, (int)(c->lanes * (size_t)c->cfg->n_heads), head_task, &j);
+}
+
+/* Row `task` / heads of the step's, the lanes one after the other. */
+static void head_step_task(void *arg, int task, int worker)
+{
+    const heads_job *j = arg;
+    const attn_call *c = j->c;
+    const attn_heads *a = j->a;
+    const attn_shape s = attn_shape_of(c->cfg);
+    const size_t row = (size_t)task / s.heads, head = (size_t)task % s.heads, column = head * s.d_head;
+    const causal_args args = head_args(c, a, row / c->count, head);
+    causal_row(&args, c->first + row % c->count, a->q + row * a->ldq + column,
+               a->rel ? a->q_rel + row * a->ldq_rel + column : NULL, a->o + row * s.q + column,
+               a->lse + row * s.heads + head, c->scratch + (size_t)worker * c->scratch_stride);
+}
+
+void attn_heads_step(const attn_call *c, const attn_heads *a)
+{
+    heads_job j = {c, a, NULL};
+    pool_run(c->pool, (int)(c->lanes * c->count * (size_t)c->cfg->n_heads), head_step_task, &j);
 }
 
 void attn_heads_backward(const attn_call *c, const attn_heads *a, const attn_heads_grads *g)

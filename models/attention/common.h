@@ -33,7 +33,8 @@ static inline size_t attn_v_at(const attn_shape *s, size_t kv_head)
 }
 
 size_t attn_width(const model_config *cfg); /* D */
-rows attn_rows(const attn_call *c);         /* lanes groups of N rows */
+rows attn_rows(const attn_call *c);         /* lanes groups of N rows; of a step, of its rows */
+size_t attn_row_count(const attn_call *c);  /* of all lanes */
 
 /* Specs of the two projections that every module has. */
 param_spec attn_qkv_spec(const model_config *cfg); /* qkv_net.weight [D + 2 D_kv, d_model]: rows of q, k, v */
@@ -60,8 +61,11 @@ static inline matrix attn_matrix(const attn_call *c, size_t param)
 }
 
 /* Reals of attn_extra's areas. */
-size_t attn_extra_saved(const model_config *cfg, size_t lanes);
+size_t attn_extra_saved(const model_config *cfg, size_t count); /* R, or those of a step */
 size_t attn_extra_work(const model_config *cfg, size_t lanes);
+/* linear_forward, or linear_rows of a step. */
+void attn_linear(const attn_call *c, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w,
+                 const real *bias, real *y, size_t ldy);
 /* qkv[R, row of attn_shape] = x w^T + bias, q and k normed where the config says so. q and (k, v) are separate
  * products, so that leaving q out (with_q 0) keeps the bits of k and v. */
 void attn_project(const attn_call *c, const real *x, matrix w, real *qkv, int with_q);
@@ -96,6 +100,8 @@ typedef struct attn_heads_grads {
 /* Scratch of a worker. */
 size_t attn_heads_scratch(const model_config *cfg, size_t cached);
 void attn_heads_forward(const attn_call *c, const attn_heads *a);
+/* The rows of a step, each by itself: q, q_rel, o and lse have the step's rows alone. */
+void attn_heads_step(const attn_call *c, const attn_heads *a);
 void attn_heads_backward(const attn_call *c, const attn_heads *a, const attn_heads_grads *g);
 
 #endif

@@ -44,6 +44,11 @@ static void forward(const attn_call *c, const real *x, real *y)
     kvcache_layer_forward(c, context_of(c->cfg), 1, x, y);
 }
 
+static void step(const attn_call *c, const real *x, real *y)
+{
+    kvcache_layer_step(c, context_of(c->cfg), 1, x, y);
+}
+
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
 {
     kvcache_layer_backward(c, context_of(c->cfg), 1, x, dy, dx);
@@ -64,6 +69,7 @@ const attn_module attn_full = {
     .sizes = sizes,
     .table_fill = table_fill,
     .forward = forward,
+    .step = step,
     .backward = backward,
     .flops = flops,
 };

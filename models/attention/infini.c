@@ -123,6 +123,19 @@ size_t infini_saved_layout(const model_config *cfg, size_t lanes, real *base, in
     return before + used;
 }
 
+size_t infini_step_layout(const model_config *cfg, size_t lanes, real *base, infini_rows *out)
+{
+    const attn_shape s = attn_shape_of(cfg);
+    const size_t part[] = {lanes * ATTN_STEP_ROWS * s.q, lanes * ATTN_STEP_ROWS * s.q};
+    kvcache_saved local;
+    real *at[2];
+    const size_t before = kvcache_step_layout(cfg, lanes, infini_xl_len(cfg), base, &local);
+    const size_t used = attn_carve(base ? base + before : NULL, part, 2, at);
+    local.offset = s.kv_heads * infini_head_state(cfg);
+    if (out) *out = (infini_rows){local, at[0], at[1]};
+    return before + used;
+}
+
 size_t infini_work_layout(const model_config *cfg, size_t lanes, real *base, infini_work *out)
 {
     const attn_shape s = attn_shape_of(cfg);
@@ -150,6 +163,7 @@ static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_size
     out->state += memory_reals(cfg, layer);
     out->state_grad = memory_reals(cfg, layer);
     out->saved = infini_saved_layout(cfg, lanes, NULL, NULL);
+    out->step = infini_step_layout(cfg, lanes, NULL, NULL);
     out->scratch = memory > out->scratch ? memory : out->scratch;
     out->work = infini_work_layout(cfg, lanes, NULL, NULL);
     out->reach = ATTN_ENDLESS;
@@ -222,7 +236,7 @@ static double memory_entries(const model_config *cfg)
         .name = id, .summary = about, .memory_formula = "d_k (d_v + 1) H l", .memory_entries = memory_entries,    \
         .options = options, .option_count = count, .params = params, .sizes = sizes, .table_fill = table_fill,    \
         .state_reset = state_reset, .state_parts = state_parts, .state_repeat = state_repeat,                     \
-        .forward = infini_forward, .backward = infini_backward, .flops = flops                                    \
+        .forward = infini_forward, .step = infini_step, .backward = infini_backward, .flops = flops               \
     }
 
 const attn_module attn_infini_linear =

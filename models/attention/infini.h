@@ -70,11 +70,20 @@ typedef struct infini_work {
     real *dwrite;   /* gated: [R, H_kv] */
 } infini_work;
 
+/* Of a step's rows: the local attention, and what is read beside it. */
+typedef struct infini_rows {
+    kvcache_saved local;
+    real *feature; /* [lanes * count, D] phi(q) */
+    real *read;    /* [lanes * count, D] A_mem */
+} infini_rows;
+
 /* Carve from `base` (NULL: only measure); return the reals used. */
+size_t infini_step_layout(const model_config *cfg, size_t lanes, real *base, infini_rows *out);
 size_t infini_saved_layout(const model_config *cfg, size_t lanes, real *base, infini_saved *out);
 size_t infini_work_layout(const model_config *cfg, size_t lanes, real *base, infini_work *out);
 
 void infini_forward(const attn_call *c, const real *x, real *y);
+void infini_step(const attn_call *c, const real *x, real *y);
 void infini_backward(const attn_call *c, const real *x, const real *dy, real *dx);
 
 #endif

@@ -183,6 +183,52 @@ void infini_forward(const attn_call *c, const real *x, real *y)
     if (c->need_output) attn_output(c, v.s.mixed, attn_matrix(c, INFINI_O), y);
 }
 
+/* ---- steps ---- */
+
+typedef struct step_job {
+    const attn_call *c;
+    const infini_rows *r;
+    attn_shape shape;
+} step_job;
+
+/* One query head of a row: what it reads, mixed into its local attention. */
+static void step_task(void *arg, int task, int worker)
+{
+    (void)worker;
+    const step_job *j = arg;
+    const attn_call *c = j->c;
+    const kernels *k = kernels_get();
+    const attn_shape *s = &j->shape;
+    const size_t row = (size_t)task / s->heads, head = (size_t)task % s->heads, lane = row / c->count;
+    const size_t at = row * s->q + attn_q_at(s, head);
+    const real *memory = c->state[lane] + head / s->group * infini_head_state(c->cfg);
+    const memory_head h = {.rule = infini_rule(c->cfg), .d = s->d_head};
+    const real gate = mixes(c, lane, memory) ? attn_sigmoid(c->param[INFINI_BETA][head]) : 0;
+    real *local = j->r->local.o + at, *read = j->r->read + at;
+    feature_forward(c->cfg, j->r->feature + at, j->r->local.qkv + row * s->row + attn_q_at(s, head), s->d_head);
+    if (has_memory(c, lane))
+        memory_read_row(&h, j->r->feature + at, memory, read);
+    else
+        memset(read, 0, s->d_head * sizeof *read);
+    k->blend(local, gate, read, 1 - gate, local, s->d_head);
+}
+
+void infini_step(const attn_call *c, const real *x, real *y)
+{
+    if (!infini_has_memory(c->cfg, c->layer)) {
+        kvcache_layer_step(c, infini_xl_len(c->cfg), 0, x, y);
+        return;
+    }
+    infini_rows r;
+    infini_step_layout(c->cfg, c->lanes, c->saved, &r);
+    kvcache_kept_layout(c, &r.local);
+    step_job job = {c, &r, attn_shape_of(c->cfg)};
+    attn_project(c, x, attn_matrix(c, INFINI_QKV), r.local.qkv, 1);
+    kvcache_step(c, &r.local, (real)model_attention_scale(c->cfg));
+    pool_run(c->pool, (int)(c->lanes * c->count * job.shape.heads), step_task, &job);
+    attn_output(c, r.local.o, attn_matrix(c, INFINI_O), y);
+}
+
 /* ---- backward ---- */
 
 /* Of one query head: dmixed -> d_o of the local attention, dbeta; dfeature and dmemory are added to. */

@@ -28,6 +28,14 @@ void memory_read(const memory_head *h, const real *f, size_t ld, const real *mem
     }
 }
 
+void memory_read_row(const memory_head *h, const real *f, const real *memory, real *out)
+{
+    const kernels *k = kernels_get();
+    const size_t d = h->d;
+    k->row_combine(out, f, memory, d, d, d);
+    k->scale(out, 1 / (k->dot(f, memory + d * d, d) + h->rule.eps), d);
+}
+
 void memory_read_backward(const memory_head *h, const real *f, size_t ld, const real *memory, const real *out,
                           const real *den, real *dout, real *df, real *dmemory)
 {

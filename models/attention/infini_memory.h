@@ -36,6 +36,8 @@ size_t memory_scratch_reals(size_t n, size_t d);
 
 /* out = f M / (f z + eps) (equation 7) for n rows of features f, `ld` apart; out has ld_read, den ld_scalar. */
 void memory_read(const memory_head *h, const real *f, size_t ld, const real *memory, real *out, real *den);
+/* The same of one row f[d] -> out[d], whose bits do not hang on BLAS. */
+void memory_read_row(const memory_head *h, const real *f, const real *memory, real *out);
 /* From dout [n, d] (contiguous, overwritten): df (`ld` apart) and dmemory, both accumulated. */
 void memory_read_backward(const memory_head *h, const real *f, size_t ld, const real *memory, const real *out,
                           const real *den, real *dout, real *df, real *dmemory);

@@ -29,6 +29,29 @@ size_t kvcache_work_layout(const model_config *cfg, size_t lanes, size_t cached,
     return used;
 }
 
+size_t kvcache_step_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_saved *out)
+{
+    const attn_shape h = attn_shape_of(cfg);
+    const size_t all = lanes * ATTN_STEP_ROWS;
+    const size_t part[] = {all * h.row, all * h.q, all * h.q, all * h.heads};
+    real *at[4];
+    const size_t used = attn_carve(base, part, 4, at);
+    if (out) *out = (kvcache_saved){cached, 0, 0, 0, at[0], at[1], NULL, NULL, at[2], at[3]};
+    return used;
+}
+
+/* Reals of k, and of v. */
+static size_t kept_part(const model_config *cfg, size_t lanes, size_t cached)
+{
+    return lanes * (cached + (size_t)cfg->segment) * attn_shape_of(cfg).kv;
+}
+
+void kvcache_kept_layout(const attn_call *c, kvcache_saved *s)
+{
+    s->k = c->kept;
+    s->v = c->kept + kept_part(c->cfg, c->lanes, s->cached);
+}
+
 size_t kvcache_state_reals(const model_config *cfg, size_t cached)
 {
     return 2 * cached * attn_shape_of(cfg).kv;
@@ -40,6 +63,9 @@ void kvcache_sizes(const model_config *cfg, size_t lanes, size_t cached, attn_si
     out->saved = kvcache_saved_layout(cfg, lanes, cached, NULL, NULL);
     out->scratch = attn_heads_scratch(cfg, cached);
     out->work = kvcache_work_layout(cfg, lanes, cached, NULL, NULL);
+    out->kept = 2 * kept_part(cfg, lanes, cached);
+    out->step = kvcache_step_layout(cfg, lanes, cached, NULL, NULL);
+    out->step_scratch = 2 * (cached + (size_t)cfg->segment);
     out->table = rope_table_reals(cfg, cached + (size_t)cfg->segment);
     out->reach = (int64_t)cached;
 }
@@ -71,6 +97,35 @@ static size_t position_of(const attn_call *c, const kvcache_saved *s, size_t lan
     return s->absolute && c->seen[lane] < s->cached ? i + (size_t)c->seen[lane] - s->cached : i;
 }
 
+/* Place i of the cache and the segment behind it takes k and v; k is rotated. */
+static void load_key(const attn_call *c, const kvcache_saved *s, size_t lane, size_t i, const real *k,
+                     const real *v)
+{
+    const attn_shape h = attn_shape_of(c->cfg);
+    const size_t at = (lane * (s->cached + (size_t)c->cfg->segment) + i) * h.kv;
+    for (size_t head = 0; head < h.kv; head += h.d_head)
+        rope_row(c->cfg, c->table, position_of(c, s, lane, i), s->k + at + head, k + head);
+    memcpy(s->v + at, v, h.kv * sizeof *v);
+}
+
+/* From the state, unless no token was there yet: then the kernel masks it. */
+static void load_cached(const attn_call *c, const kvcache_saved *s, size_t lane, size_t i)
+{
+    const size_t kv = attn_shape_of(c->cfg).kv;
+    const real *k = c->state[lane] + s->offset + i * kv;
+    if (i + c->seen[lane] >= s->cached) load_key(c, s, lane, i, k, k + s->cached * kv);
+}
+
+/* From row `row` of qkv, with its query. */
+static void load_new(const attn_call *c, const kvcache_saved *s, size_t lane, size_t i, size_t row)
+{
+    const attn_shape h = attn_shape_of(c->cfg);
+    const real *qkv = s->qkv + row * h.row;
+    load_key(c, s, lane, i, qkv + attn_k_at(&h, 0), qkv + attn_v_at(&h, 0));
+    for (size_t at = 0; at < h.q; at += h.d_head)
+        rope_row(c->cfg, c->table, position_of(c, s, lane, i), s->q + row * h.q + at, qkv + at);
+}
+
 /* Line the cached and the new keys and values up, rotating keys and queries. */
 static void load_rows(void *arg, int task, int worker)
 {
@@ -78,23 +133,14 @@ static void load_rows(void *arg, int task, int worker)
     const row_job *j = arg;
     const attn_call *c = j->c;
     const kvcache_saved *s = j->s;
-    const attn_shape h = attn_shape_of(c->cfg);
     const size_t n = (size_t)c->cfg->segment, cached = s->cached;
     size_t begin, end;
     const size_t lane = rows_of_task((size_t)task, cached + n, &begin, &end);
-    for (size_t i = begin; i < end; i++) {
-        const int is_new = i >= cached;
-        if (!is_new && i + c->seen[lane] < cached) continue; /* no token was there yet; the kernel masks it */
-        const size_t row = lane * n + i - cached;            /* of the segment, when new */
-        const real *k = is_new ? s->qkv + row * h.row + attn_k_at(&h, 0) : c->state[lane] + s->offset + i * h.kv;
-        const real *v = is_new ? k + h.kv : k + cached * h.kv;
-        real *to = s->k + (lane * (cached + n) + i) * h.kv;
-        const size_t position = position_of(c, s, lane, i);
-        for (size_t at = 0; at < h.kv; at += h.d_head) rope_row(c->cfg, c->table, position, to + at, k + at);
-        memcpy(s->v + (lane * (cached + n) + i) * h.kv, v, h.kv * sizeof *v);
-        for (size_t at = 0; is_new && at < h.q; at += h.d_head)
-            rope_row(c->cfg, c->table, position, s->q + row * h.q + at, s->qkv + row * h.row + at);
-    }
+    for (size_t i = begin; i < end; i++)
+        if (i < cached)
+            load_cached(c, s, lane, i);
+        else
+            load_new(c, s, lane, i, lane * n + i - cached);
 }
 
 static attn_heads heads_of(const attn_call *c, const kvcache_saved *s, real scale)
@@ -119,6 +165,25 @@ void kvcache_forward(const attn_call *c, const kvcache_saved *s, real scale)
     run_rows(c, s->cached + (size_t)c->cfg->segment, load_rows, &job);
     const attn_heads heads = heads_of(c, s, scale);
     attn_heads_forward(c, &heads);
+}
+
+static void load_cached_rows(void *arg, int task, int worker)
+{
+    (void)worker;
+    const row_job *j = arg;
+    size_t begin, end;
+    const size_t lane = rows_of_task((size_t)task, j->s->cached, &begin, &end);
+    for (size_t i = begin; i < end; i++) load_cached(j->c, j->s, lane, i);
+}
+
+void kvcache_step(const attn_call *c, const kvcache_saved *s, real scale)
+{
+    row_job job = {c, s, NULL};
+    if (c->first == 0) run_rows(c, s->cached, load_cached_rows, &job);
+    for (size_t row = 0; row < c->lanes * c->count; row++)
+        load_new(c, s, row / c->count, s->cached + c->first + row % c->count, row);
+    const attn_heads heads = heads_of(c, s, scale);
+    attn_heads_step(c, &heads);
 }
 
 static void update_lane(void *arg, int task, int worker)
@@ -191,6 +256,17 @@ void kvcache_layer_forward(const attn_call *c, size_t cached, int absolute, cons
         attn_output(c, s.o, attn_matrix(c, PARAM_O), y);
     }
     kvcache_update(c, &s);
+}
+
+void kvcache_layer_step(const attn_call *c, size_t cached, int absolute, const real *x, real *y)
+{
+    kvcache_saved s;
+    kvcache_step_layout(c->cfg, c->lanes, cached, c->saved, &s);
+    kvcache_kept_layout(c, &s);
+    s.absolute = absolute;
+    attn_project(c, x, attn_matrix(c, PARAM_QKV), s.qkv, 1);
+    kvcache_step(c, &s, (real)model_attention_scale(c->cfg));
+    attn_output(c, s.o, attn_matrix(c, PARAM_O), y);
 }
 
 void kvcache_layer_backward(const attn_call *c, size_t cached, int absolute, const real *x, const real *dy,

@@ -37,7 +37,7 @@ typedef struct kvcache_work {
 size_t kvcache_saved_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_saved *out);
 size_t kvcache_work_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_work *out);
 size_t kvcache_state_reals(const model_config *cfg, size_t cached);
-/* Of a layer that has nothing else: state, saved, scratch, work, table, and reach = cached. */
+/* Of a layer that has nothing else: all of them, with reach = cached. */
 void kvcache_sizes(const model_config *cfg, size_t lanes, size_t cached, attn_sizes *out);
 
 /* From qkv and the cache before the segment: o, lse. */
@@ -47,9 +47,17 @@ void kvcache_update(const attn_call *c, const kvcache_saved *s);
 /* From d_o: dqkv, written. */
 void kvcache_backward(const attn_call *c, const kvcache_saved *s, const kvcache_work *w, real scale);
 
+/* Steps (attention.h): k and v lie in c->kept, where those of the state come once a segment; qkv, q, o and lse in
+ * c->saved, of the step's rows alone. */
+size_t kvcache_step_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_saved *out);
+void kvcache_kept_layout(const attn_call *c, kvcache_saved *s);
+/* From qkv: o, lse, of the step's rows. */
+void kvcache_step(const attn_call *c, const kvcache_saved *s, real scale);
+
 /* The whole layer with parameters 0 = qkv_net.weight and 1 = o_net.weight, scores scaled as the config says. */
 void kvcache_layer_forward(const attn_call *c, size_t cached, int absolute, const real *x, real *y);
 void kvcache_layer_backward(const attn_call *c, size_t cached, int absolute, const real *x, const real *dy,
                             real *dx);
+void kvcache_layer_step(const attn_call *c, size_t cached, int absolute, const real *x, real *y);
 
 #endif

@@ -32,6 +32,11 @@ static void forward(const attn_call *c, const real *x, real *y)
     kvcache_layer_forward(c, 0, 0, x, y);
 }
 
+static void step(const attn_call *c, const real *x, real *y)
+{
+    kvcache_layer_step(c, 0, 0, x, y);
+}
+
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
 {
     kvcache_layer_backward(c, 0, 0, x, dy, dx);
@@ -53,6 +58,7 @@ const attn_module attn_local = {
     .sizes = sizes,
     .table_fill = table_fill,
     .forward = forward,
+    .step = step,
     .backward = backward,
     .flops = flops,
 };

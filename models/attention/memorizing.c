@@ -125,12 +125,16 @@ typedef struct saved_area {
     real *key, *value;   /* [R, H, k, d_head] of the neighbours */
 } saved_area;
 
-static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, saved_area *out)
+typedef size_t local_layout(const model_config *cfg, size_t lanes, size_t cached, real *base, kvcache_saved *out);
+
+/* For `n` rows of each lane. */
+static size_t layout(local_layout *of_local, const model_config *cfg, size_t lanes, size_t n, real *base,
+                     saved_area *out)
 {
-    const size_t d = attn_width(cfg), all = lanes * (size_t)cfg->segment, heads = (size_t)cfg->n_heads;
+    const size_t d = attn_width(cfg), all = lanes * n, heads = (size_t)cfg->n_heads;
     const size_t k = neighbours(cfg);
     kvcache_saved local;
-    const size_t before = kvcache_saved_layout(cfg, lanes, xl_len(cfg), base, &local);
+    const size_t before = of_local(cfg, lanes, xl_len(cfg), base, &local);
     const size_t part[] = {
         all * (heads + attn_shape_of(cfg).kv_heads), all * d, all * d, all * heads * k, all * d * k, all * d * k};
     real *at[6];
@@ -139,14 +143,25 @@ static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, sa
     return before + used;
 }
 
-static size_t query_blocks(const model_config *cfg)
+static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, saved_area *out)
 {
-    return ((size_t)cfg->segment + KNN_QUERIES - 1) / KNN_QUERIES;
+    return layout(kvcache_saved_layout, cfg, lanes, (size_t)cfg->segment, base, out);
+}
+
+static size_t step_layout(const model_config *cfg, size_t lanes, real *base, saved_area *out)
+{
+    return layout(kvcache_step_layout, cfg, lanes, ATTN_STEP_ROWS, base, out);
+}
+
+/* Blocks of `n` queries. */
+static size_t query_blocks(size_t n)
+{
+    return (n + KNN_QUERIES - 1) / KNN_QUERIES;
 }
 
 static size_t row_blocks(const attn_call *c)
 {
-    return (c->lanes * (size_t)c->cfg->segment + ROW_BLOCK - 1) / ROW_BLOCK;
+    return (attn_row_count(c) + ROW_BLOCK - 1) / ROW_BLOCK;
 }
 
 typedef struct work_area {
@@ -162,7 +177,7 @@ static size_t work_layout(const model_config *cfg, size_t lanes, real *base, wor
     const size_t d = attn_width(cfg), all = lanes * (size_t)cfg->segment, heads = (size_t)cfg->n_heads;
     kvcache_work local;
     const size_t before = kvcache_work_layout(cfg, lanes, xl_len(cfg), base, &local);
-    const size_t part[] = {all * d, all * d, lanes * heads * query_blocks(cfg),
+    const size_t part[] = {all * d, all * d, lanes * heads * query_blocks((size_t)cfg->segment),
                            (all + ROW_BLOCK - 1) / ROW_BLOCK * heads};
     real *at[4];
     const size_t used = attn_carve(base ? base + before : NULL, part, 4, at);
@@ -179,6 +194,8 @@ static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_size
     out->state = state_reals(cfg, layer);
     out->saved = saved_layout(cfg, lanes, NULL, NULL);
     out->scratch = search > out->scratch ? search : out->scratch;
+    out->step = step_layout(cfg, lanes, NULL, NULL);
+    out->step_scratch = search > out->step_scratch ? search : out->step_scratch;
     out->work = work_layout(cfg, lanes, NULL, NULL);
     if (out->reach < (int64_t)entries(cfg)) out->reach = (int64_t)entries(cfg);
 }
@@ -230,7 +247,7 @@ static void unit_rows(void *arg, int task, int worker)
     const attn_call *c = j->c;
     const kernels *k = kernels_get();
     const attn_shape s = attn_shape_of(c->cfg);
-    const size_t all = c->lanes * (size_t)c->cfg->segment, first = c->need_output ? 0 : s.heads;
+    const size_t all = attn_row_count(c), first = c->need_output ? 0 : s.heads;
     for (size_t i = (size_t)task * ROW_BLOCK; i < ((size_t)task + 1) * ROW_BLOCK && i < all; i++) {
         for (size_t h = first; h < s.heads + s.kv_heads; h++) { /* k follows q in a row */
             real *x = j->s->local.qkv + i * s.row + h * s.d_head;
@@ -302,7 +319,7 @@ typedef struct block {
 
 static block block_of(const attn_call *c, size_t task)
 {
-    const size_t n = (size_t)c->cfg->segment, heads = (size_t)c->cfg->n_heads, blocks = query_blocks(c->cfg);
+    const size_t n = attn_rows(c).rows, heads = (size_t)c->cfg->n_heads, blocks = query_blocks(n);
     const size_t begin = task % blocks * KNN_QUERIES;
     block b = {.head = task / blocks % heads, .lane = task / blocks / heads};
     b.row = b.lane * n + begin;
@@ -486,11 +503,31 @@ static void forward(const attn_call *c, const real *x, real *y)
     if (!joint) pool_run(c->pool, (int)row_blocks(c), unit_rows, &job);
     if (c->need_output) {
         kvcache_forward(c, &s.local, joint ? (real)model_attention_scale(c->cfg) : 1);
-        pool_run(c->pool, (int)(heads * query_blocks(c->cfg)), joint ? read_and_join : read_and_mix, &job);
+        pool_run(c->pool, (int)(heads * query_blocks(attn_rows(c).rows)), joint ? read_and_join : read_and_mix,
+                 &job);
         attn_output(c, joint ? s.local.o : s.mixed, attn_matrix(c, PARAM_O), y);
     }
     kvcache_update(c, &s.local);
     pool_run(c->pool, (int)(c->lanes * attn_shape_of(c->cfg).kv_heads), store_head, &job);
+}
+
+static void step(const attn_call *c, const real *x, real *y)
+{
+    if (!is_memory_layer(c->cfg, c->layer)) {
+        kvcache_layer_step(c, xl_len(c->cfg), 0, x, y);
+        return;
+    }
+    const size_t heads = c->lanes * (size_t)c->cfg->n_heads;
+    saved_area s;
+    step_layout(c->cfg, c->lanes, c->saved, &s);
+    kvcache_kept_layout(c, &s.local);
+    row_job job = {c, &s, NULL};
+    const int joint = is_joint(c->cfg);
+    attn_project(c, x, attn_matrix(c, PARAM_QKV), s.local.qkv, 1);
+    if (!joint) pool_run(c->pool, (int)row_blocks(c), unit_rows, &job);
+    kvcache_step(c, &s.local, joint ? (real)model_attention_scale(c->cfg) : 1);
+    pool_run(c->pool, (int)(heads * query_blocks(c->count)), joint ? read_and_join : read_and_mix, &job);
+    attn_output(c, joint ? s.local.o : s.mixed, attn_matrix(c, PARAM_O), y);
 }
 
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
@@ -499,7 +536,7 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
         kvcache_layer_backward(c, xl_len(c->cfg), 0, x, dy, dx);
         return;
     }
-    const size_t heads = (size_t)c->cfg->n_heads, blocks = query_blocks(c->cfg);
+    const size_t heads = (size_t)c->cfg->n_heads, blocks = query_blocks((size_t)c->cfg->segment);
     saved_area s;
     work_area w;
     saved_layout(c->cfg, c->lanes, c->saved, &s);
@@ -550,6 +587,7 @@ const attn_module attn_memorizing = {
     .state_reset = state_reset,
     .state_age = state_age,
     .forward = forward,
+    .step = step,
     .backward = backward,
     .flops = flops,
 };

@@ -77,6 +77,7 @@ typedef struct saved_area {
     real *q_u;     /* [R, D] q + u */
     real *q_v;     /* [R, D] q + v */
     real *o, *lse; /* [R, D], [R, H] */
+    real *new_kv;  /* of steps alone: [lanes * count, 2 D_kv] before they go to their places in kv */
 } saved_area;
 
 static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, saved_area *out)
@@ -87,7 +88,33 @@ static size_t saved_layout(const model_config *cfg, size_t lanes, real *base, sa
                            keys * d, all * d, all * d, all * d,          all * (size_t)cfg->n_heads};
     real *at[10];
     const size_t used = attn_carve(base, part, 10, at);
-    if (out) *out = (saved_area){at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7], at[8], at[9]};
+    if (out) *out = (saved_area){at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7], at[8], at[9], NULL};
+    return used;
+}
+
+/* Of a step's rows. What is made of the state, once a segment, is kept: hidden, kv and rel of saved_area. */
+static size_t step_layout(const model_config *cfg, size_t lanes, real *base, saved_area *out)
+{
+    const size_t all = lanes * ATTN_STEP_ROWS, d = attn_width(cfg);
+    const size_t part[] = {all * d, all * d, all * d, all * (size_t)cfg->n_heads, all * 2 * attn_shape_of(cfg).kv};
+    real *at[5];
+    const size_t used = attn_carve(base, part, 5, at);
+    if (out) *out = (saved_area){.q_u = at[0], .q_v = at[1], .o = at[2], .lse = at[3], .new_kv = at[4]};
+    return used;
+}
+
+static size_t kept_layout(const model_config *cfg, size_t lanes, real *base, saved_area *out)
+{
+    const size_t m = (size_t)cfg->d_model, keys = key_rows(cfg);
+    const size_t part[] = {lanes * mem_len(cfg) * m, lanes * keys * 2 * attn_shape_of(cfg).kv,
+                           keys * attn_width(cfg)};
+    real *at[3];
+    const size_t used = attn_carve(base, part, 3, at);
+    if (out) {
+        out->hidden = at[0];
+        out->kv = at[1];
+        out->rel = at[2];
+    }
     return used;
 }
 
@@ -130,6 +157,9 @@ static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_size
     out->saved = saved_layout(cfg, lanes, NULL, NULL);
     out->scratch = attn_heads_scratch(cfg, mem_len(cfg));
     out->work = work_layout(cfg, lanes, NULL, NULL);
+    out->kept = kept_layout(cfg, lanes, NULL, NULL);
+    out->step = step_layout(cfg, lanes, NULL, NULL);
+    out->step_scratch = 2 * key_rows(cfg);
     out->table = key_rows(cfg) * (size_t)cfg->d_model;
     out->reach = (int64_t)mem_len(cfg);
 }
@@ -163,13 +193,13 @@ typedef struct row_job {
 static void run_rows(const attn_call *c, pool_task *task, real *a, real *b)
 {
     row_job job = {c, a, b};
-    const size_t all = c->lanes * (size_t)c->cfg->segment;
+    const size_t all = attn_row_count(c);
     pool_run(c->pool, (int)((all + ROW_BLOCK - 1) / ROW_BLOCK), task, &job);
 }
 
 static size_t end_of_task(const attn_call *c, size_t task)
 {
-    const size_t all = c->lanes * (size_t)c->cfg->segment;
+    const size_t all = attn_row_count(c);
     return (task + 1) * ROW_BLOCK < all ? (task + 1) * ROW_BLOCK : all;
 }
 
@@ -274,6 +304,64 @@ static void forward(const attn_call *c, const real *x, real *y)
     pool_run(c->pool, (int)c->lanes, update_lane, &update);
 }
 
+/* ---- Steps. ---- */
+
+/* Cached rows, normed; those that no token was at yet stay what they are: the kernel masks them. */
+static void norm_cached(void *arg, int task, int worker)
+{
+    (void)worker;
+    const load_job *j = arg;
+    const attn_call *c = j->c;
+    const size_t m = (size_t)c->cfg->d_model, memory = mem_len(c->cfg),
+                 blocks = (memory + ROW_BLOCK - 1) / ROW_BLOCK;
+    const size_t lane = (size_t)task / blocks, begin = (size_t)task % blocks * ROW_BLOCK;
+    for (size_t i = begin; i < begin + ROW_BLOCK && i < memory; i++) {
+        real *hidden = j->s->hidden + (lane * memory + i) * m, mean, rstd;
+        if (i + c->seen[lane] < memory) continue;
+        if (c->norm)
+            norm_row(c->norm, c->state[lane] + i * m, hidden, &mean, &rstd);
+        else
+            memcpy(hidden, c->state[lane] + i * m, m * sizeof *hidden);
+    }
+}
+
+/* Keys and values of the cached rows, and the positions, once a segment. */
+static void load_segment(const attn_call *c, const saved_area *s)
+{
+    const size_t m = (size_t)c->cfg->d_model, d = attn_width(c->cfg), kv = attn_shape_of(c->cfg).kv;
+    const size_t memory = mem_len(c->cfg), keys = key_rows(c->cfg);
+    const real *bias = c->extra.qkv_bias;
+    load_job job = {c, NULL, s};
+    attn_linear(c, (rows){1, keys}, m, d, c->table, m, attn_matrix(c, PARAM_R), NULL, s->rel, d);
+    if (memory == 0) return;
+    pool_run(c->pool, (int)(c->lanes * ((memory + ROW_BLOCK - 1) / ROW_BLOCK)), norm_cached, &job);
+    for (size_t lane = 0; lane < c->lanes; lane++)
+        attn_linear(c, (rows){1, memory}, m, 2 * kv, s->hidden + lane * memory * m, m,
+                    matrix_rows(attn_matrix(c, PARAM_QKV), m, d, 2 * kv), bias ? bias + d : NULL,
+                    s->kv + lane * keys * 2 * kv, 2 * kv);
+}
+
+static void step(const attn_call *c, const real *x, real *y)
+{
+    const size_t m = (size_t)c->cfg->d_model, d = attn_width(c->cfg), kv = attn_shape_of(c->cfg).kv;
+    const matrix w = attn_matrix(c, PARAM_QKV);
+    const real *bias = c->extra.qkv_bias;
+    saved_area s;
+    step_layout(c->cfg, c->lanes, c->saved, &s);
+    kept_layout(c->cfg, c->lanes, c->kept, &s);
+    if (c->first == 0) load_segment(c, &s);
+    attn_linear(c, attn_rows(c), m, d, x, m, matrix_rows(w, m, 0, d), bias, s.q_u, d);
+    attn_linear(c, attn_rows(c), m, 2 * kv, x, m, matrix_rows(w, m, d, 2 * kv), bias ? bias + d : NULL, s.new_kv,
+                2 * kv);
+    for (size_t lane = 0; lane < c->lanes; lane++)
+        memcpy(s.kv + (lane * key_rows(c->cfg) + mem_len(c->cfg) + c->first) * 2 * kv,
+               s.new_kv + lane * c->count * 2 * kv, c->count * 2 * kv * sizeof *s.kv);
+    run_rows(c, add_biases, s.q_u, s.q_v);
+    const attn_heads heads = heads_of(c, &s);
+    attn_heads_step(c, &heads);
+    attn_output(c, s.o, attn_matrix(c, PARAM_O), y);
+}
+
 /* Through the keys and values of cached rows to the gain and bias of the norm, and no further. */
 static void norm_backward(const attn_call *c, const saved_area *s, const work_area *g)
 {
@@ -362,6 +450,7 @@ const attn_module attn_transformer_xl = {
     .table_fill = table_fill,
     .state_version = 1, /* 0 held normed rows */
     .forward = forward,
+    .step = step,
     .backward = backward,
     .flops = flops,
 };

@@ -103,6 +103,27 @@ static size_t work_layout(const model_config *cfg, size_t lanes, real *base, win
     return before + used;
 }
 
+/* Of a step's rows; k, v and angle of the sinks lie behind the window's keys in what is kept. */
+static size_t step_layout(const model_config *cfg, size_t lanes, real *base, window_saved *out)
+{
+    const reach r = reach_of(cfg);
+    const size_t turned = r.sinks > 0 && r.by_place;
+    const size_t part = turned * lanes * ATTN_STEP_ROWS * attn_shape_of(cfg).q;
+    kvcache_saved local;
+    real *q;
+    const size_t before = kvcache_step_layout(cfg, lanes, r.cached, base, &local);
+    const size_t used = attn_carve(base ? base + before : NULL, &part, 1, &q);
+    local.span = r.by_token ? r.window : 0;
+    if (out) *out = (window_saved){.local = local, .q = turned ? q : local.q};
+    return before + used;
+}
+
+static size_t kept_sinks(const model_config *cfg, size_t lanes)
+{
+    const attn_shape h = attn_shape_of(cfg);
+    return lanes * reach_of(cfg).sinks * (2 * h.kv + h.d_head);
+}
+
 /* Positions of the table: those of the window and its segment, and of sinks right before them. */
 static size_t positions(const model_config *cfg)
 {
@@ -119,6 +140,9 @@ static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_size
     out->saved = saved_layout(cfg, lanes, NULL, NULL);
     if (out->scratch < r.sinks) out->scratch = r.sinks;
     out->work = work_layout(cfg, lanes, NULL, NULL);
+    out->kept += kept_sinks(cfg, lanes);
+    out->step = step_layout(cfg, lanes, NULL, NULL);
+    if (out->step_scratch < r.sinks) out->step_scratch = r.sinks;
     out->table = rope_table_reals(cfg, positions(cfg));
     if (r.sinks > 0) out->reach = ATTN_ENDLESS;
     if (r.sinks == 0 || r.by_place) out->settles = (int64_t)(r.cached + r.sinks + 1);
@@ -167,12 +191,12 @@ typedef struct sink_job {
     const window_work *w; /* NULL in the forward pass */
     reach r;
     attn_shape h;
-    size_t n;
+    size_t n, first; /* rows of each lane, and which of the segment is the first */
 } sink_job;
 
 static sink_job job_of(const attn_call *c, const window_saved *s, const window_work *w)
 {
-    return (sink_job){c, s, w, reach_of(c->cfg), attn_shape_of(c->cfg), (size_t)c->cfg->segment};
+    return (sink_job){c, s, w, reach_of(c->cfg), attn_shape_of(c->cfg), attn_rows(c).rows, c->kept ? c->first : 0};
 }
 
 /* Sink j's rotation: its place in the cache; or its distance to the window's first place, which may be long ago.
@@ -188,7 +212,7 @@ static void load_angles(const sink_job *j, size_t lane)
                         j->r.sinks, angle);
 }
 
-/* Sink j is in the state, or a token of this segment, or not there yet. */
+/* Sink j is in the state, or one of the rows at work, or not there yet; rows of an earlier step stay. */
 static void load_sinks(void *arg, int task, int worker)
 {
     (void)worker;
@@ -196,17 +220,19 @@ static void load_sinks(void *arg, int task, int worker)
     const attn_call *c = j->c;
     const size_t lane = (size_t)task, kv = j->h.kv, sinks = j->r.sinks;
     const real *state = c->state[lane] + kvcache_state_reals(c->cfg, j->r.cached);
-    load_angles(j, lane);
+    const uint64_t before = c->seen[lane] + j->first, there = before + (c->kept ? j->n : c->valid[lane]);
+    if (j->first == 0) load_angles(j, lane);
     for (size_t i = 0; i < sinks; i++) {
         real *k = j->s->k + (lane * sinks + i) * kv, *v = j->s->v + (lane * sinks + i) * kv;
         const real *from_k = state + i * kv, *from_v = from_k + sinks * kv;
-        if (i >= c->seen[lane] + c->valid[lane]) {
+        if (j->first > 0 && i < before) continue;
+        if (i >= there) {
             memset(k, 0, kv * sizeof *k);
             memset(v, 0, kv * sizeof *v);
             continue;
         }
-        if (i >= c->seen[lane]) {
-            from_k = j->s->local.qkv + (lane * j->n + i - (size_t)c->seen[lane]) * j->h.row + attn_k_at(&j->h, 0);
+        if (i >= before) {
+            from_k = j->s->local.qkv + (lane * j->n + i - (size_t)before) * j->h.row + attn_k_at(&j->h, 0);
             from_v = from_k + kv;
         }
         for (size_t at = 0; at < kv; at += j->h.d_head)
@@ -244,7 +270,7 @@ static sink_row row_at(const sink_job *j, size_t lane, size_t head, size_t i)
     const size_t row = lane * j->n + i, shared = head / j->h.group * j->h.d_head;
     return (sink_row){.row = row,
                       .head = head,
-                      .count = sinks_of_row(&j->r, j->c->seen[lane], i),
+                      .count = sinks_of_row(&j->r, j->c->seen[lane], j->first + i),
                       .q = j->s->q + row * j->h.q + attn_q_at(&j->h, head),
                       .k = j->s->k + lane * j->r.sinks * j->h.kv + shared,
                       .v = j->s->v + lane * j->r.sinks * j->h.kv + shared,
@@ -275,8 +301,8 @@ static void head_task(void *arg, int task, int worker)
         const sink_row at = row_at(j, lane, head, i);
         if (at.count == 0) continue;
         if (j->r.by_place)
-            rope_row(c->cfg, c->table, place_of_row(&j->r, c->seen[lane], i), j->s->q + (at.q - j->s->q),
-                     j->s->local.qkv + at.row * j->h.row + attn_q_at(&j->h, head));
+            rope_row(c->cfg, c->table, place_of_row(&j->r, c->seen[lane], j->first + i),
+                     j->s->q + (at.q - j->s->q), j->s->local.qkv + at.row * j->h.row + attn_q_at(&j->h, head));
         take_sinks(j, &at, (real)model_attention_scale(c->cfg), score);
     }
 }
@@ -362,6 +388,25 @@ static void forward(const attn_call *c, const real *x, real *y)
     if (job.r.sinks > 0) pool_run(c->pool, (int)c->lanes, keep_sinks, &job);
 }
 
+static void step(const attn_call *c, const real *x, real *y)
+{
+    window_saved s;
+    step_layout(c->cfg, c->lanes, c->saved, &s);
+    kvcache_kept_layout(c, &s.local);
+    sink_job job = job_of(c, &s, NULL);
+    const size_t keys = c->lanes * job.r.sinks * job.h.kv;
+    attn_project(c, x, attn_matrix(c, PARAM_QKV), s.local.qkv, 1);
+    kvcache_step(c, &s.local, (real)model_attention_scale(c->cfg));
+    if (job.r.sinks > 0) {
+        s.k = s.local.v + c->lanes * (job.r.cached + (size_t)c->cfg->segment) * job.h.kv;
+        s.v = s.k + keys;
+        s.angle = s.v + keys;
+        pool_run(c->pool, (int)c->lanes, load_sinks, &job);
+        pool_run(c->pool, (int)(c->lanes * job.h.heads), head_task, &job);
+    }
+    attn_output(c, s.local.o, attn_matrix(c, PARAM_O), y);
+}
+
 static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
 {
     window_saved s;
@@ -411,6 +456,7 @@ const attn_module attn_window = {
     .table_fill = table_fill,
     .state_parts = state_parts,
     .forward = forward,
+    .step = step,
     .backward = backward,
     .flops = flops,
 };

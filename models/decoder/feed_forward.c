@@ -3,6 +3,7 @@
 #include "models/decoder/feed_forward.h"
 
 #include "models/engine/kernels.h"
+#include "models/engine/linear_rows.h"
 
 enum { ACTIVE_ROWS = 32 };
 
@@ -143,13 +144,28 @@ static void run_rows(pool *p, rows r, row_job *job)
     pool_run(p, (int)((job->count + ACTIVE_ROWS - 1) / ACTIVE_ROWS), run_block, job);
 }
 
-void feed_forward(pool *p, rows r, const feed_layer *f, const real *x, const feed_saved *s, real *y)
+/* linear_forward or linear_rows. */
+typedef void linear_function(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w,
+                             const real *bias, real *y, size_t ldy);
+
+static void feed(linear_function *linear, pool *p, rows r, const feed_layer *f, const real *x, const feed_saved *s,
+                 real *y)
 {
-    linear_forward(p, r, f->width, f->inner, x, f->width, f->up, f->up_bias, s->up, f->inner);
-    if (s->gate) linear_forward(p, r, f->width, f->inner, x, f->width, f->gate, f->gate_bias, s->gate, f->inner);
+    linear(p, r, f->width, f->inner, x, f->width, f->up, f->up_bias, s->up, f->inner);
+    if (s->gate) linear(p, r, f->width, f->inner, x, f->width, f->gate, f->gate_bias, s->gate, f->inner);
     row_job job = {.first = {.f = f, .s = *s}, .row = feeds[f->kind].forward};
     run_rows(p, r, &job);
-    linear_forward(p, r, f->inner, f->width, s->active, f->inner, f->down, f->down_bias, y, f->width);
+    linear(p, r, f->inner, f->width, s->active, f->inner, f->down, f->down_bias, y, f->width);
+}
+
+void feed_forward(pool *p, rows r, const feed_layer *f, const real *x, const feed_saved *s, real *y)
+{
+    feed(linear_forward, p, r, f, x, s, y);
+}
+
+void feed_step(pool *p, rows r, const feed_layer *f, const real *x, const feed_saved *s, real *y)
+{
+    feed(linear_rows, p, r, f, x, s, y);
 }
 
 void feed_backward(pool *p, rows r, const feed_layer *f, const real *x, const feed_saved *s, const real *dy,

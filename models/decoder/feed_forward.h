@@ -42,6 +42,8 @@ typedef struct feed_saved {
 size_t feed_matrices(feed_kind kind);
 /* y[R, width] of x[R, width]. */
 void feed_forward(pool *p, rows r, const feed_layer *f, const real *x, const feed_saved *s, real *y);
+/* The same of a step's rows, by linear_rows. */
+void feed_step(pool *p, rows r, const feed_layer *f, const real *x, const feed_saved *s, real *y);
 /* dx[R, width] (written) of dy[R, width]. work: feed_matrices - 1 times [R, inner]. */
 void feed_backward(pool *p, rows r, const feed_layer *f, const real *x, const feed_saved *s, const real *dy,
                    real *work, real *dx);

@@ -17,7 +17,7 @@ static void carve_layer(pass *p, layer_saved *s, size_t attention)
     s->rstd1 = arena_reals(a, p->all);
     s->normed1 = arena_reals(a, width);
     s->attention = arena_reals(a, attention);
-    s->extra = arena_reals(a, attn_extra_saved(&p->d->cfg, p->lanes));
+    s->extra = arena_reals(a, attn_extra_saved(&p->d->cfg, p->all));
     s->middle = arena_reals(a, width);
     s->mean2 = arena_reals(a, p->all);
     s->rstd2 = arena_reals(a, p->all);
@@ -167,6 +167,14 @@ static void embed_row(const row_job *j, size_t i, size_t block)
     for (size_t c = 0; c < j->cols; c++) j->y[i * j->cols + c] = scale * from[c];
 }
 
+void pass_embed(const pass *p, const int32_t *tokens, real *y)
+{
+    const decoder *d = p->d;
+    row_job job = {.p = p, .tokens = tokens, .y = y, .cols = (size_t)d->cfg.d_model, .row = embed_row};
+    job.x = weight_of(p, d->embedding);
+    pass_run_rows(p, &job);
+}
+
 static void add_row(const row_job *j, size_t i, size_t block)
 {
     (void)block;
@@ -291,13 +299,7 @@ void pass_begin(pass *p, size_t index, const int32_t *tokens, const size_t *vali
         s->valid[lane] = valid[lane];
         header->seen += valid[lane];
     }
-    row_job embed = {.p = p,
-                     .tokens = tokens,
-                     .x = weight_of(p, d->embedding),
-                     .y = s->layer[0].input,
-                     .cols = (size_t)d->cfg.d_model,
-                     .row = embed_row};
-    pass_run_rows(p, &embed);
+    pass_embed(p, tokens, s->layer[0].input);
     if (!d->cfg.recurrence) return;
     call_params of;
     const recurrence_call call = pass_above(p, s, &of, state, NULL, NULL);

@@ -63,6 +63,8 @@ typedef struct row_job {
 } row_job;
 
 void pass_run_rows(const pass *p, row_job *job);
+/* y[R, d_model] = the embeddings of tokens[R]. */
+void pass_embed(const pass *p, const int32_t *tokens, real *y);
 
 typedef struct loss_job {
     pass *p;

@@ -105,6 +105,21 @@ void causal_forward(const causal_args *a, real *o, size_t ldo, real *lse, size_t
     }
 }
 
+void causal_row(const causal_args *a, size_t row, const real *q, const real *q_rel, real *o, real *lse,
+                real *scratch)
+{
+    const kernels *k = kernels_get();
+    const size_t first = first_key(a, row), count = row + a->offset + 1 - first;
+    real *relative = scratch + a->offset + a->queries;
+    k->row_products(scratch, count, q, a->d_head, 1, a->k + first * a->ldk, a->ldk, count, a->d_head);
+    if (q_rel) {
+        k->row_products(relative, count, q_rel, a->d_head, 1, a->rel, a->ldrel, count, a->d_head);
+        k->add_reversed(scratch, relative, count);
+    }
+    *lse = k->softmax(scratch, 0, count, count, a->scale);
+    k->row_combine(o, scratch, a->v + first * a->ldv, a->ldv, count, a->d_head);
+}
+
 /* Gradient of the relative term: ds by distance instead of by key, then through q_rel . rel. */
 static void relative_backward(const causal_args *a, const causal_grads *g, const workspace *w, const block *b)
 {

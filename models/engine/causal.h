@@ -28,6 +28,11 @@ size_t causal_scratch(size_t keys, size_t d_head);
 /* o[queries, d_head] (ld ldo); lse[queries] with stride lse_stride. */
 void causal_forward(const causal_args *a, real *o, size_t ldo, real *lse, size_t lse_stride, real *scratch);
 
+/* The same for one query, number `row`, given by itself: q[d_head], q_rel[d_head] or NULL -> o[d_head], lse. Its
+ * bits hang on what it sees alone. scratch: twice offset + queries reals. */
+void causal_row(const causal_args *a, size_t row, const real *q, const real *q_rel, real *o, real *lse,
+                real *scratch);
+
 typedef struct causal_grads {
     const real *o, *d_o; /* the forward output and its gradient */
     size_t ldo, ldd_o;

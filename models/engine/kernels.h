@@ -1,6 +1,6 @@
 /* Vectorised elementwise and row kernels. Every sum runs over 16 interleaved partial sums combined in a fixed
  * order and without fused multiply-add, so the bits are the same on SSE2, AVX2 and AVX-512; the widest set the
- * processor has is chosen at run time. chain_products alone fuses; SSE2 computes the same bits without the
+ * processor has is chosen at run time. Products of rows alone fuse; SSE2 computes the same bits without the
  * instruction. In the double build the transcendental functions and the fused multiply-add are libm's. */
 #ifndef PAL_KERNELS_H
 #define PAL_KERNELS_H
@@ -27,6 +27,17 @@ typedef struct kernels {
      * wherever they lie, and the bits are the same on every processor. */
     void (*chain_products)(real *s, size_t lds, const real *q, size_t ldq, size_t queries, const real *keys,
                            size_t ldkeys, size_t n);
+    /* y[rows, count] (ld ldy) = x[rows, n] (ld ldx) times the transpose of w[count, n] (ld ldw). Each is 16 chains
+     * of fused multiply-adds and their sum: its bits hang on the two rows alone, and are the same on every
+     * processor. */
+    void (*row_products)(real *y, size_t ldy, const real *x, size_t ldx, size_t rows, const real *w, size_t ldw,
+                         size_t count, size_t n);
+    /* The same with w in bf16, whose numbers are exact; not in the double build, where no weights are. */
+    void (*row_products_bf16)(real *y, size_t ldy, const real *x, size_t ldx, size_t rows, const uint16_t *w,
+                              size_t ldw, size_t count, size_t n);
+    /* y[n] = sum of p[j] v[j, n] (ld ldv) over `count` rows: each a chain of fused multiply-adds in their order.
+     */
+    void (*row_combine)(real *y, const real *p, const real *v, size_t ldv, size_t count, size_t n);
     real (*sum)(const real *a, size_t n);
     /* The first i with a[i] > bar, or n. */
     size_t (*first_above)(const real *a, real bar, size_t n);

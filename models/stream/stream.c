@@ -2,6 +2,7 @@
  * Snapshots from files are checked before anything in them is used. */
 #include "models/stream/stream.h"
 #include "models/decoder/state.h"
+#include "models/decoder/step.h"
 
 #include "models/engine/kernels.h"
 #include "models/stream/cycle.h"
@@ -13,6 +14,11 @@
 struct stream {
     const decoder *d;
     reader *reader;
+    pool *threads;
+    stepper *stepper;   /* NULL: no writing, or by reading padded segments */
+    size_t stepped;     /* buffered tokens that it has read */
+    const real *logits; /* after them */
+    arena trial_memory;
     size_t lanes, n, depth; /* depth: segments that may be scored at once */
     arena memory;
     size_t room;       /* tokens that a lane's buffer holds: depth N + 1, the last may be a target only */
@@ -22,7 +28,7 @@ struct stream {
     int32_t *tokens, *targets, *argmax; /* [depth, lanes, N] of the segments at work */
     double *nll;
     size_t *valid;
-    void **state, **trial; /* [lanes] states; copies for a look ahead */
+    void **state, **trial; /* [lanes] states; copies for a look ahead without steps, NULL: none */
     char *blocks;
     cycle cycle;
     int all;         /* no cycles */
@@ -41,13 +47,17 @@ static void carve(stream *s)
     s->nll = arena_bytes(a, rows * sizeof *s->nll);
     s->valid = arena_bytes(a, s->lanes * sizeof *s->valid);
     s->state = arena_bytes(a, s->lanes * sizeof *s->state);
-    s->trial = arena_bytes(a, s->lanes * sizeof *s->trial);
-    s->blocks = arena_bytes(a, 2 * s->lanes * bytes);
+    s->blocks = arena_bytes(a, s->lanes * bytes);
     cycle_carve(&s->cycle, s->d, s->lanes, a);
-    for (size_t lane = 0; s->blocks && lane < s->lanes; lane++) {
-        s->state[lane] = s->blocks + lane * bytes;
-        s->trial[lane] = s->blocks + (s->lanes + lane) * bytes;
-    }
+    for (size_t lane = 0; s->blocks && lane < s->lanes; lane++) s->state[lane] = s->blocks + lane * bytes;
+}
+
+static void carve_trial(stream *s)
+{
+    const size_t bytes = decoder_state_bytes(s->d);
+    s->trial = arena_bytes(&s->trial_memory, s->lanes * sizeof *s->trial);
+    char *blocks = arena_bytes(&s->trial_memory, s->lanes * bytes);
+    for (size_t lane = 0; blocks && lane < s->lanes; lane++) s->trial[lane] = blocks + lane * bytes;
 }
 
 size_t stream_bytes(const decoder *d, size_t workers, size_t lanes)
@@ -58,11 +68,29 @@ size_t stream_bytes(const decoder *d, size_t workers, size_t lanes)
     return s.memory.used + reader_bytes(d, workers, lanes);
 }
 
+size_t stream_writing_bytes(const decoder *d, size_t workers, size_t lanes)
+{
+    stream s = {.d = d, .lanes = lanes};
+    if (stepper_serves(d)) return stepper_bytes(d, workers, lanes);
+    carve_trial(&s);
+    return s.trial_memory.used;
+}
+
+int stream_allow_writing(stream *s, pal_error *err)
+{
+    if (s->stepper || s->trial) return PAL_OK;
+    if (stepper_serves(s->d)) return stepper_create(&s->stepper, s->d, s->threads, s->lanes, err);
+    carve_trial(s);
+    const int code = arena_allocate(&s->trial_memory, "copies of the states", err);
+    if (code == PAL_OK) carve_trial(s);
+    return code;
+}
+
 int stream_create(stream **out, const decoder *d, pool *threads, size_t lanes, pal_error *err)
 {
     stream *s = calloc(1, sizeof *s);
     if (!s) return pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
-    *s = (stream){.d = d, .lanes = lanes, .n = (size_t)decoder_config(d)->segment};
+    *s = (stream){.d = d, .threads = threads, .lanes = lanes, .n = (size_t)decoder_config(d)->segment};
     s->depth = reader_depth(d, (size_t)pool_threads(threads), lanes);
     carve(s);
     int code = arena_allocate(&s->memory, "the streaming states", err);
@@ -81,6 +109,8 @@ void stream_destroy(stream *s)
 {
     if (!s) return;
     reader_destroy(s->reader);
+    stepper_destroy(s->stepper);
+    arena_free(&s->trial_memory);
     arena_free(&s->memory);
     free(s);
 }
@@ -90,6 +120,7 @@ void stream_reset(stream *s)
     s->fill = 0;
     s->position = 0;
     s->passed = 0;
+    s->stepped = 0;
     cycle_forget(&s->cycle);
     for (size_t lane = 0; lane < s->lanes; lane++) decoder_state_reset(s->d, s->state[lane]);
 }
@@ -113,6 +144,7 @@ static void lay_out(stream *s, size_t segments, size_t count)
 static void drop_buffered(stream *s, size_t count)
 {
     s->fill -= count;
+    s->stepped = 0; /* of another segment */
     for (size_t lane = 0; lane < s->lanes; lane++) {
         int32_t *from = s->buffer + lane * s->room;
         memmove(from, from + count, s->fill * sizeof *from);
@@ -210,9 +242,17 @@ const real *stream_predict(stream *s, size_t *stride)
 {
     if (s->fill == 0) return NULL; /* nothing read yet: there is no distribution to continue from */
     settle(s);
+    *stride = stream_vocab(s);
+    if (s->stepper) {
+        if (s->stepped < s->fill)
+            s->logits = stepper_read(s->stepper, s->buffer + s->stepped, s->room, s->stepped, s->fill - s->stepped,
+                                     s->state);
+        s->stepped = s->fill;
+        return s->logits;
+    }
+    if (!s->trial) return NULL;
     lay_out(s, 1, s->fill);
     memcpy(s->trial[0], s->state[0], s->lanes * decoder_state_bytes(s->d));
-    *stride = stream_vocab(s);
     return reader_predict(s->reader, s->tokens, s->valid, s->trial, s->fill - 1);
 }
 
@@ -228,7 +268,8 @@ int32_t stream_argmax(const real *logits, size_t vocab)
 
 int32_t stream_choice(const stream *s, const real *logits)
 {
-    return decoder_choice(s->d, logits, NULL);
+    /* Steps make equal logits of equal weights. */
+    return s->stepper ? stream_argmax(logits, stream_vocab(s)) : decoder_choice(s->d, logits, NULL);
 }
 
 void stream_generate(stream *s, size_t count, int32_t *out)
@@ -322,6 +363,7 @@ int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
     const char *state = (const char *)in + snapshot_head(s);
     PAL_TRY(check_snapshot(s, head, in, state, err));
     settle(s); /* the other lanes */
+    s->stepped = 0;
     cycle_forget(&s->cycle);
     s->position = head[0];
     s->fill = (size_t)head[1];
@@ -333,6 +375,7 @@ int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
 void stream_zero_lane(stream *s, size_t lane)
 {
     settle(s);
+    s->stepped = 0;
     cycle_forget(&s->cycle);
     decoder_state_reset(s->d, s->state[lane]);
 }
@@ -347,6 +390,7 @@ uint64_t stream_age(stream *s, uint64_t tokens)
     uint64_t seen = s->position - s->fill;
     tokens -= tokens % s->n;
     settle(s);
+    s->stepped = 0;
     cycle_forget(&s->cycle);
     for (size_t lane = 0; lane < s->lanes; lane++) seen = decoder_state_age(s->d, s->state[lane], tokens);
     s->position = seen + s->fill;

@@ -10,6 +10,10 @@ typedef struct stream stream;
 int stream_create(stream **out, const decoder *d, pool *threads, size_t lanes, pal_error *err);
 void stream_destroy(stream *s);
 size_t stream_bytes(const decoder *d, size_t workers, size_t lanes);
+/* Make room for writing, stream_writing_bytes beside stream_bytes: before the first prediction. Once more is free.
+ */
+int stream_allow_writing(stream *s, pal_error *err);
+size_t stream_writing_bytes(const decoder *d, size_t workers, size_t lanes);
 /* All lanes back to the empty state. */
 void stream_reset(stream *s);
 
@@ -24,12 +28,14 @@ void stream_feed(stream *s, const int32_t *tokens, size_t stride, size_t count, 
 /* Deliver what is still buffered (the tail segment is padded and masked). */
 void stream_flush(stream *s, uint64_t score_from, stream_sink *sink, void *arg);
 /* Logits of each lane's next token, given what was fed: logits[lane * *stride + token], valid until the next call
- * on this stream, which they leave as it was. NULL when nothing was fed. */
+ * on this stream, which they leave as it was. NULL when nothing was fed, or writing was not allowed. They are made
+ * of the state at the last border and the tokens since then, one by one (decoder/step.h): the bits do not hang on
+ * when they are asked for, and are near those that scoring the tokens makes. */
 const real *stream_predict(stream *s, size_t *stride);
 size_t stream_vocab(const stream *s);
 /* The token of the largest logit; the first of equals. */
 int32_t stream_argmax(const real *logits, size_t vocab);
-/* The same for what the stream predicts, where tokens of equal output weights are equals too (decoder_choice). */
+/* The same for what the stream predicts: of tokens with equal output weights the lowest. */
 int32_t stream_choice(const stream *s, const real *logits);
 /* Greedy continuation: out[lane * count + i]. Call after feeding, instead of flush. The tokens generated become
  * part of the stream. */

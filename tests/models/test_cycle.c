@@ -34,7 +34,10 @@ typedef struct pair {
 static void open_pair(pair *p, const decoder *d, pool *threads, size_t lanes)
 {
     *p = (pair){.lanes = lanes};
-    for (int i = 0; i < 2; i++) assert_int_equal(stream_create(&p->s[i], d, threads, lanes, &err), PAL_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(stream_create(&p->s[i], d, threads, lanes, &err), PAL_OK);
+        assert_int_equal(stream_allow_writing(p->s[i], &err), PAL_OK);
+    }
     stream_read_all(p->s[1]);
 }
 

@@ -182,6 +182,7 @@ static void snapshot_resumes_to_the_same_bits(void **unused)
         scores *whole = malloc(sizeof *whole), *other = calloc(1, sizeof *other);
         run_stream(b.d, b.pool, LANES, tokens, STREAM_TOKENS, 1, whole);
         assert_int_equal(stream_create(&s, b.d, b.pool, LANES, &err), PAL_OK);
+        assert_int_equal(stream_allow_writing(s, &err), PAL_OK);
         const size_t cut = 2 * N + 5;
         stream_feed(s, tokens, STREAM_TOKENS, cut, 1, collect, other);
         char *kept[LANES];
@@ -220,6 +221,7 @@ static void generation_agrees_with_scoring(void **unused)
         stream *s;
         int32_t out[LANES * EXTRA], both[LANES * (PROMPT + EXTRA)];
         assert_int_equal(stream_create(&s, b.d, b.pool, LANES, &err), PAL_OK);
+        assert_int_equal(stream_allow_writing(s, &err), PAL_OK);
         stream_feed(s, text, STREAM_TOKENS, PROMPT, 0, NULL, NULL);
         stream_generate(s, EXTRA, out);
         assert_int_equal(stream_position(s), PROMPT + EXTRA);

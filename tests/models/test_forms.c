@@ -45,6 +45,7 @@ static scores *read_text(decoder *d)
     assert_non_null(out);
     for (int i = 0; i < TOKENS; i++) token[i] = (int32_t)((i * 7919 + 13) % decoder_config(d)->vocab);
     assert_int_equal(stream_create(&s, d, threads, 1, &err), PAL_OK);
+    assert_int_equal(stream_allow_writing(s, &err), PAL_OK);
     stream_feed(s, token, TOKENS, TOKENS, 1, keep, out);
     size_t stride;
     const real *logits = stream_predict(s, &stride);

@@ -398,6 +398,7 @@ static void test_stories(void **unused)
     snprintf(path, sizeof path, "%s/greedy.txt", folder);
     if (os_read_file(path, &wanted, &size, &err) != PAL_OK) fail_msg("%s", err.text);
     assert_int_equal(stream_create(&s, d, threads, 1, &err), PAL_OK);
+    assert_int_equal(stream_allow_writing(s, &err), PAL_OK);
     const int32_t begin = 1;
     stream_feed(s, &begin, 1, 1, 0, NULL, NULL);
     stream_generate(s, TOKENS, token);
