@@ -157,6 +157,12 @@ int tokenizer_save(const tokenizer *t, const char *path, pal_error *err)
     return pal_fail(err, PAL_USAGE, "%s: plain bytes need no file; name them as tokenizer=bytes", path);
 }
 
+int tokenizer_export(const tokenizer *t, const char *path, pal_error *err)
+{
+    if (t->bpe) return tokenizer_json_write(t->bpe, path, err);
+    return pal_fail(err, PAL_USAGE, "%s: plain bytes have no tokenizer.json", path);
+}
+
 void tokenizer_destroy(tokenizer *t)
 {
     if (!t) return;

@@ -26,6 +26,9 @@ int tokenizer_create_bytes(tokenizer **out, pal_error *err);
 int tokenizer_load(tokenizer **out, const char *path, pal_error *err);
 /* PAL_USAGE: only what this program made (byte-level BPE with GPT-2's splitting) can be written. */
 int tokenizer_save(const tokenizer *t, const char *path, pal_error *err);
+/* A tokenizer.json of any byte-level BPE, which gives the same tokens here and in HuggingFace's libraries.
+ * PAL_USAGE: another kind, or tokens that cannot be told apart by their text. */
+int tokenizer_export(const tokenizer *t, const char *path, pal_error *err);
 void tokenizer_destroy(tokenizer *t);
 
 /* Text as it lies in a file: no NUL behind it. */

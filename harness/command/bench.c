@@ -268,7 +268,7 @@ static int run_bench(bench *b, pal_error *err)
     PAL_TRY(gemm_setup(threads, err));
     PAL_TRY(pool_create(&b->pool, threads, err));
     if (b->cfg.model[0]) {
-        PAL_TRY(model_read_weights_as(b->cfg.model, (weights_form)b->cfg.hold, b->model, err));
+        PAL_TRY(model_read_weights_as(b->cfg.model, (weights_form)b->cfg.hold, NULL, b->model, err));
     } else {
         PAL_TRY(decoder_create(&b->model, &b->model_cfg, err));
         decoder_init(b->model, 1);

@@ -70,14 +70,18 @@ static void say_forms(const eval_request *r, FILE *notes)
 {
     for (size_t i = 0; i < r->model_count; i++) {
         const eval_model *m = &r->model[i];
-        char core[64], expanded[32], room[32];
+        char core[64], expanded[32], mapped[32], room[32], form[64];
         if (!import_is_foreign(m->file.path)) continue;
         decoder_core(m->decoder, core, sizeof core);
         human_count((double)decoder_parameters(m->decoder) * sizeof(real), "B", expanded);
+        human_count((double)decoder_mapped_bytes(m->decoder), "B", mapped);
         human_count((double)os_available_memory(), "B", room);
+        if (m->form == FORM_STORED)
+            snprintf(form, sizeof form, "stay in the file, %s of it", mapped);
+        else
+            snprintf(form, sizeof form, "are %s", m->form == FORM_F32 ? "expanded to f32" : "held in bf16");
         fprintf(notes, "%s: weights %s (hold=); as f32 they take %s, and %s of memory is free; products by %s\n",
-                m->file.name, decoder_is_left(m->decoder) ? "stay in the file or in bf16" : "are expanded to f32",
-                expanded, room, core);
+                m->file.name, form, expanded, room, core);
     }
 }
 
@@ -111,7 +115,7 @@ static int put_plan(const eval_request *r, const plan *all, speed_book *speeds, 
 static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     eval_request r;
-    PAL_TRY(eval_request_make(&r, options, rest, 1, err));
+    PAL_TRY(eval_request_make(&r, options, rest, LOAD_TO_PLAN, err));
     say_models(&r);
     plan all = {0};
     pool *threads = NULL;

@@ -9,7 +9,7 @@
 static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     eval_request request;
-    PAL_TRY(eval_request_make(&request, options, rest, 1, err));
+    PAL_TRY(eval_request_make(&request, options, rest, LOAD_ALL, err));
     say_models(&request);
     const eval_options *o = &request.options;
     int code = live_table_run(&request, stdout, stderr, err);

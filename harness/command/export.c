@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 typedef struct export_words {
     char model[KV_TEXT_MAX], weights[KV_TEXT_MAX], out[KV_TEXT_MAX], attention[KV_TEXT_MAX];
@@ -73,29 +74,31 @@ static int copy_settings(const char *tokenizer_path, const char *dir, pal_error 
     return os_file_exists(from) ? copy_file(from, to, err) : os_write_file(to, plain, sizeof plain - 1, err);
 }
 
-/* tokenizer.json is what it was; other files of tokenizers are not written as one. */
-static int copy_tokenizer(const char *from, const char *dir, pal_error *err)
+static int has_suffix(const char *path, const char *suffix)
 {
-    static const char suffix[] = ".json";
-    const size_t length = from ? strlen(from) : 0, end = sizeof suffix - 1;
+    const size_t length = strlen(path), end = strlen(suffix);
+    return length >= end && strcasecmp(path + length - end, suffix) == 0;
+}
+
+/* A tokenizer.json stays what it was; the vocabulary of a GGUF file is written as one. Kinds that cannot be are
+ * named, and the model is written all the same. */
+static int write_tokenizer(const char *from, const tokenizer *t, const char *dir, pal_error *err)
+{
     char path[KV_TEXT_MAX + 32];
-    if (length < end || strcmp(from + length - end, suffix) != 0) {
+    pal_error why;
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    if (from && has_suffix(from, ".json")) {
+        PAL_TRY(copy_file(from, path, err));
+        return copy_settings(from, dir, err);
+    }
+    if (!from || !has_suffix(from, ".gguf")) {
         printf("no tokenizer.json: the model reads %s\n", from ? from : "bytes");
         return PAL_OK;
     }
-    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
-    PAL_TRY(copy_file(from, path, err));
-    return copy_settings(from, dir, err);
-}
-
-static int begin_of(const char *tokenizer_path, int64_t *begin, pal_error *err)
-{
-    tokenizer *t = NULL;
-    *begin = -1;
-    if (!tokenizer_path) return PAL_OK;
-    PAL_TRY(eval_tokenizer_load(&t, tokenizer_path, err));
-    *begin = tokenizer_begin(t);
-    tokenizer_destroy(t);
+    const int code = tokenizer_export(t, path, &why);
+    if (code == PAL_OK) return copy_settings(path, dir, err);
+    if (code != PAL_USAGE) return pal_fail(err, code, "%s", why.text);
+    printf("no tokenizer.json: %s\n", why.text);
     return PAL_OK;
 }
 
@@ -105,15 +108,18 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     const export_words *o = options;
     decoder *d = NULL;
     checkpoint_info info = {0};
-    export_options how = {.dtype = o->dtype ? ST_BF16 : ST_F32, .end = -1};
+    export_options how = {.dtype = o->dtype ? ST_BF16 : ST_F32, .begin = -1, .end = -1};
     if (!o->model[0] || !o->out[0])
         return pal_fail(err, PAL_USAGE, "give model= and out=, such as model=my.safetensors out=my-model");
     PAL_TRY(load(o, &d, &info, err));
     const char *reads = tokenizer_of(&info);
-    int code = begin_of(reads, &how.begin, err);
+    tokenizer *t = NULL;
+    int code = reads ? eval_tokenizer_load(&t, reads, err) : PAL_OK;
+    if (t) how.begin = tokenizer_begin(t);
     if (code == PAL_OK) code = export_huggingface(d, o->out, &how, err);
-    if (code == PAL_OK) code = copy_tokenizer(reads, o->out, err);
+    if (code == PAL_OK) code = write_tokenizer(reads, t, o->out, err);
     if (code == PAL_OK) printf("wrote %s\n", o->out);
+    tokenizer_destroy(t);
     checkpoint_info_free(&info);
     decoder_destroy(d);
     return code;

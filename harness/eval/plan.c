@@ -8,11 +8,18 @@
 /* What one part in so many takes is not worth a measurement. */
 enum { FAR_PART = 20 };
 
-/* Lanes that fit: the largest number up to `wanted` whose bytes do not exceed the memory available. */
-static size_t lanes_that_fit(const decoder *d, const eval_request *r, size_t wanted, uint64_t scored)
+/* Memory beside the model's weights. */
+static uint64_t room_for(const eval_model *m)
 {
-    const uint64_t available = os_available_memory();
-    while (wanted > 0 && batch_bytes(d, (size_t)r->threads, wanted, scored, r->options.share != 0) > available)
+    const uint64_t available = os_available_memory(), weights = eval_model_bytes(m);
+    return weights < available ? available - weights : 0;
+}
+
+/* Lanes that fit: the largest number up to `wanted` whose bytes do not exceed the memory available. */
+static size_t lanes_that_fit(const eval_model *m, const eval_request *r, size_t wanted, uint64_t scored)
+{
+    const uint64_t room = room_for(m);
+    while (wanted > 0 && batch_bytes(m->decoder, (size_t)r->threads, wanted, scored, r->options.share != 0) > room)
         wanted--;
     return wanted;
 }
@@ -21,9 +28,10 @@ static int no_room(const plan_part *p, const eval_request *r, pal_error *err)
 {
     const size_t bytes = batch_bytes(p->model->decoder, (size_t)r->threads, 1, p->scored, r->options.share != 0);
     return pal_fail(err, PAL_USAGE,
-                    "%s needs %zu MiB to run one sample, but %llu MiB are free; free memory, or leave it out with "
+                    "%s needs %zu MiB beside its weights to run one sample, but %llu MiB are free; free memory, "
+                    "or leave it out with "
                     "model=",
-                    p->model->file.name, bytes >> 20, (unsigned long long)(os_available_memory() >> 20));
+                    p->model->file.name, bytes >> 20, (unsigned long long)(room_for(p->model) >> 20));
 }
 
 /* Of `tokens` that are only read, those that are really computed. */
@@ -135,7 +143,7 @@ static int time_flops(const eval_request *r, const plan_part *p, speed_book *spe
     double speed = 0;
     for (int scored = 0; scored <= 1; scored++) {
         if (kind[scored] <= 0) continue;
-        PAL_TRY(speed_flops(speeds, p->model->decoder, lanes, scored, &speed, err));
+        PAL_TRY(speed_flops(speeds, p->model, lanes, scored, &speed, err));
         *seconds += kind[scored] / speed;
     }
     /* Too little to be worth a measurement: at the speed of the rest. */
@@ -269,7 +277,7 @@ static int fill_part(plan_part *p, eval_request *r, const size_t *place, speed_b
     PAL_TRY(list_samples(p, r, place, wanted, arg, err));
     if (p->count == 0) return PAL_OK;
     const size_t most = p->count < (size_t)r->options.batch ? p->count : (size_t)r->options.batch;
-    p->lanes = lanes_that_fit(p->model->decoder, r, most, p->scored);
+    p->lanes = lanes_that_fit(p->model, r, most, p->scored);
     if (p->lanes == 0) return no_room(p, r, err);
     cut(p, r);
     return PAL_OK;

@@ -120,6 +120,14 @@ static int name_instead(eval_model *m, pal_error *err)
     return pal_fail(err, PAL_USAGE, "%.80s...: the name of the model is too long", m->file.name);
 }
 
+/* The decoder of an earlier row that has the same weights already; NULL: none. */
+static decoder *lender_of(const eval_request *r, const eval_model *m)
+{
+    for (const eval_model *o = r->model; o < m; o++)
+        if (!o->pending && strcmp(o->file.path, m->file.path) == 0) return o->decoder;
+    return NULL;
+}
+
 /* `attention`: what an entry of attention= says; "own": none. */
 static int load_model(eval_model *m, const eval_request *r, const weights_file *file, const char *attention,
                       pal_error *err)
@@ -132,12 +140,15 @@ static int load_model(eval_model *m, const eval_request *r, const weights_file *
         code = kv_pairs_add(&words.common, "new_tensors", "start", KV_COMMAND_LINE, err);
     m->pending = import_is_foreign(m->file.path);
     digesting told = {m->file.name, os_now(), 0};
-    if (code == PAL_OK)
+    if (code == PAL_OK && m->pending && r->load == LOAD_TO_PLAN)
+        code = model_outline(m->file.path, &words, &m->decoder, &m->made, &m->info, err);
+    else if (code == PAL_OK)
         code = m->pending
                    ? model_describe(m->file.path, &words, tell_digest, &told, &m->decoder, &m->made, &m->info, err)
-                   : model_load(m->file.path, &words, &m->decoder, &m->made, &m->info, err);
+                   : model_load_like(m->file.path, &words, lender_of(r, m), &m->decoder, &m->made, &m->info, err);
     instead_words_free(&words);
     PAL_TRY(code);
+    m->form = FORM_F32;
     m->facts = facts_of(decoder_config(m->decoder), &m->info.metadata);
     PAL_TRY(name_instead(m, err));
     char *config = model_config_text(decoder_config(m->decoder));
@@ -272,12 +283,23 @@ static int fit_contexts(eval_request *r, pal_error *err)
     return PAL_OK;
 }
 
+/* To expand more numbers takes longer than a plan should. */
+static int is_long(const eval_request *r, const decoder *d)
+{
+    return r->load == LOAD_TO_PLAN && decoder_parameters(d) > 200000000;
+}
+
 static int read_weights(eval_request *r, pal_error *err)
 {
     for (size_t i = 0; i < r->model_count; i++) {
         eval_model *m = &r->model[i];
-        if (m->pending)
-            PAL_TRY(model_read_weights_as(m->file.path, (weights_form)r->options.hold, m->decoder, err));
+        decoder *lender = lender_of(r, m);
+        if (!m->pending) continue;
+        m->form = form_choose((weights_form)r->options.hold, m->decoder);
+        if (is_long(r, m->decoder) && !lender)
+            PAL_TRY(model_map_weights(m->file.path, m->decoder, err));
+        else
+            PAL_TRY(model_read_weights_as(m->file.path, m->form, lender, m->decoder, err));
         m->pending = 0;
     }
     return PAL_OK;
@@ -296,9 +318,10 @@ static int load_all(eval_request *r, pal_error *err)
     return read_weights(r, err);
 }
 
-int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *words, int load, pal_error *err)
+int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *words, request_load load,
+                      pal_error *err)
 {
-    *r = (eval_request){.options = *o};
+    *r = (eval_request){.options = *o, .load = load};
     PAL_TRY(find_task(r, err));
     PAL_TRY(take_keys(r, words, err));
     const kv_spec *table = r->task->eval->request_table;
@@ -315,7 +338,7 @@ int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *wo
     return code;
 }
 
-int eval_request_read(eval_request *r, int argc, char *const *argv, int load, pal_error *err)
+int eval_request_read(eval_request *r, int argc, char *const *argv, request_load load, pal_error *err)
 {
     *r = (eval_request){0};
     eval_options o;
@@ -414,6 +437,14 @@ int eval_request_samples(eval_request *r, size_t cell, const batch_item **out, p
     }
     *out = r->sample[cell];
     return PAL_OK;
+}
+
+uint64_t eval_model_bytes(const eval_model *model)
+{
+    const decoder *d = model->decoder;
+    if (!decoder_is_left(d)) return 0;
+    if (model->form == FORM_F32) return decoder_parameters(d) * sizeof(real); /* still to be expanded */
+    return decoder_mapped_bytes(d);
 }
 
 int eval_model_too_short(const eval_model *model, uint64_t tokens, char *why, size_t size)

@@ -32,11 +32,17 @@ typedef struct eval_model {
     checkpoint_info info;
     model_facts facts;
     char config[HASH_HEX]; /* SHA-256 of the model's config text, with the longest context it can have */
+    weights_form form;     /* in which an evaluation holds its weights */
     int pending;           /* its weights are still to be read, once it is known how long a context is needed */
 } eval_model;
 
+/* What a request needs of its models. To plan, those of other programs are neither digested nor checked number by
+ * number, and their weights stay in the file where expanding them would take long. */
+typedef enum request_load { LOAD_NOTHING, LOAD_ALL, LOAD_TO_PLAN } request_load;
+
 typedef struct eval_request {
     eval_options options;
+    request_load load;
     const task_module *task;
     void *task_request;  /* the task's own struct */
     kv_pairs model_keys; /* of the words: keys of attentions, which go over the models' own */
@@ -53,12 +59,12 @@ typedef struct eval_request {
 } eval_request;
 
 /* Read the task's own keys out of `words`, and keys of attentions that are no keys of the task. PAL_USAGE: a key
- * nobody knows, a bad value, an unknown task. With
- * `load`, also load every model and the tokenizer and let the task begin, so that what is wrong with any of them
- * shows before work begins. */
-int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *words, int load, pal_error *err);
+ * nobody knows, a bad value, an unknown task. Unless `load` is LOAD_NOTHING, also load every model and the
+ * tokenizer and let the task begin, so that what is wrong with any of them shows before work begins. */
+int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *words, request_load load,
+                      pal_error *err);
 /* The same for words key=value, with the harness's own keys among them. */
-int eval_request_read(eval_request *r, int argc, char *const *argv, int load, pal_error *err);
+int eval_request_read(eval_request *r, int argc, char *const *argv, request_load load, pal_error *err);
 void eval_request_free(eval_request *r);
 
 /* The task's keys as words, which ask for the same again. zeroed adds the control. */
@@ -70,6 +76,8 @@ int eval_cell_settings(const eval_request *r, const task_cell *cell, int zeroed,
 
 /* The samples of a cell, measured once; owned by the request. */
 int eval_request_samples(eval_request *r, size_t cell, const batch_item **out, pal_error *err);
+/* Bytes that its weights take of the memory that is free now. */
+uint64_t eval_model_bytes(const eval_model *model);
 /* The longest stream a model can hold is shorter than `tokens`: fill why[size] and return 1. */
 int eval_model_too_short(const eval_model *model, uint64_t tokens, char *why, size_t size);
 

@@ -15,7 +15,7 @@
 
 /* How long one speed is measured, seconds. */
 static const double probe_seconds = 0.15;
-static const char file_head[] = "palimpsest speeds 1\n";
+static const char file_head[] = "palimpsest speeds 2\n";
 enum { KEY = 33, ENTRIES_MAX = 4096, PATH_TEXT = 4096 };
 /* Tokens that speed_far reads before it makes the stream old, and over how many it measures. */
 enum { FAR = 4096, STRETCH = 512 };
@@ -170,7 +170,21 @@ static void ignore(void *arg, size_t lane, uint64_t position, double nll, int32_
     (void)arg, (void)lane, (void)position, (void)nll, (void)argmax;
 }
 
-/* Lanes that are enough to measure a large model with: more take longer and are no faster each. */
+/* A model that takes seconds for a segment: layers are alike, and one of them tells enough. */
+static int is_large(const decoder *d)
+{
+    return (double)decoder_config(d)->segment * decoder_flops(d, 0, 1) > 2e11;
+}
+
+/* What to measure of a model: all of it, or its beginning, in which one layer is read whole. To be destroyed. */
+static int open_part(const eval_model *m, decoder **out, pal_error *err)
+{
+    enum { LAYERS = 2 };
+    *out = NULL;
+    return is_large(m->decoder) ? decoder_shorten(out, m->decoder, LAYERS, err) : PAL_OK;
+}
+
+/* Lanes that are enough to measure: more of a model that takes long take longer, and are no faster each. */
 static size_t lanes_to_probe(const decoder *d, size_t lanes)
 {
     const double one = (double)decoder_config(d)->segment * decoder_flops(d, 0, 1), most = 2e11 / one;
@@ -184,8 +198,8 @@ static int probe(const decoder *d, pool *threads, size_t lanes, int scored, doub
     const size_t segment = (size_t)decoder_config(d)->segment;
     const int64_t most = attn_sizes_of(decoder_config(d), 0, 1).max_tokens;
     lanes = lanes_to_probe(d, lanes);
-    const int large = (double)(lanes * 4 * segment) * decoder_flops(d, 0, 1) > 2e11;
-    const size_t segments = large || (most && (size_t)most <= 4 * segment) ? 1 : 4;
+    const int slow = (double)(lanes * 4 * segment) * decoder_flops(d, 0, 1) > 2e11;
+    const size_t segments = slow || (most && (size_t)most <= 4 * segment) ? 1 : 4;
     const size_t count = segments * segment + 1; /* a segment is read when the token after it is there */
     stream *s;
     PAL_TRY(stream_create(&s, d, threads, lanes, err));
@@ -210,18 +224,41 @@ static int probe(const decoder *d, pool *threads, size_t lanes, int scored, doub
     return PAL_OK;
 }
 
-int speed_flops(speed_book *b, const decoder *d, size_t lanes, int scored, double *flops_per_second,
+static int probe_model(const eval_model *m, pool *threads, size_t lanes, int scored, double *flops_per_second,
+                       pal_error *err)
+{
+    decoder *part;
+    PAL_TRY(open_part(m, &part, err));
+    const int code = probe(part ? part : m->decoder, threads, lanes, scored, flops_per_second, err);
+    decoder_destroy(part);
+    return code;
+}
+
+/* The shape, and the form of the weights. */
+static int name_model(const eval_model *m, char out[HASH_HEX], pal_error *err)
+{
+    const char *stored = kv_pairs_value(&m->info.metadata, "stored");
+    char *config = model_config_text(decoder_config(m->decoder)), *all = NULL;
+    if (!config || asprintf(&all, "%s%s %d", config, stored ? stored : "", (int)m->form) < 0) all = NULL;
+    if (all) hash_hex(all, strlen(all), out);
+    free(config);
+    free(all);
+    return all ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for a config");
+}
+
+int speed_flops(speed_book *b, const eval_model *m, size_t lanes, int scored, double *flops_per_second,
                 pal_error *err)
 {
     int fresh;
-    char what[64 + HASH_HEX], *config = model_config_text(decoder_config(d));
-    if (!config) return pal_fail(err, PAL_INTERNAL, "out of memory for a config");
-    char digest[HASH_HEX];
-    hash_hex(config, strlen(config), digest);
-    free(config);
-    snprintf(what, sizeof what, "flops %s %zu %d", digest, lanes, scored);
+    char what[64 + HASH_HEX], name[HASH_HEX];
+    PAL_TRY(name_model(m, name, err));
+    if (is_large(m->decoder)) {
+        lanes = 1;
+        scored = 0;
+    }
+    snprintf(what, sizeof what, "flops %s %zu %d", name, lanes, scored);
     entry *e = find_entry(b, what, &fresh);
-    const int code = fresh ? probe(d, b->threads, lanes, scored, &e->value[0], err) : PAL_OK;
+    const int code = fresh ? probe_model(m, b->threads, lanes, scored, &e->value[0], err) : PAL_OK;
     *flops_per_second = e->value[0];
     return code == PAL_OK ? PAL_OK : drop_last(b, code);
 }
@@ -268,38 +305,77 @@ int speed_text(speed_book *b, const eval_request *r, const batch_item *item, dou
 
 /* ---- Looking back ---- */
 
-/* The next STRETCH tokens of a sample; *seconds: what the model takes for them. */
-static int read_stretch(const eval_request *r, task_sample *sample, stream *s, double *seconds, pal_error *err)
+/* Tokens of a sample that are measured at once: whole segments. */
+static size_t stretch_of(const decoder *d)
 {
-    int32_t tokens[STRETCH];
-    for (size_t got = 0, more; got < STRETCH; got += more) {
-        PAL_TRY(r->task->eval->read(sample, tokens + got, STRETCH - got, &more, err));
-        if (more == 0) return pal_fail(err, PAL_INTERNAL, "task %s: a sample ends too early", r->task->name);
+    const size_t segment = (size_t)decoder_config(d)->segment;
+    return (STRETCH + segment - 1) / segment * segment;
+}
+
+/* A sample, and the stream that reads it. */
+typedef struct far_reading {
+    const eval_request *request;
+    task_sample *sample;
+    stream *stream;
+    int32_t *token;
+    size_t stretch;
+} far_reading;
+
+/* The next `count` tokens; *seconds: what the model takes for them. */
+static int read_tokens(const far_reading *f, size_t count, double *seconds, pal_error *err)
+{
+    const task_module *task = f->request->task;
+    for (size_t got = 0, more; got < count; got += more) {
+        PAL_TRY(task->eval->read(f->sample, f->token + got, count - got, &more, err));
+        if (more == 0) return pal_fail(err, PAL_INTERNAL, "task %s: a sample ends too early", task->name);
     }
     const double began = os_now();
-    stream_feed(s, tokens, STRETCH, STRETCH, UINT64_MAX, NULL, NULL);
+    stream_feed(f->stream, f->token, count, count, UINT64_MAX, NULL, NULL);
     *seconds = os_now() - began;
     return PAL_OK;
 }
 
-/* What a stretch takes more where the stream is as old as it will be half-way than where it is new. */
-static int time_far(const eval_request *r, const eval_model *m, const batch_item *item, stream *s,
-                    double *flops_per_second, pal_error *err)
+/* A new stream holds one token before anything is measured: from then on as many tokens are read as are fed. */
+static int read_anew(const far_reading *f, double *seconds, pal_error *err)
+{
+    stream_reset(f->stream);
+    PAL_TRY(read_tokens(f, 1, seconds, err));
+    return read_tokens(f, f->stretch, seconds, err);
+}
+
+/* What a stretch takes more where the stream is as old as it will be half-way than where it is new. A stream that
+ * `d` reads fast is first filled with text. */
+static int time_far(const far_reading *f, const decoder *d, uint64_t tokens, int fast, double *flops_per_second,
+                    pal_error *err)
 {
     double first = 0, last = 0;
-    task_sample *sample = NULL;
-    stream_read_all(s);
-    PAL_TRY(r->task->eval->open(r->run, item->cell, item->index, &sample, err));
-    int code = read_stretch(r, sample, s, &last, err); /* warms up */
-    stream_reset(s);
-    if (code == PAL_OK) code = read_stretch(r, sample, s, &first, err);
-    while (code == PAL_OK && stream_position(s) < FAR) code = read_stretch(r, sample, s, &last, err);
-    const double age = (double)stream_age(s, item->tokens / 2);
-    if (code == PAL_OK) code = read_stretch(r, sample, s, &last, err);
-    r->task->eval->close(sample);
-    const double more =
-        decoder_flops(m->decoder, age + STRETCH / 2.0, 0) - decoder_flops(m->decoder, STRETCH / 2.0, 0);
-    if (last > first) *flops_per_second = STRETCH * more / (last - first);
+    PAL_TRY(read_anew(f, &last, err)); /* warms up */
+    PAL_TRY(read_anew(f, &first, err));
+    while (fast && stream_position(f->stream) < FAR) PAL_TRY(read_tokens(f, f->stretch, &last, err));
+    const double age = (double)stream_age(f->stream, tokens / 2), half = (double)f->stretch / 2;
+    PAL_TRY(read_tokens(f, f->stretch, &last, err));
+    const double more = decoder_flops(d, age + half, 0) - decoder_flops(d, half, 0);
+    if (last > first) *flops_per_second = (double)f->stretch * more / (last - first);
+    return PAL_OK;
+}
+
+static int measure_far(const eval_request *r, const eval_model *m, const batch_item *item, pool *threads,
+                       double *flops_per_second, pal_error *err)
+{
+    decoder *part = NULL;
+    far_reading f = {.request = r, .stretch = stretch_of(m->decoder)};
+    f.token = malloc(f.stretch * sizeof *f.token);
+    int code = f.token ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the measurement");
+    if (code == PAL_OK) code = open_part(m, &part, err);
+    const decoder *d = part ? part : m->decoder;
+    if (code == PAL_OK) code = stream_create(&f.stream, d, threads, 1, err);
+    if (code == PAL_OK) stream_read_all(f.stream);
+    if (code == PAL_OK) code = r->task->eval->open(r->run, item->cell, item->index, &f.sample, err);
+    if (code == PAL_OK) code = time_far(&f, d, item->tokens, !part, flops_per_second, err);
+    if (f.sample) r->task->eval->close(f.sample);
+    stream_destroy(f.stream);
+    decoder_destroy(part);
+    free(f.token);
     return code;
 }
 
@@ -307,19 +383,19 @@ int speed_far(speed_book *b, const eval_request *r, const eval_model *m, const b
               double *flops_per_second, pal_error *err)
 {
     const int64_t most = attn_sizes_of(decoder_config(m->decoder), 0, 1).max_tokens;
+    const uint64_t read = (is_large(m->decoder) ? 0 : FAR) + 3 * stretch_of(m->decoder);
     int fresh;
-    char what[RESULT_TEXT + 5 * HASH_HEX];
-    PAL_TRY(speed_flops(b, m->decoder, 1, 0, flops_per_second, err));
-    if (item->tokens < FAR + 2 * STRETCH || (most > 0 && most < FAR + STRETCH)) return PAL_OK;
-    PAL_TRY(name_texts(r, item, "far", what, sizeof what - 2 * HASH_HEX, err));
-    snprintf(what + strlen(what), 2 * HASH_HEX, " %s %llu", m->info.digest, (unsigned long long)item->tokens);
+    char what[RESULT_TEXT + 6 * HASH_HEX], name[HASH_HEX];
+    PAL_TRY(speed_flops(b, m, 1, 0, flops_per_second, err));
+    if (item->tokens < read || (most > 0 && (uint64_t)most < read)) return PAL_OK;
+    PAL_TRY(name_texts(r, item, "far", what, sizeof what - 3 * HASH_HEX, err));
+    PAL_TRY(name_model(m, name, err));
+    snprintf(what + strlen(what), 3 * HASH_HEX, " %s %s %llu", name, m->info.digest,
+             (unsigned long long)item->tokens);
     const double near = *flops_per_second;
     entry *e = find_entry(b, what, &fresh);
-    stream *s = NULL;
     if (fresh) e->value[0] = near;
-    int code = fresh ? stream_create(&s, m->decoder, b->threads, 1, err) : PAL_OK;
-    if (code == PAL_OK && fresh) code = time_far(r, m, item, s, &e->value[0], err);
-    stream_destroy(s);
+    const int code = fresh ? measure_far(r, m, item, b->threads, &e->value[0], err) : PAL_OK;
     *flops_per_second = e->value[0];
     return code == PAL_OK ? PAL_OK : drop_last(b, code);
 }
@@ -359,7 +435,7 @@ int speed_round(speed_book *b, const eval_request *r, const eval_model *m, const
     const uint64_t most = 2 * CYCLE_SEGMENTS * (uint64_t)decoder_config(m->decoder)->segment;
     *out = (speed_cycle){0, 0};
     /* Looked for only where it would make a difference. */
-    if (decoder_settles(m->decoder) == UINT64_MAX || item->first < 2 * most) return PAL_OK;
+    if (decoder_settles(m->decoder) == UINT64_MAX || item->first < 2 * most || is_large(m->decoder)) return PAL_OK;
     int fresh;
     char what[RESULT_TEXT + 5 * HASH_HEX];
     PAL_TRY(name_texts(r, item, "round", what, sizeof what - HASH_HEX, err));

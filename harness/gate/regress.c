@@ -109,11 +109,12 @@ static int run_plan(evaluation *e, const eval_request *r, const plan *p, pal_err
     return code;
 }
 
-/* Add the rows of the weights at `path`. `given` 0: they were trained here, so their digest is a result. */
-static int evaluate(gate *g, const char *name, const char *path, int given, pal_error *err)
+/* Add the rows of a model, with the attention behind its '+'. name NULL: its own, and its digest; else it was
+ * trained here, so that its digest is a result. */
+static int evaluate(gate *g, const char *name, const weights_file *file, pal_error *err)
 {
-    char model[PATH_TEXT + 8], data[KV_TEXT_MAX + 8], named[64], split[64];
-    snprintf(model, sizeof model, "model=%s", path);
+    char model[PATH_TEXT + INSTEAD_TEXT + 8], data[KV_TEXT_MAX + 8], named[64], split[64];
+    snprintf(model, sizeof model, "model=%s%s%s", file->path, file->instead[0] ? "+" : "", file->instead);
     const task_metric *bits;
     const task_module *task = text_task(&bits);
     if (!task) return pal_fail(err, PAL_INTERNAL, "no task measures the loss on a text");
@@ -122,11 +123,11 @@ static int evaluate(gate *g, const char *name, const char *path, int given, pal_
     snprintf(data, sizeof data, "%s=%s", task->eval->keys.texts, g->o->data);
     char *const words[] = {named, split, model, data};
     eval_request r;
-    PAL_TRY(eval_request_read(&r, sizeof words / sizeof *words, words, 1, err));
+    PAL_TRY(eval_request_read(&r, sizeof words / sizeof *words, words, LOAD_ALL, err));
     r.threads = pool_threads(g->pool);
     evaluation e = {.gate = g, .task = r.task, .bits = bits};
-    snprintf(e.row.name, sizeof e.row.name, "%s", name);
-    if (given) memcpy(e.row.weights, r.model[0].info.digest, sizeof e.row.weights);
+    snprintf(e.row.name, sizeof e.row.name, "%s", name ? name : r.model[0].file.name);
+    if (!name) memcpy(e.row.weights, r.model[0].info.digest, sizeof e.row.weights);
     plan p = {0};
     int code = plan_make(&p, &r, NULL, NULL, NULL, err);
     if (code == PAL_OK) decoder_core(r.model[0].decoder, e.row.blas_core, sizeof e.row.blas_core);
@@ -160,13 +161,23 @@ static int read_recipe(const regress_options *o, const char *dir, kv_pairs *reci
     return code;
 }
 
+/* The kernels that made the losses: those of a model of this shape. */
+static int core_of(const char *weights, char *out, size_t size, pal_error *err)
+{
+    decoder *d;
+    PAL_TRY(checkpoint_load(weights, &d, NULL, err));
+    decoder_core(d, out, size);
+    decoder_destroy(d);
+    return PAL_OK;
+}
+
 /* A row for each row of the training log: step,length,tokens,loss,... */
-static int add_losses(gate *g, const char *path, pal_error *err)
+static int add_losses(gate *g, const char *path, const char *weights, pal_error *err)
 {
     char *text, metric[48];
-    PAL_TRY(utf8_read_text(path, &text, err));
     baseline_row row = {.name = REGRESS_TRAINED};
-    snprintf(row.blas_core, sizeof row.blas_core, "%s", gemm_core());
+    PAL_TRY(core_of(weights, row.blas_core, sizeof row.blas_core, err));
+    PAL_TRY(utf8_read_text(path, &text, err));
     char *rest = text;
     strsep(&rest, "\n"); /* the head */
     int code = PAL_OK;
@@ -195,6 +206,7 @@ static int train_in(gate *g, const char *dir, pal_error *err)
 {
     kv_pairs recipe = {0};
     char path[PATH_TEXT];
+    weights_file trained = {.name = REGRESS_TRAINED};
     FILE *quiet = fopen("/dev/null", "w");
     int code = quiet ? PAL_OK : pal_fail(err, PAL_INTERNAL, "cannot open /dev/null");
     if (code == PAL_OK) code = read_recipe(g->o, dir, &recipe, err);
@@ -202,9 +214,9 @@ static int train_in(gate *g, const char *dir, pal_error *err)
     if (quiet) fclose(quiet);
     kv_pairs_free(&recipe);
     snprintf(path, sizeof path, "%s/tiny.csv", dir);
-    if (code == PAL_OK) code = add_losses(g, path, err);
-    snprintf(path, sizeof path, "%s/tiny.safetensors", dir);
-    if (code == PAL_OK) code = evaluate(g, REGRESS_TRAINED, path, 0, err);
+    snprintf(trained.path, sizeof trained.path, "%s/tiny.safetensors", dir);
+    if (code == PAL_OK) code = add_losses(g, path, trained.path, err);
+    if (code == PAL_OK) code = evaluate(g, REGRESS_TRAINED, &trained, err);
     return code;
 }
 
@@ -259,7 +271,7 @@ static int measure(gate *g, FILE *log, pal_error *err)
     g->models = count + 1;
     progress_start(&g->progress, log, "regress", (double)g->models, 0, NULL);
     int code = PAL_OK;
-    for (size_t i = 0; code == PAL_OK && i < count; i++) code = evaluate(g, files[i].name, files[i].path, 1, err);
+    for (size_t i = 0; code == PAL_OK && i < count; i++) code = evaluate(g, NULL, &files[i], err);
     free(files);
     if (code == PAL_OK) code = retrain(g, err);
     progress_clear(&g->progress);

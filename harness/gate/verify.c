@@ -1,6 +1,7 @@
 /* Verification: computes drawn samples of a journal again and compares every value. */
 #include "harness/gate/verify.h"
 
+#include "harness/base/home.h"
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
 #include "harness/eval/model_files.h"
@@ -10,7 +11,9 @@
 #include "harness/report/report.h"
 #include "models/engine/gemm.h"
 #include "models/engine/pool.h"
+#include "models/import/import.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,12 +38,24 @@ typedef struct verifier {
     pool *pool, *one; /* all threads, and one */
     found_weights *weights;
     size_t weights_count;
+    int foreign; /* the models of other programs are among them */
     size_t verified, different;
     size_t near, ties; /* samples that agree within the tolerance, and of these some with other choices */
     size_t skipped;    /* their weights or texts are not here */
 } verifier;
 
 /* ---- Weights ---- */
+
+static int add_weights(verifier *v, const char *path, const char digest[HASH_HEX], pal_error *err)
+{
+    found_weights *grown = realloc(v->weights, (v->weights_count + 1) * sizeof *grown);
+    if (!grown) return pal_fail(err, PAL_INTERNAL, "out of memory for the list of weights");
+    v->weights = grown;
+    found_weights *w = &grown[v->weights_count++];
+    snprintf(w->path, sizeof w->path, "%s", path);
+    memcpy(w->digest, digest, sizeof w->digest);
+    return PAL_OK;
+}
 
 /* A file that cannot be read is none that a journal could name. */
 static int list_weights(verifier *v, pal_error *err)
@@ -49,25 +64,59 @@ static int list_weights(verifier *v, pal_error *err)
     size_t count;
     pal_error none;
     if (weights_resolve("all", v->o->weights, &files, &count, &none) != PAL_OK) return PAL_OK;
-    v->weights = calloc(count, sizeof *v->weights);
-    for (size_t i = 0; v->weights && i < count; i++) {
+    int code = PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < count; i++) {
         st_file f;
         if (st_read(files[i].path, &f, &none) != PAL_OK) continue;
-        found_weights *w = &v->weights[v->weights_count++];
-        memcpy(w->path, files[i].path, sizeof w->path);
-        memcpy(w->digest, f.digest, sizeof w->digest);
+        code = add_weights(v, files[i].path, f.digest, err);
         st_free(&f);
     }
     free(files);
-    return v->weights ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the list of weights");
+    return code;
 }
 
-/* The path of a cell's weights; NULL: they are not here. */
-static const char *find_weights(const verifier *v, const result_cell *cell)
+static int add_foreign(verifier *v, const char *path, pal_error *err)
+{
+    imported *m;
+    pal_error none;
+    char digest[HASH_HEX];
+    if (!import_is_foreign(path) || import_open(&m, path, &none) != PAL_OK) return PAL_OK;
+    import_digest(m, NULL, NULL, digest);
+    import_close(m);
+    return add_weights(v, path, digest, err);
+}
+
+/* Models of other programs: the place itself may be one, or hold GGUF files and folders. They are large: digested
+ * only when a journal names weights that are none of this program. */
+static int list_foreign(verifier *v, pal_error *err)
+{
+    char place[KV_TEXT_MAX], path[PATH_TEXT];
+    const char *dir = home_path(v->o->weights, place);
+    DIR *handle = opendir(dir);
+    int code = add_foreign(v, dir, err);
+    for (struct dirent *entry; handle && code == PAL_OK && (entry = readdir(handle));)
+        if (entry->d_name[0] != '.' && snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) < (int)sizeof path)
+            code = add_foreign(v, path, err);
+    if (handle) closedir(handle);
+    v->foreign = 1;
+    return code;
+}
+
+static const char *known_weights(const verifier *v, const result_cell *cell)
 {
     for (size_t i = 0; i < v->weights_count; i++)
         if (strcmp(v->weights[i].digest, cell->weights) == 0) return v->weights[i].path;
     return NULL;
+}
+
+/* *path: of a cell's weights; NULL: they are not here. */
+static int find_weights(verifier *v, const result_cell *cell, const char **path, pal_error *err)
+{
+    *path = known_weights(v, cell);
+    if (*path || v->foreign) return PAL_OK;
+    PAL_TRY(list_foreign(v, err));
+    *path = known_weights(v, cell);
+    return PAL_OK;
 }
 
 /* ---- Drawing ---- */
@@ -230,7 +279,7 @@ static int verify_picks(verifier *v, const results *r, pick *sample, size_t coun
     fprintf(v->out, "%s: %zu of %zu samples again, %d threads, BLAS core %s\n", r->path, k, count,
             pool_threads(v->pool), gemm_core());
     for (size_t i = 0; i < k; i++) {
-        sample[i].path = find_weights(v, sample[i].cell);
+        PAL_TRY(find_weights(v, sample[i].cell, &sample[i].path, err));
         PAL_TRY(verify_pick(v, r->task, &sample[i], err));
     }
     return PAL_OK;
@@ -321,7 +370,9 @@ static const kv_spec options_table[] = {
     {"k", KV_INT, AT(k), "3", 1, 10000000, NULL, "samples to compute again, of each journal"},
     {"seed", KV_INT, AT(seed), "1", 0, 9007199254740992.0, NULL, "which samples are drawn"},
     {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME,
-     "directory where the journal's weights are sought by their SHA-256"},
+     "where the journal's weights are sought by their SHA-256: a directory of ours, of GGUF files and of folders, "
+     "or "
+     "one of those"},
     {"tokenizer", KV_TEXT, AT(tokenizer), "", 0, 0, NULL,
      "\"bytes\" or the path of a tokenizer.json; empty: the one that the model was trained with"},
     {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL,

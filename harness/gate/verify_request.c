@@ -50,7 +50,9 @@ static int add_model(words *w, const verify_source *from, pal_error *err)
     const char *instead = from->cell->facts.instead;
     char model[2 * KV_TEXT_MAX + INSTEAD_TEXT + 2];
     snprintf(model, sizeof model, "%s%s%s", from->weights, instead[0] ? "+" : "", instead);
-    return add_word(w, "model", model, err);
+    PAL_TRY(add_word(w, "model", model, err));
+    /* Rounded weights are named with the core; the others have the bits of any form. */
+    return strstr(from->cell->blas_core, "bf16 weights") ? add_word(w, "hold", "bf16", err) : PAL_OK;
 }
 
 int verify_open(const verify_source *from, eval_request *r, int *absent, pal_error *err)
@@ -61,10 +63,10 @@ int verify_open(const verify_source *from, eval_request *r, int *absent, pal_err
     if (code == PAL_OK) code = add_model(w, from, err);
     if (code == PAL_OK && from->tokenizer[0]) code = add_word(w, "tokenizer", from->tokenizer, err);
     if (code == PAL_OK) code = add_request(w, from->task, from->cell, err);
-    if (code == PAL_OK) code = eval_request_read(r, w->count, w->word, 0, err);
+    if (code == PAL_OK) code = eval_request_read(r, w->count, w->word, LOAD_NOTHING, err);
     if (code == PAL_OK) {
         eval_request_free(r);
-        code = eval_request_read(r, w->count, w->word, 1, err);
+        code = eval_request_read(r, w->count, w->word, LOAD_ALL, err);
         *absent = code == PAL_USAGE || code == PAL_DATA;
     }
     free(w);

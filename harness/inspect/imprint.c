@@ -202,7 +202,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
         code = kv_pairs_merge(&words, rest, err);
         if (code == PAL_OK && task)
             code = kv_pairs_add(&words, task->eval->needle.key, task->eval->needle.value[i], "imprint", err);
-        if (code == PAL_OK) code = eval_request_make(&m.request[i], options, &words, 1, err);
+        if (code == PAL_OK) code = eval_request_make(&m.request[i], options, &words, LOAD_ALL, err);
         opened += code == PAL_OK;
         kv_pairs_free(&words);
     }

@@ -277,7 +277,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     if (code == PAL_OK) code = kv_pairs_merge(&words, rest, err);
     const task_module *task = task_find(o->task);
     if (code == PAL_OK && task) code = ask_for_index(task, o->index, &words, err);
-    if (code == PAL_OK) code = eval_request_make(&r, request_options, &words, 0, err);
+    if (code == PAL_OK) code = eval_request_make(&r, request_options, &words, LOAD_NOTHING, err);
     if (code == PAL_OK) {
         code = load_tokenizer(&t, o->tokenizer, err);
         if (code == PAL_OK) code = r.task->eval->begin(r.task_request, t, &run_of_task, err);

@@ -12,7 +12,8 @@
 typedef struct decoder_param {
     char name[96];
     size_t rows, cols; /* a vector has rows = 1 */
-    size_t offset;     /* in the weight and gradient blocks, reals; PARAM_ELSEWHERE: in a source */
+    size_t offset;     /* in the weight and gradient blocks, reals; PARAM_ELSEWHERE: in neither */
+    size_t panels;     /* in the block of decoder_pack */
     attn_init init;
     double value;
     unsigned flags; /* PARAM_* */
@@ -30,7 +31,14 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err);
 int decoder_allocate(decoder *d, pal_error *err);
 /* Between the two: leave the matrix `index` where `source` reads it. Such a decoder reads and never learns. */
 int decoder_leave(decoder *d, size_t index, weight_source source, pal_error *err);
-int decoder_is_left(const decoder *d); /* whether any is */
+int decoder_is_left(const decoder *d);         /* whether any is */
+size_t decoder_mapped_bytes(const decoder *d); /* of files that sources read */
+/* Between the two: let the tensor `index` be that of its name and shape in an allocated `lender`, where it has
+ * one. It is read and never changed; the lender lives as long as its borrowers. A decoder has one lender at most.
+ */
+int decoder_borrow(decoder *d, size_t index, decoder *lender, pal_error *err);
+/* A decoder of the first `layers` layers of `d`, whose weights it borrows; for measurements. */
+int decoder_shorten(decoder **out, decoder *d, size_t layers, pal_error *err);
 /* `owner` of sources lives as long as the decoder; `rounded` says that they are not the file's numbers. */
 void decoder_keep(decoder *d, void *owner, void (*release)(void *owner), int rounded);
 void decoder_destroy(decoder *d);
@@ -46,7 +54,8 @@ const decoder_param *decoder_param_at(const decoder *d, size_t index);
 size_t decoder_param_elements(const decoder_param *p);
 size_t decoder_weight_reals(const decoder *d); /* length of the block, padding between tensors included */
 real *decoder_weights(decoder *d);
-/* panels[decoder_weight_reals]: every tensor in the order of products (gemm.h), at its place among the weights. */
+/* panels[decoder_panel_reals]: every tensor in the order of products (gemm.h), at decoder_param.panels. */
+size_t decoder_panel_reals(const decoder *d);
 void decoder_pack(const decoder *d, real *panels);
 /* Whether any tensor's products use them; the others' places stay as they are. */
 int decoder_uses_panels(const decoder *d);

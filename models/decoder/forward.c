@@ -107,7 +107,7 @@ int pass_create(pass **out, const decoder *d, pool *threads, size_t lanes, size_
     carve(p, workers);
     int code = arena_allocate(&p->memory, "the activations", err);
     for (size_t i = 0; decoder_is_left(d) && code == PAL_OK && i < d->param_count; i++)
-        if (d->param[i].offset == PARAM_ELSEWHERE) code = gemm_reserve(threads, d->param[i].cols, err);
+        if (d->source[i].read) code = gemm_reserve(threads, d->param[i].cols, err);
     if (code != PAL_OK) {
         arena_free(&p->memory);
         free(p);

@@ -38,15 +38,26 @@ struct decoder {
     size_t recurrence[RECURRENCE_MAX_PARAMS], recurrence_count; /* tensors of the recurrence */
     size_t recurrence_state, recurrence_dstate;                 /* offsets, as a layer's */
     weight_source *source; /* [param_count], NULL: none; without `read` where the weights are in the block */
+    const real **lent;     /* [param_count], NULL: none; tensors that lie with another decoder, */
+    decoder *lender;       /* this one */
+    size_t borrowers;      /* decoders that this one is the lender of; */
+    int orphaned;          /* it is destroyed with the last of them */
     void *owner;           /* of sources */
     void (*release)(void *owner);
     int rounded;
     arena memory;
     real *weight;
-    size_t weight_reals;
+    size_t weight_reals, panel_reals;
     real *table; /* the attention module's constants */
     size_t state_bytes, memory_bytes, dstate_reals;
     uint64_t shape_hash;
 };
+
+/* A tensor as reals; NULL where it lies in a source. */
+static inline const real *decoder_tensor(const decoder *d, size_t index)
+{
+    if (d->lent && d->lent[index]) return d->lent[index];
+    return d->param[index].offset == PARAM_ELSEWHERE ? NULL : d->weight + d->param[index].offset;
+}
 
 #endif

@@ -35,7 +35,7 @@ static size_t add_param(decoder *d, const char *name, size_t count_rows, size_t 
     p->init = init;
     p->value = value;
     p->flags = flags;
-    p->offset = d->weight_reals;
+    p->offset = p->panels = d->weight_reals;
     const size_t step = ARENA_ALIGN / sizeof(real);
     d->weight_reals += (count_rows * cols + step - 1) / step * step;
     return d->param_count++;
@@ -144,6 +144,7 @@ static void lay_out(decoder *d)
     if (cfg->output_bias)
         d->output_bias = add_param(d, "crit.out_layers.0.bias", 1, vocab, INIT_CONSTANT, 0, PARAM_NO_DECAY);
     add_recurrence(d);
+    d->panel_reals = d->weight_reals;
 }
 
 /* Room behind what a lane's state and its gradient already hold. */
@@ -193,33 +194,6 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
     return PAL_OK;
 }
 
-int decoder_leave(decoder *d, size_t index, weight_source source, pal_error *err)
-{
-    if (!d->source) d->source = calloc(d->param_count, sizeof *d->source);
-    if (!d->source) return pal_fail(err, PAL_INTERNAL, "out of memory for the places of the weights");
-    d->source[index] = source;
-    d->weight_reals = 0;
-    for (size_t i = 0; i < d->param_count; i++) {
-        decoder_param *p = &d->param[i];
-        const size_t step = ARENA_ALIGN / sizeof(real);
-        p->offset = d->source[i].read ? PARAM_ELSEWHERE : d->weight_reals;
-        if (!d->source[i].read) d->weight_reals += (p->rows * p->cols + step - 1) / step * step;
-    }
-    return PAL_OK;
-}
-
-int decoder_is_left(const decoder *d)
-{
-    return d->source != NULL;
-}
-
-void decoder_keep(decoder *d, void *owner, void (*release)(void *owner), int rounded)
-{
-    d->owner = owner;
-    d->release = release;
-    d->rounded = rounded;
-}
-
 int decoder_allocate(decoder *d, pal_error *err)
 {
     const attn_module *attention = d->cfg.attention;
@@ -247,9 +221,14 @@ int decoder_create(decoder **out, const model_config *cfg, pal_error *err)
 
 void decoder_destroy(decoder *d)
 {
-    if (!d) return;
+    if (!d || d->borrowers > 0) {
+        if (d) d->orphaned = 1; /* the last borrower destroys it */
+        return;
+    }
     arena_free(&d->memory);
     if (d->release) d->release(d->owner);
+    if (d->lender && --d->lender->borrowers == 0 && d->lender->orphaned) decoder_destroy(d->lender);
+    free(d->lent);
     free(d->source);
     free(d->layer);
     free(d->param);
@@ -298,6 +277,11 @@ size_t decoder_param_elements(const decoder_param *p)
     return p->rows * p->cols;
 }
 
+size_t decoder_panel_reals(const decoder *d)
+{
+    return d->panel_reals;
+}
+
 size_t decoder_weight_reals(const decoder *d)
 {
     return d->weight_reals;
@@ -312,16 +296,15 @@ void decoder_pack(const decoder *d, real *panels)
 {
     for (size_t i = 0; i < d->param_count; i++) {
         const decoder_param *p = &d->param[i];
-        if (p->offset != PARAM_ELSEWHERE && matrix_uses_panels(p->cols, p->rows))
-            matrix_pack(p->cols, p->rows, d->weight + p->offset, panels + p->offset);
+        const real *w = decoder_tensor(d, i);
+        if (w && matrix_uses_panels(p->cols, p->rows)) matrix_pack(p->cols, p->rows, w, panels + p->panels);
     }
 }
 
 int decoder_uses_panels(const decoder *d)
 {
     for (size_t i = 0; i < d->param_count; i++)
-        if (d->param[i].rows > 1 && d->param[i].offset != PARAM_ELSEWHERE &&
-            matrix_uses_panels(d->param[i].cols, d->param[i].rows))
+        if (d->param[i].rows > 1 && decoder_tensor(d, i) && matrix_uses_panels(d->param[i].cols, d->param[i].rows))
             return 1;
     return 0;
 }
@@ -351,7 +334,8 @@ static size_t piece_length(const decoder *d, size_t from)
 static const real *output_piece(const decoder *d, size_t token, size_t from, real *room)
 {
     const decoder_param *p = &d->param[d->output];
-    if (p->offset != PARAM_ELSEWHERE) return d->weight + p->offset + token * p->cols + from;
+    const real *w = decoder_tensor(d, d->output);
+    if (w) return w + token * p->cols + from;
     d->source[d->output].read(d->source[d->output].arg, token, 1, from, piece_length(d, from), room);
     return room;
 }
@@ -379,7 +363,7 @@ static double output_square(const decoder *d, size_t token)
 
 static int same_output(const decoder *d, size_t a, size_t b)
 {
-    const real *bias = d->cfg.output_bias ? d->weight + d->param[d->output_bias].offset : NULL;
+    const real *bias = d->cfg.output_bias ? decoder_tensor(d, d->output_bias) : NULL;
     return (!bias || bias[a] == bias[b]) && same_weights(d, a, b);
 }
 
@@ -389,7 +373,7 @@ static double logit_margin(const decoder *d, const real *x, size_t token, double
     const size_t width = (size_t)d->cfg.d_model;
     const double epsilon = sizeof(real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON;
     const double product = (double)kernels_get()->dot(x, x, width) * output_square(d, token);
-    const double bias = d->cfg.output_bias ? fabs((double)d->weight[d->param[d->output_bias].offset + token]) : 0;
+    const double bias = d->cfg.output_bias ? fabs((double)decoder_tensor(d, d->output_bias)[token]) : 0;
     return 1.1 * epsilon * ((double)(width + 3) * (sqrt(product) + bias) + 2 * fabs(logit)) + FLT_MIN;
 }
 

@@ -96,11 +96,10 @@ recurrence_call pass_above(pass *p, const slot *s, call_params *of, void *const 
 /* What an attention module is told of a layer, through pointers kept in `of`. grad NULL: forward. */
 attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real *grad);
 
-/* A tensor; NULL where there is none. */
+/* A tensor; NULL where there is none, or none in memory. */
 static inline const real *weight_of(const pass *p, size_t index)
 {
-    if (index == NO_TENSOR || p->d->param[index].offset == PARAM_ELSEWHERE) return NULL;
-    return p->d->weight + p->d->param[index].offset;
+    return index == NO_TENSOR ? NULL : decoder_tensor(p->d, index);
 }
 
 /* A tensor's place in a block of gradients; NULL without either. */
@@ -113,7 +112,7 @@ static inline matrix matrix_of(const pass *p, size_t index)
 {
     if (index == NO_TENSOR) return (matrix){0};
     if (p->d->source && p->d->source[index].read) return (matrix){.source = &p->d->source[index]};
-    return (matrix){.w = weight_of(p, index), .panels = p->panels ? p->panels + p->d->param[index].offset : NULL};
+    return (matrix){.w = weight_of(p, index), .panels = p->panels ? p->panels + p->d->param[index].panels : NULL};
 }
 
 static inline rows rows_of(const pass *p)

@@ -13,6 +13,7 @@ typedef struct weight_source {
     void (*read)(const void *arg, size_t first, size_t count, size_t from, size_t depth, real *out);
     /* Row `first` where rows lie as bf16, and how many lie behind each other from it on; else NULL. */
     const uint16_t *(*bf16)(const void *arg, size_t first, size_t *count);
+    size_t mapped; /* bytes of a file that it reads; 0: it lies in memory */
 } weight_source;
 enum { SOURCE_STEP = 256 };
 

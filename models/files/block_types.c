@@ -175,17 +175,17 @@ static void expand_q6_k(const uint8_t *block, size_t count, float *out)
 }
 
 static const block_format formats[] = {
-    {BLOCK_F32, "F32", 1, 4, expand_f32},
-    {BLOCK_F16, "F16", 1, 2, expand_f16},
-    {BLOCK_BF16, "BF16", 1, 2, expand_bf16},
-    {BLOCK_Q4_0, "Q4_0", BLOCK_32, 18, expand_q4_0},
-    {BLOCK_Q4_1, "Q4_1", BLOCK_32, 20, expand_q4_1},
-    {BLOCK_Q5_0, "Q5_0", BLOCK_32, 22, expand_q5_0},
-    {BLOCK_Q5_1, "Q5_1", BLOCK_32, 24, expand_q5_1},
-    {BLOCK_Q8_0, "Q8_0", BLOCK_32, 34, expand_q8_0},
-    {BLOCK_Q4_K, "Q4_K", SUPER_BLOCK, 144, expand_q4_k},
-    {BLOCK_Q5_K, "Q5_K", SUPER_BLOCK, 176, expand_q5_k},
-    {BLOCK_Q6_K, "Q6_K", SUPER_BLOCK, 210, expand_q6_k},
+    {BLOCK_F32, "F32", 1, 4, expand_f32, 0, 0},
+    {BLOCK_F16, "F16", 1, 2, expand_f16, 0, 0},
+    {BLOCK_BF16, "BF16", 1, 2, expand_bf16, 0, 0},
+    {BLOCK_Q4_0, "Q4_0", BLOCK_32, 18, expand_q4_0, 1, 0},
+    {BLOCK_Q4_1, "Q4_1", BLOCK_32, 20, expand_q4_1, 2, 0},
+    {BLOCK_Q5_0, "Q5_0", BLOCK_32, 22, expand_q5_0, 1, 0},
+    {BLOCK_Q5_1, "Q5_1", BLOCK_32, 24, expand_q5_1, 2, 0},
+    {BLOCK_Q8_0, "Q8_0", BLOCK_32, 34, expand_q8_0, 1, 0},
+    {BLOCK_Q4_K, "Q4_K", SUPER_BLOCK, 144, expand_q4_k, 2, 0},
+    {BLOCK_Q5_K, "Q5_K", SUPER_BLOCK, 176, expand_q5_k, 2, 0},
+    {BLOCK_Q6_K, "Q6_K", SUPER_BLOCK, 210, expand_q6_k, 1, 208},
 };
 
 const block_format *block_format_find(uint32_t type)
@@ -207,4 +207,43 @@ const char *block_type_name(uint32_t type)
 void block_expand(const block_format *format, const void *data, size_t values, float *out)
 {
     format->expand(data, values / format->values, out);
+}
+
+/* ---- Numbers that are none ---- */
+
+static int wild_half(const uint8_t *at)
+{
+    return (read_u16(at) & 0x7c00) == 0x7c00;
+}
+
+/* One number, or the scales of a block of them. A product of a finite half and small whole numbers is finite. */
+static int wild_block(const block_format *f, const uint8_t *block)
+{
+    if (f->type == BLOCK_F32) return (read_u32(block) & 0x7f800000) == 0x7f800000;
+    if (f->type == BLOCK_BF16) return (read_u16(block) & 0x7f80) == 0x7f80;
+    int wild = 0;
+    for (size_t i = 0; i < (f->scales ? f->scales : 1); i++) wild |= wild_half(block + f->scale + 2 * i);
+    return wild;
+}
+
+/* The loop that large files spend their time in: it stays free of branches. */
+static int any_wild_bf16(const uint8_t *at, size_t count)
+{
+    unsigned wild = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t bits;
+        memcpy(&bits, at + 2 * i, sizeof bits);
+        wild |= (bits & 0x7f80u) == 0x7f80u;
+    }
+    return wild != 0;
+}
+
+size_t block_first_wild(const block_format *format, const void *data, size_t values)
+{
+    const uint8_t *block = data;
+    const size_t blocks = values / format->values;
+    size_t i = 0;
+    if (format->type == BLOCK_BF16 && !any_wild_bf16(block, blocks)) return values;
+    while (i < blocks && !wild_block(format, block + i * format->bytes)) i++;
+    return i < blocks ? i * format->values : values;
 }

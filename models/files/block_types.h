@@ -27,6 +27,7 @@ typedef struct block_format {
     size_t values; /* of a block; a row holds whole blocks */
     size_t bytes;  /* of a block */
     void (*expand)(const uint8_t *blocks, size_t count, float *out);
+    size_t scales, scale; /* how many halves a block begins its scales with, and where; 0: it is a number itself */
 } block_format;
 
 /* The format of a type number of a file, or NULL when it cannot be read here. */
@@ -35,6 +36,9 @@ const block_format *block_format_find(uint32_t type);
 const char *block_type_name(uint32_t type);
 /* Expand `values` numbers, a multiple of format->values, from `data` to out[values]. */
 void block_expand(const block_format *format, const void *data, size_t values, float *out);
+
+/* The first of `values` numbers whose block would expand to one that is not finite; `values`: none. */
+size_t block_first_wild(const block_format *format, const void *data, size_t values);
 
 /* A half-precision number's value; exact. */
 float half_value(uint16_t bits);

@@ -159,7 +159,7 @@ int checkpoint_fill(decoder *d, const st_file *f, const char *path, int keep_mis
     for (size_t i = 0; i < decoder_param_count(d); i++) {
         const decoder_param *p = decoder_param_at(d, i);
         const st_tensor *t = st_find(f, p->name);
-        if (t) st_values(t, decoder_weights(d) + p->offset);
+        if (t && p->offset != PARAM_ELSEWHERE) st_values(t, decoder_weights(d) + p->offset);
     }
     return PAL_OK;
 }

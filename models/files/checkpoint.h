@@ -43,7 +43,7 @@ int checkpoint_give_info(const st_file *f, checkpoint_info *info, pal_error *err
 /* A model with `instead` (decoder/instead.h) in place of its own keys. Tensors that are new start as their module
  * says, normal ones drawn with INSTEAD_SEED; those of the attention that is replaced are left out. *made (may be
  * NULL) says what came of it. PAL_USAGE: tensors are new and the pairs do not let them. */
-int checkpoint_load_instead(const char *path, const instead_words *instead, decoder **out, instead_made *made,
-                            checkpoint_info *info, pal_error *err);
+int checkpoint_load_instead(const char *path, const instead_words *instead, decoder *like, decoder **out,
+                            instead_made *made, checkpoint_info *info, pal_error *err);
 
 #endif

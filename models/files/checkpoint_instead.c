@@ -50,9 +50,11 @@ static int change_config(const st_file *f, const char *path, const instead_words
     return code;
 }
 
-static int fill(st_file *f, const char *path, decoder *d, pal_error *err)
+static int fill(st_file *f, const char *path, decoder *like, decoder *d, pal_error *err)
 {
     PAL_TRY(st_load(path, f, err));
+    for (size_t i = 0; like && i < decoder_param_count(d); i++)
+        if (st_find(f, decoder_param_at(d, i)->name)) PAL_TRY(decoder_borrow(d, i, like, err));
     PAL_TRY(decoder_allocate(d, err));
     for (size_t i = 0; i < decoder_param_count(d); i++)
         if (!st_find(f, decoder_param_at(d, i)->name)) decoder_init_param(d, i, INSTEAD_SEED);
@@ -60,8 +62,8 @@ static int fill(st_file *f, const char *path, decoder *d, pal_error *err)
 }
 
 /* The file must be whole as it describes itself: `was` is that model. */
-static int load(st_file *f, const char *path, const instead_words *instead, decoder **was, decoder **out,
-                instead_made *made, checkpoint_info *info, pal_error *err)
+static int load(st_file *f, const char *path, const instead_words *instead, decoder *like, decoder **was,
+                decoder **out, instead_made *made, checkpoint_info *info, pal_error *err)
 {
     model_config own, cfg;
     PAL_TRY(checkpoint_config(f, path, &own, err));
@@ -71,12 +73,12 @@ static int load(st_file *f, const char *path, const instead_words *instead, deco
     PAL_TRY(decoder_describe(out, &cfg, err));
     PAL_TRY(instead_check(*out, has_tensor, f, path, instead_starts(instead), made, err));
     made->unused = count_unused(*was, *out);
-    PAL_TRY(fill(f, path, *out, err));
+    PAL_TRY(fill(f, path, like, *out, err));
     return checkpoint_give_info(f, info, err);
 }
 
-int checkpoint_load_instead(const char *path, const instead_words *instead, decoder **out, instead_made *made,
-                            checkpoint_info *info, pal_error *err)
+int checkpoint_load_instead(const char *path, const instead_words *instead, decoder *like, decoder **out,
+                            instead_made *made, checkpoint_info *info, pal_error *err)
 {
     st_file f;
     decoder *was = NULL, *d = NULL;
@@ -84,7 +86,7 @@ int checkpoint_load_instead(const char *path, const instead_words *instead, deco
     if (!made) made = &ignored;
     *made = (instead_made){0};
     PAL_TRY(st_open(path, &f, err));
-    const int code = load(&f, path, instead, &was, &d, made, info, err);
+    const int code = load(&f, path, instead, like, &was, &d, made, info, err);
     st_free(&f);
     decoder_destroy(was);
     if (code == PAL_OK)

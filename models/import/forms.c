@@ -14,6 +14,7 @@ typedef struct half_matrix {
 /* What the sources of a decoder read, by parameter. */
 typedef struct kept {
     imported *file;
+    int unseen; /* numbers are not looked at */
     size_t count;
     stored_matrix *stored;
     half_matrix *half;
@@ -84,8 +85,10 @@ static uint16_t to_bf16(float x)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-static int round_matrix(const stored_matrix *s, half_matrix *out, pal_error *err)
+static int round_matrix(const kept *k, const decoder_param *p, const stored_matrix *s, half_matrix *out,
+                        pal_error *err)
 {
+    PAL_TRY(import_check_finite(k->file, p, s, err));
     float *row = malloc(s->cols * sizeof *row);
     *out = (half_matrix){malloc(s->rows * s->cols * sizeof *out->x), s->rows, s->cols};
     if (!row || !out->x) {
@@ -110,13 +113,16 @@ static int is_bf16(const stored_matrix *s)
 static int leave(kept *k, weights_form form, decoder *d, size_t index, int *rounded, pal_error *err)
 {
     stored_matrix *s = &k->stored[index];
-    PAL_TRY(import_matrix(k->file, decoder_config(d), decoder_param_at(d, index), s, err));
-    if (s->parts == 0 || decoder_param_at(d, index)->rows == 1) return PAL_OK;
-    if (form == FORM_STORED || is_bf16(s))
-        return decoder_leave(d, index, (weight_source){s, read_stored, rows_stored}, err);
+    const decoder_param *p = decoder_param_at(d, index);
+    PAL_TRY(import_matrix(k->file, decoder_config(d), p, s, err));
+    if (s->parts == 0 || p->rows == 1) return PAL_OK;
+    if (form == FORM_STORED || is_bf16(s)) {
+        if (!k->unseen) PAL_TRY(import_check_finite(k->file, p, s, err));
+        return decoder_leave(d, index, (weight_source){s, read_stored, rows_stored, stored_bytes(s)}, err);
+    }
     *rounded = 1;
-    PAL_TRY(round_matrix(s, &k->half[index], err));
-    return decoder_leave(d, index, (weight_source){&k->half[index], read_half, rows_half}, err);
+    PAL_TRY(round_matrix(k, p, s, &k->half[index], err));
+    return decoder_leave(d, index, (weight_source){&k->half[index], read_half, rows_half, 0}, err);
 }
 
 static int read_left(kept *k, weights_form form, decoder *d, int *rounded, pal_error *err)
@@ -135,15 +141,47 @@ weights_form form_choose(weights_form asked, const decoder *d)
     return decoder_parameters(d) * sizeof(real) <= os_available_memory() / 2 ? FORM_F32 : FORM_STORED;
 }
 
-int model_read_weights_as(const char *path, weights_form form, decoder *d, pal_error *err)
+/* What the file lacks starts anew, and vectors and matrices that `like` has are its own. */
+static int borrow(const char *path, decoder *like, decoder *d, pal_error *err)
 {
-    form = form_choose(form, d);
-    if (form == FORM_F32) return model_read_weights(path, d, err);
+    imported *m = NULL;
+    stored_matrix s;
+    PAL_TRY(import_open(&m, path, err));
+    int code = PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < decoder_param_count(d); i++) {
+        code = import_matrix(m, decoder_config(d), decoder_param_at(d, i), &s, err);
+        if (code == PAL_OK && s.parts > 0) code = decoder_borrow(d, i, like, err);
+    }
+    if (code == PAL_OK) code = decoder_allocate(d, err);
+    for (size_t i = 0; code == PAL_OK && i < decoder_param_count(d); i++) decoder_init_param(d, i, INSTEAD_SEED);
+    if (code == PAL_OK) code = import_fill(m, d, NULL, err);
+    import_close(m);
+    return code;
+}
+
+/* Weights that stay in the file, or are rounded. */
+static int hold(const char *path, weights_form form, int unseen, decoder *d, pal_error *err)
+{
     kept *k = NULL;
     int rounded = 0;
     PAL_TRY(kept_make(&k, path, decoder_param_count(d), err));
+    k->unseen = unseen;
     decoder_keep(d, k, release, 0);
     const int code = read_left(k, form, d, &rounded, err);
     decoder_keep(d, k, release, rounded);
     return code;
+}
+
+int model_map_weights(const char *path, decoder *d, pal_error *err)
+{
+    if (sizeof(real) != sizeof(float)) return model_read_weights(path, d, err);
+    return hold(path, FORM_STORED, 1, d, err);
+}
+
+int model_read_weights_as(const char *path, weights_form form, decoder *like, decoder *d, pal_error *err)
+{
+    if (like) return borrow(path, like, d, err);
+    form = form_choose(form, d);
+    if (form == FORM_F32) return model_read_weights(path, d, err);
+    return hold(path, form, 0, d, err);
 }

@@ -14,7 +14,11 @@ typedef enum weights_form { FORM_AUTO, FORM_F32, FORM_BF16, FORM_STORED } weight
  * stored. */
 weights_form form_choose(weights_form asked, const decoder *d);
 /* Memory and weights of a described decoder; other forms than f32 only read, and matrices alone are held so. In
- * the double build all are f32. PAL_DATA, PAL_INTERNAL, PAL_USAGE as model_read_weights. */
-int model_read_weights_as(const char *path, weights_form form, decoder *d, pal_error *err);
+ * the double build all are f32. Where `like` is an allocated decoder of the same path, the tensors of the file are
+ * its own (decoder_borrow), in its form. PAL_DATA, PAL_INTERNAL, PAL_USAGE as model_read_weights. */
+int model_read_weights_as(const char *path, weights_form form, decoder *like, decoder *d, pal_error *err);
+/* The weights of a described decoder as stored, unseen: nothing is checked or rounded. For plans; in the double
+ * build they are read. */
+int model_map_weights(const char *path, decoder *d, pal_error *err);
 
 #endif

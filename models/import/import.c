@@ -260,6 +260,26 @@ int64_t import_context(const imported *m)
 
 /* ---- Weights ---- */
 
+static int not_finite(const imported *m, const decoder_param *p, double value, size_t row, pal_error *err)
+{
+    return pal_fail(err, PAL_DATA, "%s: what becomes \"%s\" holds %g at row %zu; fetch the model again", m->path,
+                    p->name, value, row);
+}
+
+int import_check_finite(const imported *m, const decoder_param *p, const stored_matrix *s, pal_error *err)
+{
+    const size_t row = stored_first_wild(s);
+    if (row == s->rows) return PAL_OK;
+    float *values = malloc(s->cols * sizeof *values);
+    if (!values) return pal_fail(err, PAL_INTERNAL, "%s: out of memory for a row", m->path);
+    stored_read(s, row, 1, values);
+    size_t bad = 0;
+    while (bad + 1 < s->cols && isfinite(values[bad])) bad++;
+    const double value = (double)values[bad];
+    free(values);
+    return not_finite(m, p, value, row, err);
+}
+
 /* Rows at a time, so that what was read is still near when it is looked at. */
 enum { FILL_REALS = 1 << 16 };
 
@@ -275,8 +295,7 @@ static int fill_rows(const imported *m, const decoder_param *p, const stored_mat
     if (finite) return PAL_OK;
     size_t bad = 0;
     while (isfinite(room[bad])) bad++;
-    return pal_fail(err, PAL_DATA, "%s: what becomes \"%s\" holds %g at row %zu; fetch the model again", m->path,
-                    p->name, (double)room[bad], first + bad / s->cols);
+    return not_finite(m, p, (double)room[bad], first + bad / s->cols, err);
 }
 
 static int fill_matrix(const imported *m, const decoder_param *p, const stored_matrix *s, real *weight,

@@ -28,6 +28,8 @@ int64_t import_context(const imported *m);
  * a part of an attention that was put in place of the model's own. PAL_DATA: its shape is another. */
 int import_matrix(const imported *m, const model_config *cfg, const decoder_param *p, stored_matrix *out,
                   pal_error *err);
+/* PAL_DATA: what is to be parameter `p` holds a number that is not finite. */
+int import_check_finite(const imported *m, const decoder_param *p, const stored_matrix *s, pal_error *err);
 /* Fill an allocated decoder's weights. Parameters that the file lacks keep what they hold; *missing (may be NULL)
  * says how many do. PAL_DATA: a tensor of another shape, one that is left over, or a number that is not finite. */
 int import_fill(const imported *m, decoder *d, size_t *missing, pal_error *err);
@@ -42,11 +44,18 @@ void import_digest(const imported *m, import_watch *watch, void *arg, char out[H
  * model, and the words do not let them be. */
 int model_load(const char *path, const instead_words *instead, decoder **out, instead_made *made,
                checkpoint_info *info, pal_error *err);
+/* The same of a model of this program; where `like` is an allocated decoder of the same path, its tensors that
+ * come from the file are read in its place (decoder_borrow). */
+int model_load_like(const char *path, const instead_words *instead, decoder *like, decoder **out,
+                    instead_made *made, checkpoint_info *info, pal_error *err);
 
 /* The same in two steps for a model of another program. First config, names, facts and digest: the decoder is one
  * of decoder_describe, without memory. `watch`, `made` and `info` may be NULL. */
 int model_describe(const char *path, const instead_words *instead, import_watch *watch, void *arg, decoder **out,
                    instead_made *made, checkpoint_info *info, pal_error *err);
+/* The same without a look at the weights, for plans: info->digest stays empty. */
+int model_outline(const char *path, const instead_words *instead, decoder **out, instead_made *made,
+                  checkpoint_info *info, pal_error *err);
 /* The keys of a model by its path; none where a safetensors file says nothing of its model. For one of another
  * program, "tokenizer" too where one lies there. */
 int model_keys(const char *path, kv_pairs *out, pal_error *err);

@@ -50,8 +50,9 @@ static int describe(const imported *m, const char *path, const instead_words *in
     return instead_check(*out, has_tensor, &job, path, instead && instead_starts(instead), made, err);
 }
 
-int model_describe(const char *path, const instead_words *instead, import_watch *watch, void *arg, decoder **out,
-                   instead_made *made, checkpoint_info *info, pal_error *err)
+/* With the digest of the files, or without. */
+static int outline(const char *path, const instead_words *instead, int digest, import_watch *watch, void *arg,
+                   decoder **out, instead_made *made, checkpoint_info *info, pal_error *err)
 {
     imported *m = NULL;
     decoder *d = NULL;
@@ -62,7 +63,7 @@ int model_describe(const char *path, const instead_words *instead, import_watch 
     int code = describe(m, path, instead, &d, made, err);
     if (code == PAL_OK && info) {
         *info = (checkpoint_info){0};
-        import_digest(m, watch, arg, info->digest);
+        if (digest) import_digest(m, watch, arg, info->digest);
         code = kv_pairs_merge(&info->metadata, import_facts(m), err);
         if (code != PAL_OK) checkpoint_info_free(info);
     }
@@ -72,6 +73,18 @@ int model_describe(const char *path, const instead_words *instead, import_watch 
     else
         decoder_destroy(d);
     return code;
+}
+
+int model_describe(const char *path, const instead_words *instead, import_watch *watch, void *arg, decoder **out,
+                   instead_made *made, checkpoint_info *info, pal_error *err)
+{
+    return outline(path, instead, 1, watch, arg, out, made, info, err);
+}
+
+int model_outline(const char *path, const instead_words *instead, decoder **out, instead_made *made,
+                  checkpoint_info *info, pal_error *err)
+{
+    return outline(path, instead, 0, NULL, NULL, out, made, info, err);
 }
 
 int model_read_weights(const char *path, decoder *d, pal_error *err)
@@ -87,15 +100,21 @@ int model_read_weights(const char *path, decoder *d, pal_error *err)
     return code;
 }
 
+int model_load_like(const char *path, const instead_words *instead, decoder *like, decoder **out,
+                    instead_made *made, checkpoint_info *info, pal_error *err)
+{
+    if (made) *made = (instead_made){0};
+    return instead && (like || instead->own.count + instead->common.count)
+               ? checkpoint_load_instead(path, instead, like, out, made, info, err)
+               : checkpoint_load(path, out, info, err);
+}
+
 int model_load(const char *path, const instead_words *instead, decoder **out, instead_made *made,
                checkpoint_info *info, pal_error *err)
 {
     decoder *d = NULL;
     if (made) *made = (instead_made){0};
-    if (!import_is_foreign(path))
-        return instead && instead->own.count + instead->common.count
-                   ? checkpoint_load_instead(path, instead, out, made, info, err)
-                   : checkpoint_load(path, out, info, err);
+    if (!import_is_foreign(path)) return model_load_like(path, instead, NULL, out, made, info, err);
     PAL_TRY(model_describe(path, instead, NULL, NULL, &d, made, info, err));
     const int code = model_read_weights(path, d, err);
     if (code == PAL_OK) {

@@ -54,6 +54,18 @@ const uint16_t *stored_bf16(const stored_matrix *m, size_t first, size_t *count)
     return NULL;
 }
 
+size_t stored_first_wild(const stored_matrix *m)
+{
+    size_t begin = 0;
+    for (size_t i = 0; i < m->parts; begin += m->part[i++].rows) {
+        const stored_part *p = &m->part[i];
+        const size_t wild = block_first_wild(p->format, p->data, p->rows * p->cols) / p->cols;
+        for (size_t row = 0; wild < p->rows && row < p->rows; row++)
+            if (place_of(p, row) == wild) return begin + row;
+    }
+    return m->rows;
+}
+
 size_t stored_bytes(const stored_matrix *m)
 {
     size_t bytes = 0;

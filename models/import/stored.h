@@ -29,6 +29,8 @@ void stored_read(const stored_matrix *m, size_t first, size_t count, float *out)
 void stored_read_part(const stored_matrix *m, size_t first, size_t count, size_t from, size_t depth, float *out);
 /* Row `first` where rows lie in the file as aligned bf16, and how many follow each other from it on; else NULL. */
 const uint16_t *stored_bf16(const stored_matrix *m, size_t first, size_t *count);
+/* The first row that holds a number that is not finite; m->rows: none. */
+size_t stored_first_wild(const stored_matrix *m);
 /* Bytes that the file spends on it. */
 size_t stored_bytes(const stored_matrix *m);
 

@@ -45,7 +45,7 @@ size_t reader_bytes(const decoder *d, size_t workers, size_t lanes)
     const plan how = choose(d, workers, lanes);
     return (how != APART ? pass_bytes(d, workers, lanes, 0) : 0) +
            own_passes(d, workers, how) * pass_bytes(d, 1, 1, 0) +
-           (lanes * (size_t)decoder_config(d)->vocab + (decoder_uses_panels(d) ? decoder_weight_reals(d) : 0)) *
+           (lanes * (size_t)decoder_config(d)->vocab + (decoder_uses_panels(d) ? decoder_panel_reals(d) : 0)) *
                sizeof(real);
 }
 
@@ -98,8 +98,7 @@ int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, p
     r->border = calloc(r->count + 1, sizeof *r->border);
     r->alone = calloc(r->count + 1, sizeof *r->alone);
     r->logits = malloc(lanes * r->vocab * sizeof *r->logits);
-    if (decoder_uses_panels(d))
-        r->panels = aligned_alloc(ARENA_ALIGN, decoder_weight_reals(d) * sizeof *r->panels);
+    if (decoder_uses_panels(d)) r->panels = aligned_alloc(ARENA_ALIGN, decoder_panel_reals(d) * sizeof *r->panels);
     int code = r->own && r->border && r->alone && r->logits && (r->panels || !decoder_uses_panels(d))
                    ? PAL_OK
                    : pal_fail(err, PAL_INTERNAL, "out of memory for the stream");

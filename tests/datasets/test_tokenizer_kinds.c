@@ -403,6 +403,36 @@ static void arrays_that_are_refused(void **state)
     free_vocabulary(&v);
 }
 
+/* What is written of another maker's tokenizer is the same tokenizer. */
+static void written_again(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/palimpsest-written-XXXXXX";
+    const int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    for (int k = 0; k < KINDS; k++) {
+        pal_error err;
+        tokenizer *t = load(kinds[k], 0), *again;
+        if (strcmp(kinds[k], "spaced") == 0) {
+            assert_int_equal(tokenizer_export(t, path, &err), PAL_USAGE);
+            assert_non_null(strstr(err.text, "only byte-level BPE"));
+        } else {
+            succeed(tokenizer_export(t, path, &err), &err);
+            succeed(tokenizer_load(&again, path, &err), &err);
+            assert_string_equal(tokenizer_digest(again), tokenizer_digest(t));
+            assert_int_equal(tokenizer_begin(again), tokenizer_begin(t));
+            assert_int_equal(tokenizer_adds_begin(again), tokenizer_adds_begin(t));
+            succeed(tokenizer_match_special(t, &err), &err);
+            succeed(tokenizer_match_special(again, &err), &err);
+            assert_string_equal(tokenizer_digest(again), tokenizer_digest(t));
+            tokenizer_destroy(again);
+        }
+        tokenizer_destroy(t);
+    }
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +444,7 @@ int main(void)
         cmocka_unit_test(scores_are_merges),
         cmocka_unit_test(arrays_of_bytes),
         cmocka_unit_test(arrays_that_are_refused),
+        cmocka_unit_test(written_again),
     };
     return cmocka_run_group_tests_name("tokenizer_kinds", tests, NULL, NULL);
 }

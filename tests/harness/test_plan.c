@@ -103,8 +103,8 @@ static void test_speeds(void **state)
     for (int turn = 0; turn < 3; turn++) {
         speed_book *b = open_book();
         double *got = turn ? again : first;
-        assert_int_equal(speed_flops(b, r.model[0].decoder, 2, 0, &got[0], &err), PAL_OK);
-        assert_int_equal(speed_flops(b, r.model[0].decoder, 2, 1, &got[1], &err), PAL_OK);
+        assert_int_equal(speed_flops(b, &r.model[0], 2, 0, &got[0], &err), PAL_OK);
+        assert_int_equal(speed_flops(b, &r.model[0], 2, 1, &got[1], &err), PAL_OK);
         assert_int_equal(speed_text(b, &r, item, &got[2], &err), PAL_OK);
         assert_int_equal(speed_measured(b), turn != 1);
         speed_close(b);
@@ -114,7 +114,7 @@ static void test_speeds(void **state)
                 assert_true(again[k] / first[k] > 1 - 1e-8 && again[k] / first[k] < 1 + 1e-8);
         snprintf(path, sizeof path, "%s/palimpsest/speed", dir);
         assert_true(os_file_exists(path));
-        if (turn == 1) assert_int_equal(os_write_file(path, "palimpsest speeds 1\nnonsense\n", 28, &err), PAL_OK);
+        if (turn == 1) assert_int_equal(os_write_file(path, "palimpsest speeds 2\nnonsense\n", 28, &err), PAL_OK);
     }
     eval_request_free(&r);
 }
@@ -162,7 +162,7 @@ static void test_far(void **state)
     batch_item brief = *item;
     brief.tokens = 1000;
     assert_int_equal(speed_far(b, &r, &r.model[0], &brief, &again, &err), PAL_OK);
-    assert_int_equal(speed_flops(b, r.model[0].decoder, 1, 0, &near, &err), PAL_OK);
+    assert_int_equal(speed_flops(b, &r.model[0], 1, 0, &near, &err), PAL_OK);
     assert_true(again == near);
     speed_close(b);
     eval_request_free(&r);

@@ -269,6 +269,29 @@ static void test_list(void **state)
     check_said("text-one");
 }
 
+/* A model with another attention has rows of its own, and is not the model itself. */
+static void test_attention(void **state)
+{
+    (void)state;
+    update();
+    regress_options o = options;
+    strcpy(o.model, "text-one,text-one+local:segment=32");
+    o.update = 1;
+    if (run(&o) != PAL_OK) fail_msg("%s", err.text);
+    baseline b = read_rows();
+    double own = NAN, other = NAN;
+    for (size_t i = 0; i < b.count; i++) {
+        if (strcmp(b.row[i].metric, "bits_per_byte") != 0) continue;
+        if (strcmp(b.row[i].name, "text-one") == 0) own = b.row[i].value;
+        if (strcmp(b.row[i].name, "text-one+local:segment=32") == 0) other = b.row[i].value;
+    }
+    assert_true(own > 0 && other > 0 && own != other);
+    assert_int_equal(b.count, ROWS + EVALUATED);
+    baseline_free(&b);
+    o.update = 0;
+    assert_int_equal(run(&o), PAL_OK);
+}
+
 static void test_other_weights(void **state)
 {
     (void)state;
@@ -363,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_missing),       cmocka_unit_test(test_list),
         cmocka_unit_test(test_other_weights), cmocka_unit_test(test_other_recipe),
         cmocka_unit_test(test_tolerance),     cmocka_unit_test(test_bad_file),
+        cmocka_unit_test(test_attention),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -13,6 +13,7 @@
 #include "harness/gate/verify_values.h"
 #include "harness/report/live_table.h"
 #include "models/attention/attention.h"
+#include "models/import/export.h"
 #include "tests/lib/tiny_model.h"
 
 #include <math.h>
@@ -525,12 +526,44 @@ static void test_wide_weights(void **state)
     check_said("the journal was made by another build");
 }
 
+/* A model of another program is found by its digest too: a folder among others, or the place that is named. */
+static void test_foreign_weights(void **state)
+{
+    (void)state;
+    static const char llama[] =
+        "attention = full\ncontext = 1K\nvocab = 256\nd_model = 16\nn_layers = 2\nn_heads = 2\nd_head = 8\n"
+        "d_ff = 24\nsegment = 64\nnorm = rms\nfeed_forward = gated\nactivation = silu\nff_bias = 0\n"
+        "init_std = 0.2\n";
+    const export_options bf16 = {.dtype = ST_BF16, .begin = -1, .end = -1}, f32 = {.begin = -1, .end = -1};
+    char model[160], command[160];
+    for (int i = 0; i < 2; i++) {
+        decoder *d = tiny_model(llama, 5);
+        if (export_huggingface(d, path_of(i ? "w/b" : "w/a"), i ? &f32 : &bf16, &err) != PAL_OK)
+            fail_msg("%s", err.text);
+        decoder_destroy(d);
+    }
+    snprintf(command, sizeof command, "rm -rf '%s'", path_of("results"));
+    assert_int_equal(system(command), 0);
+    snprintf(model, sizeof model, "model=%s,%s+local:segment=32", path_of("w/a"), path_of("w/b"));
+    EVAL("task=perplexity", "data", model, "tokenizer=bytes", "hold=bf16", "references=0");
+    verify_options o = defaults();
+    strcpy(o.tokenizer, "bytes");
+    if (run(&o) != PAL_OK) fail_msg("%s\n%s", err.text, said);
+    assert_int_equal(count_said("\nsame "), 6);
+    strcpy(o.weights, path_of("w/b"));
+    if (run(&o) != PAL_OK) fail_msg("%s\n%s", err.text, said);
+    assert_int_equal(count_said("\nsame "), 3);
+    assert_int_equal(count_said("\nskipped "), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),    cmocka_unit_test(test_drawn),      cmocka_unit_test(test_altered),
-        cmocka_unit_test(test_missing), cmocka_unit_test(test_other_core), cmocka_unit_test(test_tolerance),
-        cmocka_unit_test(test_nothing), cmocka_unit_test(test_trace),      cmocka_unit_test(test_wide_weights),
+        cmocka_unit_test(test_good),         cmocka_unit_test(test_drawn),
+        cmocka_unit_test(test_altered),      cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_other_core),   cmocka_unit_test(test_tolerance),
+        cmocka_unit_test(test_nothing),      cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_wide_weights), cmocka_unit_test(test_foreign_weights),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -76,12 +76,47 @@ static void test_unreadable_types_have_names(void **state)
     assert_string_equal(block_type_name(UINT32_MAX), "unknown");
 }
 
+/* The first block that expands to a number that is not finite, by expanding all. */
+static size_t first_wild(const block_format *format, const uint8_t *data, size_t count)
+{
+    static float values[DATA_MAX];
+    block_expand(format, data, count, values);
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i])) return i / format->values * format->values;
+    return count;
+}
+
+/* Whatever two bytes of a block say: infinity, a NaN, the largest half, or nothing of the kind. */
+static void test_numbers_that_are_none_are_found_unexpanded(void **state)
+{
+    (void)state;
+    static const uint16_t bits[] = {0x7c00, 0xfc01, 0x7bff, 0x7f80, 0xffc0, 0x3c00};
+    enum { BLOCKS = 3 };
+    int found = 0;
+    for (uint32_t type = 0; type < 40; type++) {
+        const block_format *format = block_format_find(type);
+        if (!format) continue;
+        uint8_t data[BLOCKS * 256] = {0};
+        const size_t count = BLOCKS * format->values;
+        for (size_t b = 0; b < sizeof bits / sizeof bits[0]; b++)
+            for (size_t at = 0; at + 2 <= BLOCKS * format->bytes; at += 2) {
+                memset(data, 0x11, sizeof data);
+                memcpy(data + at, &bits[b], sizeof bits[b]);
+                const size_t wild = first_wild(format, data, count);
+                assert_int_equal(block_first_wild(format, data, count), wild);
+                found += wild < count;
+            }
+    }
+    assert_true(found > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_expands_to_reference_bits),
         cmocka_unit_test(test_halves_are_exact),
         cmocka_unit_test(test_unreadable_types_have_names),
+        cmocka_unit_test(test_numbers_that_are_none_are_found_unexpanded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,9 @@
 /* The forms in which weights are held: stored ones give the bits of expanded ones; bf16 those of rounded ones.
  * Golden files: tests/peer/tiny_checkpoints.py. */
 #include "models/import/forms.h"
+
+#include "harness/base/os.h"
+#include "models/decoder/instead.h"
 #include "models/stream/stream.h"
 #include "tests/lib/numeric.h"
 #include "tests/lib/use_blas.h"
@@ -17,7 +20,7 @@ static decoder *load(const char *path, weights_form form)
     pal_error err;
     decoder *d = NULL;
     if (model_describe(path, NULL, NULL, NULL, &d, NULL, NULL, &err) != PAL_OK) fail_msg("%s", err.text);
-    if (model_read_weights_as(path, form, d, &err) != PAL_OK) fail_msg("%s", err.text);
+    if (model_read_weights_as(path, form, NULL, d, &err) != PAL_OK) fail_msg("%s", err.text);
     assert_int_equal(decoder_is_left(d), form != FORM_F32 && sizeof(real) == sizeof(float));
     return d;
 }
@@ -117,6 +120,66 @@ static void test_bf16_rounds_and_says_so(void **state)
     remove(path);
 }
 
+/* A copy of llama2c.bin with one number, of a matrix in the middle, that is none. */
+static void write_wild(const char *path)
+{
+    char *data;
+    size_t size;
+    pal_error err;
+    const float wild = NAN;
+    assert_int_equal(os_read_file(GOLDEN "llama2c.bin", &data, &size, &err), PAL_OK);
+    memcpy(data + size / 8 * 4, &wild, sizeof wild);
+    assert_int_equal(os_write_file(path, data, size, &err), PAL_OK);
+    free(data);
+}
+
+/* The beginning of a decoder borrows its weights; all of it is the same model. */
+static void test_beginning(void **state)
+{
+    (void)state;
+    pal_error err;
+    for (weights_form form = FORM_F32; form <= FORM_STORED; form++) {
+        decoder *d = load(GOLDEN "llama-untied", form), *all = NULL, *one = NULL;
+        const size_t layers = (size_t)decoder_config(d)->n_layers;
+        assert_int_equal(decoder_shorten(&all, d, layers, &err), PAL_OK);
+        assert_int_equal(decoder_shorten(&one, d, 1, &err), PAL_OK);
+        assert_int_equal(decoder_config(one)->n_layers, 1);
+        assert_int_equal(decoder_weight_reals(all) + decoder_weight_reals(one), 0);
+        scores *x = read_text(d), *y = read_text(all), *z = read_text(one);
+        assert_memory_equal(x, y, sizeof *x);
+        assert_memory_not_equal(x, z, sizeof *x);
+        decoder_destroy(d);
+        decoder_destroy(one);
+        decoder_destroy(all);
+        free(x);
+        free(y);
+        free(z);
+    }
+}
+
+/* Mapped weights are not looked at: what is wrong with them is not told either. */
+static void test_map(void **state)
+{
+    (void)state;
+    if (sizeof(real) != sizeof(float)) return;
+    const char *path = "build/test_forms_map.bin";
+    pal_error err;
+    decoder *d = NULL;
+    checkpoint_info info;
+    write_wild(path);
+    assert_int_equal(model_outline(path, NULL, &d, NULL, &info, &err), PAL_OK);
+    assert_string_equal(info.digest, "");
+    assert_string_equal(kv_pairs_value(&info.metadata, "stored"), "F32");
+    assert_int_equal(model_map_weights(path, d, &err), PAL_OK);
+    size_t matrices = 0;
+    for (size_t i = 0; i < decoder_param_count(d); i++)
+        if (decoder_param_at(d, i)->rows > 1) matrices += decoder_param_elements(decoder_param_at(d, i));
+    assert_int_equal(decoder_mapped_bytes(d), matrices * sizeof(float));
+    checkpoint_info_free(&info);
+    decoder_destroy(d);
+    remove(path);
+}
+
 /* What memory there is decides. */
 static void test_auto(void **state)
 {
@@ -127,6 +190,62 @@ static void test_auto(void **state)
     decoder_destroy(d);
 }
 
+static void test_numbers_that_are_none_are_refused_in_every_form(void **state)
+{
+    (void)state;
+    static const weights_form forms[] = {FORM_F32, FORM_STORED, FORM_BF16};
+    const char *path = "build/test_forms_wild.bin";
+    char said[3][sizeof((pal_error *)0)->text];
+    write_wild(path);
+    for (int i = 0; i < 3; i++) {
+        pal_error err;
+        decoder *d = NULL;
+        assert_int_equal(model_describe(path, NULL, NULL, NULL, &d, NULL, NULL, &err), PAL_OK);
+        assert_int_equal(model_read_weights_as(path, forms[i], NULL, d, &err), PAL_DATA);
+        memcpy(said[i], err.text, sizeof said[i]);
+        decoder_destroy(d);
+    }
+    assert_non_null(strstr(said[0], "holds nan at row"));
+    assert_string_equal(said[1], said[0]);
+    assert_string_equal(said[2], said[0]);
+    remove(path);
+}
+
+/* Another attention on the weights of `lender`: nothing of the file is held twice, and the bits are those of
+ * weights of its own. The lender may be destroyed first. */
+static void expect_shared(const char *path, weights_form form, const char *attention, size_t own_reals)
+{
+    pal_error err;
+    instead_words words = {0};
+    decoder *lender = load(path, form), *d = NULL, *apart = NULL;
+    assert_int_equal(instead_parse(attention, &words.own, &err), PAL_OK);
+    assert_int_equal(kv_pairs_add(&words.common, "new_tensors", "start", "test", &err), PAL_OK);
+    if (model_describe(path, &words, NULL, NULL, &d, NULL, NULL, &err) != PAL_OK) fail_msg("%s", err.text);
+    if (model_describe(path, &words, NULL, NULL, &apart, NULL, NULL, &err) != PAL_OK) fail_msg("%s", err.text);
+    if (model_read_weights_as(path, form, NULL, apart, &err) != PAL_OK) fail_msg("%s", err.text);
+    if (model_read_weights_as(path, form, lender, d, &err) != PAL_OK) fail_msg("%s", err.text);
+    assert_int_equal(decoder_weight_reals(d), own_reals);
+    decoder_destroy(lender);
+    scores *x = read_text(d), *y = read_text(apart);
+    assert_memory_equal(x, y, sizeof *x);
+    decoder_destroy(d);
+    decoder_destroy(apart);
+    instead_words_free(&words);
+    free(x);
+    free(y);
+}
+
+static void test_rows_of_one_file_share_its_weights(void **state)
+{
+    (void)state;
+    enum { LAYERS = 2, ALIGNED = 64 / sizeof(real) }; /* a gate for each head, padded */
+    for (weights_form form = FORM_F32; form <= FORM_STORED; form++) {
+        expect_shared(GOLDEN "llama", form, "window:window=64", 0);
+        expect_shared(GOLDEN "llama.gguf", form, "infini-linear:memory_from=0", LAYERS * ALIGNED);
+        expect_shared(GOLDEN "llama-untied", form, "local:segment=32", 0);
+    }
+}
+
 int main(void)
 {
     pal_error err;
@@ -134,6 +253,10 @@ int main(void)
     if (pool_create(&threads, 2, &err) != PAL_OK) return 1;
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_stored_weights_give_the_same_bits),
                                        cmocka_unit_test(test_bf16_rounds_and_says_so),
+                                       cmocka_unit_test(test_numbers_that_are_none_are_refused_in_every_form),
+                                       cmocka_unit_test(test_rows_of_one_file_share_its_weights),
+                                       cmocka_unit_test(test_beginning),
+                                       cmocka_unit_test(test_map),
                                        cmocka_unit_test(test_auto)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     pool_destroy(threads);

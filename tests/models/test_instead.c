@@ -21,7 +21,7 @@ static int load(const char *text, decoder **out, instead_made *made)
     instead_words words = {0};
     checkpoint_info info = {0};
     int code = instead_parse(text, &words.own, &err);
-    if (code == PAL_OK) code = checkpoint_load_instead(path, &words, out, made, &info, &err);
+    if (code == PAL_OK) code = checkpoint_load_instead(path, &words, NULL, out, made, &info, &err);
     instead_words_free(&words);
     checkpoint_info_free(&info);
     return code;
