@@ -47,6 +47,7 @@ prepare() {
     printf 'A cat sat down.\n' >"$clone/build/ci/hyp.txt"
     printf '{"bid":"1","text":"Once upon a time there was a cat.","summary":[{"text":"A cat."}]}\n' >"$clone/build/ci/books-test.jsonl"
     cp "$clone/build/ci/books-test.jsonl" "$clone/build/ci/books-train.jsonl"
+    printf '{"prompt":"One and one is","answer":["two","2"]}\n' >"$clone/build/ci/questions.jsonl"
     mkdir -p "$clone/build/ci/booksum"
     printf 'bid,book_id,chapter,summary_text\n1,A.1,"Once upon a time, there was a cat.",A cat.\n' >"$clone/build/ci/booksum/validation.csv"
     # Reports need something to report.

@@ -4,12 +4,13 @@
 #include <math.h>
 #include <strings.h>
 
-extern const task_module passkey_task, perplexity_task, booksum_task;
+extern const task_module passkey_task, perplexity_task, booksum_task, jsonl_task;
 
 const task_module *const task_table[] = {
     &passkey_task,
     &perplexity_task,
     &booksum_task,
+    &jsonl_task,
     NULL,
 };
 

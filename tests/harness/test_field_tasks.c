@@ -1,0 +1,104 @@
+/* The field's tasks through the binary, on tiny untrained models: an evaluation ends, a second one computes
+ * nothing, reading without shared starts gives the same journal, and samples can be computed again. */
+#include "tests/lib/program.h"
+
+#include <jansson.h>
+
+typedef struct evaluation {
+    const char *task, *words[4];
+    int samples, cells;
+    const char *metric;
+} evaluation;
+
+static const char prompts[] =
+    "{\"prompt\":\"A long start that all prompts have, so that it is read but once. One and one is\","
+    "\"answer\":\"two\",\"cluster\":\"sums\"}\n"
+    "{\"prompt\":\"A long start that all prompts have, so that it is read but once. One and two is\","
+    "\"answer\":[\"three\",\"3\"],\"cluster\":\"sums\"}\n"
+    "{\"prompt\":\"A long start that all prompts have, so that it is read but once. The sky is\","
+    "\"answer\":\"blue\"}\n";
+
+/* Names and values of all samples of a journal, without times and machines. */
+static json_t *values_of(const char *results, const char *task)
+{
+    char name[100];
+    snprintf(name, sizeof name, "%s/%s-journal.jsonl", results, task);
+    FILE *in = fopen(path_of(name), "r");
+    assert_non_null(in);
+    json_t *all = json_array();
+    char *line = NULL;
+    size_t room = 0;
+    while (getline(&line, &room, in) > 0) {
+        json_t *object = json_loads(line, 0, NULL);
+        if (object && json_object_get(object, "values"))
+            json_array_append_new(
+                all, json_pack("[O, O, O, O]", json_object_get(object, "model"), json_object_get(object, "index"),
+                               json_object_get(object, "values"), json_object_get(object, "record")));
+        json_decref(object);
+    }
+    free(line);
+    fclose(in);
+    return all;
+}
+
+static int evaluate(const evaluation *e, const char *results, const char *share)
+{
+    char task[64], model[200];
+    snprintf(task, sizeof task, "task=%s", e->task);
+    snprintf(model, sizeof model, "model=%s,%s", path_of("w/infini-linear.safetensors"),
+             path_of("w/transformer-xl.safetensors"));
+    const char *words[MOST_WORDS] = {"eval", task, model, results_word(results), share, "plots=0", "batch=2"};
+    for (int i = 0; i < 4; i++) words[7 + i] = e->words[i];
+    return run(words);
+}
+
+static void check_evaluation(const evaluation *e)
+{
+    char name[64], other[64], word[64];
+    snprintf(name, sizeof name, "r-%s", e->task);
+    snprintf(other, sizeof other, "s-%s", e->task);
+    check_success(evaluate(e, name, "share=1"));
+    check_output_has(e->metric);
+    json_t *first = values_of(name, e->task);
+    assert_int_equal(json_array_size(first), 2 * e->samples);
+    check_success(evaluate(e, name, "share=1"));
+    json_t *again = values_of(name, e->task);
+    assert_true(json_equal(first, again));
+    check_success(evaluate(e, other, "share=0"));
+    json_t *whole = values_of(other, e->task);
+    size_t i;
+    json_t *sample;
+    /* The order of samples is free. */
+    json_array_foreach(first, i, sample)
+    {
+        size_t k;
+        json_t *same;
+        int found = 0;
+        json_array_foreach(whole, k, same) found |= json_equal(sample, same);
+        if (!found) fail_msg("%s: a sample differs with share=0: %s", e->task, json_dumps(sample, 0));
+    }
+    snprintf(word, sizeof word, "task=%s", e->task);
+    check_success(RUN("verify", results_word(name), word, weights_word, "k=1"));
+    json_decref(first);
+    json_decref(again);
+    json_decref(whole);
+}
+
+static void test_jsonl(void **state)
+{
+    (void)state;
+    char data[200];
+    assert_int_equal(os_write_file(path_of("sums.jsonl"), prompts, strlen(prompts), &err), PAL_OK);
+    snprintf(data, sizeof data, "data=%s", path_of("sums.jsonl"));
+    check_evaluation(&(evaluation){"jsonl", {data, "scorer=contains", NULL}, 3, 1, "accuracy"});
+    check_success(RUN("show", "jsonl", data, "tokenizer=bytes", "index=1"));
+    check_output_has("three");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_jsonl),
+    };
+    return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
+}
