@@ -7,11 +7,7 @@
 extern const task_module passkey_task, perplexity_task, booksum_task, jsonl_task;
 
 const task_module *const task_table[] = {
-    &passkey_task,
-    &perplexity_task,
-    &booksum_task,
-    &jsonl_task,
-    NULL,
+    &passkey_task, &perplexity_task, &booksum_task, &jsonl_task, NULL,
 };
 
 const task_module *task_find(const char *name)
