@@ -193,6 +193,8 @@ typedef struct task_tables {
 typedef struct task_module {
     const char *name;
     const char *summary;
+    int forms; /* a cell's variant names one of several forms that the task has: tables show it behind the length
+                */
     /* The member of a sample's record that names what it is a part of, such as the book of a chapter: samples of
      * one name are never taken for independent. NULL: each stands for itself. */
     const char *cluster;

@@ -9,10 +9,10 @@ CORE_SUITES = $(filter attention attention_modules batch blas booksum_decoding c
 # Those that end in seconds under valgrind, and those that the thread checker sees through in minutes; the address and
 # undefined-behaviour checkers run all fast suites.
 VALGRIND_SUITES = base blas block_types booksum booksum_train bpe cells choice command config empty_memory eval gguf \
-    journal jsonl keyval lcs optimiser pairs passkey_score passkey_source passkey_variants
+    journal jsonl keyval lcs mqar optimiser pairs passkey_score passkey_source passkey_variants
 TSAN_SUITES = audit base batch blas block block_types booksum booksum_decoding booksum_file booksum_rows \
     booksum_train bpe cells checkpoint checkpoint_fill choice cli command compare compare_files compressors config corpus \
-    cycle decoder documents empty_memory eval facts gguf jsonl kernels keyval lcs optimiser passkey passkey_score \
+    cycle decoder documents empty_memory eval facts gguf jsonl kernels keyval lcs mqar optimiser passkey passkey_score \
     passkey_source passkey_train passkey_variants perplexity positions reader recurrence rouge \
     safetensors shared_heads story text token_reader tokenizer utf8
 

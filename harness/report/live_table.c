@@ -65,8 +65,14 @@ static int longest_model(const eval_request *r)
 static int longest_place(const eval_request *r)
 {
     size_t most = 6;
-    for (size_t i = 0; i < r->cell_count; i++)
-        if (r->cell[i].length == 0 && strlen(r->cell[i].name) > most) most = strlen(r->cell[i].name);
+    for (size_t i = 0; i < r->cell_count; i++) {
+        const task_cell *cell = &r->cell[i];
+        char size[24];
+        size_t place = strlen(cell->name);
+        if (cell->length)
+            place = r->task->forms ? strlen(kv_format_size(cell->length, size)) + 1 + strlen(cell->variant) : 0;
+        if (place > most) most = place;
+    }
     return (int)most;
 }
 
@@ -162,7 +168,11 @@ static void put_head(live_table *t, const result_cell *cell, int64_t n)
     if (!isnan(cell->depth)) snprintf(depth, sizeof depth, "%g%%", cell->depth);
     snprintf(count, sizeof count, "%lld", (long long)n);
     listing_text(&t->rows, for_people(t) ? label_name(cell, name) : cell->model);
-    if (cell->length)
+    if (cell->length && for_people(t) && t->request->task->forms) {
+        char place[64];
+        snprintf(place, sizeof place, "%s %s", kv_format_size(cell->length, size), cell->variant);
+        listing_text(&t->rows, place);
+    } else if (cell->length)
         listing_number(&t->rows, (double)cell->length, kv_format_size(cell->length, size));
     else if (for_people(t))
         listing_text(&t->rows, cell->name);

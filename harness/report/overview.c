@@ -62,9 +62,10 @@ static void depth_name(double depth, char out[32])
 }
 
 /* Whether two rows stand in one line of the grid. */
-static int same_line(const report_row *a, const report_row *b)
+static int same_line(const report *rep, const report_row *a, const report_row *b)
 {
-    return a->cell->length == b->cell->length && strcmp(a->label, b->label) == 0;
+    return a->cell->length == b->cell->length && strcmp(a->label, b->label) == 0 &&
+           (!rep->task->forms || strcmp(a->cell->variant, b->cell->variant) == 0);
 }
 
 static void put_paper_line(table *t, const report *rep, const report_row *row, size_t metric, const double *depth,
@@ -106,12 +107,16 @@ static void add_grid(table_set *set, const report *rep, size_t metric)
     table_column(t, "state");
     for (size_t i = 0; i < rep->count; i++) {
         const report_row *row = &rep->row[i];
-        if (row->cell->extent != RESULT_LENGTH || (i > 0 && same_line(row, row - 1))) continue;
+        if (row->cell->extent != RESULT_LENGTH || (i > 0 && same_line(rep, row, row - 1))) continue;
         table_row(t, 0);
         table_text(t, 0, "%s", row->label);
-        table_text(t, 1, "%s", kv_format_size(row->cell->length, text));
+        kv_format_size(row->cell->length, text);
+        if (rep->task->forms)
+            table_text(t, 1, "%s %s", text, row->cell->variant);
+        else
+            table_text(t, 1, "%s", text);
         /* Rows of a line stand together. A variant of a cell has its line's label, but another setting. */
-        for (const report_row *at = row; at < rep->row + rep->count && same_line(at, row); at++)
+        for (const report_row *at = row; at < rep->row + rep->count && same_line(rep, at, row); at++)
             for (size_t d = 0; d < depths; d++)
                 if (same(at->cell->depth, depth[d])) put_value(t, 2 + d, rep, at, metric, at->n);
         table_bytes(t, 2 + depths, (double)row->cell->state_bytes);

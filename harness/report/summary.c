@@ -63,6 +63,7 @@ static int by_place(const void *a, const void *b)
     if (!order) order = strcmp(x->cell->model, y->cell->model);
     if (!order) order = strcmp(x->label, y->label);
     if (!order) order = compare((double)x->cell->length, (double)y->cell->length);
+    if (!order) order = strverscmp(x->cell->variant, y->cell->variant); /* pairs=8 before pairs=16 */
     if (!order) order = compare(x->cell->depth, y->cell->depth);
     return order ? order : strcmp(x->cell->name, y->cell->name);
 }

@@ -95,10 +95,22 @@ static void test_jsonl(void **state)
     check_output_has("three");
 }
 
+static void test_mqar(void **state)
+{
+    (void)state;
+    check_evaluation(&(evaluation){"mqar", {"pairs=4,8", "len=0,150", "n=3", NULL}, 12, 4, "64 pairs=8"});
+    char out[160];
+    snprintf(out, sizeof out, "out=%s", path_of("mqar.safetensors"));
+    check_success(RUN("train", "task=mqar", "tokenizer=bytes", "d_model=32", "n_layers=2", "d_ff=48", "segment=64",
+                      "attention=full", "mqar_pairs=4,8", "train_len=64", "train_steps=3", "batch_tokens=256",
+                      out));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_jsonl),
+        cmocka_unit_test(test_mqar),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }
