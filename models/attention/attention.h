@@ -24,7 +24,9 @@ typedef struct state_part {
     size_t first, groups, count, stride;
 } state_part;
 
-typedef enum attn_init { INIT_NORMAL, INIT_CONSTANT } attn_init;
+/* Log-uniform: the logarithm of a uniform number in (0, value), for decay rates. Time step: the inverse softplus
+ * of a number in 0.001..value, spread evenly over its logarithm (both as in Mamba 2). */
+typedef enum attn_init { INIT_NORMAL, INIT_CONSTANT, INIT_LOG_UNIFORM, INIT_TIME_STEP } attn_init;
 
 enum {
     PARAM_NO_DECAY = 1, /* exempt from weight decay */
@@ -36,7 +38,7 @@ typedef struct param_spec {
     const char *name;  /* within the layer: "qkv_net.weight" */
     size_t rows, cols; /* a vector has rows = 1; saved as [cols] */
     attn_init init;
-    double value; /* standard deviation of INIT_NORMAL (0: the model's init_std), or the constant */
+    double value; /* standard deviation of INIT_NORMAL (0: the model's init_std), the constant, or the bound */
     unsigned flags;
 } param_spec;
 

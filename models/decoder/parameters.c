@@ -235,6 +235,8 @@ void decoder_destroy(decoder *d)
     free(d);
 }
 
+static const double least_step = 1e-3; /* of INIT_TIME_STEP */
+
 void decoder_init_param(decoder *d, size_t index, uint64_t seed)
 {
     const decoder_param *p = &d->param[index];
@@ -249,7 +251,16 @@ void decoder_init_param(decoder *d, size_t index, uint64_t seed)
     snprintf(domain, sizeof domain, "init/%s", p->name);
     rng r = rng_make(seed, domain, 0, 0);
     const double std = p->value > 0 ? p->value : d->cfg.init_std;
-    for (size_t j = 0; j < count; j++) w[j] = (real)(std * rng_normal(&r));
+    for (size_t j = 0; j < count; j++) {
+        if (p->init == INIT_NORMAL) {
+            w[j] = (real)(std * rng_normal(&r));
+        } else if (p->init == INIT_LOG_UNIFORM) {
+            w[j] = (real)log(p->value * (1 - rng_uniform(&r))); /* never of 0 */
+        } else {
+            const double step = exp(log(least_step) + rng_uniform(&r) * (log(p->value) - log(least_step)));
+            w[j] = (real)(step + log(-expm1(-step)));
+        }
+    }
 }
 
 void decoder_init(decoder *d, uint64_t seed)

@@ -538,6 +538,10 @@ static void test_state_formulas(void **unused)
     assert_int_equal(state_of_stack("window", PAPER "window = 1021\nsinks = 4\n"),
                      (d + d) * heads * 1024 * layers);
     assert_int_equal(state_of_stack("full", PAPER "context = 32K\n"), (d + d) * heads * 32768 * layers);
+    /* a square for each head, and the rows that the convolution has still to see */
+    assert_int_equal(state_of_stack("deltanet", PAPER), (d * d + 3 * (d + d + d)) * heads * layers);
+    assert_int_equal(state_of_stack("gated-deltanet", PAPER "expand_v = 2\nconv_width = 2\n"),
+                     (2 * d * d + (d + d + 2 * d)) * heads * layers);
 }
 
 int main(void)

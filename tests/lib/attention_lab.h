@@ -161,7 +161,7 @@ static inline void lab_open(lab *l, const model_config *cfg, size_t layer, size_
     }
     l->table = guarded(l->table_reals);
     poison(l->table, l->table_reals);
-    m->table_fill(&l->cfg, l->table);
+    if (m->table_fill) m->table_fill(&l->cfg, l->table);
     l->scratch = guarded(l->scratch_reals * (size_t)threads);
     l->work = guarded(l->work_reals);
     lab_reset(l);

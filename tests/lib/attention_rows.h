@@ -49,6 +49,10 @@ static const variant variants[] = {
     {"window", LARGER "window = 70\nsinks = 2\nwindow_positions = absolute\n"},
     {"window", "window = 6\nsinks = 3\nwindow_positions = absolute\nwindow_slides = segment\n"},
     {"window", "window = 6\nsinks = 3\n"},
+    {"deltanet", SHARED "conv_width = 3\nexpand_v = 2\n"},
+    {"deltanet", "segment = 144\nconv_width = 1\n"},
+    {"gated-deltanet", SHARED "segment = 48\nconv_width = 20\n"},
+    {"gated-deltanet", "segment = 144\nd_head = 10\nexpand_v = 3\n"},
     {"full", "context = 96\n"},
     {"full", "context = 400\nsegment = 80\n"},
 };

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Golden losses and gradients of the field's attention modules, in 64-bit PyTorch, token by token.
+
+Written from the equations of models/README.md alone; nothing is cut into chunks, and gradients are autograd's.
+Each file of tests/golden/field holds a small model's config and weights, a text of eight segments and more, the
+loss of every token and the gradient of their mean. Run by hand, with names of modules or none for all:
+
+    tests/peer/field_golden.py [NAME ...]
+"""
+import json
+import pathlib
+import struct
+import sys
+
+import torch
+import torch.nn.functional as F
+
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "golden/field"
+SHAPE = dict(vocab=23, d_model=20, n_layers=2, n_heads=2, d_head=6, d_ff=28, segment=16, final_norm=1, output_bias=1)
+SEGMENTS, SEED = 9, 20261130
+
+
+def cases():
+    """name: (attention, its keys, and other keys of the shape)"""
+    return {
+        "deltanet": ("deltanet", dict(conv_width=3, beta_max=2, output_gate=0), {}),
+        "gated-deltanet": ("gated-deltanet", dict(expand_v=2), dict(segment=80)),
+        "gated-deltanet-shared": ("gated-deltanet", {}, dict(n_heads=4, n_kv_heads=2)),
+    }
+
+
+# ---- weights ----
+
+class Weights(dict):
+    """float32 numbers in float64, drawn when they are first asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.random = torch.Generator().manual_seed(SEED)
+
+    def make(self, name, *shape, std=None, mean=0.0):
+        std = std if std is not None else 0.9 / shape[-1] ** 0.5
+        value = mean + std * torch.randn(*shape, generator=self.random)
+        self[name] = value.double().requires_grad_()
+
+
+def model_weights(c):
+    w, d = Weights(), c["d_model"]
+    w.make("word_emb.emb_layers.0.weight", c["vocab"], d, std=0.4)
+    for i in range(c["n_layers"]):
+        at, ff = f"layers.{i}.dec_attn.", f"layers.{i}.pos_ff."
+        PARAMS[c["attention"]](w, c, at)
+        for name in (at, ff):
+            w.make(name + "layer_norm.weight", d, std=0.1, mean=1.0)
+            w.make(name + "layer_norm.bias", d, std=0.1)
+        w.make(ff + "CoreNet.0.weight", c["d_ff"], d)
+        w.make(ff + "CoreNet.0.bias", c["d_ff"], std=0.1)
+        w.make(ff + "CoreNet.3.weight", d, c["d_ff"])
+        w.make(ff + "CoreNet.3.bias", d, std=0.1)
+    w.make("final_norm.weight", d, std=0.1, mean=1.0)
+    w.make("final_norm.bias", d, std=0.1)
+    w.make("crit.out_layers.0.bias", c["vocab"], std=0.1)
+    return w
+
+
+# ---- the decoder ----
+
+def layer_norm(w, name, x):
+    return F.layer_norm(x, x.shape[-1:], w[name + ".weight"], w[name + ".bias"], eps=1e-5)
+
+
+def feed_forward(w, i, x):
+    ff = f"layers.{i}.pos_ff."
+    h = F.linear(layer_norm(w, ff + "layer_norm", x), w[ff + "CoreNet.0.weight"], w[ff + "CoreNet.0.bias"])
+    return x + F.linear(F.gelu(h, approximate="tanh"), w[ff + "CoreNet.3.weight"], w[ff + "CoreNet.3.bias"])
+
+
+def losses(w, c, tokens):
+    """The loss of tokens[1:] in nats."""
+    reader, out = READERS[c["attention"]](w, c), []
+    for begin in range(0, len(tokens) - 1, c["segment"]):
+        x = w["word_emb.emb_layers.0.weight"][tokens[begin:begin + c["segment"]]]
+        x = layer_norm(w, "final_norm", reader.segment(x))
+        logits = F.linear(x, w["word_emb.emb_layers.0.weight"], w["crit.out_layers.0.bias"])
+        out.append(F.cross_entropy(logits, tokens[begin + 1:begin + c["segment"] + 1], reduction="none"))
+    return torch.cat(out), reader
+
+
+class Stack:
+    """Layers one after the other, each with a state of its own."""
+
+    def __init__(self, w, c):
+        self.w, self.c = w, c
+        self.layers = [self.layer(i) for i in range(c["n_layers"])]
+        self.extra = 0  # losses of the modules' own
+
+    def segment(self, x):
+        for i, attention in enumerate(self.layers):
+            x = x + attention(x, layer_norm(self.w, f"layers.{i}.dec_attn.layer_norm", x))
+            x = feed_forward(self.w, i, x)
+        return x
+
+
+# ---- DeltaNet, Gated DeltaNet ----
+
+def delta_sizes(c):
+    kv = c.get("n_kv_heads", 0) or c["n_heads"]
+    d_k = c["d_head"]
+    return c["n_heads"], kv, d_k, d_k * c.get("expand_v", 1)
+
+
+def delta_params(w, c, at):
+    heads, kv, d_k, d_v = delta_sizes(c)
+    row, d = heads * d_k + kv * (d_k + d_v), c["d_model"]
+    w.make(at + "qkv_net.weight", row, d)
+    w.make(at + "o_net.weight", d, heads * d_v)
+    w.make(at + "conv.weight", c.get("conv_width", 4), row, std=0.6)
+    w.make(at + "beta_net.weight", kv, d)
+    w.make(at + "o_norm.weight", d_v, std=0.1, mean=1.0)
+    if c.get("output_gate", 1):
+        w.make(at + "g_net.weight", heads * d_v, d)
+    if c["attention"] == "gated-deltanet":
+        w.make(at + "a_net.weight", kv, d)
+        w.make(at + "A_log", kv, std=0.5, mean=-1.0)
+        w.make(at + "dt_bias", kv, std=0.5)
+
+
+class DeltaLayer:
+    def __init__(self, w, c, index):
+        self.w, self.c, self.at = w, c, f"layers.{index}.dec_attn."
+        heads, kv, d_k, d_v = delta_sizes(c)
+        self.state = [torch.zeros(d_k, d_v, dtype=torch.float64) for _ in range(kv)]
+        self.past = []  # rows before the convolution
+
+    def __call__(self, residual, x):
+        return torch.stack([self.token(row) for row in x])
+
+    def token(self, x):
+        w, c, (heads, kv, d_k, d_v) = self.w, self.c, delta_sizes(self.c)
+        taps = w[self.at + "conv.weight"]
+        self.past.append(w[self.at + "qkv_net.weight"] @ x)
+        recent = self.past[-len(taps):]
+        row = F.silu(sum(tap * old for tap, old in zip(taps[-len(recent):], recent)))
+        unit = lambda a: a / (a @ a + 1e-6).sqrt()
+        q = [unit(a) / d_k ** 0.5 for a in row[:heads * d_k].split(d_k)]
+        k = [unit(a) for a in row[heads * d_k:(heads + kv) * d_k].split(d_k)]
+        v = row[(heads + kv) * d_k:].split(d_v)
+        b = c.get("beta_max", 1) * torch.sigmoid(w[self.at + "beta_net.weight"] @ x)
+        out = []
+        for h in range(kv):
+            s = self.state[h]
+            if c["attention"] == "gated-deltanet":
+                step = F.softplus(w[self.at + "a_net.weight"][h] @ x + w[self.at + "dt_bias"][h])
+                s = torch.exp(-torch.exp(w[self.at + "A_log"][h]) * step) * s
+            s = s + torch.outer(k[h], b[h] * (v[h] - k[h] @ s))
+            self.state[h] = s
+            for mine in range(h * heads // kv, (h + 1) * heads // kv):
+                o = q[mine] @ s
+                out.append(o / ((o ** 2).mean() + 1e-5).sqrt() * w[self.at + "o_norm.weight"])
+        out = torch.cat(out)
+        if c.get("output_gate", 1):
+            out = out * F.silu(w[self.at + "g_net.weight"] @ x)
+        return w[self.at + "o_net.weight"] @ out
+
+
+class DeltaStack(Stack):
+    def layer(self, index):
+        return DeltaLayer(self.w, self.c, index)
+
+
+PARAMS = {"deltanet": delta_params, "gated-deltanet": delta_params}
+READERS = {"deltanet": DeltaStack, "gated-deltanet": DeltaStack}
+
+
+# ---- files ----
+
+def save(path, tensors, config):
+    names = {torch.float32: "F32", torch.float64: "F64", torch.int32: "I32"}
+    header, blobs, at = {"__metadata__": {"config": config}}, [], 0
+    for name, t in tensors.items():
+        blob = t.contiguous().numpy().tobytes()
+        header[name] = {"dtype": names[t.dtype], "shape": list(t.shape), "data_offsets": [at, at + len(blob)]}
+        blobs.append(blob)
+        at += len(blob)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(blobs))
+
+
+def main():
+    torch.set_num_threads(1)
+    FOLDER.mkdir(exist_ok=True)
+    for name, (attention, keys, shape) in cases().items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
+        c = {"attention": attention, **SHAPE, **shape, **keys}
+        w = model_weights(c)
+        tokens = torch.randint(c["vocab"], (SEGMENTS * c["segment"] + 1,), generator=w.random)
+        nll, reader = losses(w, c, tokens)
+        (nll.mean() + reader.extra).backward()
+        out = {key: value.detach().float() for key, value in w.items()}
+        out.update({"gradient." + key: value.grad.float() for key, value in w.items() if value.grad is not None})
+        out.update(tokens=tokens.int(), nll=nll.detach())
+        path = FOLDER / (name + ".safetensors")
+        save(path, out, "".join(f"{key} = {value}\n" for key, value in c.items()))
+        print(f"{name}: {len(nll)} tokens, mean loss {nll.mean():.6f}, {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
