@@ -40,13 +40,13 @@ valgrind:
 	+@$(checked) run-suites $(if $(T),,FAST_SUITES='$(VALGRIND_SUITES)') \
 	    WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
 
-PEER_PYTHON = /usr/bin/python3
+# Other programs beside ours: PyTorch; llama.cpp too with PEERS='torch llama.cpp', built from source. ROWS names some rows.
+PEERS = torch
 peer: deps
-	@$(PEER_PYTHON) -c 'import torch' 2>/dev/null || { echo 'PyTorch is missing; type: sudo apt-get install -y \
-	python3-torch libopenblas0-openmp libtcmalloc-minimal4'; exit 1; }
 	$(build)
-	@for shape in bench shipped; do \
-	    $(PEER_PYTHON) tests/peer/turns.py --binary $(BINARY) --shape $$shape --rounds $(or $(ROUNDS),4) || exit 1; done
+	@sh tests/peer/setup.sh $(BUILD)/peer '$(PEERS)'
+	@$(BUILD)/peer/venv/bin/python tests/peer/speed.py --binary $(BINARY) --peers $(BUILD)/peer --with '$(PEERS)' --rounds $(or $(ROUNDS),5) \
+	    $(if $(ROWS),--rows '$(ROWS)')
 
 C_FILES = $(wildcard $(foreach d,$(DIRS) $(TEST_DIRS) tests/lib tests/fuzz,$(d)/*.c $(d)/*.h))
 format:

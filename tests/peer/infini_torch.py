@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Speed peer: the Infini-attention model (linear update) in plain eager PyTorch.
 
 The window goes through the stack whole and is cut into segments inside attention. The linear update makes
@@ -6,17 +5,13 @@ the state before segment s a prefix sum of per-segment products, so no loop over
 Going through the stack segment by segment instead trains at the same speed (within 1% with glibc malloc)
 and takes about a tenth less memory; evaluation streams one segment at a time in any case.
 
-Usage: /usr/bin/python3 infini_torch.py --mode train --batch 8
-       /usr/bin/python3 infini_torch.py --mode eval --batch 1
-Debian packages: python3-torch, and for full speed libopenblas0-openmp and libtcmalloc-minimal4.
+    infini_torch.py --mode train|eval --batch 8 [--d_model ...]; then every line with seconds on stdin gives tokens/s.
 """
 import argparse
 import math
 import os
-import resource
 import statistics
 import sys
-import sysconfig
 import time
 
 
@@ -31,42 +26,18 @@ def parse_args():
     p.add_argument("--segment", type=int, default=512)
     p.add_argument("--vocab", type=int, default=256)
     p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--seconds", type=float, default=15.0)
     return p.parse_args()
 
 
-def tune_process(threads):
-    """Restarts the script once with the settings the loader and the allocator read at process start.
-
-    A BLAS with threads of its own fights torch's OpenMP workers for the cores, and glibc returns large
-    blocks to the kernel after every operation, only to fault them in again at the next. The pair costs
-    eager torch up to two thirds of its speed here, which would say nothing about the model. An OpenBLAS
-    that does not know the processor gets the kernels for it, as in the binary.
-    """
-    if "PEER_TUNED" in os.environ:
-        return
-    lib = f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}"
-    blas, malloc = f"{lib}/openblas-openmp", f"{lib}/libtcmalloc_minimal.so.4"
-    env = dict(os.environ, PEER_TUNED="1", OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
-    if os.path.exists(f"{blas}/libblas.so.3"):
-        env["LD_LIBRARY_PATH"] = blas
-        flags = set(open("/proc/cpuinfo").read().split())
-        core = "SkylakeX" if "avx512vl" in flags else "Haswell" if "avx2" in flags else None
-        if core:
-            env.setdefault("OPENBLAS_CORETYPE", core)
-    else:
-        env["OMP_WAIT_POLICY"] = "passive"
-        print("libopenblas0-openmp is missing: expect lower speed", file=sys.stderr)
-    if os.path.exists(malloc):
-        env["LD_PRELOAD"] = malloc
-        env["TCMALLOC_RELEASE_RATE"] = "0"
-    else:
-        print("libtcmalloc-minimal4 is missing: expect lower speed", file=sys.stderr)
-    os.execve(sys.executable, [sys.executable] + sys.argv, env)
+def keep_memory():
+    """Start again with a malloc that keeps large blocks: glibc's gives them back, and faults them in again each step."""
+    if "PEER_STARTED" not in os.environ:
+        keep = {"MALLOC_MMAP_THRESHOLD_": str(1 << 34), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+        os.execve(sys.executable, [sys.executable] + sys.argv, dict(os.environ, PEER_STARTED="1", **keep))
 
 
 args = parse_args()
-tune_process(args.threads)
+keep_memory()
 
 import torch
 import torch.nn as nn
@@ -150,32 +121,6 @@ def nll(logits, targets):
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
-def flops_per_token(a):
-    """Multiply and add count as two; elementwise work is not counted.
-
-    forward = 2*params_matmul + layers*(local + memory)
-      params_matmul = layers*12*d^2 + vocab*d qkv 3d^2, out d^2, MLP 8d^2; tied output layer
-      local         = 2 * 2*d*(segment+1)/2   QK^T and PV over the (segment+1)/2 keys seen on average
-      memory        = 2 * 2*d*d_head          read sigma(Q)M and write sigma(K)^T V
-    training = 3 * forward
-    """
-    d = a.d_model
-    params = a.layers * 12 * d * d + args.vocab * d
-    attention = 2 * d * (a.segment + 1) + 4 * d * (d // a.heads)
-    return (2 * params + a.layers * attention) * (3 if a.mode == "train" else 1)
-
-
-def sgemm_peak(seconds=1.0, n=1024):
-    """Best rate seen: anything slower is another process in the way."""
-    x, y, out = torch.randn(n, n), torch.randn(n, n), torch.empty(n, n)
-    best, stop = math.inf, time.perf_counter() + seconds
-    while time.perf_counter() < stop:
-        start = time.perf_counter()
-        torch.mm(x, y, out=out)
-        best = min(best, time.perf_counter() - start)
-    return 2 * n**3 / best
-
-
 def train_step(model, optimizer, a):
     tokens = torch.randint(args.vocab, (a.batch, a.window * a.segment + 1))
 
@@ -205,7 +150,6 @@ def eval_step(model, a):
 def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    peak = sgemm_peak()
     model = Model(args.d_model, args.layers, args.heads, args.segment)
     if args.mode == "train":
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, foreach=True)
@@ -215,16 +159,14 @@ def main():
 
     for _ in range(2):
         step()
-    times, stop = [], time.perf_counter() + args.seconds
-    while len(times) < 3 or time.perf_counter() < stop:
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    rate = tokens / statistics.median(times)
-    peak = max(peak, sgemm_peak())
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peer torch {torch.__version__} mode={args.mode} batch={args.batch} tokens_per_s={rate:.0f} "
-          f"peak_rss_mib={rss:.0f} fraction_of_sgemm_peak={rate * flops_per_token(args) / peak:.3f}")
+    print(f"ready torch {torch.__version__}", flush=True)
+    for line in sys.stdin:
+        times, stop = [], time.perf_counter() + float(line)
+        while len(times) < 3 or time.perf_counter() < stop:
+            start = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - start)
+        print(f"{tokens / statistics.median(times):.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+/* Speed peer: llama.cpp reads segments of 512 tokens from nothing and makes the logits of all of them.
+ * Built by setup.sh. Usage: llama_read MODEL.gguf THREADS; then a line with seconds on stdin gives tokens/s. */
+#include <llama.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { SEGMENT = 512, MOST = 1024 };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void quiet(enum ggml_log_level level, const char *text, void *arg)
+{
+    (void)arg;
+    if (level == GGML_LOG_LEVEL_ERROR) fputs(text, stderr);
+}
+
+/* Seconds of one segment. */
+static double read_segment(struct llama_context *c, struct llama_batch batch)
+{
+    const double begin = now();
+    llama_memory_clear(llama_get_memory(c), false);
+    if (llama_decode(c, batch) != 0 || !llama_get_logits(c)) {
+        fputs("llama_decode failed\n", stderr);
+        exit(1);
+    }
+    return now() - begin;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) {
+        fputs("usage: llama_read MODEL.gguf THREADS\n", stderr);
+        return 2;
+    }
+    llama_log_set(quiet, NULL);
+    llama_backend_init();
+    struct llama_model *m = llama_model_load_from_file(argv[1], llama_model_default_params());
+    struct llama_context_params p = llama_context_default_params();
+    p.n_ctx = p.n_batch = p.n_ubatch = SEGMENT;
+    p.n_threads = p.n_threads_batch = atoi(argv[2]);
+    struct llama_context *c = m ? llama_init_from_model(m, p) : NULL;
+    if (!c) {
+        fprintf(stderr, "%s: cannot be read\n", argv[1]);
+        return 1;
+    }
+    const int vocab = llama_vocab_n_tokens(llama_model_get_vocab(m));
+    struct llama_batch batch = llama_batch_init(SEGMENT, 0, 1);
+    batch.n_tokens = SEGMENT;
+    for (int i = 0; i < SEGMENT; i++) {
+        batch.token[i] = (int)((1103515245u * (unsigned)i + 12345u) % (unsigned)vocab);
+        batch.pos[i] = i;
+        batch.n_seq_id[i] = 1;
+        batch.seq_id[i][0] = 0;
+        batch.logits[i] = 1;
+    }
+    read_segment(c, batch);
+    printf("ready %s\n", llama_print_system_info());
+    fflush(stdout);
+    double seconds, run[MOST];
+    while (scanf("%lf", &seconds) == 1) {
+        int runs = 0;
+        for (const double end = now() + seconds; runs < MOST && (runs < 2 || now() < end);)
+            run[runs++] = read_segment(c, batch);
+        qsort(run, (size_t)runs, sizeof *run, by_value);
+        printf("%.2f\n", SEGMENT / run[runs / 2]);
+        fflush(stdout);
+    }
+    return 0;
+}

@@ -1,0 +1,194 @@
+"""Palimpsest and its speed peers in turns: the speed of a shared machine wanders more than they differ. What `make peer` runs.
+
+    speed.py --peers FOLDER --out results/speed [--binary build/palimpsest] [--rounds 5] [--seconds 3] [--rows read,train,...]
+        [--model models/fetched/SmolLM2-135M-Instruct.Q4_1.gguf] [--with torch,llama.cpp]
+
+Every peer is started once, and waits. In each round each program runs once, in an order that alternates, on all processors; what
+counts is the median over the rounds of the ratio within a round. OUT/peer.jsonl keeps every figure of every row that was
+measured last; OUT/peer.md is made of it alone (--table makes only that). FOLDER is what setup.sh made.
+
+rows: read      the real model reads segments of 512 tokens from nothing: logits of all positions
+      train     one step of AdamW on two such segments, everything trained
+      bench1, shipped1, bench8, shipped8   an Infini-attention model of ours, evaluated as 1 or 8 streams (infini_torch.py)
+      bench-train, shipped-train           the same trained, 8 windows of 4 segments
+"""
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SHAPES = {"bench": dict(d_model=256, layers=4, heads=4, segment=512, vocab=256),
+          "shipped": dict(d_model=128, layers=4, heads=4, segment=256, vocab=2048)}
+LABEL = {"read": "SmolLM2-135M reads 512 tokens", "train": "SmolLM2-135M trains on 2 x 512 tokens"}
+HOWS = {"read": ("eager", "sdpa", "compile", "freeze"), "train": ("eager", "sdpa", "compile")}
+GGUFS = ("F32", "BF16", "Q8_0", "Q4_1")
+
+
+def fail(text):
+    sys.exit(f"speed.py: {text}")
+
+
+class Ours:
+    """`palimpsest bench`, started anew each time: it measures SGEMM's peak, loads the model and warms up by itself."""
+
+    def __init__(self, binary, words, seconds):
+        self.command = [binary, "bench", *words, f"seconds={seconds}", "format=csv"]
+
+    def run(self):
+        done = subprocess.run(self.command, capture_output=True, text=True)
+        rows = list(csv.DictReader(done.stdout.splitlines()))
+        if done.returncode or len(rows) != 1:
+            fail(f"{' '.join(self.command)}: {done.stderr.strip() or 'no row'}")
+        r = {k: float(v) for k, v in rows[0].items() if k != "mode"}
+        return {"tokens_per_second": r["tokens_per_second"], "share_of_peak": r["share_of_peak"],
+                "peak_gflops": r["gflops"] / r["share_of_peak"]}
+
+    def close(self):
+        pass
+
+
+class Waiting:
+    """A peer that warms up, says "ready", and answers each line of seconds with tokens/s."""
+
+    def __init__(self, command, seconds):
+        self.seconds = seconds
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.about = self.process.stdout.readline().strip()
+        if not self.about.startswith("ready"):
+            fail(f"{' '.join(command)} did not start")
+
+    def run(self):
+        self.process.stdin.write(f"{self.seconds}\n")
+        self.process.stdin.flush()
+        return {"tokens_per_second": float(self.process.stdout.readline())}
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def programs(a, row):
+    """Name -> program, ours first."""
+    python, threads = f"{a.peers}/venv/bin/python", str(a.threads)
+    if row in LABEL:
+        words = [f"model={a.model}", "attention=local", "segment=512", f"mode={'eval' if row == 'read' else 'train'}",
+                 "window=1", f"batch={1 if row == 'read' else 2}", f"threads={threads}"]
+        out = {"palimpsest": Ours(a.binary, words, a.seconds)}
+        if "torch" in a.with_:
+            for how in HOWS[row]:
+                out[f"PyTorch {how}"] = Waiting([python, f"{HERE}/llama_torch.py", f"{a.peers}/smollm2", "--mode", row, "--how", how,
+                                                "--batch", "2", "--threads", threads], a.seconds)
+        if "llama.cpp" in a.with_ and row == "read":
+            for kind in GGUFS:
+                file = a.model if kind == "Q4_1" else f"{a.peers}/smollm2-{kind.lower()}.gguf"
+                out[f"llama.cpp {kind}"] = Waiting([f"{a.peers}/llama_read", file, threads], a.seconds)
+        return out
+    shape = next((s for s in SHAPES if row.startswith(s)), None) or fail(f"no row {row}")
+    s, train = SHAPES[shape], row.endswith("train")
+    mode, batch = ("train", "8") if train else ("eval", row[len(shape):])
+    words = [f"mode={mode}", f"batch={batch}", "attention=infini-linear", f"d_model={s['d_model']}", f"n_layers={s['layers']}",
+             f"n_heads={s['heads']}", f"d_head={s['d_model'] // s['heads']}", f"d_ff={4 * s['d_model']}", f"segment={s['segment']}",
+             f"vocab={s['vocab']}", f"threads={threads}"]
+    peer = [python, f"{HERE}/infini_torch.py", "--mode", mode, "--batch", batch, "--threads", threads]
+    peer += [w for key, value in s.items() for w in (f"--{key}", str(value))]
+    return {"palimpsest": Ours(a.binary, words, a.seconds), "PyTorch eager": Waiting(peer, a.seconds)}
+
+
+def machine(a):
+    text = open("/proc/cpuinfo").read()
+    name = next((x.split(":", 1)[1].strip() for x in text.splitlines() if x.startswith("model name")), "")
+    version = subprocess.run([a.binary, "--version"], capture_output=True, text=True).stdout.strip()
+    head = subprocess.run([a.binary, "bench", "seconds=0.1", "mode=eval", "batch=1", f"model={a.model}"], capture_output=True, text=True)
+    core = next((x for x in head.stdout.splitlines() if "BLAS" in x), "").split(", SGEMM")[0]
+    return {"processor": name, "threads": a.threads, "version": version, "core": core}
+
+
+def measure(a, row):
+    about = machine(a)
+    run = programs(a, row)
+    lines = []
+    for i in range(a.rounds):
+        for name in run if i % 2 == 0 else reversed(run):
+            lines.append({"row": row, "round": i, "program": name, **run[name].run(), "load": round(os.getloadavg()[0], 2), **about})
+            print(f"{row} {i + 1}/{a.rounds} {name}: {lines[-1]['tokens_per_second']:.0f} tokens/s", file=sys.stderr)
+    for program in run.values():
+        program.close()
+    return lines
+
+
+def spread(values, form):
+    v = sorted(values)
+    return f"{form.format(statistics.median(v))} ({form.format(v[0])}, {form.format(v[-1])})"
+
+
+def table(lines):
+    """Markdown of all rows: medians, and lowest and highest."""
+    out = ["# Speed beside other programs", "",
+           "Written by `make peer` from `peer.jsonl`. Tokens/s and ratios are medians over rounds in which every program ran once, with the",
+           "lowest and highest. A ratio is ours over theirs in the same round. Share: of SGEMM's peak (squares of 1024, OpenBLAS, one on each",
+           "processor), measured by the same process just before.", ""]
+    for row in dict.fromkeys(x["row"] for x in lines):
+        these = [x for x in lines if x["row"] == row]
+        ours = {x["round"]: x for x in these if x["program"] == "palimpsest"}
+        first = these[0]
+        out += [f"## {LABEL.get(row, row)}", "",
+                f"{first['processor']}, {first['threads']} threads; {first['version']}; {first['core']}. {len(ours)} rounds.", "",
+                "| program | tokens/s | ours over it | share of SGEMM's peak | SGEMM, GFLOP/s |", "|---|---|---|---|---|"]
+        for name in dict.fromkeys(x["program"] for x in sorted(these, key=lambda x: x["program"] != "palimpsest")):
+            mine = [x for x in these if x["program"] == name]
+            cells = [name, spread([x["tokens_per_second"] for x in mine], "{:.0f}")]
+            if name == "palimpsest":
+                cells += ["", spread([100 * x["share_of_peak"] for x in mine], "{:.0f} %"), spread([x["peak_gflops"] for x in mine], "{:.0f}")]
+            else:
+                cells += [spread([ours[x["round"]]["tokens_per_second"] / x["tokens_per_second"] for x in mine], "{:.2f}"), "", ""]
+            out.append(f"| {' | '.join(cells)} |")
+        out.append("")
+    return "\n".join(out)
+
+
+def prepare(a):
+    """The model as PyTorch and llama.cpp read it: what our own reader makes of the GGUF file, and the same numbers in other forms."""
+    if not os.path.exists(a.model):
+        fail(f"{a.model} is missing; type: make models")
+    if "torch" in a.with_ and not os.path.exists(f"{a.peers}/smollm2/config.json"):
+        subprocess.run([a.binary, "export", f"model={a.model}", f"out={a.peers}/smollm2"], check=True, stdout=subprocess.DEVNULL)
+    for kind in GGUFS[:-1] if "llama.cpp" in a.with_ else ():
+        to = f"{a.peers}/smollm2-{kind.lower()}.gguf"
+        if not os.path.exists(to):
+            subprocess.run([f"{a.peers}/venv/bin/python", f"{HERE}/requantise.py", a.model, to, kind.lower()], check=True)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--peers", default="build/peer")
+    p.add_argument("--binary", default="build/palimpsest")
+    p.add_argument("--out", default="results/speed")
+    p.add_argument("--model", default="models/fetched/SmolLM2-135M-Instruct.Q4_1.gguf")
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--seconds", type=float, default=3)
+    p.add_argument("--threads", type=int, default=os.cpu_count())
+    p.add_argument("--with", dest="with_", default="torch")
+    p.add_argument("--rows", default="read,train,bench-train,bench1,bench8,shipped-train,shipped1,shipped8")
+    p.add_argument("--table", action="store_true")
+    a = p.parse_args()
+    log = f"{a.out}/peer.jsonl"
+    lines = [json.loads(x) for x in open(log)] if os.path.exists(log) else []
+    for row in a.rows.split(",") if not a.table else ():
+        if row in LABEL:
+            prepare(a)
+        fresh = measure(a, row)
+        lines = [x for x in lines if x["row"] != row] + fresh
+        os.makedirs(a.out, exist_ok=True)
+        with open(f"{log}.tmp", "w") as f:
+            f.writelines(json.dumps(x) + "\n" for x in lines)
+        os.replace(f"{log}.tmp", log)
+    with open(f"{a.out}/peer.md", "w") as f:
+        f.write(table(lines))
+    print(table(lines))
+
+
+main()
