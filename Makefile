@@ -37,7 +37,7 @@ VERSION := $(or $(shell git describe --tags --dirty 2>/dev/null),$(RELEASE)$(she
 
 LIB_DIRS = harness/base $(patsubst %,models/%,config engine attention decoder files import stream training)
 DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,words tokenizer corpus story) tasks $(patsubst %/,%,$(wildcard tasks/*/)) \
-    harness $(patsubst %,harness/%,cli journal stats eval train report plots gate page inspect command)
+    harness $(patsubst %,harness/%,cli journal stats eval shard train report plots gate page inspect command)
 TEST_DIRS = $(patsubst %,tests/%,base engine attention models datasets tasks harness)
 KERNELS = models/engine/kernels.c models/engine/row_kernels.c
 ISAS = base $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
@@ -68,7 +68,7 @@ SUITE_LIMIT = 300
 
 BUILD_VARIABLES = BUILD CC CFLAGS LDFLAGS OPT WERROR NATIVE VERBOSE PREFIX DESTDIR WITH DATASETS DATASETS_ANY_VERSION T ROUNDS ROWS PEERS CORES SUITE_LIMIT \
     $(if $(filter fuzz%,$(MAKECMDGOALS)),SECONDS FUZZ_CC)
-COMMANDS = eval plan train imprint bench compare tables plots report findings audit verify regress regress-update list show generate
+COMMANDS = eval plan merge train imprint bench compare tables plots report findings audit verify regress regress-update list show generate
 GIVEN := $(foreach v,$(filter-out -% MAKE%,$(.VARIABLES)),$(if $(findstring command line,$(origin $(v))),$(v)))
 export SETTINGS := $(sort $(filter-out $(BUILD_VARIABLES),$(GIVEN)))
 # A value is what was typed: make would read $(...) in it. "$$" stands for "$", as elsewhere in make.

@@ -16,13 +16,17 @@
 #include <string.h>
 
 const pal_command *const command_table[] = {
-    &eval_command,      &plan_command,     &report_command,
-    &plots_command,     &tables_command,   &compare_command,
-    &audit_command,     &findings_command, &verify_command,
-    &regress_command,   &train_command,    &bench_command,
-    &imprint_command,   &show_command,     &generate_command,
-    &export_command,    &list_command,     &rouge_command,
-    &tokenizer_command, &help_command,     NULL,
+    &eval_command,     &plan_command,
+    &merge_command,    &report_command,
+    &plots_command,    &tables_command,
+    &compare_command,  &audit_command,
+    &findings_command, &verify_command,
+    &regress_command,  &train_command,
+    &bench_command,    &imprint_command,
+    &show_command,     &generate_command,
+    &export_command,   &list_command,
+    &rouge_command,    &tokenizer_command,
+    &help_command,     NULL,
 };
 
 static const pal_command *find(const char *name)

@@ -2,15 +2,18 @@
  * the machine is measured once and kept (harness/eval/speed.h). */
 #include "harness/base/os.h"
 #include "harness/cli/listing.h"
+#include "harness/cli/progress.h"
 #include "harness/command/commands.h"
 #include "harness/command/groups.h"
 #include "harness/eval/plan.h"
-#include "harness/eval/progress.h"
 #include "harness/journal/labels.h"
+#include "harness/shard/choose.h"
+#include "harness/shard/deal.h"
 #include "models/decoder/state.h"
 #include "models/engine/gemm.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Below a minute with the tenths. */
@@ -85,7 +88,42 @@ static void say_forms(const eval_request *r, FILE *notes)
     }
 }
 
-static int put_plan(const eval_request *r, const plan *all, speed_book *speeds, pal_error *err)
+/* What each of several machines like this one would take: FLOPs of its part of the deal, at the speed at which
+ * this one does the whole. */
+static int put_nodes(eval_request *r, size_t nodes, double seconds, speed_book *speeds, FILE *notes,
+                     pal_error *err)
+{
+    plan all = {0};
+    deal d = {0};
+    const eval_whole whole = {
+        .request = r, .plan = &all, .rows = r->options.references && r->task->references ? r->cell_count : 0};
+    double *load = calloc(nodes, sizeof *load), longest = 0, sum = 0;
+    uint32_t *owner = NULL;
+    char time[32];
+    int code = load ? plan_list(&all, r, speeds, err) : pal_fail(err, PAL_INTERNAL, "out of memory for the deal");
+    if (code == PAL_OK) code = deal_make(&d, &whole, nodes, err);
+    if (code == PAL_OK && !(owner = calloc(d.count + 1, sizeof *owner)))
+        code = pal_fail(err, PAL_INTERNAL, "out of memory for the deal");
+    if (code == PAL_OK) code = deal_spread(&d, nodes, owner, load, err);
+    for (size_t i = 0; code == PAL_OK && i < nodes; i++) {
+        sum += load[i];
+        if (load[i] > longest) longest = load[i];
+    }
+    if (code == PAL_OK && d.flops > 0)
+        fprintf(
+            notes,
+            "on %zu machines like this one about %s: the longest part has %.1f %% of the work, and starts that "
+            "several read add %.1f %% to it\n",
+            nodes, format_time(seconds * longest / d.flops, time), 100 * longest / d.flops,
+            sum > d.flops ? 100 * (sum / d.flops - 1) : 0);
+    plan_free(&all);
+    deal_free(&d);
+    free(owner);
+    free(load);
+    return code;
+}
+
+static int put_plan(eval_request *r, const plan *all, size_t nodes, speed_book *speeds, pal_error *err)
 {
     listing l;
     listing_column column[COLUMNS];
@@ -109,13 +147,39 @@ static int put_plan(const eval_request *r, const plan *all, speed_book *speeds, 
     say_forms(r, notes);
     fprintf(notes, "about %s in all (samples that the journal holds already cost nothing)\n",
             format_time(total, time));
-    return PAL_OK;
+    return nodes > 1 ? put_nodes(r, nodes, total, speeds, notes, err) : PAL_OK;
+}
+
+/* The plan's own key; all others are those of the evaluation. */
+static const kv_spec nodes_row[] = {{"nodes", KV_INT, 0, "1", 1, SHARD_MOST, NULL,
+                                     "machines like this one that share the evaluation with shard="}};
+
+static size_t groups(command_group *out)
+{
+    const size_t count = groups_of_eval(out);
+    out[count] = (command_group){.title = "Keys of the plan", .table = nodes_row, .count = 1};
+    return count + 1;
+}
+
+/* The request without that key. */
+static int read_request(eval_request *r, int64_t *nodes, const void *options, const kv_pairs *rest, pal_error *err)
+{
+    kv_pairs words = {0};
+    int code = kv_defaults(nodes_row, 1, nodes, err);
+    if (code == PAL_OK) code = kv_apply(nodes_row, 1, nodes, rest, err);
+    for (size_t i = 0; code == PAL_OK && i < rest->count; i++)
+        if (!kv_find(nodes_row, 1, rest->pair[i].key))
+            code = kv_pairs_add(&words, rest->pair[i].key, rest->pair[i].value, rest->pair[i].where, err);
+    if (code == PAL_OK) code = eval_request_make(r, options, &words, LOAD_TO_PLAN, err);
+    kv_pairs_free(&words);
+    return code;
 }
 
 static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     eval_request r;
-    PAL_TRY(eval_request_make(&r, options, rest, LOAD_TO_PLAN, err));
+    int64_t nodes = 1;
+    PAL_TRY(read_request(&r, &nodes, options, rest, err));
     say_models(&r);
     plan all = {0};
     pool *threads = NULL;
@@ -124,7 +188,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     if (code == PAL_OK) code = pool_create(&threads, r.threads, err);
     if (code == PAL_OK) code = speed_open(&speeds, threads, stderr, err);
     if (code == PAL_OK) code = plan_make(&all, &r, speeds, NULL, NULL, err);
-    if (code == PAL_OK) code = put_plan(&r, &all, speeds, err);
+    if (code == PAL_OK) code = put_plan(&r, &all, (size_t)nodes, speeds, err);
     speed_close(speeds);
     plan_free(&all);
     pool_destroy(threads);
@@ -136,11 +200,12 @@ const pal_command plan_command = {
     .name = "plan",
     .summary = "what an eval would cost: tokens, FLOPs, bytes, time",
     .examples = "plan task=passkey len=1M\n"
-                "plan task=perplexity data=books\n",
+                "plan task=perplexity data=books\n"
+                "plan task=passkey len=1M nodes=4\n",
     .options = eval_options_rows,
     .count = EVAL_OPTIONS,
     .bytes = sizeof(eval_options),
-    .groups = groups_of_eval,
+    .groups = groups,
     .words = words_of_eval,
     .run = run,
 };

@@ -3,8 +3,8 @@
 #include "datasets/tokenizer/bpe_train.h"
 #include "datasets/tokenizer/token_reader.h"
 #include "harness/base/os.h"
+#include "harness/cli/progress.h"
 #include "harness/command/commands.h"
-#include "harness/eval/progress.h"
 #include "harness/eval/request.h"
 
 #include <stdio.h>

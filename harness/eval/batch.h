@@ -41,8 +41,10 @@ typedef struct batch_group {
 /* Sort item[count] so that neighbours have most in common (checkpoints of one position, a shared start, length)
  * and cut them into group[count] of at most `lanes`; returns how many. Tokens that the control zeroed forgets
  * before anything is made of them are passed over, and, unless share is 0, those that lie beyond the model's reach
- * from the first one that counts. share 0: every sample reads all of its tokens. Sets item.passed and item.shared,
- * and may be called once for the items of a batch_measure. */
+ * from the first one that counts. share 0: every sample reads all of its tokens; BATCH_KEEP: a start that samples
+ * share is read for all of them even where only one is here, as others come later. Sets item.passed and
+ * item.shared, and may be called once for the items of a batch_measure. */
+enum { BATCH_KEEP = 2 };
 size_t batch_cut(const decoder *d, batch_item *item, size_t count, size_t lanes, int share, int zeroed,
                  batch_group *group);
 

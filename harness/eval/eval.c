@@ -1,11 +1,9 @@
 /* The evaluation runner: plans what the journal lacks, runs it model by model, journals every sample and reports
  * every cell that is complete to whoever watches. */
-#include "harness/eval/eval.h"
+#include "harness/eval/eval_parts.h"
 #include "models/decoder/state.h"
 
 #include "harness/base/os.h"
-#include "harness/eval/plan.h"
-#include "harness/eval/progress.h"
 #include "harness/eval/references.h"
 #include "harness/eval/sample_checkpoint.h"
 #include "models/engine/gemm.h"
@@ -18,29 +16,6 @@ enum { NOTE_MAX = 400 };
 /* FLOPs from which on it is worth measuring how long they take: a minute's work of a small machine. */
 static const double LONG_RUN = 2e12;
 
-/* What the runner keeps for a part of the plan. */
-typedef struct part_cells {
-    char (*key)[RESULT_KEY]; /* of each cell */
-    size_t shown;            /* cells that were reported, in their order */
-} part_cells;
-
-typedef struct run {
-    eval_request *request;
-    const eval_watch *watch;
-    pool *pool;
-    speed_book *speeds;
-    journal *journal;
-    results *results;
-    plan plan;
-    part_cells *cells;              /* of each part */
-    char partial[KV_TEXT_MAX + 16]; /* directory of checkpoints inside samples */
-    progress progress;
-    double *cost; /* of each part: seconds, or FLOPs where the whole is soon done */
-    double work;  /* of the parts before the current one */
-    double part_began, part_computed;
-    plan_part *current;
-} run;
-
 void eval_journal_path(const eval_options *options, const task_module *task, char *out, size_t size)
 {
     snprintf(out, size, "%s/%s-journal.jsonl", options->results, task->name);
@@ -48,7 +23,7 @@ void eval_journal_path(const eval_options *options, const task_module *task, cha
 
 /* ---- What the watcher is told ---- */
 
-__attribute__((format(printf, 2, 3))) static void tell(run *u, const char *format, ...)
+void eval_tell(eval_state *u, const char *format, ...)
 {
     char text[NOTE_MAX];
     va_list arguments;
@@ -60,7 +35,7 @@ __attribute__((format(printf, 2, 3))) static void tell(run *u, const char *forma
 }
 
 /* The models that take fewer samples than the others, and how to have them all. */
-static void tell_open(run *u)
+static void tell_open(eval_state *u)
 {
     char names[NOTE_MAX / 2] = "";
     size_t used = 0;
@@ -79,36 +54,35 @@ static void tell_open(run *u)
         more += p->whole * ((double)samples / (double)p->most - 1);
     }
     if (all)
-        tell(u, "%lld instead of %lld samples a cell for %s: n=%lld computes all, for about %.1f times the work",
-             (long long)fewest, (long long)all, names, (long long)all, 1 + more / total);
+        eval_tell(u,
+                  "%lld instead of %lld samples a cell for %s: n=%lld computes all, for about %.1f times the work",
+                  (long long)fewest, (long long)all, names, (long long)all, 1 + more / total);
 }
 
-static void tell_begin(run *u)
+void eval_begin(eval_state *u, size_t pending)
 {
     const eval_request *r = u->request;
-    size_t pending = 0;
-    for (size_t i = 0; i < u->plan.count; i++) pending += u->plan.part[i].count;
     char note[NOTE_MAX];
     for (size_t i = 0; r->task->eval->note && r->task->eval->note(r->run, i, note, sizeof note); i++)
-        tell(u, "note: %s", note);
+        eval_tell(u, "note: %s", note);
     tell_open(u);
     u->watch->begin(u->watch->arg, r, pending);
 }
 
 static void tell_cell(void *arg, const result_cell *cell, int64_t n)
 {
-    run *u = arg;
+    eval_state *u = arg;
     progress_clear(&u->progress);
     u->watch->cell(u->watch->arg, cell, n);
 }
 
-static part_cells *cells_of(const run *u, const plan_part *p)
+static part_cells *cells_of(const eval_state *u, const plan_part *p)
 {
     return &u->cells[p - u->plan.part];
 }
 
 /* The cells of a part, in their order: one that is complete waits for those before it. */
-static void tell_complete(run *u, const plan_part *p)
+void eval_tell_complete(eval_state *u, const plan_part *p)
 {
     part_cells *cells = cells_of(u, p);
     for (; cells->shown < p->cell_count; cells->shown++) {
@@ -121,8 +95,9 @@ static void tell_complete(run *u, const plan_part *p)
 
 /* ---- Planning ---- */
 
-static int describe_cell(const run *u, const plan_part *p, const task_cell *cell, result_cell *out, pal_error *err)
+int eval_describe(const eval_state *u, const plan_part *p, size_t place, result_cell *out, pal_error *err)
 {
+    const task_cell *cell = p->cell[place];
     const eval_model *m = p->model;
     *out = (result_cell){.kind = RESULT_MODEL,
                          .memory = p->zeroed ? RESULT_ZEROED : RESULT_KEPT,
@@ -147,7 +122,7 @@ static int describe_cell(const run *u, const plan_part *p, const task_cell *cell
 }
 
 /* The position of a sample's checkpoint; 0: there is none, or none that can be read. */
-static uint64_t find_partial(run *u, const batch_item *item)
+static uint64_t find_partial(eval_state *u, const batch_item *item)
 {
     char path[PARTIAL_PATH];
     partial found;
@@ -155,7 +130,7 @@ static uint64_t find_partial(run *u, const batch_item *item)
     partial_path(u->partial, item->key, item->index, path);
     if (!os_file_exists(path)) return 0;
     if (partial_load(path, item->key, item->index, &found, &cause) != PAL_OK) {
-        tell(u, "%s; starting its sample anew", cause.text);
+        eval_tell(u, "%s; starting its sample anew", cause.text);
         return 0;
     }
     const uint64_t position = found.position;
@@ -164,36 +139,37 @@ static uint64_t find_partial(run *u, const batch_item *item)
 }
 
 /* A kill between a sample's record and the end of its checkpoint leaves the checkpoint behind. */
-static void drop_partial(const run *u, const batch_item *item)
+static void drop_partial(const eval_state *u, const batch_item *item)
 {
     char path[PARTIAL_PATH];
     partial_path(u->partial, item->key, item->index, path);
     partial_remove(path);
 }
 
-/* A plan_wanted: the samples that the journal does not hold. */
-static int wanted(void *arg, plan_part *p, size_t c, batch_item *item, int *take, pal_error *err)
+int eval_wanted(void *arg, plan_part *p, size_t c, batch_item *item, int *take, pal_error *err)
 {
-    run *u = arg;
+    eval_state *u = arg;
     part_cells *cells = cells_of(u, p);
     if (!cells->key && !(cells->key = calloc(p->cell_count, sizeof *cells->key)))
         return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
     if (!cells->key[c][0]) {
         result_cell described;
-        PAL_TRY(describe_cell(u, p, p->cell[c], &described, err));
+        PAL_TRY(eval_describe(u, p, c, &described, err));
         memcpy(cells->key[c], described.key, RESULT_KEY);
     }
     const result_cell *known = results_find(u->results, cells->key[c]);
-    *take = !(known && result_done(known, item->index));
+    const int done = (known && result_done(known, item->index)) ||
+                     (u->share && u->share->known(u->share->arg, cells->key[c], item->index));
+    *take = !done && (!u->share || u->share->takes(u->share->arg, (size_t)(p - u->plan.part), c, item->index));
     item->key = cells->key[c];
     if (*take)
         item->resume = find_partial(u, item);
-    else
+    else if (done)
         drop_partial(u, item);
     return PAL_OK;
 }
 
-static int all_skipped(const run *u, pal_error *err)
+int eval_all_skipped(const eval_state *u, pal_error *err)
 {
     for (size_t i = 0; i < u->plan.count; i++)
         if (!u->plan.part[i].skip[0]) return PAL_OK;
@@ -203,7 +179,7 @@ static int all_skipped(const run *u, pal_error *err)
 
 /* ---- Running ---- */
 
-static double *cost_of(const run *u, const plan_part *p)
+static double *cost_of(const eval_state *u, const plan_part *p)
 {
     return &u->cost[p - u->plan.part];
 }
@@ -211,7 +187,7 @@ static double *cost_of(const run *u, const plan_part *p)
 /* A part that needs more than was planned stands at its end until it is done. */
 static void on_progress(void *arg, uint64_t tokens, double computed)
 {
-    run *u = arg;
+    eval_state *u = arg;
     const plan_part *p = u->current;
     (void)tokens;
     u->part_computed += computed;
@@ -225,13 +201,13 @@ static void on_progress(void *arg, uint64_t tokens, double computed)
 
 static void on_note(void *arg, const char *text)
 {
-    tell(arg, "%s", text);
+    eval_tell(arg, "%s", text);
 }
 
 /* A sample is done: journal it, and show its cell when that is complete. */
 static int on_done(void *arg, const batch_item *item, const batch_result *result, pal_error *err)
 {
-    run *u = arg;
+    eval_state *u = arg;
     const plan_part *p = u->current;
     result_sample sample = {.not_finite = !result->finite,
                             .seconds = result->seconds,
@@ -243,37 +219,26 @@ static int on_done(void *arg, const batch_item *item, const batch_result *result
                             .peak_rss = os_peak_rss()};
     memcpy(sample.value, result->value, sizeof sample.value);
     PAL_TRY(results_add(u->results, u->journal, item->key, item->index, &sample, result->record, err));
-    tell_complete(u, p);
+    eval_tell_complete(u, p);
     return PAL_OK;
 }
 
-static int announce(run *u, const plan_part *p, pal_error *err)
+static int announce(eval_state *u, const plan_part *p, pal_error *err)
 {
     for (size_t c = 0; c < p->cell_count; c++) {
         const result_cell *known = results_find(u->results, cells_of(u, p)->key[c]);
         if (known && result_asked(known, plan_samples(p, c))) continue;
         result_cell cell;
-        PAL_TRY(describe_cell(u, p, p->cell[c], &cell, err));
+        PAL_TRY(eval_describe(u, p, c, &cell, err));
         PAL_TRY(results_announce(u->results, u->journal, &cell, plan_samples(p, c), err));
     }
     return PAL_OK;
 }
 
-static int run_part(run *u, plan_part *p, pal_error *err)
+int eval_run_part(eval_state *u, plan_part *p, pal_error *err)
 {
     const eval_request *r = u->request;
-    if (p->skip[0]) {
-        progress_clear(&u->progress);
-        u->watch->skipped(u->watch->arg, p->model, p->cell[0], p->skip);
-        return PAL_OK;
-    }
-    PAL_TRY(announce(u, p, err));
-    tell_complete(u, p);
     if (p->count == 0) return PAL_OK;
-    u->current = p;
-    u->part_began = os_now();
-    u->part_computed = 0;
-    os_reset_peak_rss();
     const batch_setup setup = {.d = p->model->decoder,
                                .threads = u->pool,
                                .task = r->task,
@@ -286,17 +251,35 @@ static int run_part(run *u, plan_part *p, pal_error *err)
                                .progress = on_progress,
                                .note = on_note,
                                .arg = u};
-    batch_runner *runner = NULL;
-    int code = batch_open(&runner, &setup, err);
-    for (size_t g = 0; code == PAL_OK && g < p->group_count; g++)
-        code = batch_run(runner, p->item, &p->group[g], err);
-    batch_close(runner);
+    if (u->current != p) {
+        batch_close(u->runner);
+        u->runner = NULL;
+        PAL_TRY(batch_open(&u->runner, &setup, err));
+    }
+    u->current = p;
+    u->part_began = os_now();
+    u->part_computed = 0;
+    os_reset_peak_rss();
+    for (size_t g = 0; g < p->group_count; g++) PAL_TRY(batch_run(u->runner, p->item, &p->group[g], err));
     u->work += *cost_of(u, p);
-    return code;
+    return PAL_OK;
+}
+
+static int run_part(eval_state *u, plan_part *p, pal_error *err)
+{
+    if (p->skip[0]) {
+        progress_clear(&u->progress);
+        u->watch->skipped(u->watch->arg, p->model, p->cell[0], p->skip);
+        return PAL_OK;
+    }
+    PAL_TRY(announce(u, p, err));
+    eval_tell_complete(u, p);
+    if (p->count > 0) return eval_run_part(u, p, err);
+    return PAL_OK;
 }
 
 /* What the parts cost: FLOPs, or, for a long run, seconds, for which speeds that nobody knows yet are measured. */
-static int estimate(run *u, double *total, pal_error *err)
+static int estimate(eval_state *u, double *total, pal_error *err)
 {
     plan *p = &u->plan;
     double flops = 0;
@@ -312,12 +295,15 @@ static int estimate(run *u, double *total, pal_error *err)
     return PAL_OK;
 }
 
-static int run_all(run *u, FILE *log, pal_error *err)
+static int run_all(eval_state *u, FILE *log, pal_error *err)
 {
     eval_request *r = u->request;
-    PAL_TRY(plan_make(&u->plan, r, u->speeds, wanted, u, err));
-    PAL_TRY(all_skipped(u, err));
-    tell_begin(u);
+    if (u->share) return eval_run_units(u, log, err);
+    PAL_TRY(plan_make(&u->plan, r, u->speeds, eval_wanted, u, err));
+    PAL_TRY(eval_all_skipped(u, err));
+    size_t pending = 0;
+    for (size_t i = 0; i < u->plan.count; i++) pending += u->plan.part[i].count;
+    eval_begin(u, pending);
     if (r->options.references) PAL_TRY(references_run(r, u->results, u->journal, tell_cell, u, err));
     double total;
     PAL_TRY(estimate(u, &total, err));
@@ -330,35 +316,36 @@ static int run_all(run *u, FILE *log, pal_error *err)
 }
 
 /* The journal, with what it holds taken in. */
-static int open_journal(run *u, pal_error *err)
+int eval_open_journal(eval_state *u, pal_error *err)
 {
     const char *path = u->results->path;
     size_t cut = 0;
     PAL_TRY(journal_open(&u->journal, path, results_visit, u->results, &cut, err));
     const journal_tail *tail = journal_cut(u->journal);
     if (tail->whole)
-        tell(u, "%s: the last record was damaged and is cut off%s%s; its sample is computed again", path,
-             tail->what[0] ? ": " : "", tail->what);
+        eval_tell(u, "%s: the last record was damaged and is cut off%s%s; its sample is computed again", path,
+                  tail->what[0] ? ": " : "", tail->what);
     else if (cut > 0)
-        tell(u, "%s: cut %zu bytes of a record that a crash left unfinished", path, cut);
+        eval_tell(u, "%s: cut %zu bytes of a record that a crash left unfinished", path, cut);
     if (u->results->outdated)
-        tell(u, "%s: %lld records are of other versions of task %s and left out", path,
-             (long long)u->results->outdated, u->request->task->name);
+        eval_tell(u, "%s: %lld records are of other versions of task %s and left out", path,
+                  (long long)u->results->outdated, u->request->task->name);
     return facts_complete(u->results, u->request->options.weights, err);
 }
 
-int eval_run(eval_request *r, const eval_watch *watch, FILE *log, results *held, pal_error *err)
+int eval_run(eval_request *r, const eval_watch *watch, FILE *log, eval_share *share, results *held, pal_error *err)
 {
-    run u = {.request = r, .watch = watch, .results = held};
+    eval_state u = {.request = r, .watch = watch, .share = share, .results = held};
     snprintf(u.partial, sizeof u.partial, "%s/.partial", r->options.results);
     u.cells = calloc(2 * r->cell_count * r->model_count + 1, sizeof *u.cells);
     int code = u.cells ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
     if (code == PAL_OK) code = gemm_setup(r->threads, err);
     if (code == PAL_OK) code = pool_create(&u.pool, r->threads, err);
-    if (code == PAL_OK) code = open_journal(&u, err);
+    if (code == PAL_OK) code = u.share ? PAL_OK : eval_open_journal(&u, err);
     if (code == PAL_OK) code = speed_open(&u.speeds, u.pool, log, err);
     if (code == PAL_OK) code = run_all(&u, log, err);
-    if (code == PAL_OK) code = journal_check(u.journal, err);
+    if (code == PAL_OK && u.journal) code = journal_check(u.journal, err);
+    batch_close(u.runner);
     for (size_t i = 0; u.cells && i < u.plan.count; i++) free(u.cells[i].key);
     free(u.cells);
     free(u.cost);

@@ -2,6 +2,7 @@
 #ifndef PAL_EVAL_H
 #define PAL_EVAL_H
 
+#include "harness/eval/eval_share.h"
 #include "harness/eval/request.h"
 #include "harness/journal/cells.h"
 
@@ -21,9 +22,11 @@ typedef struct eval_watch {
 } eval_watch;
 
 /* Run what the request asks for and the journal does not hold yet, appending each sample as it is done; progress
- * goes to `log`. `held`, which the caller has given the journal's path (eval_journal_path): all that the journal
- * holds then. PAL_USAGE: no model can take any of the cells. */
-int eval_run(eval_request *r, const eval_watch *watch, FILE *log, results *held, pal_error *err);
+ * goes to `log`. `share`: NULL, or the part of it that is this process's own. `held`, which the caller has given
+ * the journal's path (eval_journal_path): all that the journal holds then. PAL_USAGE: no model can take any of the
+ * cells. */
+int eval_run(eval_request *r, const eval_watch *watch, FILE *log, eval_share *share, results *held,
+             pal_error *err);
 
 /* <results>/<task>-journal.jsonl */
 void eval_journal_path(const eval_options *options, const task_module *task, char *out, size_t size);

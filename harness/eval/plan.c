@@ -129,6 +129,16 @@ static void add_up(plan_part *p)
     p->flops = sum(p->many) + sum(p->alone);
 }
 
+plan_share plan_group_flops(const plan_part *p, const batch_group *g)
+{
+    plan_part own = *p, start = *p;
+    own.many = own.alone = start.alone = (plan_flops){0};
+    const uint64_t alone = alone_from(p, g), shared = p->item[g->first].shared;
+    for (size_t i = g->first; i < g->first + g->count; i++) add_sample(&own, g, &p->item[i], alone);
+    add(&start, &start.alone, (double)g->start / 2, (double)computed(p, shared), 0);
+    return (plan_share){sum(own.many) + sum(own.alone), sum(start.alone)};
+}
+
 void plan_part_round(plan_part *p, uint64_t tokens)
 {
     p->round = tokens;
@@ -169,8 +179,7 @@ int64_t plan_samples(const plan_part *p, size_t cell)
     return p->cell[cell]->samples < p->most ? p->cell[cell]->samples : p->most;
 }
 
-static int list_samples(plan_part *p, eval_request *r, const size_t *place, plan_wanted *wanted, void *arg,
-                        pal_error *err)
+static int list_samples(plan_part *p, eval_request *r, plan_wanted *wanted, void *arg, pal_error *err)
 {
     uint64_t reach = 0;
     p->samples = 0;
@@ -178,7 +187,7 @@ static int list_samples(plan_part *p, eval_request *r, const size_t *place, plan
     p->tokens = p->scored = 0;
     for (size_t c = 0; c < p->cell_count; c++) {
         const batch_item *measured;
-        PAL_TRY(eval_request_samples(r, place[c], &measured, err));
+        PAL_TRY(eval_request_samples(r, p->place[c], &measured, err));
         p->samples += plan_samples(p, c);
         for (int64_t i = 0; i < plan_samples(p, c); i++) {
             batch_item item = measured[i];
@@ -198,18 +207,18 @@ static int list_samples(plan_part *p, eval_request *r, const size_t *place, plan
 
 static void cut(plan_part *p, const eval_request *r)
 {
-    p->group_count =
-        batch_cut(p->model->decoder, p->item, p->count, p->lanes, r->options.share != 0, p->zeroed, p->group);
+    const int share = !r->options.share ? 0 : p->keep ? BATCH_KEEP : 1;
+    p->group_count = batch_cut(p->model->decoder, p->item, p->count, p->lanes, share, p->zeroed, p->group);
     add_up(p);
 }
 
 /* The work of the part with at most `most` samples of a cell, none of them done: it does not depend on the memory
  * of the machine, nor on what a journal holds. */
-static int work_of(plan_part *p, eval_request *r, const size_t *place, int64_t most, double *flops, pal_error *err)
+static int work_of(plan_part *p, eval_request *r, int64_t most, double *flops, pal_error *err)
 {
     enum { LANES = 10 };
     p->most = most;
-    PAL_TRY(list_samples(p, r, place, NULL, NULL, err));
+    PAL_TRY(list_samples(p, r, NULL, NULL, err));
     p->lanes = LANES;
     cut(p, r);
     *flops = p->flops;
@@ -217,7 +226,7 @@ static int work_of(plan_part *p, eval_request *r, const size_t *place, int64_t m
 }
 
 /* Where the task left the number of samples open: as many as PLAN_OPEN allows beyond the least. */
-static int choose_samples(plan_part *p, eval_request *r, const size_t *place, pal_error *err)
+static int choose_samples(plan_part *p, eval_request *r, pal_error *err)
 {
     int64_t all = 0, least = INT64_MAX;
     double flops = 0, base = 0;
@@ -227,20 +236,20 @@ static int choose_samples(plan_part *p, eval_request *r, const size_t *place, pa
         if (cell->samples > all) all = cell->samples;
         if (cell->least < least) least = cell->least;
     }
-    if (p->cell_count) PAL_TRY(work_of(p, r, place, least, &base, err));
+    if (p->cell_count) PAL_TRY(work_of(p, r, least, &base, err));
     for (int64_t most = all; most >= least; most--) {
-        PAL_TRY(work_of(p, r, place, most, &flops, err));
+        PAL_TRY(work_of(p, r, most, &flops, err));
         if (flops - base <= PLAN_OPEN) break;
     }
     return PAL_OK;
 }
 
-static int find_round(plan_part *p, eval_request *r, speed_book *speeds, const size_t *place, pal_error *err)
+static int find_round(plan_part *p, eval_request *r, speed_book *speeds, pal_error *err)
 {
     const batch_item *first;
     speed_cycle cycle;
     if (!speeds || !r->options.share || p->zeroed || p->cell[0]->samples == 0) return PAL_OK;
-    PAL_TRY(eval_request_samples(r, place[0], &first, err));
+    PAL_TRY(eval_request_samples(r, p->place[0], &first, err));
     PAL_TRY(speed_round(speeds, r, p->model, first, &cycle, err));
     p->round = (uint64_t)cycle.tokens;
     p->passing = cycle.seconds_each;
@@ -248,16 +257,17 @@ static int find_round(plan_part *p, eval_request *r, speed_book *speeds, const s
 }
 
 /* The cells of the part, and where they stand in the request. */
-static int list_cells(plan_part *p, const eval_request *r, size_t first, size_t *place, pal_error *err)
+static int list_cells(plan_part *p, const eval_request *r, size_t first, pal_error *err)
 {
     int64_t most = 0;
     p->length = r->cell[first].length;
     p->most = INT64_MAX;
     p->cell = calloc(r->cell_count, sizeof *p->cell);
-    if (!p->cell) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    p->place = calloc(r->cell_count, sizeof *p->place);
+    if (!p->cell || !p->place) return pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
     for (size_t c = first; c < r->cell_count; c++) {
         if (c > first && (p->length == 0 || r->cell[c].length != p->length)) continue;
-        place[p->cell_count] = c;
+        p->place[p->cell_count] = c;
         p->cell[p->cell_count++] = &r->cell[c];
         most += r->cell[c].samples;
     }
@@ -266,15 +276,21 @@ static int list_cells(plan_part *p, const eval_request *r, size_t first, size_t 
     return p->item && p->group ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
 }
 
-static int fill_part(plan_part *p, eval_request *r, const size_t *place, speed_book *speeds, plan_wanted *wanted,
-                     void *arg, pal_error *err)
+static int fill_part(plan_part *p, eval_request *r, speed_book *speeds, pal_error *err)
 {
-    PAL_TRY(list_samples(p, r, place, NULL, NULL, err));
+    PAL_TRY(list_samples(p, r, NULL, NULL, err));
     if (p->skip[0]) return PAL_OK;
-    PAL_TRY(find_round(p, r, speeds, place, err));
-    PAL_TRY(choose_samples(p, r, place, err));
-    PAL_TRY(work_of(p, r, place, p->most, &p->whole, err));
-    PAL_TRY(list_samples(p, r, place, wanted, arg, err));
+    PAL_TRY(find_round(p, r, speeds, err));
+    PAL_TRY(choose_samples(p, r, err));
+    return work_of(p, r, p->most, &p->whole, err);
+}
+
+int plan_choose(plan_part *p, eval_request *r, plan_wanted *wanted, void *arg, pal_error *err)
+{
+    if (p->skip[0]) return PAL_OK;
+    PAL_TRY(list_samples(p, r, wanted, arg, err));
+    p->group_count = 0;
+    add_up(p);
     if (p->count == 0) return PAL_OK;
     const size_t most = p->count < (size_t)r->options.batch ? p->count : (size_t)r->options.batch;
     p->lanes = lanes_that_fit(p->model, r, most, p->scored);
@@ -306,8 +322,7 @@ static void order_parts(plan *p, size_t first)
     }
 }
 
-static int fill_plan(plan *out, eval_request *r, size_t *place, speed_book *speeds, plan_wanted *wanted, void *arg,
-                     pal_error *err)
+static int fill_plan(plan *out, eval_request *r, speed_book *speeds, pal_error *err)
 {
     const int64_t memory = r->options.memory;
     size_t c = r->cell_count; /* none yet */
@@ -318,8 +333,8 @@ static int fill_plan(plan *out, eval_request *r, size_t *place, speed_book *spee
                 if (memory != MEMORY_BOTH && zeroed != (memory == MEMORY_ZEROED)) continue;
                 plan_part *p = &out->part[out->count++];
                 *p = (plan_part){.model = &r->model[m], .zeroed = zeroed};
-                PAL_TRY(list_cells(p, r, c, place, err));
-                PAL_TRY(fill_part(p, r, place, speeds, wanted, arg, err));
+                PAL_TRY(list_cells(p, r, c, err));
+                PAL_TRY(fill_part(p, r, speeds, err));
             }
         }
         order_parts(out, first);
@@ -327,14 +342,22 @@ static int fill_plan(plan *out, eval_request *r, size_t *place, speed_book *spee
     return PAL_OK;
 }
 
-int plan_make(plan *out, eval_request *r, speed_book *speeds, plan_wanted *wanted, void *arg, pal_error *err)
+int plan_list(plan *out, eval_request *r, speed_book *speeds, pal_error *err)
 {
     *out = (plan){.part = calloc(2 * r->cell_count * r->model_count + 1, sizeof *out->part)};
     out->order = calloc(2 * r->cell_count * r->model_count + 1, sizeof *out->order);
-    size_t *place = calloc(r->cell_count + 1, sizeof *place);
-    const int code = out->part && out->order && place ? fill_plan(out, r, place, speeds, wanted, arg, err)
-                                                      : pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
-    free(place);
+    const int code = out->part && out->order ? fill_plan(out, r, speeds, err)
+                                             : pal_fail(err, PAL_INTERNAL, "out of memory for the plan");
+    if (code != PAL_OK) plan_free(out);
+    return code;
+}
+
+int plan_make(plan *out, eval_request *r, speed_book *speeds, plan_wanted *wanted, void *arg, pal_error *err)
+{
+    PAL_TRY(plan_list(out, r, speeds, err));
+    int code = PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < out->count; i++)
+        code = plan_choose(&out->part[i], r, wanted, arg, err);
     if (code != PAL_OK) plan_free(out);
     return code;
 }
@@ -343,6 +366,7 @@ void plan_free(plan *p)
 {
     for (size_t i = 0; i < p->count; i++) {
         free(p->part[i].cell);
+        free(p->part[i].place);
         free(p->part[i].item);
         free(p->part[i].group);
     }

@@ -18,8 +18,10 @@ typedef struct plan_part {
     int zeroed;     /* the control memory=zeroed */
     int64_t length; /* 0: whole documents */
     const task_cell **cell;
+    size_t *place; /* of each cell in the request */
     size_t cell_count;
     int64_t most; /* samples of a cell that are taken: fewer than its own where the task left the number open */
+    int keep;     /* plan_choose: the rest of the part comes later, to the same runner (BATCH_KEEP) */
     batch_item *item; /* samples to do, in the order of batch_cut */
     size_t count;
     batch_group *group;
@@ -53,6 +55,17 @@ typedef int plan_wanted(void *arg, plan_part *p, size_t cell, batch_item *item, 
  * one lane of a model needs more memory than there is. */
 #define PLAN_OPEN 2e12
 int plan_make(plan *out, eval_request *r, speed_book *speeds, plan_wanted *wanted, void *arg, pal_error *err);
+/* The first half of plan_make: every part with all of its samples, none of them done, in groups of as many lanes
+ * as on any machine. Processes that share an evaluation deal what is listed here. */
+int plan_list(plan *out, eval_request *r, speed_book *speeds, pal_error *err);
+/* The second half, for one part: leave the samples that are wanted, in groups that fit this machine. May be called
+ * again. */
+int plan_choose(plan_part *p, eval_request *r, plan_wanted *wanted, void *arg, pal_error *err);
+/* FLOPs of a group: of its samples by themselves, and of the start that they share when it is read anew. */
+typedef struct plan_share {
+    double own, start;
+} plan_share;
+plan_share plan_group_flops(const plan_part *p, const batch_group *g);
 void plan_free(plan *p);
 /* Set `round`, and the work that is then left. */
 void plan_part_round(plan_part *p, uint64_t tokens);

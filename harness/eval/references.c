@@ -8,14 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct references {
+struct references {
     eval_request *r;
-    results *held;
-    journal *journal;
     task_rows *rows;
-    references_complete *complete;
-    void *arg;
-} references;
+};
 
 static int describe(const references *f, const task_row *row, const task_cell *cell, result_cell *out,
                     pal_error *err)
@@ -38,14 +34,44 @@ static int describe(const references *f, const task_row *row, const task_cell *c
     return PAL_OK;
 }
 
-/* One row of one sample, unless it is journaled. */
-static int score(const references *f, const task_row *row, const result_cell *cell, size_t place,
-                 const batch_item *item, pal_error *err)
+int references_open(references **out, eval_request *r, pal_error *err)
 {
-    if (result_done(results_find(f->held, cell->key), item->index)) return PAL_OK;
+    *out = NULL;
+    if (!r->task->references) return PAL_OK;
+    references *f = calloc(1, sizeof *f);
+    if (!f) return pal_fail(err, PAL_INTERNAL, "out of memory for rows without a model");
+    f->r = r;
+    *out = f;
+    return r->task->references->open(r->run, &f->rows, err);
+}
+
+void references_close(references *f)
+{
+    if (!f) return;
+    if (f->rows) f->r->task->references->close(f->rows);
+    free(f);
+}
+
+int references_describe(references *f, size_t index, result_cell **cell, size_t *count, pal_error *err)
+{
+    const task_row *row;
+    *cell = NULL;
+    *count = 0;
+    if (!f) return PAL_OK;
+    PAL_TRY(f->r->task->references->list(f->rows, &f->r->cell[index], &row, count, err));
+    *cell = calloc(*count + 1, sizeof **cell);
+    if (!*cell) return pal_fail(err, PAL_INTERNAL, "out of memory for rows without a model");
+    for (size_t k = 0; k < *count; k++) PAL_TRY(describe(f, &row[k], &f->r->cell[index], &(*cell)[k], err));
+    return PAL_OK;
+}
+
+/* One row of one sample. */
+static int score(const references *f, const result_cell *cell, size_t place, const batch_item *item, results *held,
+                 journal *j, pal_error *err)
+{
     const double began = os_now();
     batch_result *made = calloc(1, sizeof *made);
-    if (!made) return pal_fail(err, PAL_INTERNAL, "out of memory for a sample of %s", row->name);
+    if (!made) return pal_fail(err, PAL_INTERNAL, "out of memory for a sample of %s", cell->model);
     int code = f->r->task->references->score(f->rows, place, item->index, made->value, made->record,
                                              sizeof made->record, err);
     result_sample sample = {.seconds = os_now() - began,
@@ -53,39 +79,52 @@ static int score(const references *f, const task_row *row, const result_cell *ce
                             .read = (double)item->tokens,
                             .threads = 1,
                             .batch = 1,
-                            .held = row->state_bytes};
+                            .held = cell->state_bytes};
     memcpy(sample.value, made->value, sizeof sample.value);
-    if (code == PAL_OK)
-        code = results_add(f->held, f->journal, cell->key, item->index, &sample, made->record, err);
+    if (code == PAL_OK) code = results_add(held, j, cell->key, item->index, &sample, made->record, err);
     free(made);
     return code;
 }
 
-static int run_rows(const references *f, size_t index, const task_row *row, size_t count, result_cell *cell,
-                    pal_error *err)
+static int score_rows(const references *f, size_t index, const result_cell *cell, size_t count, results *held,
+                      journal *j, references_known *known, void *known_arg, pal_error *err)
 {
     const batch_item *item;
     const int64_t n = f->r->cell[index].samples;
     PAL_TRY(eval_request_samples(f->r, index, &item, err));
     for (size_t k = 0; k < count; k++) {
-        PAL_TRY(describe(f, &row[k], &f->r->cell[index], &cell[k], err));
-        const result_cell *known = results_find(f->held, cell[k].key);
-        if (!known || !result_asked(known, n)) PAL_TRY(results_announce(f->held, f->journal, &cell[k], n, err));
+        const result_cell *there = results_find(held, cell[k].key);
+        if (!there || !result_asked(there, n)) PAL_TRY(results_announce(held, j, &cell[k], n, err));
     }
     for (int64_t i = 0; i < n; i++)
-        for (size_t k = 0; k < count; k++) PAL_TRY(score(f, &row[k], &cell[k], k, &item[i], err));
-    for (size_t k = 0; f->complete && k < count; k++) f->complete(f->arg, results_find(f->held, cell[k].key), n);
+        for (size_t k = 0; k < count; k++) {
+            if (result_done(results_find(held, cell[k].key), i)) continue;
+            if (known && known(known_arg, cell[k].key, i)) continue;
+            PAL_TRY(score(f, &cell[k], k, &item[i], held, j, err));
+        }
     return PAL_OK;
 }
 
-static int run_cell(const references *f, size_t index, pal_error *err)
+int references_score(references *f, size_t index, results *held, journal *j, references_known *known,
+                     void *known_arg, pal_error *err)
 {
-    const task_row *row;
+    result_cell *cell;
     size_t count;
-    PAL_TRY(f->r->task->references->list(f->rows, &f->r->cell[index], &row, &count, err));
-    result_cell *cell = calloc(count + 1, sizeof *cell);
-    if (!cell) return pal_fail(err, PAL_INTERNAL, "out of memory for rows without a model");
-    const int code = run_rows(f, index, row, count, cell, err);
+    int code = references_describe(f, index, &cell, &count, err);
+    if (code == PAL_OK && f) code = score_rows(f, index, cell, count, held, j, known, known_arg, err);
+    free(cell);
+    return code;
+}
+
+static int run_cell(references *f, size_t index, results *held, journal *j, references_complete *complete,
+                    void *arg, pal_error *err)
+{
+    result_cell *cell;
+    size_t count;
+    int code = references_describe(f, index, &cell, &count, err);
+    if (code == PAL_OK) code = score_rows(f, index, cell, count, held, j, NULL, NULL, err);
+    for (size_t k = 0; code == PAL_OK && complete && k < count; k++)
+        complete(arg, results_find(held, cell[k].key), f->r->cell[index].samples);
     free(cell);
     return code;
 }
@@ -93,10 +132,10 @@ static int run_cell(const references *f, size_t index, pal_error *err)
 int references_run(eval_request *r, results *held, journal *j, references_complete *complete, void *arg,
                    pal_error *err)
 {
-    references f = {r, held, j, NULL, complete, arg};
-    if (!r->task->references) return PAL_OK;
-    int code = r->task->references->open(r->run, &f.rows, err);
-    for (size_t i = 0; code == PAL_OK && i < r->cell_count; i++) code = run_cell(&f, i, err);
-    if (f.rows) r->task->references->close(f.rows);
+    references *f;
+    int code = references_open(&f, r, err);
+    for (size_t i = 0; code == PAL_OK && f && i < r->cell_count; i++)
+        code = run_cell(f, i, held, j, complete, arg, err);
+    references_close(f);
     return code;
 }

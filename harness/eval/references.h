@@ -15,4 +15,19 @@ typedef void references_complete(void *arg, const result_cell *cell, int64_t n);
 int references_run(eval_request *r, results *held, journal *j, references_complete *complete, void *arg,
                    pal_error *err);
 
+/* ---- The same cell by cell, where several processes share them ---- */
+
+typedef struct references references;
+
+/* *out: NULL where the task has no such rows, and the functions below then do nothing. */
+int references_open(references **out, eval_request *r, pal_error *err);
+void references_close(references *f);
+/* The rows of a cell of the request, described: (*cell)[*count], malloc'ed. */
+int references_describe(references *f, size_t index, result_cell **cell, size_t *count, pal_error *err);
+/* Whether a sample of a row is done elsewhere. */
+typedef int references_known(void *arg, const char *key, int64_t sample);
+/* Journal the rows of one cell of the request; `known` may be NULL. */
+int references_score(references *f, size_t index, results *held, journal *j, references_known *known,
+                     void *known_arg, pal_error *err);
+
 #endif

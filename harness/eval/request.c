@@ -49,6 +49,12 @@ const kv_spec eval_options_rows[EVAL_OPTIONS] = {
      "form of the weights of another program's model in memory: expanded to f32; rounded to bf16, which changes "
      "results; or as stored in the file, with f32's results. auto: f32 where that takes at most half of the "
      "memory, else stored"},
+    {"shard", KV_TEXT, AT(shard), "env", 0, 0, NULL,
+     "part I/N of the work, such as 2/4; auto: what is free, in a results= that several processes share; env: "
+     "what "
+     "Slurm, Open MPI or PMI say, else all; none: all. `palimpsest merge` puts the parts together"},
+    {"lease", KV_REAL, AT(lease), "60", 0.1, 86400, NULL,
+     "of shard=auto: seconds after which a process that gives no sign has lost its work to another"},
     {"plots", KV_CHOICE, AT(plots), "1", 0, 0, "0|1", "draw the plots, if gnuplot is there"},
 };
 

@@ -14,7 +14,9 @@ enum { MEMORY_KEPT, MEMORY_ZEROED, MEMORY_BOTH };
 typedef struct eval_options {
     char task[KV_TEXT_MAX], model[KV_TEXT_MAX], weights[KV_TEXT_MAX], results[KV_TEXT_MAX], tokenizer[KV_TEXT_MAX];
     char attention[KV_TEXT_MAX];
-    int64_t memory; /* MEMORY_* */
+    char shard[KV_TEXT_MAX]; /* harness/shard/choose.h */
+    double lease;            /* seconds */
+    int64_t memory;          /* MEMORY_* */
     int64_t batch, threads, share, references, plots;
     int64_t new_tensors; /* yes or no: an attention's tensors that the weights lack start as its module says */
     int64_t format;      /* listing_format */
@@ -22,7 +24,7 @@ typedef struct eval_options {
     int64_t hold; /* weights_form */
 } eval_options;
 
-enum { EVAL_OPTIONS = 16 };
+enum { EVAL_OPTIONS = 18 };
 extern const kv_spec eval_options_rows[EVAL_OPTIONS];
 
 typedef struct eval_model {

@@ -118,7 +118,7 @@ size_t batch_cut(const decoder *d, batch_item *item, size_t count, size_t lanes,
         limit_shared(&item[i], share, zeroed);
     }
     if (count) qsort(item, count, sizeof *item, by_kinship);
-    drop_lonely(item, count);
+    if (share != BATCH_KEEP) drop_lonely(item, count);
     size_t groups = 0;
     uint64_t read = 0; /* by the shared stream */
     for (size_t i = 0; i < count; i++) {

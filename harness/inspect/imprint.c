@@ -2,8 +2,8 @@
  * and the two states are held against each other. The difference takes in what later tokens make of the needle, so
  * it is the most that a read could find of it. */
 #include "harness/base/os.h"
+#include "harness/cli/progress.h"
 #include "harness/eval/eval.h"
-#include "harness/eval/progress.h"
 #include "harness/inspect/inspect.h"
 #include "harness/report/report.h"
 #include "harness/stats/stats.h"

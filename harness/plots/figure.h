@@ -3,7 +3,7 @@
 #ifndef PAL_FIGURE_H
 #define PAL_FIGURE_H
 
-#include "harness/eval/progress.h"
+#include "harness/cli/progress.h"
 #include "harness/report/report.h"
 
 /* How a series is drawn. */

@@ -2,7 +2,7 @@
  * telling first; elsewhere, and for programs, all of them. */
 #include "harness/report/live_table.h"
 
-#include "harness/eval/progress.h"
+#include "harness/cli/progress.h"
 #include "harness/report/report.h"
 #include "models/engine/gemm.h"
 
@@ -287,7 +287,7 @@ static void put_explanation(const live_table *t)
         fprintf(out, "%zu columns do not fit this terminal: a wider one, or format=csv, shows all.\n", t->hidden);
 }
 
-int live_table_run(eval_request *r, FILE *out, FILE *log, pal_error *err)
+int live_table_run(eval_request *r, eval_share *share, FILE *out, FILE *log, pal_error *err)
 {
     live_table *t = calloc(1, sizeof *t);
     if (!t) return pal_fail(err, PAL_INTERNAL, "out of memory for the table");
@@ -296,10 +296,10 @@ int live_table_run(eval_request *r, FILE *out, FILE *log, pal_error *err)
     results held;
     char path[2 * KV_TEXT_MAX];
     eval_journal_path(&r->options, r->task, path, sizeof path);
-    results_init(&held, r->task, path);
-    int code = eval_run(r, &watch, log, &held, err);
+    results_init(&held, r->task, share ? share->journal : path);
+    int code = eval_run(r, &watch, log, share, &held, err);
     if (code == PAL_OK && for_people(t) && t->samples) put_explanation(t);
-    if (code == PAL_OK) code = report_write(&held, r->options.results, notes_to(t), err);
+    if (code == PAL_OK && !share) code = report_write(&held, r->options.results, notes_to(t), err);
     if (code == PAL_OK && t->not_finite)
         code = pal_fail(err, PAL_GATE,
                         "%lld of %lld samples are not finite (a logit, a state or a loss is no number); their "

@@ -7,7 +7,7 @@
 
 /* Evaluate, show the rows on `out` in the options' format, and write the reports of the journal (report_write).
  * What is no row goes to `out` where people read the rows, else to `log`. PAL_GATE: some samples are not finite.
- */
-int live_table_run(eval_request *r, FILE *out, FILE *log, pal_error *err);
+ * `share` is as in eval_run; reports are then made when the journals are merged. */
+int live_table_run(eval_request *r, eval_share *share, FILE *out, FILE *log, pal_error *err);
 
 #endif

@@ -3,7 +3,7 @@
 #include "harness/train/trainer.h"
 
 #include "harness/base/os.h"
-#include "harness/eval/progress.h"
+#include "harness/cli/progress.h"
 #include "models/attention/attention.h"
 #include "models/engine/gemm.h"
 #include "models/import/import.h"

@@ -3,7 +3,7 @@
 #ifndef PAL_VALIDATE_H
 #define PAL_VALIDATE_H
 
-#include "harness/eval/progress.h"
+#include "harness/cli/progress.h"
 #include "harness/train/train.h"
 #include "models/decoder/decoder.h"
 #include "models/decoder/pass.h"

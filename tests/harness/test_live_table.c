@@ -75,7 +75,7 @@ static int run(FILE *out, FILE *log, const char *const *more)
     eval_request r;
     int code = eval_request_read(&r, count, words, 1, &err);
     if (code != PAL_OK) return code;
-    code = live_table_run(&r, out, log, &err);
+    code = live_table_run(&r, NULL, out, log, &err);
     eval_request_free(&r);
     return code;
 }

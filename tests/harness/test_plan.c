@@ -7,9 +7,9 @@
 #include <cmocka.h>
 
 #include "harness/base/os.h"
+#include "harness/cli/progress.h"
 #include "harness/eval/eval.h"
 #include "harness/eval/plan.h"
-#include "harness/eval/progress.h"
 #include "models/engine/gemm.h"
 
 #include <stdio.h>
@@ -217,7 +217,7 @@ static void test_run_progress(void **state)
     assert_int_equal(os_make_dirs(results_dir + strlen("results="), &err), PAL_OK);
     eval_journal_path(&r.options, r.task, path, sizeof path);
     results_init(&held, r.task, path);
-    assert_int_equal(eval_run(&r, &watch, log, &held, &err), PAL_OK);
+    assert_int_equal(eval_run(&r, &watch, log, NULL, &held, &err), PAL_OK);
     os_use(NULL);
     results_free(&held);
     rewind(log);

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "harness/base/os.h"
-#include "harness/eval/progress.h"
+#include "harness/cli/progress.h"
 #include "harness/report/report.h"
 #include "tests/lib/facts_lab.h"
 

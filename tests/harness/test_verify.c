@@ -95,7 +95,7 @@ static void eval(const char *const *more)
     assert_non_null(quiet);
     int code = eval_request_read(&r, count, words, 1, &err);
     if (code == PAL_OK) {
-        code = live_table_run(&r, quiet, quiet, &err);
+        code = live_table_run(&r, NULL, quiet, quiet, &err);
         eval_request_free(&r);
     }
     fclose(quiet);

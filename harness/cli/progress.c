@@ -1,5 +1,5 @@
 /* A progress line: one that is drawn over again on a terminal, a new one now and then in a log. */
-#include "harness/eval/progress.h"
+#include "harness/cli/progress.h"
 
 #include "harness/base/os.h"
 
