@@ -11,6 +11,7 @@
 #include "harness/inspect/inspect.h"
 #include "harness/page/findings.h"
 #include "harness/report/tables.h"
+#include "harness/shard/merge.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,8 +6,8 @@
 #include "harness/cli/command.h"
 #include "tasks/task.h"
 
-extern const pal_command train_command, eval_command, plan_command, merge_command, report_command, plots_command,
-    list_command, bench_command, export_command, tokenizer_command, rouge_command, help_command;
+extern const pal_command train_command, eval_command, plan_command, report_command, plots_command, list_command,
+    bench_command, export_command, tokenizer_command, rouge_command, help_command;
 
 /* All of them, in the order of help; ends with NULL. */
 extern const pal_command *const command_table[];

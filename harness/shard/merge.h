@@ -2,9 +2,12 @@
 #ifndef PAL_SHARD_MERGE_H
 #define PAL_SHARD_MERGE_H
 
+#include "harness/cli/command.h"
 #include "harness/journal/cells.h"
 
 #include <stdio.h>
+
+extern const pal_command merge_command;
 
 typedef struct merge_outcome {
     int64_t taken;   /* samples that the main journal did not have */

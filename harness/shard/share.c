@@ -134,10 +134,10 @@ static int begin(void *arg, const eval_whole *whole, size_t *samples, double *fl
         *flops += s->deal.unit[u].own + s->deal.unit[u].start;
     }
     s->pending = *samples;
-    /* Who has nothing to do leaves nothing behind. */
-    if (*samples == 0) return PAL_OK;
-    PAL_TRY(os_make_dirs(s->folder, err));
     snprintf(path, sizeof path, "%s/run.json", s->folder);
+    /* Who has nothing to do leaves nothing behind. */
+    if (*samples == 0 && !os_file_exists(path)) return PAL_OK;
+    PAL_TRY(os_make_dirs(s->folder, err));
     PAL_TRY(manifest_join(path, &(manifest_view){whole, &s->choice, &s->deal, automatic ? NULL : s->owner}, err));
     if (automatic) return open_leases(s, err);
     return PAL_OK;

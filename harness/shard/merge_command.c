@@ -1,11 +1,10 @@
 /* `palimpsest merge`: one journal out of those of an evaluation's shards, and its tables. */
-#include "harness/command/commands.h"
+#include "harness/shard/merge.h"
 
 #include "harness/eval/facts.h"
 #include "harness/eval/model_files.h"
 #include "harness/plots/plots.h"
 #include "harness/report/report.h"
-#include "harness/shard/merge.h"
 
 #include <stdio.h>
 #include <string.h>
