@@ -146,7 +146,7 @@ static void test_linear_rows(void **unused)
     for (size_t row = 0; row < all; row++)
         for (size_t o = 0; o < OUT; o++)
             want[row * ldy + o] = product(x + row * ldx, w + (FIRST + o) * IN, IN) + bias[o];
-    const weight_source plain = {w, read_rows, NULL}, half = {w, read_rows, find_rows};
+    const weight_source plain = {w, read_rows, NULL, 0}, half = {w, read_rows, find_rows, 0};
     const matrix form[] = {
         {.w = w + FIRST * IN}, {.source = &plain, .first = FIRST}, {.source = &half, .first = FIRST}};
     const size_t forms = sizeof(real) == sizeof(float) ? 3 : 2;

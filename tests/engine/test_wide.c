@@ -116,7 +116,7 @@ static void check_product(const tile_kernel *kernel, size_t lines, size_t cols, 
 
     /* From a source that is expanded, partly or wholly. */
     const lines_of of = {w, half, cols, depth};
-    weight_source source = {&of, read_lines, half_lines};
+    weight_source source = {&of, read_lines, half_lines, 0};
     for (int i = 0; i < 2; i++) {
         memset(again, 0, count * sizeof *again);
         job.source = &source;
