@@ -4,10 +4,10 @@
 #include <math.h>
 #include <strings.h>
 
-extern const task_module passkey_task, perplexity_task, booksum_task, jsonl_task, mqar_task;
+extern const task_module passkey_task, perplexity_task, booksum_task, jsonl_task, mqar_task, ruler_task;
 
 const task_module *const task_table[] = {
-    &passkey_task, &perplexity_task, &booksum_task, &jsonl_task, &mqar_task, NULL,
+    &passkey_task, &perplexity_task, &booksum_task, &jsonl_task, &mqar_task, &ruler_task, NULL,
 };
 
 const task_module *task_find(const char *name)

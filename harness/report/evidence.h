@@ -6,7 +6,7 @@
 #include "harness/report/report.h"
 #include "harness/stats/pairs.h"
 
-enum { EVIDENCE_TASKS = 8 };
+enum { EVIDENCE_TASKS = 16 };
 
 typedef struct evidence_task {
     char path[2 * KV_TEXT_MAX]; /* of the journal */

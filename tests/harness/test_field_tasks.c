@@ -106,11 +106,23 @@ static void test_mqar(void **state)
                       out));
 }
 
+static void test_ruler(void **state)
+{
+    (void)state;
+    check_evaluation(
+        &(evaluation){"ruler",
+                      {"tasks=niah_single_1,niah_multikey_2,niah_multivalue,vt", "len=2500", "n=2", NULL},
+                      8,
+                      4,
+                      "2500 niah_multivalue"});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_jsonl),
         cmocka_unit_test(test_mqar),
+        cmocka_unit_test(test_ruler),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -298,6 +298,47 @@ static void test_booksum(void **state)
     evidence_free(&e);
 }
 
+/* ---- RULER ---- */
+
+static void put_ruler(lab_journal *j, const char *model, const char *variant, int64_t length, double right)
+{
+    char name[64];
+    snprintf(name, sizeof name, "len=%lld,%s", (long long)length, variant);
+    result_cell cell = lab_cell(j, model, name, length, NAN, "seed=42", 1);
+    snprintf(cell.variant, sizeof cell.variant, "%s", variant);
+    lab_announce(j, &cell, 1);
+    lab_sample(j, &cell, 0, (const double[TASK_VALUES]){right, 100, 0, 1, 1, 1}, 1);
+}
+
+static void test_ruler(void **state)
+{
+    (void)state;
+    lab_journal *j = lab_open(task_find("ruler"));
+    put_ruler(j, "good", "vt", 1024, 90);
+    put_ruler(j, "good", "cwe", 1024, 84);
+    put_ruler(j, "good", "vt", 4096, 86);
+    put_ruler(j, "good", "cwe", 4096, 85.2);
+    put_ruler(j, "good", "vt", 8192, 99); /* one task alone is no mean */
+    put_ruler(j, "poor", "vt", 1024, 85);
+    put_ruler(j, "poor", "cwe", 1024, 86);
+    put_ruler(j, "poor", "vt,swapped", 4096, 100); /* a control is not one */
+    lab_close(j);
+    evidence e;
+    table_set set;
+    build(&set, &e, task_table, no_weights);
+    const table *t = find_table(&set, "ruler");
+    assert_int_equal(t->rows, 2);
+    assert_true(fabs(find_cell(t, "good", NULL, NULL, "1K")->value - 87) < 1e-9);
+    assert_true(fabs(find_cell(t, "good", NULL, NULL, "4K")->value - 85.6) < 1e-9);
+    assert_true(isnan(find_cell(t, "good", NULL, NULL, "8K")->value));
+    assert_string_equal(find_cell(t, "good", NULL, NULL, "effective")->text, "4K");
+    assert_string_equal(find_cell(t, "good", NULL, NULL, "tasks")->text, "2");
+    assert_true(fabs(find_cell(t, "poor", NULL, NULL, "1K")->value - 85.5) < 1e-9);
+    assert_string_equal(find_cell(t, "poor", NULL, NULL, "effective")->text, "none");
+    table_set_free(&set);
+    evidence_free(&e);
+}
+
 static void test_nothing_there(void **state)
 {
     (void)state;
@@ -481,6 +522,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_best, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_passkey, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_booksum, lab_make_dir, lab_remove_dir),
+        cmocka_unit_test_setup_teardown(test_ruler, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_order_of_rows, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_nothing_there, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_forms, lab_make_dir, lab_remove_dir),
