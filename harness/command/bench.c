@@ -5,6 +5,7 @@
 #include "harness/command/groups.h"
 #include "models/decoder/config_keys.h"
 #include "models/decoder/state.h"
+#include "models/decoder/step.h"
 
 #include "harness/base/os.h"
 #include "harness/base/rng.h"
@@ -37,12 +38,16 @@ static const kv_spec bench_table[] = {
      "form of the model's weights in memory; training wants f32"},
     {"batch", KV_SIZES, AT(batch), "1,8", 1, 4096, NULL, "lanes of the evaluation; training uses the last"},
     {"window", KV_INT, AT(window), "4", 1, 1024, NULL, "segments of a training window"},
-    {"mode", KV_CHOICE, AT(mode), "all", 0, 0, "all|train|eval", "what to measure"},
+    {"mode", KV_CHOICE, AT(mode), "all", 0, 0, "all|train|eval|write",
+     "what to measure; write: text token by token, whose peak is the speed at which memory is read"},
     {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL, "0: all processors"},
     {"seconds", KV_REAL, AT(seconds), "8", 0.1, 3600, NULL, "measured time of each row"},
     {"format", KV_CHOICE, AT(format), "text", 0, 0, LISTING_FORMATS,
      "of the rows; csv and jsonl print nothing else"},
 };
+/* The choices of `mode`. */
+enum { MODE_ALL, MODE_TRAIN, MODE_EVAL, MODE_WRITE };
+
 /* The model stated in the README, unless the words say otherwise. */
 static const char *const bench_model[][2] = {{"attention", "infini-linear"},
                                              {"d_model", "256"},
@@ -99,6 +104,46 @@ static int measure_peak(pool *p, double *flops, pal_error *err)
     return PAL_OK;
 }
 
+/* Bytes a second of memory that all threads read, each a part of what no cache holds: the median of a second of
+ * runs. */
+enum { READ_BYTES = 256 << 20, READ_STEP = 4096 };
+
+typedef struct read_job {
+    const real *x;
+    size_t count;
+    real *sums; /* [threads] */
+} read_job;
+
+static void read_task(void *arg, int task, int worker)
+{
+    (void)worker;
+    const read_job *j = arg;
+    for (size_t i = 0; i < j->count; i += READ_STEP)
+        j->sums[task] += kernels_get()->sum(j->x + (size_t)task * j->count + i, READ_STEP);
+}
+
+static int measure_memory(pool *p, double *bytes, pal_error *err)
+{
+    const size_t threads = (size_t)pool_threads(p), step = READ_STEP * threads * sizeof(real);
+    const size_t all = READ_BYTES / step * step;
+    char *block = malloc(all);
+    real sums[POOL_MAX_THREADS] = {0};
+    if (!block) return pal_fail(err, PAL_INTERNAL, "out of memory to measure how fast it is read");
+    memset(block, 0, all);
+    read_job job = {(const real *)(void *)block, all / threads / sizeof(real), sums};
+    double run[MOST_RUNS];
+    size_t runs = 0;
+    const double start = os_now();
+    while (runs < 3 || (os_now() - start < 1 && runs < MOST_RUNS)) {
+        const double before = os_now();
+        pool_run(p, (int)threads, read_task, &job);
+        run[runs++] = (double)all / (os_now() - before);
+    }
+    *bytes = median(run, runs);
+    free(block);
+    return PAL_OK;
+}
+
 /* ---- the rows ---- */
 
 typedef struct bench {
@@ -106,7 +151,7 @@ typedef struct bench {
     model_config model_cfg;
     decoder *model;
     pool *pool;
-    double peak;
+    double peak, memory; /* FLOP/s, bytes/s */
     listing rows;
 } bench;
 
@@ -117,18 +162,20 @@ static const listing_column columns[] = {{"mode", NULL, -5},
                                          {"share_of_peak", "of peak", 7},
                                          {"peak_rss_bytes", "peak MiB", 8}};
 
-static void print_row(bench *b, const char *mode, size_t batch, double tokens_per_s, double flops_per_token)
+static void print_row(bench *b, const char *mode, size_t batch, double tokens_per_s, double flops_per_token,
+                      double share_of_peak)
 {
     char text[32];
     const double flops = tokens_per_s * flops_per_token;
     listing_text(&b->rows, mode);
     listing_number(&b->rows, (double)batch, NULL);
-    snprintf(text, sizeof text, "%.0f", tokens_per_s);
+    snprintf(text, sizeof text, "%.*f", tokens_per_s < 1000 ? 1 : 0, tokens_per_s);
     listing_number(&b->rows, tokens_per_s, text);
     snprintf(text, sizeof text, "%.1f", flops / 1e9);
     listing_number(&b->rows, flops / 1e9, text);
-    snprintf(text, sizeof text, "%.1f %%", 100 * flops / b->peak);
-    listing_number(&b->rows, flops / b->peak, text);
+    if (share_of_peak < 0) share_of_peak = flops / b->peak;
+    snprintf(text, sizeof text, "%.1f %%", 100 * share_of_peak);
+    listing_number(&b->rows, share_of_peak, text);
     snprintf(text, sizeof text, "%.0f", (double)os_peak_rss() / 1048576);
     listing_number(&b->rows, (double)os_peak_rss(), text);
 }
@@ -176,7 +223,8 @@ static int bench_train(bench *b, size_t lanes, pal_error *err)
             total += seconds;
         }
         const double context = 0.5 * (double)(segments * (size_t)b->model_cfg.segment);
-        print_row(b, "train", lanes, (double)count / median(run, runs), 3 * decoder_flops(b->model, context, 1));
+        print_row(b, "train", lanes, (double)count / median(run, runs), 3 * decoder_flops(b->model, context, 1),
+                  -1);
     }
     free(tokens);
     free(weight);
@@ -228,10 +276,51 @@ static int bench_eval(bench *b, size_t lanes, pal_error *err)
         total += seconds;
     }
     print_row(b, "eval", lanes, (double)(lanes * count) / median(run, runs),
-              decoder_flops(b->model, (double)stream_position(s) / 2, 1));
+              decoder_flops(b->model, (double)stream_position(s) / 2, 1), -1);
     free(tokens);
     stream_destroy(s);
     return PAL_OK;
+}
+
+/* Greedy text after an empty prompt. A segment that is full is read once more as a whole, so a token costs a step
+ * and its part of that: both are measured, also where no segment is filled. */
+static int bench_write(bench *b, size_t lanes, pal_error *err)
+{
+    const size_t segment = (size_t)b->model_cfg.segment;
+    stream *s;
+    PAL_TRY(stream_create(&s, b->model, b->pool, lanes, err));
+    stream_read_all(s);
+    int32_t *tokens = random_tokens(b, lanes * (segment + 1));
+    int code = tokens ? stream_allow_writing(s, err) : pal_fail(err, PAL_INTERNAL, "out of memory for the tokens");
+    double whole[3], total = 0;
+    size_t runs = 0, stride;
+    for (size_t i = 0; code == PAL_OK && i < sizeof whole / sizeof *whole; i++) {
+        stream_reset(s);
+        stream_feed(s, tokens, segment + 1, segment, UINT64_MAX, NULL, NULL);
+        const double before = os_now();
+        stream_feed(s, tokens + segment, segment + 1, 1, UINT64_MAX, NULL, NULL); /* the segment is full */
+        whole[i] = os_now() - before;
+    }
+    for (size_t i = 0; code == PAL_OK && (total < b->cfg.seconds || runs < 3); i++) {
+        if (i % segment == 0) stream_reset(s);
+        stream_feed(s, tokens + i % segment, segment + 1, 1, UINT64_MAX, NULL, NULL);
+        const double before = os_now();
+        const real *logits = stream_predict(s, &stride);
+        for (size_t lane = 0; lane < lanes; lane++) stream_choice(s, logits + lane * stride);
+        const double seconds = os_now() - before;
+        if (i < 3) continue; /* warms up */
+        runs++;
+        total += seconds;
+    }
+    if (code == PAL_OK) {
+        const double each = total / (double)runs + median(whole, sizeof whole / sizeof *whole) / (double)segment;
+        print_row(b, "write", lanes, (double)lanes / each,
+                  decoder_flops(b->model, (double)(runs % segment) / 2, 1),
+                  (double)stepper_weight_bytes(b->model) / each / b->memory);
+    }
+    free(tokens);
+    stream_destroy(s);
+    return code;
 }
 
 static int read_model(model_config *cfg, const kv_pairs *words, pal_error *err)
@@ -258,8 +347,15 @@ static void print_head(const bench *b)
            (long long)cfg->d_head, (long long)cfg->segment, (double)decoder_parameters(b->model) / 1e6);
     char core[64];
     decoder_core(b->model, core, sizeof core);
-    printf("%d threads, BLAS %s, kernels %s, SGEMM peak %.0f GFLOP/s (1024-squares, one on each thread)\n\n",
+    printf("%d threads, BLAS %s, kernels %s, SGEMM peak %.0f GFLOP/s (1024-squares, one on each thread)",
            pool_threads(b->pool), core, kernels_get()->isa, b->peak / 1e9);
+    if (b->memory > 0) printf(", memory %.1f GB/s", b->memory / 1e9);
+    puts("\n");
+}
+
+static int mode_has(const bench *b, int64_t mode)
+{
+    return b->cfg.mode == MODE_ALL || b->cfg.mode == mode;
 }
 
 static int run_bench(bench *b, pal_error *err)
@@ -273,15 +369,18 @@ static int run_bench(bench *b, pal_error *err)
         PAL_TRY(decoder_create(&b->model, &b->model_cfg, err));
         decoder_init(b->model, 1);
     }
-    if (decoder_is_left(b->model) && b->cfg.mode == 0) b->cfg.mode = 2; /* no training */
-    if (decoder_is_left(b->model) && b->cfg.mode == 1)
+    const int trains = mode_has(b, MODE_TRAIN) && !decoder_is_left(b->model);
+    if (decoder_is_left(b->model) && b->cfg.mode == MODE_TRAIN)
         return pal_fail(err, PAL_USAGE, "mode=train: these weights can only be read; set hold=f32");
     PAL_TRY(measure_peak(b->pool, &b->peak, err));
+    if (mode_has(b, MODE_WRITE)) PAL_TRY(measure_memory(b->pool, &b->memory, err));
     if (b->cfg.format == LISTING_TEXT || b->cfg.format == LISTING_MARKDOWN) print_head(b);
     listing_begin(&b->rows, stdout, (listing_format)b->cfg.format, columns, sizeof columns / sizeof *columns);
-    for (int64_t i = 0; b->cfg.mode != 1 && i < b->cfg.batch.count; i++)
+    for (int64_t i = 0; mode_has(b, MODE_EVAL) && i < b->cfg.batch.count; i++)
         PAL_TRY(bench_eval(b, (size_t)b->cfg.batch.value[i], err));
-    if (b->cfg.mode != 2) PAL_TRY(bench_train(b, (size_t)b->cfg.batch.value[b->cfg.batch.count - 1], err));
+    for (int64_t i = 0; mode_has(b, MODE_WRITE) && i < b->cfg.batch.count; i++)
+        PAL_TRY(bench_write(b, (size_t)b->cfg.batch.value[i], err));
+    if (trains) PAL_TRY(bench_train(b, (size_t)b->cfg.batch.value[b->cfg.batch.count - 1], err));
     return PAL_OK;
 }
 
@@ -311,7 +410,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
 
 const pal_command bench_command = {
     .name = "bench",
-    .summary = "speed of training and evaluation on this machine",
+    .summary = "speed of training, evaluation and writing on this machine",
     .examples = "bench\n"
                 "bench attention=local d_model=128 segment=256 mode=eval\n",
     .options = bench_table,

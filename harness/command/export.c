@@ -39,7 +39,7 @@ static int load(const export_words *o, decoder **d, checkpoint_info *info, pal_e
         count == 1 ? PAL_OK : pal_fail(err, PAL_USAGE, "model=%s: %zu models; export takes one", o->model, count);
     if (o->attention[0] && (size_t)snprintf(file[0].instead, room, "%s", o->attention) >= room)
         code = pal_fail(err, PAL_USAGE, "attention=%.60s...: too long", o->attention);
-    if (code == PAL_OK) code = weights_load(&file[0], 0, d, info, err);
+    if (code == PAL_OK) code = weights_load(&file[0], FORM_F32, 0, d, info, err);
     free(file);
     return code;
 }

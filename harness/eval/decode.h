@@ -26,8 +26,9 @@ typedef struct continuation_choice {
 } continuation_choice;
 
 /* Draw a token from softmax(logits / temperature), of which only the most likely tokens are kept: as few as have
- * together at least top_p (nucleus sampling, Holtzman et al. 2020); of equals the first go first. choice[vocab] is
- * work space, sorted on return, with the kept ones' probabilities before they are scaled to 1. */
+ * together at least top_p (nucleus sampling, Holtzman et al. 2020); of equals the first go first. choice[2 *
+ * vocab] is work space, its first half sorted on return, with the kept ones' probabilities before they are scaled
+ * to 1. */
 int32_t continuation_draw(const real *logits, size_t vocab, double temperature, double top_p, rng *draws,
                           continuation_choice *choice);
 

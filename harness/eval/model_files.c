@@ -228,13 +228,13 @@ int weights_fit(const weights_file *file, uint64_t tokens, decoder **d, pal_erro
     return PAL_OK;
 }
 
-static int load_foreign(const weights_file *file, const instead_words *words, uint64_t tokens, decoder **out,
-                        checkpoint_info *info, pal_error *err)
+static int load_foreign(const weights_file *file, const instead_words *words, weights_form form, uint64_t tokens,
+                        decoder **out, checkpoint_info *info, pal_error *err)
 {
     decoder *d = NULL;
     PAL_TRY(model_describe(file->path, words, NULL, NULL, &d, NULL, info, err));
     int code = tokens ? weights_fit(file, tokens, &d, err) : PAL_OK;
-    if (code == PAL_OK) code = model_read_weights(file->path, d, err);
+    if (code == PAL_OK) code = model_read_weights_as(file->path, form, d, err);
     if (code == PAL_OK) {
         *out = d;
         return PAL_OK;
@@ -244,12 +244,13 @@ static int load_foreign(const weights_file *file, const instead_words *words, ui
     return code;
 }
 
-int weights_load(const weights_file *file, uint64_t tokens, decoder **out, checkpoint_info *info, pal_error *err)
+int weights_load(const weights_file *file, weights_form form, uint64_t tokens, decoder **out,
+                 checkpoint_info *info, pal_error *err)
 {
     instead_words words = {0};
     int code = file->instead[0] ? instead_parse(file->instead, &words.own, err) : PAL_OK;
     if (code == PAL_OK)
-        code = import_is_foreign(file->path) ? load_foreign(file, &words, tokens, out, info, err)
+        code = import_is_foreign(file->path) ? load_foreign(file, &words, form, tokens, out, info, err)
                                              : model_load(file->path, &words, out, NULL, info, err);
     instead_words_free(&words);
     return code;

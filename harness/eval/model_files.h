@@ -4,6 +4,7 @@
 
 #include "harness/base/keyval.h"
 #include "models/files/checkpoint.h"
+#include "models/import/forms.h"
 
 #define WEIGHTS_DIR "models/weights"
 #define WEIGHTS_SUFFIX ".safetensors"
@@ -26,8 +27,9 @@ int weights_resolve_for(const char *task, const char *models, const char *dir, w
 int weights_resolve(const char *models, const char *dir, weights_file **out, size_t *count, pal_error *err);
 
 /* Load what was found, with the attention behind its '+'. `tokens`: no stream will be longer; 0: any that the
- * model can hold. `info` may be NULL. */
-int weights_load(const weights_file *file, uint64_t tokens, decoder **out, checkpoint_info *info, pal_error *err);
+ * model can hold. `form` is how another program's matrices are held. `info` may be NULL. */
+int weights_load(const weights_file *file, weights_form form, uint64_t tokens, decoder **out,
+                 checkpoint_info *info, pal_error *err);
 /* Put one that holds `tokens` tokens, and hardly more, in the place of a decoder of model_describe: full
  * attention's memory grows with its context, and no bit depends on it. */
 int weights_fit(const weights_file *file, uint64_t tokens, decoder **d, pal_error *err);

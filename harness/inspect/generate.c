@@ -4,6 +4,7 @@
 #include "harness/base/utf8.h"
 #include "harness/eval/decode.h"
 #include "harness/eval/model_files.h"
+#include "harness/eval/progress.h"
 #include "harness/eval/request.h"
 #include "harness/inspect/inspect.h"
 #include "models/attention/attention.h"
@@ -21,7 +22,7 @@
 typedef struct generate_options {
     char model[KV_TEXT_MAX], weights[KV_TEXT_MAX], prompt[KV_TEXT_MAX], prompt_file[KV_TEXT_MAX],
         tokenizer[KV_TEXT_MAX];
-    int64_t max_tokens, top_k, seed, threads, echo;
+    int64_t max_tokens, top_k, seed, threads, echo, hold; /* hold: weights_form */
     double temperature, top_p;
 } generate_options;
 
@@ -37,6 +38,9 @@ static const kv_spec options_table[] = {
     {"top_p", KV_REAL, AT(top_p), "1", 0, 1, NULL, "and of them from those that have so much of the probability"},
     {"seed", KV_INT, AT(seed), "1", 0, 9007199254740992.0, NULL, "of the draws"},
     {"echo", KV_CHOICE, AT(echo), "1", 0, 0, "0|1", "print the prompt first"},
+    {"hold", KV_CHOICE, AT(hold), "auto", 0, 0, FORM_CHOICES,
+     "form of another program's weights in memory, which bounds the speed: f32; stored, as they lie in the file; "
+     "bf16, rounded; auto: f32 where that takes at most half of the free memory"},
     {"weights", KV_TEXT, AT(weights), WEIGHTS_DIR, 0, 0, KV_HOME, "directory of the shipped models"},
     {"tokenizer", KV_TEXT, AT(tokenizer), "", 0, 0, NULL,
      "\"bytes\" or the path of a tokenizer.json; empty: the one that the model was trained with"},
@@ -82,7 +86,7 @@ static int open_model(writer *w, pal_error *err)
     if (count != 1)
         code = pal_fail(err, PAL_USAGE, "model=%s: %zu models; generate takes one, such as %s", w->o->model, count,
                         file[0].name);
-    if (code == PAL_OK) code = weights_load(&file[0], longest, &w->model, &w->info, err);
+    if (code == PAL_OK) code = weights_load(&file[0], (weights_form)w->o->hold, longest, &w->model, &w->info, err);
     free(file);
     PAL_TRY(code);
     const char *own = kv_pairs_value(&w->info.metadata, "tokenizer"),
@@ -120,11 +124,25 @@ static int open_stream(writer *w, pal_error *err)
     PAL_TRY(stream_allow_writing(w->stream, err));
     const size_t vocab = stream_vocab(w->stream);
     w->logits = calloc(vocab, sizeof *w->logits);
-    w->choice = calloc(vocab, sizeof *w->choice);
+    w->choice = calloc(2 * vocab, sizeof *w->choice);
     return w->logits && w->choice ? PAL_OK : pal_fail(err, PAL_INTERNAL, "out of memory for %zu logits", vocab);
 }
 
 /* ---- Reading the prompt ---- */
+
+enum { PIECE = 4096 /* tokens of a prompt between two looks at the clock */ };
+
+static void read_tokens(writer *w, const int32_t *token, size_t count)
+{
+    progress bar;
+    progress_start(&bar, stderr, "prompt", (double)count, 0, "tokens");
+    for (size_t done = 0; done < count; done += PIECE) {
+        const size_t take = count - done < PIECE ? count - done : PIECE;
+        stream_feed(w->stream, token + done, take, take, UINT64_MAX, NULL, NULL);
+        progress_update(&bar, (double)(done + take), NULL);
+    }
+    progress_clear(&bar);
+}
 
 /* A stream begins with the tokenizer's begin token, as in training. */
 static int feed_prompt(writer *w, pal_error *err)
@@ -139,7 +157,7 @@ static int feed_prompt(writer *w, pal_error *err)
     if (most && (int64_t)count + w->o->max_tokens > most)
         code = pal_fail(err, PAL_USAGE, "%s holds %lld tokens; the prompt takes %zu and max_tokens %lld",
                         w->o->model, (long long)most, count, (long long)w->o->max_tokens);
-    if (code == PAL_OK) stream_feed(w->stream, token, count, count, UINT64_MAX, NULL, NULL);
+    if (code == PAL_OK) read_tokens(w, token, count);
     free(token);
     return code;
 }
@@ -189,8 +207,21 @@ static void print_bytes(const char *text, size_t size)
     }
 }
 
+/* On a terminal, below the text: what was written, and how fast. */
+static void tell_speed(uint64_t tokens, double seconds)
+{
+    if (isatty(STDERR_FILENO) && tokens > 0 && seconds > 0)
+        fprintf(stderr, "%llu tokens, %.1f tokens/s\n", (unsigned long long)tokens, (double)tokens / seconds);
+}
+
+/* Text that goes elsewhere than to a terminal does not show how far it is. */
 static int write_text(writer *w, pal_error *err)
 {
+    progress bar;
+    const int shown = isatty(STDOUT_FILENO);
+    const double began = os_now();
+    const uint64_t prompt = stream_position(w->stream);
+    progress_start(&bar, stderr, "writing", (double)w->o->max_tokens, 0, "tokens");
     const int32_t end = tokenizer_begin(w->tokenizer);
     real *sorted = calloc(stream_vocab(w->stream), sizeof *sorted);
     rng draws = rng_make((uint64_t)w->o->seed, "generate", 0, 0);
@@ -206,9 +237,13 @@ static int write_text(writer *w, pal_error *err)
         print_bytes(text, size < sizeof text ? size : 0);
         fflush(stdout);
         stream_feed(w->stream, &token, 1, 1, UINT64_MAX, NULL, NULL);
+        if (!shown) progress_update(&bar, (double)(i + 1), NULL);
     }
+    progress_clear(&bar);
     free(sorted);
     putchar('\n');
+    fflush(stdout);
+    if (code == PAL_OK) tell_speed(stream_position(w->stream) - prompt, os_now() - began);
     return code;
 }
 

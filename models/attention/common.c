@@ -195,9 +195,11 @@ void attn_project(const attn_call *c, const real *x, matrix w, real *qkv, int wi
     const attn_shape s = attn_shape_of(c->cfg);
     const size_t m = (size_t)c->cfg->d_model;
     const real *bias = c->extra.qkv_bias;
-    if (with_q) attn_linear(c, attn_rows(c), m, s.q, x, m, matrix_rows(w, m, 0, s.q), bias, qkv, s.row);
-    attn_linear(c, attn_rows(c), m, 2 * s.kv, x, m, matrix_rows(w, m, s.q, 2 * s.kv), bias ? bias + s.q : NULL,
-                qkv + s.q, s.row);
+    const size_t apart = c->kept ? s.row : s.q; /* a step's bits are the same in one product */
+    if (with_q) attn_linear(c, attn_rows(c), m, apart, x, m, matrix_rows(w, m, 0, apart), bias, qkv, s.row);
+    if (apart < s.row)
+        attn_linear(c, attn_rows(c), m, 2 * s.kv, x, m, matrix_rows(w, m, s.q, 2 * s.kv), bias ? bias + s.q : NULL,
+                    qkv + s.q, s.row);
     if (!c->extra.q_gain) return;
     normed_job job = {c, qkv, with_q ? 0 : s.heads};
     pool_run(c->pool, (int)normed_tasks(attn_row_count(c)), norm_heads, &job);

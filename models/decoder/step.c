@@ -23,6 +23,20 @@ int stepper_serves(const decoder *d)
     return d->cfg.attention->step && !d->cfg.recurrence;
 }
 
+size_t stepper_weight_bytes(const decoder *d)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < d->param_count; i++) {
+        if (i == d->embedding && i != d->output) continue; /* a row of it */
+        const size_t count = d->param[i].rows * d->param[i].cols;
+        if (d->param[i].offset != PARAM_ELSEWHERE)
+            bytes += count * sizeof(real);
+        else
+            bytes += d->source[i].mapped ? d->source[i].mapped : count * sizeof(uint16_t);
+    }
+    return bytes;
+}
+
 static size_t at_least(size_t a, size_t b)
 {
     return a > b ? a : b;

@@ -12,6 +12,8 @@ int stepper_serves(const decoder *d);
 size_t stepper_bytes(const decoder *d, size_t workers, size_t lanes);
 int stepper_create(stepper **out, const decoder *d, pool *threads, size_t lanes, pal_error *err);
 void stepper_destroy(stepper *s);
+/* Bytes of weights that one step reads, in the form in which they are held: what bounds its speed. */
+size_t stepper_weight_bytes(const decoder *d);
 
 /* Read tokens[lane * stride + i], which are tokens `first` to `first + count` - 1 (count > 0) of each lane's
  * segment. Those before `first` have been read with the same states; state[lanes] is that of before the segment.

@@ -4,29 +4,37 @@
 
 #include "models/engine/kernels.h"
 
-enum { BLOCK_OUT = 32 };
+/* Outputs of a task: so many that workers end at about the same time, and take no task too often. */
+enum { BLOCK_REALS = 9216, BLOCK_MOST = 32, BLOCK_STEP = 4 };
+
+static size_t block_of(size_t in)
+{
+    const size_t most = BLOCK_REALS / in / BLOCK_STEP * BLOCK_STEP;
+    return most < BLOCK_STEP ? BLOCK_STEP : most > BLOCK_MOST ? BLOCK_MOST : most;
+}
 
 typedef struct rows_job {
-    size_t rows, in, out;
+    size_t rows, in, out, block;
     const real *x;
     size_t ldx;
     matrix w;
     const real *bias;
     real *y;
     size_t ldy;
-    real *expanded; /* [workers, BLOCK_OUT, in] */
+    real *expanded; /* [workers, block, in] */
 } rows_job;
 
 static void multiply_source(const rows_job *j, size_t first, size_t count, real *room)
 {
     const kernels *k = kernels_get();
     const weight_source *s = j->w.source;
-    size_t there = 0;
-    const uint16_t *half = s->bf16 ? s->bf16(s->arg, j->w.first + first, &there) : NULL;
-    if (half && there >= count) {
-        k->row_products_bf16(j->y + first, j->ldy, j->x, j->ldx, j->rows, half, j->in, count, j->in);
-        return;
+    for (size_t there = 0; count > 0; first += there, count -= there) {
+        const uint16_t *half = s->bf16 ? s->bf16(s->arg, j->w.first + first, &there) : NULL;
+        if (!half) break;
+        there = there < count ? there : count;
+        k->row_products_bf16(j->y + first, j->ldy, j->x, j->ldx, j->rows, half, j->in, there, j->in);
     }
+    if (count == 0) return;
     s->read(s->arg, j->w.first + first, count, 0, j->in, room);
     k->row_products(j->y + first, j->ldy, j->x, j->ldx, j->rows, room, j->in, count, j->in);
 }
@@ -35,12 +43,11 @@ static void rows_task(void *arg, int task, int worker)
 {
     const rows_job *j = arg;
     const kernels *k = kernels_get();
-    const size_t first = (size_t)task * BLOCK_OUT, left = j->out - first,
-                 count = left < BLOCK_OUT ? left : BLOCK_OUT;
+    const size_t first = (size_t)task * j->block, left = j->out - first, count = left < j->block ? left : j->block;
     if (j->w.w)
         k->row_products(j->y + first, j->ldy, j->x, j->ldx, j->rows, j->w.w + first * j->in, j->in, count, j->in);
     else
-        multiply_source(j, first, count, j->expanded + (size_t)worker * BLOCK_OUT * j->in);
+        multiply_source(j, first, count, j->expanded + (size_t)worker * j->block * j->in);
     for (size_t row = 0; j->bias && row < j->rows; row++)
         k->axpy(j->y + row * j->ldy + first, 1, j->bias + first, count);
 }
@@ -51,12 +58,13 @@ void linear_rows(pool *p, rows r, size_t in, size_t out, const real *x, size_t l
     rows_job job = {.rows = r.lanes * r.rows,
                     .in = in,
                     .out = out,
+                    .block = block_of(in),
                     .x = x,
                     .ldx = ldx,
                     .w = w,
                     .bias = bias,
                     .y = y,
                     .ldy = ldy};
-    if (!w.w) job.expanded = pool_scratch(p, (size_t)pool_threads(p) * BLOCK_OUT * in * sizeof(real));
-    pool_run(p, (int)((out + BLOCK_OUT - 1) / BLOCK_OUT), rows_task, &job);
+    if (!w.w) job.expanded = pool_scratch(p, (size_t)pool_threads(p) * job.block * in * sizeof(real));
+    pool_run(p, (int)((out + job.block - 1) / job.block), rows_task, &job);
 }

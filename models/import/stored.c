@@ -46,9 +46,9 @@ const uint16_t *stored_bf16(const stored_matrix *m, size_t first, size_t *count)
     for (size_t i = 0; i < m->parts; begin += m->part[i++].rows) {
         const stored_part *p = &m->part[i];
         if (first >= begin + p->rows) continue;
-        const char *row = (const char *)p->data + (first - begin) * row_bytes(p);
-        if (p->format->type != BLOCK_BF16 || p->pairs > 0 || (uintptr_t)row % sizeof(uint16_t)) return NULL;
-        *count = begin + p->rows - first;
+        const char *row = (const char *)p->data + place_of(p, first - begin) * row_bytes(p);
+        if (p->format->type != BLOCK_BF16 || (uintptr_t)row % sizeof(uint16_t)) return NULL;
+        *count = p->pairs > 0 ? 1 : begin + p->rows - first; /* rotary pairs: the next row lies elsewhere */
         return (const uint16_t *)(const void *)row;
     }
     return NULL;

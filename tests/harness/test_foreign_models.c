@@ -128,13 +128,43 @@ static void test_generation(void **unused)
                   "2048 tokens");
 }
 
+/* The form of the weights changes how fast text is written, not the text; bf16 alone rounds. */
+static void test_generation_by_form(void **unused)
+{
+    (void)unused;
+    static const char *const form[] = {"hold=f32", "hold=stored", "hold=auto"};
+    char *text[3];
+    for (size_t i = 0; i < 3; i++) {
+        check_success(RUN("generate", folder_word, "tokenizer=bytes", "prompt=the whale", "max_tokens=40",
+                          i ? "threads=2" : "threads=1", form[i]));
+        text[i] = slurp(out_path);
+        assert_string_equal(text[0], text[i]);
+    }
+    for (size_t i = 0; i < 3; i++) free(text[i]);
+    check_success(
+        RUN("generate", folder_word, "tokenizer=bytes", "prompt=the whale", "max_tokens=8", "hold=bf16"));
+    check_refusal(PAL_USAGE, RUN("generate", folder_word, "tokenizer=bytes", "hold=f16"), "hold=f16");
+}
+
+/* A row of its own; text is only written where that is asked for, or everything is. */
+static void test_speed_of_writing(void **unused)
+{
+    (void)unused;
+    check_success(RUN("bench", folder_word, "mode=write", "seconds=0.1", "batch=1,2", "format=csv"));
+    check_output_has("write,1,");
+    check_output_has("write,2,");
+    check_success(RUN("bench", folder_word, "mode=eval", "seconds=0.1", "batch=1", "format=csv"));
+    char *text = slurp(out_path);
+    assert_null(strstr(text, "write"));
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_evaluation),
-        cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_generation),
+        cmocka_unit_test(test_evaluation),         cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_refusals),           cmocka_unit_test(test_generation),
+        cmocka_unit_test(test_generation_by_form), cmocka_unit_test(test_speed_of_writing),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_scratch);
 }

@@ -14,7 +14,7 @@ static const double share[CHOICES] = {0.05, 0.4, 0.1, 0.1, 0.32, 0.03};
 static void draw_many(double temperature, double top_p, int count[CHOICES])
 {
     real logits[CHOICES];
-    continuation_choice choice[CHOICES];
+    continuation_choice choice[2 * CHOICES];
     rng draws = rng_make(1, "test/draws", 0, 0);
     memset(count, 0, CHOICES * sizeof *count);
     for (int i = 0; i < CHOICES; i++) logits[i] = (real)(log(share[i]) + 300); /* a constant changes nothing */
@@ -45,6 +45,28 @@ static void test_temperature(void **state)
         draw_many(temperature, 1, count);
         check_shares(count, expected);
     }
+}
+
+/* Candidates lie in the order of their probabilities, of equals in that of their tokens. */
+static void test_order(void **state)
+{
+    (void)state;
+    enum { MANY = 5000 };
+    static real logits[MANY];
+    static continuation_choice choice[2 * MANY];
+    rng r = rng_make(3, "test/order", 0, 0);
+    for (int i = 0; i < MANY; i++) logits[i] = (real)(rng_below(&r, 700) * (i % 3 ? 1.7 : 0.01)); /* some are 0 */
+    rng draws = rng_make(4, "test/order", 0, 0);
+    continuation_draw(logits, MANY, 1, 1, &draws, choice);
+    int times[MANY] = {0};
+    for (int i = 0; i < MANY; i++) {
+        times[choice[i].token]++;
+        if (i == 0) continue;
+        const continuation_choice *a = &choice[i - 1], *b = &choice[i];
+        assert_true(a->probability > b->probability || (a->probability == b->probability && a->token < b->token));
+    }
+    for (int i = 0; i < MANY; i++) assert_int_equal(times[i], 1);
+    assert_true(choice[0].probability > 0 && choice[MANY - 1].probability == 0);
 }
 
 /* Sorted, the tokens have 0.4, 0.72, 0.82, 0.92, 0.97 and 1 of the probability together. */
@@ -194,11 +216,9 @@ int main(void)
 {
     use_blas();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_temperature),
-        cmocka_unit_test(test_top_p),
-        cmocka_unit_test(test_draws_hang_on_the_sample),
-        cmocka_unit_test(test_greedy_limits),
-        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_temperature),   cmocka_unit_test(test_order),
+        cmocka_unit_test(test_top_p),         cmocka_unit_test(test_draws_hang_on_the_sample),
+        cmocka_unit_test(test_greedy_limits), cmocka_unit_test(test_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
