@@ -234,7 +234,7 @@ static int load_foreign(const weights_file *file, const instead_words *words, we
     decoder *d = NULL;
     PAL_TRY(model_describe(file->path, words, NULL, NULL, &d, NULL, info, err));
     int code = tokens ? weights_fit(file, tokens, &d, err) : PAL_OK;
-    if (code == PAL_OK) code = model_read_weights_as(file->path, form, d, err);
+    if (code == PAL_OK) code = model_read_weights_as(file->path, form, NULL, d, err);
     if (code == PAL_OK) {
         *out = d;
         return PAL_OK;
