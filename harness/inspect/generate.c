@@ -4,7 +4,7 @@
 #include "harness/base/utf8.h"
 #include "harness/eval/decode.h"
 #include "harness/eval/model_files.h"
-#include "harness/eval/progress.h"
+#include "harness/cli/progress.h"
 #include "harness/eval/request.h"
 #include "harness/inspect/inspect.h"
 #include "models/attention/attention.h"
