@@ -4,10 +4,11 @@
 #include <math.h>
 #include <strings.h>
 
-extern const task_module passkey_task, perplexity_task, booksum_task, jsonl_task, mqar_task, ruler_task;
+extern const task_module passkey_task, perplexity_task, booksum_task, jsonl_task, mqar_task, ruler_task,
+    phonebook_task;
 
 const task_module *const task_table[] = {
-    &passkey_task, &perplexity_task, &booksum_task, &jsonl_task, &mqar_task, &ruler_task, NULL,
+    &passkey_task, &perplexity_task, &booksum_task, &jsonl_task, &mqar_task, &ruler_task, &phonebook_task, NULL,
 };
 
 const task_module *task_find(const char *name)

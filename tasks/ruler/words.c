@@ -105,6 +105,11 @@ uint64_t words_pairs(void)
     return (uint64_t)ADJECTIVES * NOUNS;
 }
 
+uint64_t words_nouns(void)
+{
+    return NOUNS;
+}
+
 size_t words_single_at(uint64_t index, char *out)
 {
     return (size_t)snprintf(out, WORD_TEXT, "%s",

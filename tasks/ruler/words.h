@@ -11,6 +11,8 @@ enum { WORD_TEXT = 64 };
 /* How many single words and pairs there are. */
 uint64_t words_single(void);
 uint64_t words_pairs(void);
+/* Of the single words the last so many are nouns. */
+uint64_t words_nouns(void);
 /* The index-th, into out[WORD_TEXT]; returns its size. */
 size_t words_single_at(uint64_t index, char *out);
 size_t words_pair_at(uint64_t index, char *out);

@@ -117,12 +117,20 @@ static void test_ruler(void **state)
                       "2500 niah_multivalue"});
 }
 
+static void test_phonebook(void **state)
+{
+    (void)state;
+    check_evaluation(
+        &(evaluation){"phonebook", {"entries=8,20", "same=1,3", "n=2", NULL}, 8, 4, "entries=20,same=3"});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_jsonl),
         cmocka_unit_test(test_mqar),
         cmocka_unit_test(test_ruler),
+        cmocka_unit_test(test_phonebook),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }
