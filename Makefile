@@ -6,6 +6,8 @@ WERROR = -Werror
 NATIVE =
 VERBOSE =
 PREFIX = /usr/local
+# MPI=1: trainings and evaluations of several processes, by mpirun.
+MPI =
 export PREFIX DESTDIR
 # CC, CFLAGS and LDFLAGS may also come from the environment.
 ifeq ($(origin CC),default)
@@ -23,7 +25,10 @@ PACKAGES = openblas jansson libcrypto zlib liblzma expat libpcre2-8
 pkg = $(shell pkg-config $(1) || echo MISSING)
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(call check_pkg,$(call pkg,--cflags $(PACKAGES))))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(call check_pkg,$(call pkg,--libs $(filter-out openblas,$(PACKAGES)))))$(PKG_LIBS)
-LIBS = -lbz2 -lunistring -lm -ldl
+MPI_NAME = $(if $(shell pkg-config --exists ompi-c && echo yes),ompi-c,mpich)
+MPI_CFLAGS = $(if $(MPI),-DPAL_MPI $(call check_pkg,$(call pkg,--cflags $(MPI_NAME))))
+MPI_LIBS = $(if $(MPI),$(call check_pkg,$(call pkg,--libs $(MPI_NAME))))
+LIBS = $(MPI_LIBS) -lbz2 -lunistring -lm -ldl
 CMOCKA_CFLAGS = $(eval CMOCKA_CFLAGS := $(call check_pkg,$(call pkg,--cflags cmocka)))$(CMOCKA_CFLAGS)
 CMOCKA_LIBS = $(eval CMOCKA_LIBS := $(call check_pkg,$(call pkg,--libs cmocka)))$(CMOCKA_LIBS)
 check_pkg = $(if $(filter MISSING,$(1)),$(error a library is missing; run `make deps`),$(1))
@@ -37,7 +42,7 @@ VERSION := $(or $(shell git describe --tags --dirty 2>/dev/null),$(RELEASE)$(she
 
 LIB_DIRS = harness/base $(patsubst %,models/%,config engine attention decoder files import stream training)
 DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,words tokenizer corpus story) tasks $(patsubst %/,%,$(wildcard tasks/*/)) \
-    harness $(patsubst %,harness/%,cli journal stats eval shard train report plots gate page inspect command)
+    harness $(patsubst %,harness/%,cli journal stats eval ranks shard train report plots gate page inspect command)
 TEST_DIRS = $(patsubst %,tests/%,base engine attention models datasets tasks harness)
 KERNELS = models/engine/kernels.c models/engine/row_kernels.c
 ISAS = base $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
@@ -66,7 +71,7 @@ SUITE_LIMIT = 300
 
 # ---- What was typed: build variables, and settings, which go to the binary through the environment, never as text ----
 
-BUILD_VARIABLES = BUILD CC CFLAGS LDFLAGS OPT WERROR NATIVE VERBOSE PREFIX DESTDIR WITH DATASETS DATASETS_ANY_VERSION T ROUNDS ROWS PEERS CORES SUITE_LIMIT \
+BUILD_VARIABLES = BUILD CC CFLAGS LDFLAGS OPT WERROR NATIVE VERBOSE PREFIX DESTDIR WITH DATASETS DATASETS_ANY_VERSION T ROUNDS ROWS PEERS CORES SUITE_LIMIT MPI \
     $(if $(filter fuzz%,$(MAKECMDGOALS)),SECONDS FUZZ_CC)
 COMMANDS = eval plan merge train imprint bench compare tables plots report findings audit verify regress regress-update list show generate
 GIVEN := $(foreach v,$(filter-out -% MAKE%,$(.VARIABLES)),$(if $(findstring command line,$(origin $(v))),$(v)))
@@ -96,7 +101,7 @@ help:
 	@cat .ci/help.txt
 WITH = build
 deps:
-	@CC='$(CC)' sh .ci/deps.sh $(WITH)
+	@CC='$(CC)' sh .ci/deps.sh $(WITH) $(if $(MPI),mpi)
 
 # Of the default corpora those that a perplexity evaluation asks for. A list is split at commas alone.
 empty =
@@ -175,6 +180,10 @@ $(BUILD)/flags: FORCE
 	$(call stamp,$(CC) $(ALL_CFLAGS))
 $(BUILD)/version: FORCE
 	$(call stamp,$(VERSION))
+$(BUILD)/mpi: FORCE
+	$(call stamp,$(MPI_CFLAGS))
+$(BUILD)/harness/ranks/ranks.o: private ALL_CFLAGS += $(MPI_CFLAGS)
+$(BUILD)/harness/ranks/ranks.o: $(BUILD)/mpi
 $(BUILD)/harness/base/version.o: private ALL_CFLAGS += -DPAL_VERSION='"$(VERSION)"'
 $(BUILD)/harness/base/version.o: $(BUILD)/version
 $(BUILD)/tests/%.o: private ALL_CFLAGS += $(CMOCKA_CFLAGS)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what building, testing or plotting needs and this machine lacks. What is there is left alone: each package
-# is looked for by what it provides. Usage: deps.sh [build] [test] [checks] [plots] [datasets] [models]; CC names the compiler to look for.
+# is looked for by what it provides. Usage: deps.sh [build] [test] [checks] [plots] [datasets] [models] [mpi]; CC names the compiler to look for.
 set -u
 
 missing= # packages to install
@@ -47,6 +47,10 @@ for part in "$@"; do
         need libunistring-dev have_header uninorm.h # it has no .pc
         ;;
     test) need libcmocka-dev have_lib cmocka ;;
+    mpi)
+        have_lib ompi-c >/dev/null 2>&1 || have_lib mpich >/dev/null 2>&1 || need libopenmpi-dev false
+        need openmpi-bin command -v mpirun
+        ;;
     datasets) need npm command -v npm ;;
     models)
         need curl have_any curl wget python3
@@ -61,7 +65,7 @@ for part in "$@"; do
         ;;
     plots) command -v gnuplot >/dev/null 2>&1 || optional=gnuplot-nox ;;
     *)
-        echo "deps: unknown part '$part'; use build, test, checks, plots, datasets or models" >&2
+        echo "deps: unknown part '$part'; use build, test, checks, plots, datasets, models or mpi" >&2
         exit 2
         ;;
     esac

@@ -105,5 +105,17 @@ grep -q 'shard 2/2, by SLURM_PROCID' "$dir/step.log" || { cat "$dir/step.log"; f
 for run in own batch step; do
     cmp "$dir/one/passkey-cells.csv" "$dir/$run/passkey-cells.csv" || fail "$run: another table"
 done
+
+# ---- A training by mpirun, where the program has MPI ----
+if ldd "$P" | grep -q libmpi && command -v mpirun >/dev/null; then
+    train=(recipe=bytes-tiny train_steps=8 log_every=4 batch_tokens=4K grad_parts=2 threads=1)
+    "$P" train "${train[@]}" out="$dir/one.safetensors" >/dev/null 2>&1 || fail "one training"
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+    job=$(sbatch --parsable --ntasks=2 --output="$dir/train.log" harness/slurm/train-mpi.sh "${train[@]}" out="$dir/two.safetensors")
+    ended "$job"
+    cmp "$dir/one.safetensors" "$dir/two.safetensors" || { cat "$dir/train.log"; fail "the training's weights"; }
+else
+    say "no MPI: the training's script is not tried"
+fi
 [ "$failed" = 0 ] && say "array, part again, own numbers, batch script, srun step: the tables of one run"
 [ "$failed" = 0 ]

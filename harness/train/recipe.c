@@ -105,6 +105,8 @@ int trainer_describe(trainer *t, pal_error *err)
     char text[KV_TEXT_MAX];
     for (size_t i = 0; i < count; i++) {
         if (!train_config_shapes(table[i].key)) continue;
+        /* Files from before there was such a key say nothing of it. */
+        if (strcmp(table[i].key, "grad_parts") == 0 && t->cfg.grad_parts == 1) continue;
         kv_get(&table[i], &t->cfg, text, sizeof text);
         PAL_TRY(kv_pairs_add(&t->metadata, table[i].key, text, "recipe", err));
     }

@@ -25,6 +25,10 @@ static const kv_spec train_table[] = {
      "0: all processors; the results do not depend on it"},
     {"batch_tokens", KV_SIZES, AT(batch_tokens), "16K", 1, 1 << 26, NULL,
      "tokens in a step, for all lengths or one each: batch_tokens / length sequences, at least one"},
+    {"grad_parts", KV_INT, AT(grad_parts), "1", 1, 1024, NULL,
+     "the sequences of a step in so many parts, a power of two, whose gradients are added in a fixed tree; the "
+     "ranks "
+     "of mpirun share them, and any number of ranks gives the same bits"},
     {"train_len", KV_SIZES, AT(train_len), "512", 16, 1 << 26, NULL, "curriculum of sequence lengths, tokens"},
     {"train_steps", KV_SIZES, AT(train_steps), "100", 1, 1e9, NULL, "steps at each length"},
     {"lr", KV_REAL, AT(lr), "2e-3", 0, 10, NULL, "peak learning rate"},
@@ -101,8 +105,16 @@ int train_config_check(const train_config *c, const model_config *model, pal_err
                         "val_every=%lld is not a multiple of log_every=%lld, whose rows carry it; use %lld",
                         (long long)c->val_every, (long long)c->log_every,
                         (long long)((c->val_every / c->log_every + 1) * c->log_every));
+    if (c->grad_parts & (c->grad_parts - 1))
+        return pal_fail(err, PAL_USAGE, "grad_parts=%lld is no power of two", (long long)c->grad_parts);
     for (int64_t i = 0; i < c->train_len.count; i++) {
         const int64_t length = (int64_t)c->train_len.value[i];
+        if (train_lanes(c, i) % c->grad_parts)
+            return pal_fail(
+                err, PAL_USAGE,
+                "grad_parts=%lld does not divide the %lld sequences of a step of train_len=%lld; change "
+                "batch_tokens",
+                (long long)c->grad_parts, (long long)train_lanes(c, i), (long long)length);
         if (length % model->segment)
             return pal_fail(err, PAL_USAGE, "train_len=%lld is not a multiple of segment=%lld; use %lld",
                             (long long)length, (long long)model->segment,

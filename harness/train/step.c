@@ -16,6 +16,9 @@ void batch_destroy(batch *b)
     train_lanes_close(&b->lanes);
     train_lead_close(&b->lead);
     free(b->fresh);
+    free(b->own_fresh);
+    free(b->part_loss);
+    free(b->part_weight);
     free(b->tokens);
     free(b->targets);
     free(b->weight);
@@ -28,12 +31,15 @@ int batch_create(const trainer *t, int64_t phase, batch *b, pal_error *err)
     *b = (batch){.length = length,
                  .write_penalty = {train_in_phase(&t->cfg.write_penalty, phase), t->cfg.write_penalty_of != 0}};
     const size_t lanes = (size_t)train_lanes(&t->cfg, phase), count = lanes * (size_t)length;
+    b->parts = (size_t)t->cfg.grad_parts;
+    b->own_parts = b->parts / (size_t)t->ranks.count;
+    b->own_first = (size_t)t->ranks.rank * b->own_parts;
     const size_t segments = (size_t)(length / t->model_cfg.segment), workers = (size_t)pool_threads(t->pool);
     const uint64_t room = os_available_memory();
-    const uint64_t stored = window_bytes(t->model, workers, lanes, segments, 0);
+    const uint64_t stored = window_bytes(t->model, workers, lanes / b->parts, segments, 0);
     const int recompute =
         t->cfg.recompute == RECOMPUTE_YES || (t->cfg.recompute == RECOMPUTE_AUTO && stored > room / 2);
-    const uint64_t need = window_bytes(t->model, workers, lanes, segments, recompute);
+    const uint64_t need = window_bytes(t->model, workers, lanes / b->parts, segments, recompute);
     if (need > room)
         return pal_fail(err, PAL_USAGE,
                         "a step of %zu x %lld tokens needs %llu MiB and %llu are free; lower batch_tokens or set "
@@ -45,12 +51,16 @@ int batch_create(const trainer *t, int64_t phase, batch *b, pal_error *err)
     b->weight = malloc(count * sizeof *b->weight);
     b->nll = malloc(count * sizeof *b->nll);
     b->fresh = calloc(lanes, sizeof *b->fresh);
-    if (!b->tokens || !b->targets || !b->weight || !b->nll || !b->fresh)
+    b->own_fresh = calloc(lanes, sizeof *b->own_fresh);
+    b->part_loss = calloc(b->parts, sizeof *b->part_loss);
+    b->part_weight = calloc(b->parts, sizeof *b->part_weight);
+    if (!b->own_fresh || !b->part_loss || !b->part_weight || !b->tokens || !b->targets || !b->weight || !b->nll ||
+        !b->fresh)
         return pal_fail(err, PAL_INTERNAL, "out of memory for a batch of %zu tokens", count);
     PAL_TRY(train_lanes_open(&b->lanes, t->model, lanes, err));
     PAL_TRY(train_lead_open(&b->lead, &t->cfg, phase, t->task, t->model, t->pool, lanes, err));
     PAL_TRY(t->task->train->phase(t->source, (int64_t)lanes, length, err));
-    return window_create(&b->window, t->model, t->pool, lanes, segments, recompute, err);
+    return window_create(&b->window, t->model, t->pool, lanes / b->parts, segments, recompute, err);
 }
 
 static void count_losses(const batch *b, train_row *row)
@@ -83,11 +93,12 @@ static int fill_lane(trainer *t, batch *b, int64_t step, size_t lane, pal_error 
 int batch_step(trainer *t, batch *b, int64_t step, train_row *row, pal_error *err)
 {
     for (size_t lane = 0; lane < b->lanes.lanes; lane++) PAL_TRY(fill_lane(t, b, step, lane, err));
-    train_lead_read(&b->lead, t->task, t->source, step, b->fresh, b->lanes.state);
-    memset(t->grad, 0, decoder_weight_reals(t->model) * sizeof *t->grad);
-    const scored_tokens scored = {.tokens = b->tokens, .targets = b->targets, .weight = b->weight, .nll = b->nll};
-    const double loss = window_step(b->window, (size_t)(b->length / t->model_cfg.segment), &scored, b->lanes.state,
-                                    t->grad, b->write_penalty);
+    const size_t own = b->lanes.lanes / b->parts;
+    for (size_t i = b->own_first * own; i < (b->own_first + b->own_parts) * own; i++)
+        b->own_fresh[i] = b->fresh[i];
+    train_lead_read(&b->lead, t->task, t->source, step, b->own_fresh, b->lanes.state);
+    double loss;
+    PAL_TRY(gradients_step(t, b, &loss, err));
     row->lr = schedule_lr(step, t->cfg.warmup, t->total_steps, t->cfg.lr, t->cfg.lr_floor);
     const double norm = optimiser_step(&t->optimiser, t->model, t->pool, t->grad, row->lr);
     if (!isfinite(norm) || !isfinite(loss))

@@ -2,7 +2,9 @@
  * The same recipe gives the same bits with any number of threads, and when killed and run again. */
 #include "harness/train/trainer.h"
 
+#include "harness/base/hash.h"
 #include "harness/base/os.h"
+#include "harness/base/version.h"
 #include "harness/cli/progress.h"
 #include "models/attention/attention.h"
 #include "models/engine/gemm.h"
@@ -10,6 +12,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static void close_trainer(trainer *t)
@@ -54,6 +57,13 @@ static int load_start(trainer *t, FILE *out, pal_error *err)
 /* The lanes first: a checkpoint never stands without them. */
 static int save(trainer *t, batch *b, pal_error *err)
 {
+    /* Each rank has the states of its own lanes. */
+    const size_t own = b->lanes.lanes / (size_t)t->ranks.count * b->lanes.state_bytes;
+    if (t->ranks.count > 1) PAL_TRY(ranks_gather(&t->ranks, b->lanes.state[0], own, err));
+    if (t->ranks.rank > 0) {
+        t->saved_step = t->optimiser.step;
+        return PAL_OK;
+    }
     PAL_TRY(train_lanes_save(&b->lanes, t->checkpoint, t->optimiser.step, t->task, t->source, err));
     PAL_TRY(checkpoint_save(t->checkpoint, t->model, &t->optimiser, ST_F32, &t->metadata, err));
     t->saved_step = t->optimiser.step;
@@ -82,7 +92,7 @@ static int train_phase(trainer *t, batch *b, int64_t end, double *tokens, progre
         PAL_TRY(batch_step(t, b, t->optimiser.step, &row, err));
         const int64_t step = t->optimiser.step; /* counted by the update */
         *tokens += (double)b->lanes.lanes * (double)b->length;
-        if (step % t->cfg.log_every == 0 || step == end) {
+        if (t->ranks.rank == 0 && (step % t->cfg.log_every == 0 || step == end)) {
             row.step = step;
             row.length = b->length;
             row.tokens = *tokens;
@@ -91,7 +101,7 @@ static int train_phase(trainer *t, batch *b, int64_t end, double *tokens, progre
         /* Checkpoints fall on rows of the log, so that no partial average is lost in a resume. */
         if ((step % t->cfg.checkpoint_every == 0 && step % t->cfg.log_every == 0) || step == end)
             PAL_TRY(save(t, b, err));
-        progress_update(bar, *tokens, note);
+        if (t->ranks.rank == 0) progress_update(bar, *tokens, note);
     }
     return PAL_OK;
 }
@@ -136,15 +146,40 @@ static void remove_checkpoints(const trainer *t)
     train_lanes_remove_others(t->checkpoint, -1);
 }
 
+/* Ranks that would compute something else are found before the first step. */
+static int check_ranks(const trainer *t, pal_error *err)
+{
+    char text[RANKS_TEXT], digest[HASH_HEX];
+    hash_state *h = hash_begin();
+    if (t->ranks.count < 2) return PAL_OK;
+    for (size_t i = 0; i < t->metadata.count; i++) {
+        hash_add(h, t->metadata.pair[i].key, strlen(t->metadata.pair[i].key) + 1);
+        hash_add(h, t->metadata.pair[i].value, strlen(t->metadata.pair[i].value) + 1);
+    }
+    hash_end(h, digest);
+    decoder_core(t->model, text, sizeof text);
+    PAL_TRY(ranks_agree(&t->ranks, "version", pal_version(), "use one version on all machines", err));
+    PAL_TRY(ranks_agree(&t->ranks, "BLAS core", text, "set OPENBLAS_CORETYPE to the same on all machines", err));
+    PAL_TRY(
+        ranks_agree(&t->ranks, "the recipe (SHA-256)", digest, "give all ranks the same words and texts", err));
+    snprintf(text, sizeof text, "%lld", (long long)t->optimiser.step);
+    PAL_TRY(ranks_agree(&t->ranks, "a checkpoint of step", text, "let all see the same directory", err));
+    hash_hex(decoder_weights(t->model), decoder_weight_reals(t->model) * sizeof(real), digest);
+    return ranks_agree(&t->ranks, "weights (SHA-256)", digest, "give all ranks the same files", err);
+}
+
 static int prepare(trainer *t, FILE *out, int threads, pal_error *err)
 {
     PAL_TRY(pool_create(&t->pool, threads, err));
     PAL_TRY(decoder_create(&t->model, &t->model_cfg, err));
     PAL_TRY(optimiser_create(&t->optimiser, &t->cfg.optimiser, t->model, err));
-    t->grad = aligned_alloc(ARENA_ALIGN, (decoder_weight_reals(t->model) * sizeof *t->grad + ARENA_ALIGN - 1) /
-                                             ARENA_ALIGN * ARENA_ALIGN);
+    t->grad_stride = (decoder_weight_reals(t->model) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    t->grad_blocks = gradients_blocks(t->cfg.grad_parts, t->ranks.count);
+    t->grad = aligned_alloc(ARENA_ALIGN, t->grad_blocks * t->grad_stride * sizeof *t->grad);
     if (!t->grad) return pal_fail(err, PAL_INTERNAL, "out of memory for the gradients");
     PAL_TRY(load_start(t, out, err));
+    PAL_TRY(check_ranks(t, err));
+    if (t->ranks.rank > 0) return PAL_OK; /* rank 0 measures, logs and saves */
     PAL_TRY(validator_open(&t->validator, &t->cfg, t->task, t->task_cfg, t->tokenizer, t->model, t->pool, err));
     PAL_TRY(train_log_open(&t->log, t->cfg.log, t->cfg.out, (train_log_format)t->cfg.log_format,
                            t->cfg.val_every > 0, t->model, t->optimiser.step, err));
@@ -158,14 +193,23 @@ static int prepare(trainer *t, FILE *out, int threads, pal_error *err)
 
 static int run(trainer *t, const kv_pairs *pairs, FILE *out, pal_error *err)
 {
+    PAL_TRY(ranks_open(&t->ranks, err));
     PAL_TRY(trainer_read(t, pairs, err));
+    if (t->cfg.grad_parts % t->ranks.count)
+        return pal_fail(err, PAL_USAGE,
+                        "%d ranks cannot share grad_parts=%lld; use a number of parts that they divide, such as "
+                        "grad_parts=%d, and a power of two of ranks",
+                        t->ranks.count, (long long)t->cfg.grad_parts, t->ranks.count);
     const int threads = t->cfg.threads > 0 ? (int)t->cfg.threads : os_processors();
     PAL_TRY(gemm_setup(threads, err));
     PAL_TRY(trainer_describe(t, err));
     /* Two runs of one recipe would take each other's checkpoints away. */
-    PAL_TRY(lock_take(&t->lock, t->cfg.out, err));
+    if (t->ranks.rank == 0) PAL_TRY(lock_take(&t->lock, t->cfg.out, err));
     int made;
     PAL_TRY(trainer_already_made(t, &made, err));
+    PAL_TRY(ranks_agree(&t->ranks, "weights", made ? "that are made" : "still to be made",
+                        "let all see the same directory", err));
+    if (made && t->ranks.rank > 0) return PAL_OK;
     if (made) {
         fprintf(out, "%s is already trained by this recipe\n", t->cfg.out);
         remove_checkpoints(t); /* a kill after the weights were written leaves them behind */
@@ -173,6 +217,7 @@ static int run(trainer *t, const kv_pairs *pairs, FILE *out, pal_error *err)
     }
     PAL_TRY(prepare(t, out, threads, err));
     PAL_TRY(run_curriculum(t, out, err));
+    if (t->ranks.rank > 0) return PAL_OK;
     PAL_TRY(checkpoint_save(t->cfg.out, t->model, NULL, t->cfg.dtype ? ST_BF16 : ST_F32, &t->metadata, err));
     remove_checkpoints(t);
     if (t->cfg.val_every && !isnan(t->last_validation))

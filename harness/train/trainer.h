@@ -4,6 +4,7 @@
 #define PAL_TRAINER_H
 
 #include "harness/base/lock.h"
+#include "harness/ranks/ranks.h"
 #include "harness/train/lanes.h"
 #include "harness/train/lead.h"
 #include "harness/train/log.h"
@@ -23,7 +24,9 @@ typedef struct trainer {
     decoder *model;
     optimiser optimiser;
     pool *pool;
-    real *grad;
+    real *grad; /* [grad_blocks] blocks of decoder_weight_reals */
+    size_t grad_stride, grad_blocks;
+    ranks ranks;
     kv_pairs metadata;
     char checkpoint[KV_TEXT_MAX + 16];
     file_lock lock;                  /* on the weights that are being made */
@@ -55,7 +58,9 @@ typedef struct batch {
     float *weight;
     double *nll;
     train_lanes_state lanes;
-    int *fresh; /* [lanes] */
+    int *fresh, *own_fresh;             /* [lanes]; own: of this rank's lanes alone */
+    size_t parts, own_first, own_parts; /* of the lanes; those that this rank computes */
+    double *part_loss, *part_weight;    /* [parts] */
     train_lead lead;
     window *window;
 } batch;
@@ -64,5 +69,13 @@ int batch_create(const trainer *t, int64_t phase, batch *b, pal_error *err);
 void batch_destroy(batch *b);
 /* Read a sequence for every lane, go one step, add its losses to the row. */
 int batch_step(trainer *t, batch *b, int64_t step, train_row *row, pal_error *err);
+
+/* ---- gradients.c ---- */
+
+/* Blocks of gradients that a rank needs for the tree. */
+size_t gradients_blocks(int64_t parts, int ranks_count);
+/* The gradient and the loss of a step, over all lanes, into t->grad and *loss; the same on every rank. Tokens are
+ * those of all lanes; nll holds those of all lanes on rank 0. */
+int gradients_step(trainer *t, batch *b, double *loss, pal_error *err);
 
 #endif

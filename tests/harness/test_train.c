@@ -101,6 +101,51 @@ static void threads_and_recomputation_keep_the_bits(void **unused)
     }
 }
 
+/* The numbers of the last row of a log; returns how many. */
+static int last_row(const char *name, double *value, int most)
+{
+    pal_error err;
+    char *data;
+    size_t size;
+    int count = 0;
+    if (os_read_file(path_of(name), &data, &size, &err) != PAL_OK) fail_msg("%s", err.text);
+    data[size - 1] = '\0';
+    for (char *at = strrchr(data, '\n') + 1; at && count < most; count++) {
+        value[count] = strtod(at, NULL);
+        at = strchr(at, ',');
+        if (at) at++;
+    }
+    free(data);
+    return count;
+}
+
+/* Gradients in parts are those of the whole but for rounding, and hang on no thread. */
+static void gradients_in_parts(void **unused)
+{
+    (void)unused;
+    pal_error err;
+    double whole[16], parts[16];
+    if (train("infini-gated", "parts-1", "threads = 1\n", &err) != PAL_OK) fail_msg("%s", err.text);
+    if (train("infini-gated", "parts-2", "threads = 1\ngrad_parts = 2\n", &err) != PAL_OK)
+        fail_msg("%s", err.text);
+    if (train("infini-gated", "parts-2b", "threads = 2\ngrad_parts = 2\nrecompute = yes\n", &err) != PAL_OK)
+        fail_msg("%s", err.text);
+    assert_same_file("parts-2", "parts-2b");
+    const int count = last_row("parts-1.csv", whole, 16);
+    assert_int_equal(last_row("parts-2.csv", parts, 16), count);
+    for (int i = 0; i < count; i++)
+        if (fabs(whole[i] - parts[i]) > 2e-3 * fabs(whole[i]))
+            fail_msg("column %d: %g, %g", i, whole[i], parts[i]);
+    assert_int_equal(train("infini-gated", "parts-3", "grad_parts = 3\n", &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, "no power of two"));
+    assert_int_equal(train("infini-gated", "parts-4", "grad_parts = 4\n", &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, "does not divide the 2 sequences"));
+    setenv("PMI_SIZE", "2", 1);
+    assert_int_equal(train("infini-gated", "ranks", "", &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, "make MPI=1"));
+    unsetenv("PMI_SIZE");
+}
+
 static void killed_and_resumed_gives_the_same_bits(void **unused)
 {
     (void)unused;
@@ -557,6 +602,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_and_recomputation_keep_the_bits),
+        cmocka_unit_test(gradients_in_parts),
         cmocka_unit_test(killed_and_resumed_gives_the_same_bits),
         cmocka_unit_test(documents_carry_their_state),
         cmocka_unit_test(a_document_longer_than_the_context_is_refused),
