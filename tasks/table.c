@@ -5,10 +5,11 @@
 #include <strings.h>
 
 extern const task_module passkey_task, perplexity_task, booksum_task, jsonl_task, mqar_task, ruler_task,
-    phonebook_task;
+    phonebook_task, babilong_task;
 
 const task_module *const task_table[] = {
-    &passkey_task, &perplexity_task, &booksum_task, &jsonl_task, &mqar_task, &ruler_task, &phonebook_task, NULL,
+    &passkey_task, &perplexity_task, &booksum_task,  &jsonl_task, &mqar_task,
+    &ruler_task,   &phonebook_task,  &babilong_task, NULL,
 };
 
 const task_module *task_find(const char *name)

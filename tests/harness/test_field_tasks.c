@@ -124,13 +124,17 @@ static void test_phonebook(void **state)
         &(evaluation){"phonebook", {"entries=8,20", "same=1,3", "n=2", NULL}, 8, 4, "entries=20,same=3"});
 }
 
+static void test_babilong(void **state)
+{
+    (void)state;
+    check_evaluation(&(evaluation){"babilong", {"tasks=qa1,qa5", "len=0,6000", "n=2", NULL}, 8, 4, "6000 qa5"});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_jsonl),
-        cmocka_unit_test(test_mqar),
-        cmocka_unit_test(test_ruler),
-        cmocka_unit_test(test_phonebook),
+        cmocka_unit_test(test_jsonl),     cmocka_unit_test(test_mqar),     cmocka_unit_test(test_ruler),
+        cmocka_unit_test(test_phonebook), cmocka_unit_test(test_babilong),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }
