@@ -189,4 +189,5 @@ const task_module babilong_task = {
     .metric = metrics,
     .metric_count = sizeof metrics / sizeof *metrics,
     .eval = &evaluation,
+    .train = &babilong_training,
 };

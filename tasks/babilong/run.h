@@ -43,5 +43,6 @@ void babilong_score(const task_sample *s, const task_output *out, double *value,
 void babilong_close(task_sample *s);
 
 enum { BABILONG_ONLY, BABILONG_FIRST, BABILONG_NLL, BABILONG_TOKENS, BABILONG_TOKENS_RIGHT, BABILONG_VALUES };
+extern const task_train babilong_training;
 
 #endif

@@ -137,4 +137,5 @@ const task_module phonebook_task = {
     .metric = metrics,
     .metric_count = sizeof metrics / sizeof *metrics,
     .eval = &evaluation,
+    .train = &phonebook_training,
 };

@@ -58,5 +58,6 @@ enum {
     PHONEBOOK_TOKENS_RIGHT,
     PHONEBOOK_VALUES
 };
+extern const task_train phonebook_training;
 
 #endif

@@ -202,4 +202,5 @@ const task_module ruler_task = {
     .metric = metrics,
     .metric_count = sizeof metrics / sizeof *metrics,
     .eval = &evaluation,
+    .train = &ruler_training,
 };

@@ -86,5 +86,6 @@ void ruler_score(const task_sample *s, const task_output *out, double *value, ch
 void ruler_close(task_sample *s);
 
 enum { RULER_RIGHT, RULER_ASKED, RULER_ALL_RIGHT, RULER_NLL, RULER_TOKENS, RULER_TOKENS_RIGHT, RULER_VALUES };
+extern const task_train ruler_training;
 
 #endif

@@ -117,6 +117,24 @@ static void test_ruler(void **state)
                       "2500 niah_multivalue"});
 }
 
+/* Two steps of training on samples, through the binary. */
+static void test_training(void **state)
+{
+    (void)state;
+    static const char *const words[][2] = {{"task=phonebook", "phonebook_entries=3"},
+                                           {"task=babilong", "babilong_tasks=qa4"},
+                                           {"task=ruler", "ruler_tasks=niah_single_1,niah_single_2"}};
+    char out[160];
+    snprintf(out, sizeof out, "out=%s", path_of("samples.safetensors"));
+    for (int i = 0; i < 3; i++) {
+        unlink(path_of("samples.safetensors"));
+        check_success(RUN("train", words[i][0], words[i][1], "tokenizer=bytes", "d_model=32", "n_layers=1",
+                          "d_ff=48", "segment=64", "attention=infini-delta", "train_len=1K", "train_steps=2",
+                          "batch_tokens=2K", out));
+        assert_true(os_file_exists(path_of("samples.safetensors")));
+    }
+}
+
 static void test_phonebook(void **state)
 {
     (void)state;
@@ -134,7 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_jsonl),     cmocka_unit_test(test_mqar),     cmocka_unit_test(test_ruler),
-        cmocka_unit_test(test_phonebook), cmocka_unit_test(test_babilong),
+        cmocka_unit_test(test_phonebook), cmocka_unit_test(test_training), cmocka_unit_test(test_babilong),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }
