@@ -1,6 +1,6 @@
 #!/bin/bash
-# Trainings by mpirun, on this machine: 1, 2 and 4 ranks make the same weights as one process, also after a rank was killed;
-# ranks that would compute something else are refused. Needs mpirun, and a program of `make MPI=1`, which PALIMPSEST names;
+# Trainings and an evaluation by mpirun, on this machine: 1, 2 and 4 ranks make the same weights as one process, also after a
+# rank was killed; three make the tables of one; ranks that would compute something else are refused. Needs mpirun, and a program of `make MPI=1`, which PALIMPSEST names;
 # exit code 5 where either is missing.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -52,6 +52,14 @@ done
 run -n 4 "$P" "${texts[@]}" out="$dir/t2.safetensors" >"$dir/out" 2>&1 || { cat "$dir/out"; fail "going on with 4 ranks"; }
 cmp -s "$dir/t1.safetensors" "$dir/t2.safetensors" || fail "after $killed kills: other weights"
 [ $killed -gt 0 ] || fail "nothing was killed"
+
+# An evaluation: every rank takes its part, and says by which variables.
+asked=(eval task=passkey len=1K n=4 depths=0,50 model=passkey-local,passkey-infini-delta plots=0 threads=1)
+"$P" "${asked[@]}" results="$dir/whole" >"$dir/out" 2>&1 || { cat "$dir/out"; fail "one evaluation"; }
+run -n 3 "$P" "${asked[@]}" results="$dir/parts" >"$dir/out" 2>&1 || { cat "$dir/out"; fail "an evaluation of 3 ranks"; }
+grep -q 'shard 3/3, by OMPI_COMM_WORLD_RANK' "$dir/out" || { cat "$dir/out"; fail "the ranks' parts"; }
+"$P" merge results="$dir/parts" plots=0 >"$dir/out" 2>&1 || { cat "$dir/out"; fail "merge"; }
+cmp -s "$dir/whole/passkey-cells.csv" "$dir/parts/passkey-cells.csv" || fail "another table of 3 ranks"
 
 # refused CODE WORD COMMAND...: this exit code, and a line with the word.
 refused() {

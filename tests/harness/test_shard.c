@@ -386,6 +386,12 @@ static void test_full_disk(void **state)
     check_refusal(PAL_INTERNAL, WEXITSTATUS(status), "1-of-2.jsonl");
     check_success(EVAL(results_word("full"), "shard=1/2"));
     check_success(EVAL(results_word("full"), "shard=2/2"));
+    /* A merge that finds no room changes nothing. */
+    snprintf(command, sizeof command,
+             "trap '' XFSZ; ulimit -f 12; exec %s merge results=%s/full plots=0 >/dev/null 2>%s", binary, scratch,
+             err_path);
+    check_refusal(PAL_INTERNAL, WEXITSTATUS(system(command)), "passkey-journal.jsonl");
+    assert_true(os_file_exists(path_of("full/shards/passkey/1-of-2.jsonl")));
     check_success(RUN("merge", results_word("full"), "plots=0"));
     check_whole("full");
 }
