@@ -52,8 +52,7 @@ static void put_row(listing *l, const eval_request *r, const plan_part *p, doubl
 {
     const decoder *d = p->model->decoder;
     const double state = (double)decoder_memory_bytes(d),
-                 peak = (double)batch_bytes(d, (size_t)r->threads, p->lanes ? p->lanes : 1, p->scored,
-                                            r->options.share != 0);
+                 peak = (double)plan_part_bytes(p, r, p->lanes ? p->lanes : 1);
     char text[2 * KV_TEXT_MAX], shown[32];
     snprintf(text, sizeof text, "%s%s", p->model->file.name, p->zeroed ? LABEL_ZEROED : "");
     listing_text(l, text);

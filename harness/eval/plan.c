@@ -15,18 +15,30 @@ static uint64_t room_for(const eval_model *m)
     return weights < available ? available - weights : 0;
 }
 
-/* Lanes that fit: the largest number up to `wanted` whose bytes do not exceed the memory available. */
-static size_t lanes_that_fit(const eval_model *m, const eval_request *r, size_t wanted, uint64_t scored)
+/* Whether samples may have a start in common that a stream of its own reads. */
+static int may_share(const plan_part *p, const eval_request *r)
 {
-    const uint64_t room = room_for(m);
-    while (wanted > 0 && batch_bytes(m->decoder, (size_t)r->threads, wanted, scored, r->options.share != 0) > room)
-        wanted--;
+    for (size_t i = 0; r->options.share && i < p->count; i++)
+        if (p->item[i].shared > 0 || p->item[i].tail != UINT64_MAX) return p->count > 1;
+    return 0;
+}
+
+size_t plan_part_bytes(const plan_part *p, const eval_request *r, size_t lanes)
+{
+    return batch_bytes(p->model->decoder, (size_t)r->threads, lanes, p->scored, p->shares);
+}
+
+/* Lanes that fit: the largest number up to `wanted` whose bytes do not exceed the memory available. */
+static size_t lanes_that_fit(const plan_part *p, const eval_request *r, size_t wanted)
+{
+    const uint64_t room = room_for(p->model);
+    while (wanted > 0 && plan_part_bytes(p, r, wanted) > room) wanted--;
     return wanted;
 }
 
 static int no_room(const plan_part *p, const eval_request *r, pal_error *err)
 {
-    const size_t bytes = batch_bytes(p->model->decoder, (size_t)r->threads, 1, p->scored, r->options.share != 0);
+    const size_t bytes = plan_part_bytes(p, r, 1);
     return pal_fail(err, PAL_USAGE,
                     "%s needs %zu MiB beside its weights to run one sample, but %llu MiB are free; free memory, "
                     "or leave it out with "
@@ -293,7 +305,8 @@ int plan_choose(plan_part *p, eval_request *r, plan_wanted *wanted, void *arg, p
     add_up(p);
     if (p->count == 0) return PAL_OK;
     const size_t most = p->count < (size_t)r->options.batch ? p->count : (size_t)r->options.batch;
-    p->lanes = lanes_that_fit(p->model, r, most, p->scored);
+    p->shares = may_share(p, r);
+    p->lanes = lanes_that_fit(p, r, most);
     if (p->lanes == 0) return no_room(p, r, err);
     cut(p, r);
     return PAL_OK;

@@ -27,6 +27,7 @@ typedef struct plan_part {
     batch_group *group;
     size_t group_count;
     size_t lanes;
+    int shares;              /* a stream may read what samples have in common */
     uint64_t tokens, scored; /* of the longest sample of the cells, done or not */
     int64_t samples;         /* of all cells, done or not */
     double all_tokens;       /* of the samples to do */
@@ -71,6 +72,8 @@ void plan_free(plan *p);
 void plan_part_round(plan_part *p, uint64_t tokens);
 /* The seconds that the part is expected to take; what is not known of the machine's speed is measured. */
 int plan_part_time(const eval_request *r, const plan_part *p, speed_book *speeds, double *seconds, pal_error *err);
+/* Bytes that so many samples of the part side by side take beside the model's weights. */
+size_t plan_part_bytes(const plan_part *p, const eval_request *r, size_t lanes);
 /* Samples of a cell of the part. */
 int64_t plan_samples(const plan_part *p, size_t cell);
 

@@ -83,6 +83,29 @@ static void test_open_number(void **state)
     eval_request_free(&r);
 }
 
+/* A stream for what samples share is planned for only where some may share. */
+static void test_bytes(void **state)
+{
+    (void)state;
+    static char *const words[][6] = {
+        {"task=passkey", "len=4K", "depths=0,50", "n=2", "model=passkey-infini-linear", "batch=2"},
+        {"task=passkey", "len=4K", "depths=0", "n=1", "model=passkey-infini-linear", "batch=2"},
+        {"task=perplexity", "data=datasets/slice", "docs=2", "max_tokens=2K", "model=text-infini-delta",
+         "batch=2"},
+    };
+    for (int i = 0; i < 3; i++) {
+        eval_request r;
+        plan p;
+        assert_int_equal(eval_request_read(&r, 6, words[i], LOAD_ALL, &err), PAL_OK);
+        assert_int_equal(plan_make(&p, &r, NULL, NULL, NULL, &err), PAL_OK);
+        const plan_part *part = &p.part[0];
+        assert_int_equal(plan_part_bytes(part, &r, 1),
+                         batch_bytes(part->model->decoder, (size_t)r.threads, 1, part->scored, i == 0));
+        plan_free(&p);
+        eval_request_free(&r);
+    }
+}
+
 static speed_book *open_book(void)
 {
     speed_book *b = NULL;
@@ -261,9 +284,9 @@ static void test_human_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_number),  cmocka_unit_test(test_speeds),
-        cmocka_unit_test(test_rounds),       cmocka_unit_test(test_far),
-        cmocka_unit_test(test_run_progress), cmocka_unit_test(test_human_numbers),
+        cmocka_unit_test(test_open_number),   cmocka_unit_test(test_bytes), cmocka_unit_test(test_speeds),
+        cmocka_unit_test(test_rounds),        cmocka_unit_test(test_far),   cmocka_unit_test(test_run_progress),
+        cmocka_unit_test(test_human_numbers),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

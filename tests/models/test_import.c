@@ -296,9 +296,13 @@ static void test_gradients(void **unused)
 static const struct {
     const char *folder, *file, *architecture;
 } files[] = {
-    {"llama", "llama.gguf", "llama"},           {"qwen2", "qwen2.gguf", "qwen2"},
-    {"qwen3", "qwen3.gguf", "qwen3"},           {"llama-yarn", "llama-yarn.gguf", "llama"},
-    {"llama3-hub", "llama3-hub.gguf", "llama"}, {"llama", "llama2c.bin", "llama"},
+    {"llama", "llama.gguf", "llama"},
+    {"qwen2", "qwen2.gguf", "qwen2"},
+    {"qwen3", "qwen3.gguf", "qwen3"},
+    {"llama-yarn", "llama-yarn.gguf", "llama"},
+    {"llama3-hub", "llama3-hub.gguf", "llama"},
+    {"llama", "llama2c.bin", "llama"},
+    {"llama-untied", "llama2c-untied.bin", "llama"},
 };
 enum { FILES = sizeof files / sizeof files[0] };
 

@@ -4,7 +4,7 @@
     python tests/peer/nasty_lines.py build/palimpsest WORK NAME=PATH [NAME=PATH ...]
 
 PATH is a tokenizer.json, or a model's .gguf of byte-level BPE (its vocabulary is then written as the tokenizer.json
-that its splitting stands for). "spm:PATH" is a SentencePiece model, compared with our reading of its scores through
+that its splitting stands for; "PATH.gguf,PATH.json" takes the one that `palimpsest export` wrote of it). "spm:PATH" is a SentencePiece model, compared with our reading of its scores through
 a llama2.c tokenizer.bin made of it. WORK is a folder for what is made on the way. Needs: tokenizers, and gguf or sentencepiece for
 those. Random characters are those that the peer's Unicode has assigned. Every tokenizer is compared with names of special tokens as text and as tokens, where the file allows it.
 """
@@ -135,7 +135,10 @@ def main():
             wrong += compare(name, texts, ours(binary, made, file, "text"), [sp.encode(t) for t in texts])
             continue
         from tokenizers import Tokenizer
-        json_path = json_of_gguf(path, os.path.join(work, name + ".json")) if path.endswith(".gguf") else path
+        path, _, exported = path.partition(",")
+        json_path = exported or path
+        if json_path.endswith(".gguf"):
+            json_path = json_of_gguf(path, os.path.join(work, name + ".json"))
         theirs = Tokenizer.from_file(json_path)
         for special in ("text", "token"):
             theirs.encode_special_tokens = special == "text"

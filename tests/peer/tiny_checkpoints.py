@@ -72,6 +72,8 @@ def make(name, kind, cfg, folder):
         write_gguf(model, cfg, folder + ".gguf")
     if name == "llama":
         write_llama2c(model, cfg, os.path.join(os.path.dirname(folder), "llama2c.bin"))
+    if name == "llama-untied":
+        write_llama2c(model, cfg, os.path.join(os.path.dirname(folder), "llama2c-untied.bin"))
     out = {"tokens": tokens[0].to(torch.int32), "logits": logits[0].detach().contiguous()}
     out.update({"grad." + key: g.contiguous() for key, g in grads.items()})
     save_file(out, os.path.join(folder, "expected.safetensors"))
@@ -144,6 +146,7 @@ def write_gguf(model, cfg, path):
 
 
 def write_llama2c(model, cfg, path):
+    """An output of its own stands last, and makes the vocabulary negative."""
     p = {key: value.detach().float() for key, value in model.named_parameters()}
     layers = range(cfg.num_hidden_layers)
     order = [p["model.embed_tokens.weight"]]
@@ -155,9 +158,13 @@ def write_llama2c(model, cfg, path):
                 value = side_by_side(value, cfg.num_attention_heads if name.endswith("q_proj") else cfg.num_key_value_heads)
             order.append(value)
     order += [p["model.norm.weight"], torch.zeros(2 * cfg.max_position_embeddings * cfg.head_dim // 2)]
+    vocab = cfg.vocab_size
+    if not cfg.tie_word_embeddings:
+        order.append(p["lm_head.weight"])
+        vocab = -vocab
     with open(path, "wb") as f:
         f.write(struct.pack("<7i", cfg.hidden_size, cfg.intermediate_size, cfg.num_hidden_layers, cfg.num_attention_heads,
-                            cfg.num_key_value_heads, cfg.vocab_size, cfg.max_position_embeddings))
+                            cfg.num_key_value_heads, vocab, cfg.max_position_embeddings))
         for value in order:
             f.write(value.contiguous().numpy().astype("<f4").tobytes())
 
