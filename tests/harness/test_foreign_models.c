@@ -159,12 +159,27 @@ static void test_speed_of_writing(void **unused)
     free(text);
 }
 
+/* A plan says in what form the weights will be held. */
+static void test_plan(void **unused)
+{
+    (void)unused;
+    check_success(RUN("plan", "perplexity", folder_word, "tokenizer=bytes", data_word, "max_tokens=300"));
+    check_output_has("TinyLlama: weights are expanded to f32");
+    check_success(
+        RUN("plan", "perplexity", folder_word, "tokenizer=bytes", data_word, "max_tokens=300", "hold=stored"));
+    check_output_has("TinyLlama: weights stay in the file");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_evaluation),         cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_refusals),           cmocka_unit_test(test_generation),
-        cmocka_unit_test(test_generation_by_form), cmocka_unit_test(test_speed_of_writing),
+        cmocka_unit_test(test_evaluation),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_generation),
+        cmocka_unit_test(test_generation_by_form),
+        cmocka_unit_test(test_speed_of_writing),
+        cmocka_unit_test(test_plan),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_scratch);
 }
