@@ -2,9 +2,9 @@
  * The same seed gives the same bytes, whatever the number of threads. */
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
+#include "harness/cli/progress.h"
 #include "harness/eval/decode.h"
 #include "harness/eval/model_files.h"
-#include "harness/cli/progress.h"
 #include "harness/eval/request.h"
 #include "harness/inspect/inspect.h"
 #include "models/attention/attention.h"
