@@ -129,7 +129,7 @@ static int measure_memory(pool *p, double *bytes, pal_error *err)
     char *block = malloc(all);
     real sums[POOL_MAX_THREADS] = {0};
     if (!block) return pal_fail(err, PAL_INTERNAL, "out of memory to measure how fast it is read");
-    memset(block, 0, all);
+    memset(block, 1, all); /* zeros might all be one page */
     read_job job = {(const real *)(void *)block, all / threads / sizeof(real), sums};
     double run[MOST_RUNS];
     size_t runs = 0;

@@ -103,14 +103,14 @@ static void pack_right_512(const tile_source *s, size_t line, size_t count, size
         pack(s, line, count, from, depth, TILE_LINES, panel);
 }
 
-static void pack_left(const tile_source *s, size_t line, size_t count, size_t from, size_t depth, void *panel)
+static void pack_rows(const tile_source *s, size_t line, size_t count, size_t from, size_t depth, void *panel)
 {
     float *to = panel;
     for (size_t skip = 0; skip < count; skip += GROUP, to += GROUP * depth)
         pack(s, line + skip, count - skip < GROUP ? count - skip : GROUP, from, depth, GROUP, to);
 }
 
-static void pack_right(const tile_source *s, size_t line, size_t count, size_t from, size_t depth, void *panel)
+static void pack_columns(const tile_source *s, size_t line, size_t count, size_t from, size_t depth, void *panel)
 {
     pack(s, line, count, from, depth, TILE_LINES, panel);
 }
@@ -201,8 +201,8 @@ static int never(void)
 #define ready_512 never
 #define ready_256 never
 #define panel_bytes NULL
-#define pack_left NULL
-#define pack_right NULL
+#define pack_rows NULL
+#define pack_columns NULL
 #define pack_right_512 NULL
 #define multiply_512 NULL
 #define multiply_256 NULL
@@ -212,12 +212,12 @@ static int never(void)
 const tile_kernel tiles_fma512 = {.name = "FMA",
                                   .ready = ready_512,
                                   .bytes = panel_bytes,
-                                  .pack_left = pack_left,
+                                  .pack_left = pack_rows,
                                   .pack_right = pack_right_512,
                                   .multiply = multiply_512};
 const tile_kernel tiles_fma256 = {.name = "FMA",
                                   .ready = ready_256,
                                   .bytes = panel_bytes,
-                                  .pack_left = pack_left,
-                                  .pack_right = pack_right,
+                                  .pack_left = pack_rows,
+                                  .pack_right = pack_columns,
                                   .multiply = multiply_256};

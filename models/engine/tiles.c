@@ -162,7 +162,7 @@ static size_t at_most(size_t left, size_t most)
     return left < most ? left : most;
 }
 
-TILED static void pack_left(const tile_source *s, size_t line, size_t count, size_t from, size_t depth, void *to)
+TILED static void pack_rows(const tile_source *s, size_t line, size_t count, size_t from, size_t depth, void *to)
 {
     uint16_t *panel = to;
     for (size_t k = 0; k < depth; k += TILE_DEPTH, panel += TILE_PARTS * PART) {
@@ -178,7 +178,8 @@ TILED static void pack_left(const tile_source *s, size_t line, size_t count, siz
     }
 }
 
-TILED static void pack_right(const tile_source *s, size_t line, size_t count, size_t from, size_t depth, void *to)
+TILED static void pack_columns(const tile_source *s, size_t line, size_t count, size_t from, size_t depth,
+                               void *to)
 {
     uint16_t *panel = to;
     for (size_t k = 0; k < depth; k += TILE_DEPTH, panel += (s->bf16 ? 1 : TILE_PARTS) * PART) {
@@ -289,8 +290,8 @@ TILED_INLINE void half_block(const uint16_t *a, const uint16_t *b, int parts, si
     _tile_stored(1, c + LINES, ROW_BYTES);
 }
 
-TILED static void multiply(const void *left, size_t rows, const void *right, int bf16, size_t depth,
-                           int accumulate, real *c)
+TILED static void multiply_panels(const void *left, size_t rows, const void *right, int bf16, size_t depth,
+                                  int accumulate, real *c)
 {
     const size_t steps = steps_of(depth);
     const uint16_t *a = left;
@@ -314,9 +315,9 @@ static int ready(void)
 }
 
 #define panel_bytes NULL
-#define pack_left NULL
-#define pack_right NULL
-#define multiply NULL
+#define pack_rows NULL
+#define pack_columns NULL
+#define multiply_panels NULL
 
 #endif
 
@@ -324,6 +325,6 @@ const tile_kernel tiles_amx = {.name = "AMX",
                                .bf16 = 1,
                                .ready = ready,
                                .bytes = panel_bytes,
-                               .pack_left = pack_left,
-                               .pack_right = pack_right,
-                               .multiply = multiply};
+                               .pack_left = pack_rows,
+                               .pack_right = pack_columns,
+                               .multiply = multiply_panels};
