@@ -17,8 +17,8 @@ const char tables_note[] =
 
 /* In the order in which they are shown. */
 extern const table_part memory_tables, passkey_tables;
-static const table_part *const parts[] = {&memory_tables, &perplexity_tables, &passkey_tables, &booksum_tables,
-                                          &ruler_tables};
+static const table_part *const parts[] = {&memory_tables,  &perplexity_tables, &passkey_tables,
+                                          &booksum_tables, &ruler_tables,      &mqar_tables};
 
 int tables_build(table_set *out, const evidence *e, const char *weights, pal_error *err)
 {

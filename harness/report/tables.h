@@ -23,7 +23,7 @@ typedef struct table_part {
     int (*add)(table_set *set, const evidence *e, const char *weights, pal_error *err);
 } table_part;
 
-extern const table_part perplexity_tables, booksum_tables, ruler_tables;
+extern const table_part perplexity_tables, booksum_tables, ruler_tables, mqar_tables;
 
 /* Make the best of the rows in one column bold. line[k] is the table's row of row[k]. */
 int tables_mark_best(table *t, size_t column, const task_metric *metric, size_t index,

@@ -99,6 +99,12 @@ static void test_mqar(void **state)
 {
     (void)state;
     check_evaluation(&(evaluation){"mqar", {"pairs=4,8", "len=0,150", "n=3", NULL}, 12, 4, "64 pairs=8"});
+    /* Forms of one length have lines of their own in the tables. */
+    char *table = slurp(path_of("r-mqar/mqar-table.md"));
+    assert_non_null(strstr(table, "| 64 pairs=4 |"));
+    assert_non_null(strstr(table, "| 64 pairs=8 |"));
+    assert_non_null(strstr(table, "| 150 pairs=8 |"));
+    free(table);
     char out[160];
     snprintf(out, sizeof out, "out=%s", path_of("mqar.safetensors"));
     check_success(RUN("train", "task=mqar", "tokenizer=bytes", "d_model=32", "n_layers=2", "d_ff=48", "segment=64",

@@ -339,6 +339,45 @@ static void test_ruler(void **state)
     evidence_free(&e);
 }
 
+/* ---- MQAR ---- */
+
+static void put_mqar(lab_journal *j, const char *model, const char *variant, int64_t length, double right)
+{
+    char name[64];
+    snprintf(name, sizeof name, "len=%lld,%s", (long long)length, variant);
+    result_cell cell = lab_cell(j, model, name, length, NAN, "seed=1", 1);
+    snprintf(cell.variant, sizeof cell.variant, "%s", variant);
+    lab_announce(j, &cell, 1);
+    lab_sample(j, &cell, 0, (const double[TASK_VALUES]){right, 10, right == 10}, 1);
+}
+
+static void test_mqar(void **state)
+{
+    (void)state;
+    lab_journal *j = lab_open(task_find("mqar"));
+    put_mqar(j, "wide", "pairs=16", 64, 9);
+    put_mqar(j, "wide", "pairs=4", 64, 10);
+    put_mqar(j, "wide", "pairs=4", 512, 8);
+    put_mqar(j, "slim", "pairs=4", 64, 5);
+    put_mqar(j, "slim", "pairs=4,swapped", 64, 1);
+    lab_close(j);
+    evidence e;
+    table_set set;
+    build(&set, &e, task_table, no_weights);
+    const table *t = find_table(&set, "mqar");
+    static const char *const column[] = {"model", "state", "pairs=4 at 64", "pairs=4 at 512", "pairs=16 at 64"};
+    assert_int_equal(t->columns, 5);
+    for (int i = 0; i < 5; i++) assert_string_equal(t->column[i], column[i]);
+    assert_int_equal(t->rows, 2);
+    assert_true(find_cell(t, "wide", NULL, NULL, "pairs=4 at 64")->value == 100);
+    assert_true(find_cell(t, "wide", NULL, NULL, "pairs=4 at 512")->value == 80);
+    assert_true(find_cell(t, "wide", NULL, NULL, "pairs=16 at 64")->value == 90);
+    assert_true(find_cell(t, "slim", NULL, NULL, "pairs=4 at 64")->value == 50);
+    assert_true(isnan(find_cell(t, "slim", NULL, NULL, "pairs=16 at 64")->value));
+    table_set_free(&set);
+    evidence_free(&e);
+}
+
 static void test_nothing_there(void **state)
 {
     (void)state;
@@ -523,6 +562,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_passkey, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_booksum, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_ruler, lab_make_dir, lab_remove_dir),
+        cmocka_unit_test_setup_teardown(test_mqar, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_order_of_rows, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_nothing_there, lab_make_dir, lab_remove_dir),
         cmocka_unit_test_setup_teardown(test_forms, lab_make_dir, lab_remove_dir),

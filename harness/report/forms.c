@@ -105,4 +105,72 @@ static int ruler_part(table_set *set, const evidence *e, const char *weights, pa
     return PAL_OK;
 }
 
-const table_part ruler_tables = {ruler_part};
+/* ---- MQAR ---- */
+
+enum { PLACES_MAX = 32 };
+
+static int same_place(const report_row *a, const report_row *b)
+{
+    return a->cell->length == b->cell->length && strcmp(a->cell->variant, b->cell->variant) == 0;
+}
+
+/* Rows that stand for the columns: one for each number of pairs at each length, by pairs and then by length. */
+static size_t list_places(const report *rep, const report_row *place[PLACES_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < rep->count; i++) {
+        const report_row *row = &rep->row[i];
+        size_t at = 0, known = 0;
+        for (size_t k = 0; k < count; k++) known += (size_t)same_place(place[k], row);
+        if (!is_plain(row) || known || count == PLACES_MAX) continue;
+        for (; at < count; at++) {
+            const int order = strverscmp(place[at]->cell->variant, row->cell->variant);
+            if (order > 0 || (order == 0 && place[at]->cell->length > row->cell->length)) break;
+        }
+        memmove(place + at + 1, place + at, (count - at) * sizeof(*place));
+        place[at] = row;
+        count++;
+    }
+    return count;
+}
+
+static int mqar_part(table_set *set, const evidence *e, const char *weights, pal_error *err)
+{
+    const report *rep = evidence_report(e, "mqar");
+    const report_row *place[PLACES_MAX];
+    (void)weights, (void)err;
+    const size_t places = rep ? list_places(rep, place) : 0;
+    if (places == 0) return PAL_OK;
+    table *t = table_add(set, "mqar", "mqar", "Multi-query associative recall: accuracy by pairs, and state", 1);
+    table_column(t, "model");
+    table_column(t, "state");
+    for (size_t k = 0; k < places; k++) {
+        char name[64], length[24];
+        snprintf(name, sizeof name, "%s at %s", place[k]->cell->variant,
+                 kv_format_size(place[k]->cell->length, length));
+        table_column(t, name);
+    }
+    for (size_t i = 0; i < rep->count; i++) {
+        const report_row *row = &rep->row[i];
+        size_t first = 0;
+        if (!is_plain(row)) continue;
+        while (!is_plain(&rep->row[first]) || strcmp(rep->row[first].label, row->label) != 0) first++;
+        if (first == i) {
+            table_row(t, 0);
+            table_text(t, 0, "%s", row->label);
+            table_bytes(t, 1, (double)row->cell->state_bytes);
+        }
+        /* Rows of a label stand together. */
+        for (size_t k = 0; k < places; k++)
+            if (same_place(place[k], row))
+                *table_at(t, 2 + k) = table_cell_of(&rep->task->metric[0], &row->metric[0], row->n);
+    }
+    if (t)
+        snprintf(
+            t->note, sizeof t->note,
+            "Share of the asked keys whose value is the first choice, in percent, with its 95 %% beta-binomial "
+            "interval. State: bytes of one sequence, by the formula of the module.");
+    return PAL_OK;
+}
+
+const table_part ruler_tables = {ruler_part}, mqar_tables = {mqar_part};
