@@ -6,6 +6,7 @@
 #include "harness/report/tables.h"
 #include "models/attention/attention.h"
 #include "models/decoder/config_keys.h"
+#include "models/decoder/recurrence.h"
 #include "models/files/checkpoint.h"
 #include "tasks/paper.h"
 
@@ -188,6 +189,7 @@ static int find_shipped(shipped *list, size_t *count, const st_file *file, const
     s.entries = attention->memory_entries ? attention->memory_entries(&s.config) : 0;
     for (int64_t l = 0; l < s.config.n_layers; l++)
         s.bytes += (double)(attn_sizes_of(&s.config, (size_t)l, 1).state * sizeof(real));
+    if (attention->above) s.bytes += (double)(attention->above->state_reals(&s.config) * sizeof(real));
     list[(*count)++] = s;
     return PAL_OK;
 }

@@ -15,6 +15,8 @@ const attn_module *const attn_table[] = {
     &attn_full,
     &attn_deltanet,
     &attn_gated_deltanet,
+    &attn_rmt,
+    &attn_autocompressor,
     NULL,
 };
 

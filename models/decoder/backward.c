@@ -35,30 +35,33 @@ static void embed_backward_columns(void *arg, int task, int worker)
     const size_t count = begin + j->block < width ? j->block : width - begin;
     const real scale = (real)embedding_scale(&j->p->d->cfg);
     const kernels *k = kernels_get();
-    for (size_t i = 0; i < j->p->all; i++)
-        k->axpy(j->grad + (size_t)j->tokens[i] * width + begin, scale, j->p->dx + i * width + begin, count);
+    const real *dx = j->p->dpicked ? j->p->dpicked : j->p->dx;
+    for (size_t i = 0; i < j->p->tokens; i++)
+        k->axpy(j->grad + (size_t)j->tokens[i] * width + begin, scale, dx + i * width + begin, count);
 }
 
-static void backward_head(pass *p, slot *s, const scored_tokens *t, real *grad)
+static void backward_head(pass *p, slot *s, const scored_tokens *t, const recurrence_call *call, real *grad)
 {
     const decoder *d = p->d;
+    const recurrence *above = d->cfg.recurrence;
     const size_t width = (size_t)d->cfg.d_model, vocab = (size_t)d->cfg.vocab;
-    const rows r = rows_of(p);
+    const rows r = token_rows_of(p);
     pass_logits(p, (size_t)(s - p->slot));
     loss_job job = {.p = p, .targets = t->targets, .weight = t->weight, .nll = t->nll};
     pass_run_loss(p, &job);
     linear_backward_weight(p->pool, r, width, vocab, head_input(p, s), width, p->logits, vocab,
                            grad + d->param[d->output].offset,
                            d->cfg.output_bias ? grad + d->param[d->output_bias].offset : NULL);
-    if (!d->cfg.final_norm) {
-        linear_backward_input(p->pool, r, width, vocab, p->logits, vocab, weight_of(p, d->output), p->dx, width,
-                              0);
-        return;
+    real *dnormed = d->cfg.final_norm ? p->dnormed : p->dx;
+    linear_backward_input(p->pool, r, width, vocab, p->logits, vocab, weight_of(p, d->output),
+                          s->picked ? p->dpicked : dnormed, width, 0);
+    if (s->picked) pass_spread(p, s, p->dpicked, dnormed);
+    if (above && above->is_normed) above->leave_backward(call, d->cfg.final_norm ? s->normed : s->output, dnormed);
+    if (d->cfg.final_norm) {
+        memset(p->dx, 0, p->all * width * sizeof *p->dx);
+        run_norm_backward(p, d->final_norm, p->dx, p->dnormed, s->output, s->mean, s->rstd, grad);
     }
-    linear_backward_input(p->pool, r, width, vocab, p->logits, vocab, weight_of(p, d->output), p->dnormed, width,
-                          0);
-    memset(p->dx, 0, p->all * width * sizeof *p->dx);
-    run_norm_backward(p, d->final_norm, p->dx, p->dnormed, s->output, s->mean, s->rstd, grad);
+    if (above && above->leave_backward && !above->is_normed) above->leave_backward(call, s->output, p->dx);
 }
 
 void pass_backward(pass *p, size_t index, const scored_tokens *t, real *const *dstate, real *grad,
@@ -66,15 +69,18 @@ void pass_backward(pass *p, size_t index, const scored_tokens *t, real *const *d
 {
     const decoder *d = p->d;
     slot *s = &p->slot[index];
-    backward_head(p, s, t, grad);
-    if (d->cfg.recurrence) {
-        call_params of;
-        const recurrence_call above = pass_above(p, s, &of, NULL, dstate, grad);
-        d->cfg.recurrence->leave_backward(&above, s->output, p->dx);
-    }
+    const recurrence *above = d->cfg.recurrence;
+    call_params of;
+    recurrence_call around = {0};
+    if (above) around = pass_above(p, s, &of, NULL, dstate, grad);
+    backward_head(p, s, t, &around, grad);
     for (size_t l = (size_t)d->cfg.n_layers; l-- > 0;) {
         const layer_index *at = &d->layer[l];
         const layer_saved *ls = &s->layer[l];
+        if (above && above->layer_leave_backward) {
+            around = pass_above(p, s, &of, NULL, dstate, grad);
+            above->layer_leave_backward(&around, l, p->dx);
+        }
         backward_feed(p, at, ls, grad);
         call_params params;
         for (size_t lane = 0; lane < p->lanes; lane++) p->dstate[lane] = dstate[lane] + at->dstate_offset;
@@ -82,12 +88,16 @@ void pass_backward(pass *p, size_t index, const scored_tokens *t, real *const *d
         call.penalty = penalty;
         d->cfg.attention->backward(&call, ls->normed1, p->dx, p->dnormed);
         run_norm_backward(p, at->norm1, p->dx, p->dnormed, ls->input, ls->mean1, ls->rstd1, grad);
+        if (above && above->layer_enter_backward) {
+            around = pass_above(p, s, &of, NULL, dstate, grad);
+            above->layer_enter_backward(&around, l, p->dx);
+        }
     }
-    if (d->cfg.recurrence) {
-        call_params of;
-        const recurrence_call above = pass_above(p, s, &of, NULL, dstate, grad);
-        d->cfg.recurrence->enter_backward(&above, p->dx);
+    if (above) {
+        around = pass_above(p, s, &of, NULL, dstate, grad);
+        above->enter_backward(&around, p->dx);
     }
+    if (s->picked) pass_pick(p, s, p->dx, p->dpicked);
     embed_job job = {.p = p, .tokens = t->tokens, .grad = grad + d->param[d->embedding].offset, .block = 64};
     pool_run(p->pool, (int)(((size_t)d->cfg.d_model + job.block - 1) / job.block), embed_backward_columns, &job);
 }

@@ -104,6 +104,7 @@ int model_config_read(model_config *cfg, const kv_pairs *pairs, pal_error *err)
     PAL_TRY(find_attention(cfg, pairs, err));
     PAL_TRY(kv_apply(shared_rows + 1, SHARED_ROWS - 1, cfg, pairs, err));
     const attn_module *module = cfg->attention;
+    cfg->recurrence = module->above;
     if (module->option_count > MODEL_OPTIONS)
         return pal_fail(err, PAL_INTERNAL, "attention %s has more than %d options", module->name, MODEL_OPTIONS);
     PAL_TRY(kv_defaults(module->options, module->option_count, cfg, err));

@@ -38,7 +38,7 @@ static void carve(pass *p, size_t workers)
     const size_t slots = training ? p->slots : 1;
     size_t attention = 0, work = 0, scratch = 0; /* of the layer that needs most */
     for (size_t l = 0; l < layers; l++) {
-        const attn_sizes sizes = attn_sizes_of(cfg, l, p->lanes);
+        const attn_sizes sizes = attn_sizes_of(&d->inner, l, p->lanes);
         attention = sizes.saved > attention ? sizes.saved : attention;
         work = sizes.work > work ? sizes.work : work;
         scratch = sizes.scratch > scratch ? sizes.scratch : scratch;
@@ -48,6 +48,8 @@ static void carve(pass *p, size_t workers)
         slot local = {0}, *s = slot_array ? &slot_array[i] : &local;
         s->seen = arena_bytes(a, p->lanes * sizeof *s->seen);
         s->valid = arena_bytes(a, p->lanes * sizeof *s->valid);
+        s->rows_valid = arena_bytes(a, p->lanes * sizeof *s->rows_valid);
+        s->picked = p->all > p->tokens ? arena_reals(a, p->tokens * (size_t)cfg->d_model) : NULL;
         s->above = cfg->recurrence && cfg->recurrence->saved_reals
                        ? arena_reals(a, cfg->recurrence->saved_reals(cfg, p->lanes))
                        : NULL;
@@ -57,7 +59,7 @@ static void carve(pass *p, size_t workers)
             layer_saved here = {0};
             if (training || l == 0) {
                 input = arena_reals(a, width);
-                carve_layer(p, &here, training ? attn_sizes_of(cfg, l, p->lanes).saved : attention);
+                carve_layer(p, &here, training ? attn_sizes_of(&d->inner, l, p->lanes).saved : attention);
                 here.input = input;
             } else if (array) {
                 here = array[0];
@@ -71,14 +73,15 @@ static void carve(pass *p, size_t workers)
         s->normed = arena_reals(a, width);
     }
     p->slot = slot_array;
-    p->logits = arena_reals(a, p->all * (size_t)cfg->vocab);
+    p->logits = arena_reals(a, p->tokens * (size_t)cfg->vocab);
     p->scratch_stride = (scratch + 15) / 16 * 16;
     p->scratch = arena_reals(a, p->scratch_stride * workers);
     p->state = arena_bytes(a, p->lanes * sizeof *p->state);
     p->dstate = arena_bytes(a, p->lanes * sizeof *p->dstate);
     if (training) {
         p->work = arena_reals(a, work);
-        p->extra_work = arena_reals(a, attn_extra_work(cfg, p->lanes));
+        p->extra_work = arena_reals(a, attn_extra_work(&d->inner, p->lanes));
+        p->dpicked = p->all > p->tokens ? arena_reals(a, p->tokens * (size_t)cfg->d_model) : NULL;
         p->dx = arena_reals(a, width);
         p->dfeed = arena_reals(a, (feed_matrices((feed_kind)cfg->feed_forward) - 1) * p->all * (size_t)cfg->d_ff);
         p->dnormed = arena_reals(a, width);
@@ -88,7 +91,11 @@ static void carve(pass *p, size_t workers)
 
 size_t pass_bytes(const decoder *d, size_t workers, size_t lanes, size_t slots)
 {
-    pass p = {.d = d, .lanes = lanes, .slots = slots, .all = lanes * (size_t)d->cfg.segment};
+    pass p = {.d = d,
+              .lanes = lanes,
+              .slots = slots,
+              .all = lanes * (size_t)d->inner.segment,
+              .tokens = lanes * (size_t)d->cfg.segment};
     carve(&p, workers);
     return p.memory.used;
 }
@@ -102,7 +109,8 @@ int pass_create(pass **out, const decoder *d, pool *threads, size_t lanes, size_
                 .head = threads,
                 .lanes = lanes,
                 .slots = slots,
-                .all = lanes * (size_t)d->cfg.segment};
+                .all = lanes * (size_t)d->inner.segment,
+                .tokens = lanes * (size_t)d->cfg.segment};
     const size_t workers = (size_t)pool_threads(threads);
     carve(p, workers);
     int code = arena_allocate(&p->memory, "the activations", err);
@@ -234,7 +242,7 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real 
         of->grad[i] = grad_of(p, at->attn[i], grad);
     }
     of->norm = pass_norm(p, at->norm1, grad);
-    return (attn_call){.cfg = &d->cfg,
+    return (attn_call){.cfg = &d->inner,
                        .layer = layer,
                        .lanes = p->lanes,
                        .pool = p->pool,
@@ -257,7 +265,7 @@ attn_call pass_call(pass *p, const slot *s, size_t layer, call_params *of, real 
                        .state = p->state,
                        .dstate = p->dstate,
                        .seen = s->seen,
-                       .valid = s->valid,
+                       .valid = s->rows_valid,
                        .table = d->table,
                        .saved = s->layer[layer].attention,
                        .scratch = p->scratch,
@@ -279,6 +287,7 @@ recurrence_call pass_above(pass *p, const slot *s, call_params *of, void *const 
     }
     return (recurrence_call){.cfg = &d->cfg,
                              .lanes = p->lanes,
+                             .n = (size_t)d->inner.segment,
                              .pool = p->pool,
                              .param = of->param,
                              .grad = of->grad,
@@ -289,6 +298,39 @@ recurrence_call pass_above(pass *p, const slot *s, call_params *of, void *const 
                              .saved = s->above};
 }
 
+/* Rows of a lane that are no padding. A lane without tokens stands still. */
+static void place_rows(const pass *p, slot *s)
+{
+    for (size_t lane = 0; lane < p->lanes; lane++) {
+        size_t before, behind;
+        p->d->cfg.recurrence->place(&p->d->cfg, s->seen[lane], &before, &behind);
+        if (s->valid[lane] > 0) s->rows_valid[lane] = before + s->valid[lane] + behind;
+    }
+}
+
+/* Where the row of a lane's token lies: padding comes behind the recurrence's rows. */
+static size_t row_of(const pass *p, const slot *s, size_t lane, size_t token)
+{
+    size_t before, behind;
+    p->d->cfg.recurrence->place(&p->d->cfg, s->seen[lane], &before, &behind);
+    return lane * (size_t)p->d->inner.segment + before + token + (token < s->valid[lane] ? 0 : behind);
+}
+
+void pass_spread(const pass *p, const slot *s, const real *from, real *to)
+{
+    const size_t n = (size_t)p->d->cfg.segment, width = (size_t)p->d->cfg.d_model;
+    memset(to, 0, p->all * width * sizeof *to);
+    for (size_t i = 0; i < p->tokens; i++)
+        memcpy(to + row_of(p, s, i / n, i % n) * width, from + i * width, width * sizeof *to);
+}
+
+void pass_pick(const pass *p, const slot *s, const real *from, real *to)
+{
+    const size_t n = (size_t)p->d->cfg.segment, width = (size_t)p->d->cfg.d_model;
+    for (size_t i = 0; i < p->tokens; i++)
+        memcpy(to + i * width, from + row_of(p, s, i / n, i % n) * width, width * sizeof *to);
+}
+
 void pass_begin(pass *p, size_t index, const int32_t *tokens, const size_t *valid, void *const *state)
 {
     const decoder *d = p->d;
@@ -296,26 +338,48 @@ void pass_begin(pass *p, size_t index, const int32_t *tokens, const size_t *vali
     for (size_t lane = 0; lane < p->lanes; lane++) {
         state_header *header = state[lane];
         s->seen[lane] = header->seen;
-        s->valid[lane] = valid[lane];
+        s->valid[lane] = s->rows_valid[lane] = valid[lane];
         header->seen += valid[lane];
     }
-    pass_embed(p, tokens, s->layer[0].input);
+    if (s->picked) {
+        pass of_tokens = *p;
+        of_tokens.all = p->tokens;
+        pass_embed(&of_tokens, tokens, s->picked);
+        place_rows(p, s);
+        pass_spread(p, s, s->picked, s->layer[0].input);
+    } else {
+        pass_embed(p, tokens, s->layer[0].input);
+    }
     if (!d->cfg.recurrence) return;
     call_params of;
     const recurrence_call call = pass_above(p, s, &of, state, NULL, NULL);
     d->cfg.recurrence->enter(&call, s->layer[0].input);
 }
 
+/* The recurrence before a block, or after it. */
+static void enter_layer(pass *p, const slot *s, void *const *state, size_t layer, int before)
+{
+    const recurrence *above = p->d->cfg.recurrence;
+    call_params of;
+    const recurrence_call call = pass_above(p, s, &of, state, NULL, NULL);
+    if (before)
+        above->layer_enter(&call, layer, s->layer[layer].input);
+    else
+        above->layer_leave(&call, layer, pass_residual(p, (size_t)(s - p->slot), layer + 1));
+}
+
 void pass_layers(pass *p, size_t index, void *const *state, size_t from, size_t to, int need_output)
 {
     const decoder *d = p->d;
     const size_t layers = (size_t)d->cfg.n_layers, width = (size_t)d->cfg.d_model;
+    const recurrence *above = d->cfg.recurrence;
     slot *s = &p->slot[index];
     for (size_t l = from; l < to; l++) {
         const layer_index *at = &d->layer[l];
         layer_saved *ls = &s->layer[l];
         const int last = l + 1 == layers, output = need_output || !last || d->cfg.recurrence;
         call_params params;
+        if (above && above->layer_enter) enter_layer(p, s, state, l, 1);
         for (size_t lane = 0; lane < p->lanes; lane++)
             p->state[lane] = (real *)((char *)state[lane] + at->state_offset);
         attn_call call = pass_call(p, s, l, &params, NULL);
@@ -329,14 +393,17 @@ void pass_layers(pass *p, size_t index, void *const *state, size_t from, size_t 
         feed_forward(p->pool, rows_of(p), &f, ls->normed2, &ls->feed, next);
         row_job residual = {.p = p, .sum = next, .add = ls->middle, .cols = width, .row = add_row};
         pass_run_rows(p, &residual);
+        if (above && above->layer_leave) enter_layer(p, s, state, l, 0);
     }
-    if (to == layers && d->cfg.recurrence) {
+    if (to < layers) return;
+    if (d->cfg.final_norm) run_norm(p, d->final_norm, s->normed, s->output, NULL, s->mean, s->rstd);
+    const real *normed = d->cfg.final_norm ? s->normed : s->output;
+    if (above && above->leave) {
         call_params of;
         const recurrence_call call = pass_above(p, s, &of, state, NULL, NULL);
-        d->cfg.recurrence->leave(&call, s->output);
+        above->leave(&call, above->is_normed ? normed : s->output);
     }
-    if (to == layers && d->cfg.final_norm)
-        run_norm(p, d->final_norm, s->normed, s->output, NULL, s->mean, s->rstd);
+    if (s->picked) pass_pick(p, s, normed, s->picked);
 }
 
 void pass_forward(pass *p, size_t index, const int32_t *tokens, const size_t *valid, void *const *state,
@@ -371,7 +438,7 @@ static void make_logits(const pass *p, pool *workers, rows r, const real *x, rea
 
 real *pass_logits(pass *p, size_t index)
 {
-    make_logits(p, p->head, rows_of(p), head_input(p, &p->slot[index]), p->logits);
+    make_logits(p, p->head, token_rows_of(p), head_input(p, &p->slot[index]), p->logits);
     return p->logits;
 }
 
@@ -397,13 +464,13 @@ static void loss_block(void *arg, int task, int worker)
     (void)worker;
     const loss_job *j = arg;
     const size_t begin = (size_t)task * ROW_BLOCK;
-    for (size_t i = begin; i < begin + ROW_BLOCK && i < j->p->all; i++)
+    for (size_t i = begin; i < begin + ROW_BLOCK && i < j->p->tokens; i++)
         row_loss(j, i, j->p->logits + i * (size_t)j->p->d->cfg.vocab);
 }
 
 void pass_run_loss(pass *p, loss_job *job)
 {
-    pool_run(p->head, (int)((p->all + ROW_BLOCK - 1) / ROW_BLOCK), loss_block, job);
+    pool_run(p->head, (int)((p->tokens + ROW_BLOCK - 1) / ROW_BLOCK), loss_block, job);
 }
 
 /* Logits and losses, a tile after the other in one place that the worker's cache keeps. */
@@ -429,12 +496,12 @@ void pass_score(pass *p, const scored_tokens *t)
     job.tile = decoder_is_left(p->d)
                    ? 0
                    : linear_tile((size_t)p->d->cfg.segment, (size_t)p->d->cfg.d_model, (size_t)p->d->cfg.vocab);
-    if (job.tile == 0 || p->all < job.tile) {
+    if (job.tile == 0 || p->tokens < job.tile) {
         pass_logits(p, 0);
         pass_run_loss(p, &job);
         return;
     }
-    const size_t room = p->all / job.tile, threads = (size_t)pool_threads(p->head);
+    const size_t room = p->tokens / job.tile, threads = (size_t)pool_threads(p->head);
     job.strips = room < threads ? room : threads;
     pool_run(p->head, (int)job.strips, score_strip, &job);
 }

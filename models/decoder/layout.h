@@ -30,6 +30,7 @@ typedef struct layer_index {
 
 struct decoder {
     model_config cfg;
+    model_config inner; /* as layers see it: rows of the recurrence lengthen the segment */
     decoder_param *param;
     size_t param_count;
     layer_index *layer;

@@ -160,7 +160,8 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
 {
     decoder *d = calloc(1, sizeof *d);
     if (!d) return pal_fail(err, PAL_INTERNAL, "out of memory for the decoder");
-    d->cfg = *cfg;
+    d->cfg = d->inner = *cfg;
+    if (cfg->recurrence && cfg->recurrence->rows) d->inner.segment += (int64_t)cfg->recurrence->rows(cfg);
     const size_t layers = (size_t)cfg->n_layers;
     d->layer = calloc(layers, sizeof *d->layer);
     d->param = calloc(layers * (ATTN_MAX_PARAMS + LAYER_MAX_PARAMS) + 8, sizeof *d->param);
@@ -181,7 +182,7 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
     for (size_t l = 0; l < layers; l++) {
         d->layer[l].state_offset = d->state_bytes;
         d->layer[l].dstate_offset = d->dstate_reals;
-        const attn_sizes sizes = attn_sizes_of(cfg, l, 1);
+        const attn_sizes sizes = attn_sizes_of(&d->inner, l, 1);
         add_state(d, sizes.state, sizes.state_grad);
     }
     if (cfg->recurrence) {
@@ -197,13 +198,13 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
 int decoder_allocate(decoder *d, pal_error *err)
 {
     const attn_module *attention = d->cfg.attention;
-    const size_t table = attn_sizes_of(&d->cfg, 0, 1).table;
+    const size_t table = attn_sizes_of(&d->inner, 0, 1).table;
     arena_reals(&d->memory, d->weight_reals);
     arena_reals(&d->memory, table);
     PAL_TRY(arena_allocate(&d->memory, "the weights", err));
     d->weight = arena_reals(&d->memory, d->weight_reals);
     d->table = arena_reals(&d->memory, table);
-    if (attention->table_fill) attention->table_fill(&d->cfg, d->table);
+    if (attention->table_fill) attention->table_fill(&d->inner, d->table);
     return PAL_OK;
 }
 
@@ -404,12 +405,12 @@ double decoder_layer_flops(const decoder *d, size_t layer, double context)
     const double d_model = (double)d->cfg.d_model;
     if (layer == (size_t)d->cfg.n_layers) return 2 * (double)d->cfg.vocab * d_model;
     const double feed = 2 * (double)feed_matrices((feed_kind)d->cfg.feed_forward) * d_model * (double)d->cfg.d_ff;
-    double total = feed + d->cfg.attention->flops(&d->cfg, layer, context);
+    double total = feed + d->cfg.attention->flops(&d->inner, layer, context);
     for (size_t i = 0; i < d->layer[layer].attn_count; i++) {
         const decoder_param *p = &d->param[d->layer[layer].attn[i]];
         if (p->rows > 1 && !(p->flags & PARAM_SHARED)) total += 2 * (double)decoder_param_elements(p);
     }
-    return total;
+    return total * (double)d->inner.segment / (double)d->cfg.segment; /* rows of the recurrence are read too */
 }
 
 double decoder_flops(const decoder *d, double context, int scored)

@@ -29,19 +29,22 @@ typedef struct layer_saved {
 
 typedef struct slot {
     layer_saved *layer;
-    real *output;      /* [R, d_model] of the last block */
-    real *mean, *rstd; /* [R] */
-    real *normed;      /* [R, d_model] what the output weights read */
-    uint64_t *seen;    /* [lanes] before the segment */
-    size_t *valid;     /* [lanes] */
-    real *above;       /* the recurrence's own */
+    real *output;       /* [R, d_model] of the last block */
+    real *mean, *rstd;  /* [R] */
+    real *normed;       /* [R, d_model] what the output weights read */
+    uint64_t *seen;     /* [lanes] before the segment */
+    size_t *valid;      /* [lanes] */
+    real *above;        /* the recurrence's own */
+    size_t *rows_valid; /* [lanes] of the rows that layers read: tokens and the recurrence's */
+    real *picked;       /* [lanes * N, d_model] normed rows of tokens; NULL: there are no others */
 } slot;
 
 struct pass {
     const decoder *d;
     pool *pool, *head;        /* head: makes logits and losses */
     const real *panels;       /* of the matrices, where decoder_weights has them; NULL: none */
-    size_t lanes, slots, all; /* all = R */
+    size_t lanes, slots, all; /* all = R, rows that layers read */
+    size_t tokens;            /* lanes * N */
     arena memory;
     slot *slot;
     real *logits;               /* [R, vocab] */
@@ -49,6 +52,7 @@ struct pass {
     real *dgain;                /* partial sums of the norms' gradients (norm.h) */
     real *scratch, *work, *extra_work;
     size_t scratch_stride;
+    real *dpicked;          /* backward: of slot.picked */
     real **state, **dstate; /* [lanes] of the layer at work */
 };
 
@@ -117,8 +121,18 @@ static inline matrix matrix_of(const pass *p, size_t index)
 
 static inline rows rows_of(const pass *p)
 {
+    return (rows){p->lanes, (size_t)p->d->inner.segment};
+}
+
+/* Of tokens alone. */
+static inline rows token_rows_of(const pass *p)
+{
     return (rows){p->lanes, (size_t)p->d->cfg.segment};
 }
+
+/* Rows of tokens [lanes, N] to their places among all rows [lanes, n], where the others become 0; and back. */
+void pass_spread(const pass *p, const slot *s, const real *from, real *to);
+void pass_pick(const pass *p, const slot *s, const real *from, real *to);
 
 static inline double embedding_scale(const model_config *cfg)
 {
@@ -127,6 +141,7 @@ static inline double embedding_scale(const model_config *cfg)
 
 static inline const real *head_input(const pass *p, const slot *s)
 {
+    if (s->picked) return s->picked;
     return p->d->cfg.final_norm ? s->normed : s->output;
 }
 

@@ -1,18 +1,21 @@
 /* What a whole stack carries from one segment to the next, above the attention modules' own states: memory tokens
  * that pass through all layers, for instance (Bulatov et al. 2022). Like an attention module it is one const
- * struct of functions; a config has one or none. No key chooses one yet: who builds a config sets
- * model_config.recurrence. */
+ * struct of functions; a config has one or none, which its attention module names (attn_module.above).
+ *
+ * A recurrence may have rows of its own beside the tokens of a segment. A lane then has n = N + rows(cfg) of them:
+ * some before its tokens, some right behind the real ones, then what is padding. Attention sees them as it sees
+ * tokens. */
 #ifndef PAL_RECURRENCE_H
 #define PAL_RECURRENCE_H
 
 #include "models/attention/attention.h"
 
-enum { RECURRENCE_MAX_PARAMS = 4 };
+enum { RECURRENCE_MAX_PARAMS = 8 };
 
-/* One call on one segment of every lane; R = lanes * N rows. */
+/* One call on one segment of every lane; R = lanes * n rows, n = N + rows(cfg). */
 typedef struct recurrence_call {
     const model_config *cfg;
-    size_t lanes;
+    size_t lanes, n;
     pool *pool;
     const real *const *param; /* in the order of params() */
     real *const *grad;        /* same order; accumulated into (backward only) */
@@ -30,6 +33,12 @@ typedef struct recurrence {
     size_t (*state_reals)(const model_config *cfg);               /* of a lane; all of it carries gradients */
     size_t (*saved_reals)(const model_config *cfg, size_t lanes); /* NULL: none */
     void (*state_reset)(const model_config *cfg, real *state);    /* NULL: all zero */
+    /* Most rows of its own in a lane; how many of them stand before the tokens, and how many right behind them,
+     * after `seen` tokens. NULL: none. */
+    size_t (*rows)(const model_config *cfg);
+    void (*place)(const model_config *cfg, uint64_t seen, size_t *before, size_t *behind);
+    /* leave and leave_backward take what the final norm makes of x, not what the last block left. */
+    int is_normed;
     /* The state enters x[R, d_model], the embeddings, before the first block reads them. */
     void (*enter)(const recurrence_call *c, real *x);
     /* From x[R, d_model], what the last block left, to the state after the segment. */
@@ -39,6 +48,12 @@ typedef struct recurrence {
     void (*leave_backward)(const recurrence_call *c, const real *x, real *dx);
     /* Backward of enter: dx in place, from what enter returned to what it was given; dstate is added to. */
     void (*enter_backward)(const recurrence_call *c, real *dx);
+    /* The same around every block: enter changes what block `layer` reads, leave looks at what it left. NULL: no.
+     */
+    void (*layer_enter)(const recurrence_call *c, size_t layer, real *x);
+    void (*layer_leave)(const recurrence_call *c, size_t layer, const real *x);
+    void (*layer_leave_backward)(const recurrence_call *c, size_t layer, real *dx);
+    void (*layer_enter_backward)(const recurrence_call *c, size_t layer, real *dx);
 } recurrence;
 
 #endif

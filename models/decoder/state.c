@@ -27,9 +27,9 @@ static void reset_layer(const decoder *d, size_t layer, char *state, uint64_t wr
 {
     real *part = (real *)(state + d->layer[layer].state_offset);
     if (d->cfg.attention->state_reset)
-        d->cfg.attention->state_reset(&d->cfg, layer, part, written);
+        d->cfg.attention->state_reset(&d->inner, layer, part, written);
     else
-        memset(part, 0, attn_sizes_of(&d->cfg, layer, 1).state * sizeof *part);
+        memset(part, 0, attn_sizes_of(&d->inner, layer, 1).state * sizeof *part);
 }
 
 static void reset_recurrence(const decoder *d, char *state)
@@ -69,7 +69,7 @@ size_t decoder_state_parts(const decoder *d, size_t layer, state_part *part)
 {
     const attn_module *attn = d->cfg.attention;
     if (attn->state_parts) return attn->state_parts(&d->cfg, layer, part);
-    const size_t all = attn_sizes_of(&d->cfg, layer, 1).state;
+    const size_t all = attn_sizes_of(&d->inner, layer, 1).state;
     part[0] = (state_part){"state", 0, 1, all, all};
     return all > 0;
 }
@@ -80,7 +80,7 @@ uint64_t decoder_reach(const decoder *d)
     uint64_t segments = 0;
     if (d->cfg.recurrence) return UINT64_MAX;
     for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
-        const int64_t reach = attn_sizes_of(&d->cfg, l, 1).reach;
+        const int64_t reach = attn_sizes_of(&d->inner, l, 1).reach;
         if (reach == ATTN_ENDLESS) return UINT64_MAX;
         segments += ((uint64_t)reach + segment - 1) / segment;
     }
@@ -92,7 +92,7 @@ uint64_t decoder_settles(const decoder *d)
     uint64_t most = 0;
     if (d->cfg.recurrence) return UINT64_MAX;
     for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
-        const int64_t settles = attn_sizes_of(&d->cfg, l, 1).settles;
+        const int64_t settles = attn_sizes_of(&d->inner, l, 1).settles;
         if (settles == 0) return UINT64_MAX;
         if ((uint64_t)settles > most) most = (uint64_t)settles;
     }

@@ -1,5 +1,6 @@
 /* The properties that every attention module must have, run for every row of attn_table, every layer, and several
  * configurations of each. A new row is covered without a word here. */
+#include "models/decoder/recurrence.h"
 #include "tests/lib/attention_rows.h"
 
 #include <stdlib.h>
@@ -513,7 +514,7 @@ static size_t state_of_stack(const char *module, const char *settings)
     const model_config cfg = lab_config(module, settings);
     size_t reals = 0;
     for (size_t layer = 0; layer < (size_t)cfg.n_layers; layer++) reals += attn_sizes_of(&cfg, layer, 1).state;
-    return reals;
+    return reals + (cfg.recurrence ? cfg.recurrence->state_reals(&cfg) : 0);
 }
 
 /* The model of the paper's Table 2: 12 layers, 8 heads of 128, segments of 2048 (arXiv 2404.07143). */
@@ -538,6 +539,10 @@ static void test_state_formulas(void **unused)
     assert_int_equal(state_of_stack("window", PAPER "window = 1021\nsinks = 4\n"),
                      (d + d) * heads * 1024 * layers);
     assert_int_equal(state_of_stack("full", PAPER "context = 32K\n"), (d + d) * heads * 32768 * layers);
+    /* Table 1 counts memory tokens in every layer, d_model p l 2; between segments they are once. */
+    assert_int_equal(state_of_stack("rmt", PAPER "memory_tokens = 100\n"), 100 * d_model);
+    assert_int_equal(state_of_stack("autocompressor", PAPER "memory_tokens = 50\naccumulate = 7\n"),
+                     7 * 50 * d_model);
     /* a square for each head, and the rows that the convolution has still to see */
     assert_int_equal(state_of_stack("deltanet", PAPER), (d * d + 3 * (d + d + d)) * heads * layers);
     assert_int_equal(state_of_stack("gated-deltanet", PAPER "expand_v = 2\nconv_width = 2\n"),

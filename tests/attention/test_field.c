@@ -104,10 +104,18 @@ static void deltanet(void **unused)
     agrees("gated-deltanet-shared");
 }
 
+static void memory_tokens(void **unused)
+{
+    (void)unused;
+    agrees("rmt");
+    agrees("autocompressor");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deltanet),
+        cmocka_unit_test(memory_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

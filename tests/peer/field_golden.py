@@ -25,6 +25,8 @@ def cases():
     return {
         "deltanet": ("deltanet", dict(conv_width=3, beta_max=2, output_gate=0), {}),
         "gated-deltanet": ("gated-deltanet", dict(expand_v=2), dict(segment=80)),
+        "rmt": ("rmt", dict(memory_tokens=5), {}),
+        "autocompressor": ("autocompressor", dict(memory_tokens=3, accumulate=2), dict(final_norm=0)),
         "gated-deltanet-shared": ("gated-deltanet", {}, dict(n_heads=4, n_kv_heads=2)),
     }
 
@@ -57,8 +59,9 @@ def model_weights(c):
         w.make(ff + "CoreNet.0.bias", c["d_ff"], std=0.1)
         w.make(ff + "CoreNet.3.weight", d, c["d_ff"])
         w.make(ff + "CoreNet.3.bias", d, std=0.1)
-    w.make("final_norm.weight", d, std=0.1, mean=1.0)
-    w.make("final_norm.bias", d, std=0.1)
+    if c["final_norm"]:
+        w.make("final_norm.weight", d, std=0.1, mean=1.0)
+        w.make("final_norm.bias", d, std=0.1)
     w.make("crit.out_layers.0.bias", c["vocab"], std=0.1)
     return w
 
@@ -80,7 +83,7 @@ def losses(w, c, tokens):
     reader, out = READERS[c["attention"]](w, c), []
     for begin in range(0, len(tokens) - 1, c["segment"]):
         x = w["word_emb.emb_layers.0.weight"][tokens[begin:begin + c["segment"]]]
-        x = layer_norm(w, "final_norm", reader.segment(x))
+        x = reader.segment(x)
         logits = F.linear(x, w["word_emb.emb_layers.0.weight"], w["crit.out_layers.0.bias"])
         out.append(F.cross_entropy(logits, tokens[begin + 1:begin + c["segment"] + 1], reduction="none"))
     return torch.cat(out), reader
@@ -95,10 +98,21 @@ class Stack:
         self.extra = 0  # losses of the modules' own
 
     def segment(self, x):
+        return self.read(x)
+
+    def read(self, x):
         for i, attention in enumerate(self.layers):
+            x = self.before(i, x)
             x = x + attention(x, layer_norm(self.w, f"layers.{i}.dec_attn.layer_norm", x))
             x = feed_forward(self.w, i, x)
+            self.after(i, x)
+        return layer_norm(self.w, "final_norm", x) if self.c["final_norm"] else x
+
+    def before(self, i, x):
         return x
+
+    def after(self, i, x):
+        pass
 
 
 # ---- DeltaNet, Gated DeltaNet ----
@@ -168,8 +182,63 @@ class DeltaStack(Stack):
         return DeltaLayer(self.w, self.c, index)
 
 
-PARAMS = {"deltanet": delta_params, "gated-deltanet": delta_params}
-READERS = {"deltanet": DeltaStack, "gated-deltanet": DeltaStack}
+# ---- memory tokens: RMT, AutoCompressor ----
+
+def rotate(x):
+    half = x.shape[-1] // 2
+    angle = torch.arange(len(x), dtype=torch.float64)[:, None] * 10000.0 ** (-2 * torch.arange(half, dtype=torch.float64) / x.shape[-1])
+    first, second = x[:, :half], x[:, half:]
+    return torch.cat([first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin()], dim=1)
+
+
+def local_params(w, c, at):
+    width = c["n_heads"] * c["d_head"]
+    w.make(at + "qkv_net.weight", 3 * width, c["d_model"])
+    w.make(at + "o_net.weight", c["d_model"], width)
+
+
+def memory_params(w, c, at):
+    local_params(w, c, at)
+    if "memory.weight" not in w:
+        w.make("memory.weight", c["memory_tokens"], c["d_model"], std=0.5)
+
+
+class LocalLayer:
+    def __init__(self, w, c, index):
+        self.w, self.c, self.at = w, c, f"layers.{index}.dec_attn."
+
+    def __call__(self, residual, x):
+        e, out = self.c["d_head"], []
+        q, k, v = (x @ self.w[self.at + "qkv_net.weight"].T).chunk(3, dim=1)
+        for h in range(self.c["n_heads"]):
+            mine = slice(h * e, (h + 1) * e)
+            score = rotate(q[:, mine]) @ rotate(k[:, mine]).T / e ** 0.5
+            score = score.masked_fill(torch.ones_like(score).triu(1) > 0, -torch.inf)
+            out.append(score.softmax(-1) @ v[:, mine])
+        return torch.cat(out, dim=1) @ self.w[self.at + "o_net.weight"].T
+
+
+class MemoryStack(Stack):
+    def layer(self, index):
+        return LocalLayer(self.w, self.c, index)
+
+    def segment(self, x):
+        learned, p = self.w["memory.weight"], self.c["memory_tokens"]
+        if self.c["attention"] == "rmt":
+            front = back = getattr(self, "memory", learned)
+        else:
+            self.summaries = getattr(self, "summaries", [])[-self.c["accumulate"]:]
+            front, back = torch.cat([learned[:0]] + self.summaries), learned
+        y = self.read(torch.cat([front, x, back]))
+        if self.c["attention"] == "rmt":
+            self.memory = y[-p:]
+        else:
+            self.summaries.append(y[-p:])
+        return y[len(front):-p]
+
+
+PARAMS = {"rmt": memory_params, "autocompressor": memory_params, "deltanet": delta_params, "gated-deltanet": delta_params}
+READERS = {"rmt": MemoryStack, "autocompressor": MemoryStack, "deltanet": DeltaStack, "gated-deltanet": DeltaStack}
 
 
 # ---- files ----
