@@ -1,14 +1,16 @@
 /* Causal attention within the segment: what an ordinary Transformer with this context sees. No state. */
+#include "models/attention/local.h"
+
 #include "models/attention/kvcache.h"
 #include "models/attention/modules.h"
 
 enum { ROPE_BASE };
 
 static const kv_spec options[] = {
-    {"rope_base", KV_REAL, OPTION(ROPE_BASE), "10000", 2, 1e9, NULL, "base of the rotary positions (rotate-half)"},
+    LOCAL_ROPE_OPTION,
 };
 
-static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
+size_t local_params(const model_config *cfg, size_t layer, param_spec *spec)
 {
     (void)layer;
     spec[0] = attn_qkv_spec(cfg);
@@ -16,18 +18,18 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
     return 2;
 }
 
-static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out)
+void local_sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out)
 {
     (void)layer;
     kvcache_sizes(cfg, lanes, 0, out);
 }
 
-static void table_fill(const model_config *cfg, real *table)
+void local_table_fill(const model_config *cfg, real *table)
 {
     rope_table_fill(cfg, cfg->option[ROPE_BASE].r, (size_t)cfg->segment, table);
 }
 
-static void forward(const attn_call *c, const real *x, real *y)
+void local_forward(const attn_call *c, const real *x, real *y)
 {
     kvcache_layer_forward(c, 0, 0, x, y);
 }
@@ -37,12 +39,12 @@ static void step(const attn_call *c, const real *x, real *y)
     kvcache_layer_step(c, 0, 0, x, y);
 }
 
-static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
+void local_backward(const attn_call *c, const real *x, const real *dy, real *dx)
 {
     kvcache_layer_backward(c, 0, 0, x, dy, dx);
 }
 
-static double flops(const model_config *cfg, size_t layer, double context)
+double local_flops(const model_config *cfg, size_t layer, double context)
 {
     (void)layer;
     (void)context;
@@ -54,11 +56,11 @@ const attn_module attn_local = {
     .summary = "causal attention within the segment (an ordinary Transformer of this context)",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
-    .params = params,
-    .sizes = sizes,
-    .table_fill = table_fill,
-    .forward = forward,
+    .params = local_params,
+    .sizes = local_sizes,
+    .table_fill = local_table_fill,
+    .forward = local_forward,
     .step = step,
-    .backward = backward,
-    .flops = flops,
+    .backward = local_backward,
+    .flops = local_flops,
 };

@@ -8,18 +8,18 @@
  *
  * State of a lane, all of which carries gradients: m [p, d_model]; or the summaries [a, p, d_model], the newest
  * last. */
-#include "models/attention/kvcache.h"
+#include "models/attention/local.h"
 #include "models/attention/modules.h"
 #include "models/decoder/recurrence.h"
 #include "models/engine/kernels.h"
 
 #include <string.h>
 
-enum { TOKENS, ROPE_BASE, ACCUMULATE };
+enum { ROPE_BASE, TOKENS, ACCUMULATE };
 
 static const kv_spec options[] = {
+    LOCAL_ROPE_OPTION,
     {"memory_tokens", KV_SIZE, OPTION(TOKENS), "16", 1, 1 << 16, NULL, "memory tokens of a segment"},
-    {"rope_base", KV_REAL, OPTION(ROPE_BASE), "10000", 2, 1e9, NULL, "base of the rotary positions (rotate-half)"},
     {"accumulate", KV_SIZE, OPTION(ACCUMULATE), "4", 1, 1 << 16, NULL, "segments whose summaries a segment reads"},
 };
 
@@ -158,43 +158,7 @@ static void memory_enter_backward(const recurrence_call *c, real *dx)
 
 static const recurrence rmt_memory = MEMORY_TOKENS("rmt"), summary_memory = MEMORY_TOKENS("autocompressor");
 
-/* ---- the attention of every layer ---- */
-
-static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
-{
-    (void)layer;
-    spec[0] = attn_qkv_spec(cfg);
-    spec[1] = attn_o_spec(cfg);
-    return 2;
-}
-
-static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out)
-{
-    (void)layer;
-    kvcache_sizes(cfg, lanes, 0, out);
-}
-
-static void table_fill(const model_config *cfg, real *table)
-{
-    rope_table_fill(cfg, cfg->option[ROPE_BASE].r, (size_t)cfg->segment, table);
-}
-
-static void forward(const attn_call *c, const real *x, real *y)
-{
-    kvcache_layer_forward(c, 0, 0, x, y);
-}
-
-static void backward(const attn_call *c, const real *x, const real *dy, real *dx)
-{
-    kvcache_layer_backward(c, 0, 0, x, dy, dx);
-}
-
-static double flops(const model_config *cfg, size_t layer, double context)
-{
-    (void)layer;
-    (void)context;
-    return 4 * (double)attn_width(cfg) * 0.5 * (double)(cfg->segment + 1);
-}
+/* ---- the rows of the table ---- */
 
 /* The table counts a memory token twice in every layer, where it is read and where it is written. */
 static double rmt_entries(const model_config *cfg)
@@ -210,8 +174,9 @@ static double autocompressor_entries(const model_config *cfg)
 #define MEMORY_TOKEN_MODULE(id, about, formula, entries, memory, count)                                           \
     {                                                                                                             \
         .name = id, .summary = about, .memory_formula = formula, .memory_entries = entries, .above = memory,      \
-        .options = options, .option_count = count, .params = params, .sizes = sizes, .table_fill = table_fill,    \
-        .forward = forward, .backward = backward, .flops = flops                                                  \
+        .options = options, .option_count = count, .params = local_params, .sizes = local_sizes,                  \
+        .table_fill = local_table_fill, .forward = local_forward, .backward = local_backward,                     \
+        .flops = local_flops                                                                                      \
     }
 
 const attn_module attn_rmt = MEMORY_TOKEN_MODULE("rmt", "Recurrent Memory Transformer: memory tokens (2207.06881)",

@@ -543,6 +543,7 @@ static void test_state_formulas(void **unused)
     assert_int_equal(state_of_stack("rmt", PAPER "memory_tokens = 100\n"), 100 * d_model);
     assert_int_equal(state_of_stack("autocompressor", PAPER "memory_tokens = 50\naccumulate = 7\n"),
                      7 * 50 * d_model);
+    assert_int_equal(state_of_stack("armt", PAPER), 6 * 64 * (d_model + 1) * layers);
     /* a square for each head, and the rows that the convolution has still to see */
     assert_int_equal(state_of_stack("deltanet", PAPER), (d * d + 3 * (d + d + d)) * heads * layers);
     assert_int_equal(state_of_stack("gated-deltanet", PAPER "expand_v = 2\nconv_width = 2\n"),

@@ -109,6 +109,7 @@ static void memory_tokens(void **unused)
     (void)unused;
     agrees("rmt");
     agrees("autocompressor");
+    agrees("armt");
 }
 
 int main(void)

@@ -27,6 +27,7 @@ def cases():
         "gated-deltanet": ("gated-deltanet", dict(expand_v=2), dict(segment=80)),
         "rmt": ("rmt", dict(memory_tokens=5), {}),
         "autocompressor": ("autocompressor", dict(memory_tokens=3, accumulate=2), dict(final_norm=0)),
+        "armt": ("armt", dict(memory_tokens=3, memory_width=4), {}),
         "gated-deltanet-shared": ("gated-deltanet", {}, dict(n_heads=4, n_kv_heads=2)),
     }
 
@@ -237,8 +238,55 @@ class MemoryStack(Stack):
         return y[len(front):-p]
 
 
-PARAMS = {"rmt": memory_params, "autocompressor": memory_params, "deltanet": delta_params, "gated-deltanet": delta_params}
-READERS = {"rmt": MemoryStack, "autocompressor": MemoryStack, "deltanet": DeltaStack, "gated-deltanet": DeltaStack}
+# ---- ARMT ----
+
+def armt_params(w, c, at):
+    memory_params(w, c, at)
+    if "associative.q.weight" not in w:
+        layers, width, d = c["n_layers"], c["memory_width"], c["d_model"]
+        w.make("associative.q.weight", layers * width, d)
+        w.make("associative.k.weight", layers * width, d)
+        w.make("associative.v.weight", layers * d, d)
+        w.make("associative.write.weight", layers, d)
+        w.make("associative.write.bias", layers, std=0.5)
+
+
+def dpfp(a):
+    both = torch.cat([F.relu(a), F.relu(-a)], dim=-1)
+    return torch.cat([both * both.roll(shift, -1) for shift in (1, 2, 3)], dim=-1)
+
+
+class AssociativeStack(MemoryStack):
+    def segment(self, x):
+        self.first = not hasattr(self, "memory")
+        if self.first:
+            features = 6 * self.c["memory_width"]
+            new = lambda *shape: torch.zeros(*shape, dtype=torch.float64)
+            self.memory = [(new(features, self.c["d_model"]), new(features)) for _ in self.layers]
+        return self.read(torch.cat([x, self.w["memory.weight"]]))[:len(x)]
+
+    def part(self, name, i):
+        return self.w["associative." + name].chunk(self.c["n_layers"])[i]
+
+    def before(self, i, x):
+        if self.first:
+            return x
+        (a, z), f = self.memory[i], dpfp(x @ self.part("q.weight", i).T)
+        return x + (f @ a) / (f @ z + 1e-5)[:, None]
+
+    def after(self, i, x):
+        m, (a, z) = x[-self.c["memory_tokens"]:], self.memory[i]
+        f, v = dpfp(m @ self.part("k.weight", i).T), m @ self.part("v.weight", i).T
+        b = torch.sigmoid(m @ self.part("write.weight", i)[0] + self.part("write.bias", i))
+        old, share = torch.zeros_like(v), torch.ones_like(b)
+        if not self.first:
+            old = (f @ a) / (f @ z + 1e-5)[:, None]
+            share = (1 - (f @ z) / ((f ** 2).sum(1) + 1e-5)).clamp(0, 1).detach()
+        self.memory[i] = (a + f.T @ (b[:, None] * (v - old)), z + share @ f)
+
+
+PARAMS = {"armt": armt_params, "rmt": memory_params, "autocompressor": memory_params, "deltanet": delta_params, "gated-deltanet": delta_params}
+READERS = {"armt": AssociativeStack, "rmt": MemoryStack, "autocompressor": MemoryStack, "deltanet": DeltaStack, "gated-deltanet": DeltaStack}
 
 
 # ---- files ----
