@@ -40,7 +40,7 @@ VERSION := $(or $(shell git describe --tags --dirty 2>/dev/null),$(RELEASE)$(she
 
 # ---- Sources ----
 
-LIB_DIRS = harness/base $(patsubst %,models/%,config engine attention decoder files import stream training)
+LIB_DIRS = harness/base $(patsubst %,models/%,config engine attention attention/recurrent decoder files import stream training)
 DIRS = $(LIB_DIRS) $(patsubst %,datasets/%,words tokenizer corpus story) tasks $(patsubst %/,%,$(wildcard tasks/*/)) \
     harness $(patsubst %,harness/%,cli journal stats eval ranks shard train report plots gate page inspect command)
 TEST_DIRS = $(patsubst %,tests/%,base engine attention models datasets tasks harness)

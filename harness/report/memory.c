@@ -5,8 +5,8 @@
 #include "harness/eval/model_files.h"
 #include "harness/report/tables.h"
 #include "models/attention/attention.h"
+#include "models/attention/recurrence.h"
 #include "models/decoder/config_keys.h"
-#include "models/decoder/recurrence.h"
 #include "models/files/checkpoint.h"
 #include "tasks/paper.h"
 

@@ -114,7 +114,7 @@ typedef struct attn_module {
      * its letters, and the numbers (not bytes) for a config. NULL: nothing, or all that was read. */
     const char *memory_formula;
     double (*memory_entries)(const model_config *cfg);
-    const struct recurrence *above; /* what the stack carries besides (decoder/recurrence.h); NULL: nothing */
+    const struct recurrence *above; /* what the stack carries besides (attention/recurrence.h); NULL: nothing */
     const kv_spec *options;         /* rows whose offset is OPTION(i): the module's own config keys */
     size_t option_count;
     /* PAL_USAGE when the config does not fit the module; NULL: every config does. */

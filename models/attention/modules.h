@@ -9,9 +9,9 @@ extern const attn_module attn_transformer_xl;
 extern const attn_module attn_memorizing;
 extern const attn_module attn_local;
 extern const attn_module attn_window;
-extern const attn_module attn_armt;
-extern const attn_module attn_rmt, attn_autocompressor;      /* rmt.c */
-extern const attn_module attn_deltanet, attn_gated_deltanet; /* deltanet.c */
+extern const attn_module attn_armt;                          /* recurrent/armt.c */
+extern const attn_module attn_rmt, attn_autocompressor;      /* recurrent/rmt.c */
+extern const attn_module attn_deltanet, attn_gated_deltanet; /* recurrent/deltanet.c */
 extern const attn_module attn_full;
 
 #endif

@@ -2,8 +2,8 @@
 #ifndef PAL_DECODER_LAYOUT_H
 #define PAL_DECODER_LAYOUT_H
 
+#include "models/attention/recurrence.h"
 #include "models/decoder/decoder.h"
-#include "models/decoder/recurrence.h"
 
 /* A tensor that the config has not. */
 #define NO_TENSOR SIZE_MAX

@@ -1,6 +1,6 @@
 /* The properties that every attention module must have, run for every row of attn_table, every layer, and several
  * configurations of each. A new row is covered without a word here. */
-#include "models/decoder/recurrence.h"
+#include "models/attention/recurrence.h"
 #include "tests/lib/attention_rows.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include "models/decoder/state.h"
 #include "tests/lib/decoder_lab.h"
 
-#include "models/decoder/recurrence.h"
+#include "models/attention/recurrence.h"
 
 /* The state becomes half of itself plus the last real row, and enters every row, scaled by a learned vector. */
 static size_t double_params(const model_config *cfg, param_spec *spec)

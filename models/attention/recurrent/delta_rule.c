@@ -1,6 +1,6 @@
 /* The gated delta rule in chunks: seven matrix products and one triangular system of a chunk, and the way back
  * through them. */
-#include "models/attention/delta_rule.h"
+#include "models/attention/recurrent/delta_rule.h"
 
 #include "models/engine/gemm.h"
 #include "models/engine/kernels.h"

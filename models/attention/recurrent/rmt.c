@@ -10,7 +10,7 @@
  * last. */
 #include "models/attention/local.h"
 #include "models/attention/modules.h"
-#include "models/decoder/recurrence.h"
+#include "models/attention/recurrence.h"
 #include "models/engine/kernels.h"
 
 #include <string.h>

@@ -11,8 +11,8 @@
  * State of a lane, all of which carries gradients: S [H_kv, d_k, d_v], then the newest width - 1 rows of q, k and
  * v before the convolution, the newest last. */
 #include "models/attention/common.h"
-#include "models/attention/delta_rule.h"
 #include "models/attention/modules.h"
+#include "models/attention/recurrent/delta_rule.h"
 #include "models/engine/kernels.h"
 
 #include <math.h>

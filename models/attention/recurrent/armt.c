@@ -16,7 +16,7 @@
 
 #include "models/attention/common.h"
 #include "models/attention/modules.h"
-#include "models/decoder/recurrence.h"
+#include "models/attention/recurrence.h"
 #include "models/engine/kernels.h"
 
 #include <string.h>

@@ -5,8 +5,8 @@
  * A recurrence may have rows of its own beside the tokens of a segment. A lane then has n = N + rows(cfg) of them:
  * some before its tokens, some right behind the real ones, then what is padding. Attention sees them as it sees
  * tokens. */
-#ifndef PAL_RECURRENCE_H
-#define PAL_RECURRENCE_H
+#ifndef PAL_ATTENTION_RECURRENCE_H
+#define PAL_ATTENTION_RECURRENCE_H
 
 #include "models/attention/attention.h"
 
