@@ -31,7 +31,8 @@ typedef enum attn_init { INIT_NORMAL, INIT_CONSTANT, INIT_LOG_UNIFORM, INIT_TIME
 enum {
     PARAM_NO_DECAY = 1, /* exempt from weight decay */
     PARAM_GATE = 2,     /* learning rate times gate_lr_scale; exempt from decay */
-    PARAM_SHARED = 4    /* one tensor for all layers, named without the layer prefix */
+    PARAM_SHARED = 4,   /* one tensor for all layers, named without the layer prefix */
+    PARAM_RARE = 8      /* not every token is multiplied by it: the module's flops count it */
 };
 
 typedef struct param_spec {
@@ -47,6 +48,7 @@ typedef struct attn_penalty {
     double weight;
     int on_logit; /* 0: the loss grows with a gate's opening; 1: with its logit, as steeply as the opening does
                      half way, so that a gate which is wide open is moved too, and one that is just shut */
+    double share; /* one over the step's lanes, segments and layers: the weight of a module's own loss in a call */
 } attn_penalty;
 
 /* What the projections of a layer may have beside their matrices; NULL where the config has it not. */

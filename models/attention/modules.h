@@ -5,7 +5,7 @@
 #include "models/attention/attention.h"
 
 extern const attn_module attn_infini_linear, attn_infini_delta, attn_infini_gated; /* infini.c */
-extern const attn_module attn_transformer_xl;
+extern const attn_module attn_transformer_xl, attn_compressive;
 extern const attn_module attn_memorizing;
 extern const attn_module attn_local;
 extern const attn_module attn_window;

@@ -5,13 +5,9 @@
 #include <strings.h>
 
 const attn_module *const attn_table[] = {
-    &attn_infini_linear, &attn_infini_delta,
-    &attn_infini_gated,  &attn_transformer_xl,
-    &attn_memorizing,    &attn_local,
-    &attn_window,        &attn_full,
-    &attn_deltanet,      &attn_gated_deltanet,
-    &attn_rmt,           &attn_autocompressor,
-    &attn_armt,          NULL,
+    &attn_infini_linear,  &attn_infini_delta, &attn_infini_gated,   &attn_transformer_xl, &attn_compressive,
+    &attn_memorizing,     &attn_local,        &attn_window,         &attn_full,           &attn_deltanet,
+    &attn_gated_deltanet, &attn_rmt,          &attn_autocompressor, &attn_armt,           NULL,
 };
 
 attn_sizes attn_sizes_of(const model_config *cfg, size_t layer, size_t lanes)

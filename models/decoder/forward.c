@@ -420,6 +420,7 @@ void pass_follow(pass *p, const pass *before)
     memcpy(to->layer[0].input, from->layer[0].input, p->all * (size_t)p->d->cfg.d_model * sizeof(real));
     memcpy(to->seen, from->seen, p->lanes * sizeof *to->seen);
     memcpy(to->valid, from->valid, p->lanes * sizeof *to->valid);
+    memcpy(to->rows_valid, from->rows_valid, p->lanes * sizeof *to->rows_valid);
 }
 
 const real *pass_residual(const pass *p, size_t index, size_t layer)

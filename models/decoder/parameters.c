@@ -408,7 +408,8 @@ double decoder_layer_flops(const decoder *d, size_t layer, double context)
     double total = feed + d->cfg.attention->flops(&d->inner, layer, context);
     for (size_t i = 0; i < d->layer[layer].attn_count; i++) {
         const decoder_param *p = &d->param[d->layer[layer].attn[i]];
-        if (p->rows > 1 && !(p->flags & PARAM_SHARED)) total += 2 * (double)decoder_param_elements(p);
+        if (p->rows > 1 && !(p->flags & (PARAM_SHARED | PARAM_RARE)))
+            total += 2 * (double)decoder_param_elements(p);
     }
     return total * (double)d->inner.segment / (double)d->cfg.segment; /* rows of the recurrence are read too */
 }

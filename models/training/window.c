@@ -112,6 +112,7 @@ double window_step(window *w, size_t segments, const scored_tokens *t, void *con
     double total = 0, loss = 0;
     for (size_t i = 0; i < rows * segments; i++) total += (double)t->weight[i];
     const float share = total > 0 ? (float)(1 / total) : 0;
+    penalty.share = 1 / (double)(w->lanes * segments * (size_t)decoder_config(w->d)->n_layers);
     penalty.weight /= (double)(rows * segments) * (double)decoder_config(w->d)->n_layers;
 
     for (size_t s = 0; s < segments; s++) {

@@ -256,7 +256,8 @@ static void compare_direction(trial *t, const tensor *list, size_t count, uint64
             grad_norm += (double)list[k].grad[i] * (double)list[k].grad[i];
         }
     const double first = fmax(element_step * norm, least_step);
-    const double typical = sqrt(grad_norm / (double)all), size = fmax(fabs(wanted), typical);
+    const double typical = sqrt(grad_norm / (double)all), most = fmax(fabs(wanted), typical);
+    const double size = most > 0 ? most : 1; /* a tensor that only a module's own loss moves */
     double measured = 0, error = INFINITY;
     for (double step = first; error > gradient_limit && step > first / 100; step /= 3) {
         const double now = difference(t, list, count, direction, step);
@@ -539,6 +540,8 @@ static void test_state_formulas(void **unused)
     assert_int_equal(state_of_stack("window", PAPER "window = 1021\nsinks = 4\n"),
                      (d + d) * heads * 1024 * layers);
     assert_int_equal(state_of_stack("full", PAPER "context = 32K\n"), (d + d) * heads * 32768 * layers);
+    /* d_model (c + N) l, also in Table 1 */
+    assert_int_equal(state_of_stack("compressive", PAPER "compressed_len = 512\n"), d_model * (512 + n) * layers);
     /* Table 1 counts memory tokens in every layer, d_model p l 2; between segments they are once. */
     assert_int_equal(state_of_stack("rmt", PAPER "memory_tokens = 100\n"), 100 * d_model);
     assert_int_equal(state_of_stack("autocompressor", PAPER "memory_tokens = 50\naccumulate = 7\n"),

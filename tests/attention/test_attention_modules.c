@@ -352,7 +352,7 @@ static double penalty_slope(int on_logit, double bias)
     memset(l.param[weight], 0, l.param_count[weight] * sizeof(real));
     for (size_t h = 0; h < (size_t)cfg.n_heads; h++) l.param[which][h] = (real)bias;
     real *x = lab_inputs(&l, 1, 29), *y = guarded(part), *dy = guarded(part), *dx = guarded(part);
-    l.penalty = (attn_penalty){(double)cfg.n_heads / (double)l.n, on_logit};
+    l.penalty = (attn_penalty){.weight = (double)cfg.n_heads / (double)l.n, .on_logit = on_logit};
     lab_forward(&l, 0, x, NULL, y);
     lab_backward(&l, 0, x, dy, dx);
     const double slope = (double)l.grad[which][0];

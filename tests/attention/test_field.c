@@ -82,7 +82,7 @@ static void agrees(const char *name)
     memset(state, 0, decoder_state_bytes(d));
     decoder_state_reset(d, state);
     const scored_tokens t = {.tokens = tokens, .targets = tokens + 1, .weight = weight, .nll = nll};
-    window_step(w, SEGMENTS, &t, &state, grad, (attn_penalty){0, 0});
+    window_step(w, SEGMENTS, &t, &state, grad, (attn_penalty){0});
     check_losses(name, nll, st_find(&f, "nll"), count);
     check_gradient(name, d, &f, grad);
     free(tokens);
@@ -112,9 +112,17 @@ static void memory_tokens(void **unused)
     agrees("armt");
 }
 
+static void compressive(void **unused)
+{
+    (void)unused;
+    agrees("compressive");
+    agrees("compressive-odd");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(compressive),
         cmocka_unit_test(deltanet),
         cmocka_unit_test(memory_tokens),
     };

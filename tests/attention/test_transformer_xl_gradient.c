@@ -251,7 +251,7 @@ static void every_gradient_is_the_originals(void **unused)
         decoder_state_reset(f->d, state[lane]);
     }
     const scored_tokens t = {.tokens = f->tokens, .targets = f->targets, .weight = f->weight, .nll = nll};
-    const double got = window_step(f->window, SEGMENTS, &t, state, f->grad, (attn_penalty){0, 0});
+    const double got = window_step(f->window, SEGMENTS, &t, state, f->grad, (attn_penalty){0});
     for (size_t i = 0; i < ALL; i++) total += (double)f->weight[i];
     const double tolerance = sizeof(real) == sizeof(double) ? 1e-6 : 1e-4, loss = program(f) / total;
     if (fabs(got - loss) > (sizeof(real) == sizeof(double) ? 1e-7 : 1e-5)) /* weights are floats */

@@ -97,7 +97,7 @@ static inline void close_bench(bench *b)
     pool_destroy(b->pool);
 }
 
-static const attn_penalty no_penalty = {0, 0};
+static const attn_penalty no_penalty = {0};
 
 static inline double run_window(bench *b, attn_penalty penalty)
 {

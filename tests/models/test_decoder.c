@@ -29,7 +29,7 @@ static void recompute_threads_same_bits(void **unused)
         bench a, b;
         open_bench(&a, &cfg, 1, 0);
         open_bench(&b, &cfg, 2, 1);
-        const attn_penalty penalty = {0.1, 0};
+        const attn_penalty penalty = {.weight = 0.1};
         const double loss_a = run_window(&a, penalty), loss_b = run_window(&b, penalty);
         assert_memory_equal(&loss_a, &loss_b, sizeof loss_a);
         assert_memory_equal(a.nll, b.nll, sizeof a.nll);

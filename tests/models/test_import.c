@@ -273,7 +273,7 @@ static void check_gradients_of(const char *model)
     memset(state, 0, decoder_state_bytes(d));
     decoder_state_reset(d, state);
     const scored_tokens t = {.tokens = e.token, .targets = target, .weight = weight, .nll = nll};
-    window_step(w, 1, &t, &state, grad, (attn_penalty){0, 0});
+    window_step(w, 1, &t, &state, grad, (attn_penalty){0});
     for (size_t i = 0; i < decoder_param_count(d); i++) {
         const decoder_param *p = decoder_param_at(d, i);
         check_gradient(d, &e, p, grad + p->offset, model);

@@ -28,6 +28,8 @@ def cases():
         "rmt": ("rmt", dict(memory_tokens=5), {}),
         "autocompressor": ("autocompressor", dict(memory_tokens=3, accumulate=2), dict(final_norm=0)),
         "armt": ("armt", dict(memory_tokens=3, memory_width=4), {}),
+        "compressive": ("compressive", dict(mem_len=16, compressed_len=6, compress_rate=4, reconstruction=0.5), {}),
+        "compressive-odd": ("compressive", dict(mem_len=13, compressed_len=20, compress_rate=3, untie_r=1), {}),
         "gated-deltanet-shared": ("gated-deltanet", {}, dict(n_heads=4, n_kv_heads=2)),
     }
 
@@ -285,8 +287,80 @@ class AssociativeStack(MemoryStack):
         self.memory[i] = (a + f.T @ (b[:, None] * (v - old)), z + share @ f)
 
 
-PARAMS = {"armt": armt_params, "rmt": memory_params, "autocompressor": memory_params, "deltanet": delta_params, "gated-deltanet": delta_params}
-READERS = {"armt": AssociativeStack, "rmt": MemoryStack, "autocompressor": MemoryStack, "deltanet": DeltaStack, "gated-deltanet": DeltaStack}
+# ---- Compressive Transformer ----
+
+def compressive_params(w, c, at):
+    local_params(w, c, at)
+    d, width = c["d_model"], c["n_heads"] * c["d_head"]
+    w.make(at + "r_net.weight", width, d)
+    for name in ("r_w_bias", "r_r_bias"):
+        name = at + name if c.get("untie_r", 0) else name
+        if name not in w:
+            w.make(name, c["n_heads"], c["d_head"], std=0.3)
+    w.make(at + "compress.weight", d, c["compress_rate"] * d)
+    w.make(at + "compress.bias", d, std=0.1)
+
+
+class CompressiveLayer:
+    def __init__(self, w, c, index, stack):
+        self.w, self.c, self.at, self.stack = w, c, f"layers.{index}.dec_attn.", stack
+        self.past, self.compressed = torch.zeros(0, c["d_model"], dtype=torch.float64), []
+
+    def tensor(self, name):
+        return self.w[self.at + name] if self.at + name in self.w else self.w[name]
+
+    def normed(self, rows):
+        return layer_norm(self.w, self.at + "layer_norm", rows)
+
+    def heads(self, rows, which):
+        return F.linear(rows, self.w[self.at + "qkv_net.weight"].chunk(3)[which]).split(self.c["d_head"], dim=1)
+
+    def __call__(self, residual, x):
+        c, d = self.c, self.c["d_model"]
+        near = self.past[max(0, len(self.past) - c["mem_len"]):]
+        rows = torch.cat([x[:0]] + self.compressed[-c["compressed_len"]:] + [near])
+        rows = torch.cat([self.normed(rows), x])
+        away = len(rows) - len(x) + torch.arange(len(x))[:, None] - torch.arange(len(rows))
+        angle = torch.arange(len(rows), dtype=torch.float64)[:, None] * 10000.0 ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+        r = torch.cat([angle.sin(), angle.cos()], dim=1) @ self.w[self.at + "r_net.weight"].T
+        out = []
+        for h, (q, k, v, r) in enumerate(zip(self.heads(x, 0), self.heads(rows, 1), self.heads(rows, 2), r.split(c["d_head"], dim=1))):
+            score = (q + self.tensor("r_w_bias")[h]) @ k.T
+            score = score + ((q + self.tensor("r_r_bias")[h]) @ r.T).gather(1, away.clamp(min=0))
+            out.append((score / c["d_head"] ** 0.5).masked_fill(away < 0, -torch.inf).softmax(-1) @ v)
+        self.compress(residual.detach(), x.detach())
+        return torch.cat(out, dim=1) @ self.w[self.at + "o_net.weight"].T
+
+    def compress(self, residual, x):
+        c, rate = self.c, self.c["compress_rate"]
+        self.past = torch.cat([self.past, residual])
+        old = []
+        while len(self.past) - c["mem_len"] > rate * len(self.compressed):
+            first = rate * len(self.compressed)
+            old.append(self.past[first:first + rate])
+            row = self.tensor("compress.weight") @ old[-1].reshape(-1) + self.tensor("compress.bias")
+            self.compressed.append(row[None])
+        if not old:
+            return
+        new = torch.cat(self.compressed[-len(old):])
+        frozen = {key: value.detach() for key, value in self.w.items()}
+        self.w, live = frozen, self.w
+        read = lambda rows: torch.cat([
+            (q @ k.T / c["d_head"] ** 0.5).softmax(-1) @ v
+            for q, k, v in zip(self.heads(x, 0), self.heads(self.normed(rows), 1), self.heads(self.normed(rows), 2))], dim=1)
+        loss = ((read(torch.cat(old)) - read(new)) ** 2).mean()
+        self.w = live
+        self.compressed = [row.detach() for row in self.compressed]
+        self.stack.extra = self.stack.extra + c.get("reconstruction", 1) * loss / (SEGMENTS * c["n_layers"])
+
+
+class CompressiveStack(Stack):
+    def layer(self, index):
+        return CompressiveLayer(self.w, self.c, index, self)
+
+
+PARAMS = {"compressive": compressive_params, "armt": armt_params, "rmt": memory_params, "autocompressor": memory_params, "deltanet": delta_params, "gated-deltanet": delta_params}
+READERS = {"compressive": CompressiveStack, "armt": AssociativeStack, "rmt": MemoryStack, "autocompressor": MemoryStack, "deltanet": DeltaStack, "gated-deltanet": DeltaStack}
 
 
 # ---- files ----
