@@ -250,6 +250,7 @@ static void test_reach(void **state)
                  {"transformer-xl", "mem_len = 16\n", 2 * 16},
                  {"transformer-xl", "mem_len = 5\n", 2 * 16},
                  {"transformer-xl", "mem_len = 40\n", 2 * 48},
+                 {"compressive", "mem_len = 16\ncompressed_len = 4\ncompress_rate = 4\n", 2 * 48},
                  {"memorizing", "knn_entries = 72\nknn_k = 8\nxl_len = 16\n", 16 + 80},
                  {"memorizing", "knn_entries = 50\nknn_k = 8\nknn_layer = 0\n", 64},
                  {"infini-delta", "", UINT64_MAX},
