@@ -58,14 +58,25 @@ static void expand_bf16(const uint8_t *block, size_t count, float *out)
 
 enum { HALF_BLOCK = 16, BLOCK_32 = 32 };
 
+/* Bytes of a block on their own: what is written cannot change them, so that the compiler makes vectors of loops. */
+typedef struct half_bytes {
+    uint8_t x[HALF_BLOCK];
+} half_bytes;
+
+static half_bytes bytes_at(const uint8_t *at)
+{
+    half_bytes half;
+    memcpy(half.x, at, sizeof half.x);
+    return half;
+}
+
 static void expand_q4_0(const uint8_t *block, size_t count, float *out)
 {
     for (size_t i = 0; i < count; i++, block += 18, out += BLOCK_32) {
         const float d = half_at(block);
-        for (int j = 0; j < HALF_BLOCK; j++) {
-            out[j] = d * (float)((block[2 + j] & 15) - 8);
-            out[j + HALF_BLOCK] = d * (float)((block[2 + j] >> 4) - 8);
-        }
+        const half_bytes q = bytes_at(block + 2);
+        for (int j = 0; j < HALF_BLOCK; j++) out[j] = d * (float)((q.x[j] & 15) - 8);
+        for (int j = 0; j < HALF_BLOCK; j++) out[j + HALF_BLOCK] = d * (float)((q.x[j] >> 4) - 8);
     }
 }
 
@@ -73,10 +84,9 @@ static void expand_q4_1(const uint8_t *block, size_t count, float *out)
 {
     for (size_t i = 0; i < count; i++, block += 20, out += BLOCK_32) {
         const float d = half_at(block), m = half_at(block + 2);
-        for (int j = 0; j < HALF_BLOCK; j++) {
-            out[j] = d * (float)(block[4 + j] & 15) + m;
-            out[j + HALF_BLOCK] = d * (float)(block[4 + j] >> 4) + m;
-        }
+        const half_bytes q = bytes_at(block + 4);
+        for (int j = 0; j < HALF_BLOCK; j++) out[j] = d * (float)(q.x[j] & 15) + m;
+        for (int j = 0; j < HALF_BLOCK; j++) out[j + HALF_BLOCK] = d * (float)(q.x[j] >> 4) + m;
     }
 }
 
@@ -109,7 +119,9 @@ static void expand_q8_0(const uint8_t *block, size_t count, float *out)
 {
     for (size_t i = 0; i < count; i++, block += 34, out += BLOCK_32) {
         const float d = half_at(block);
-        for (int j = 0; j < BLOCK_32; j++) out[j] = d * (float)(int8_t)block[2 + j];
+        const half_bytes q[2] = {bytes_at(block + 2), bytes_at(block + 2 + HALF_BLOCK)};
+        for (int j = 0; j < HALF_BLOCK; j++) out[j] = d * (float)(int8_t)q[0].x[j];
+        for (int j = 0; j < HALF_BLOCK; j++) out[j + HALF_BLOCK] = d * (float)(int8_t)q[1].x[j];
     }
 }
 
