@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHORT = 4096 /* tokens from which on lists repeat their words more often */ };
+enum {
+    SHORT = 4096, /* tokens from which on lists repeat their words more often */
+    TRIAL = 2000  /* units that are measured to guess how many fit */
+};
 
 static const char *joint(const ruler_sample *s, int64_t index)
 {
@@ -123,8 +126,8 @@ static void set_items(ruler_sample *s, int64_t items, rng draws)
     l->order = permutation_make((uint64_t)(l->items > 0 ? l->items : 1), &draws);
 }
 
-/* Tokens of the first `count` units. */
-static int64_t measure(ruler_sample *s, int64_t count)
+/* Tokens of `count` units, each `stride` behind the last. */
+static int64_t measure(ruler_sample *s, int64_t count, int64_t stride)
 {
     char text[HAYSTACK_UNIT];
     int32_t token[HAYSTACK_UNIT];
@@ -132,7 +135,7 @@ static int64_t measure(ruler_sample *s, int64_t count)
     pal_error unused;
     int64_t sum = 0;
     for (int64_t i = 0; i < count; i++) {
-        list_unit(s, i, text, &size, &unused);
+        list_unit(s, i * stride, text, &size, &unused);
         sum += (int64_t)tokenizer_encode(s->run->tokenizer, text, size, token);
     }
     return sum;
@@ -143,16 +146,16 @@ static int fit_list(ruler_sample *s, int64_t room, int64_t least, const rng *dra
 {
     ruler_list *l = &s->list;
     int64_t items = room / 8 > least ? room / 8 : least;
-    /* Larger lists have longer numbers, and perhaps longer words. */
+    /* Larger lists have longer numbers, and perhaps longer words: some units from all over the list tell. */
     for (int i = 0; i < 3; i++) {
         set_items(s, items, *draws);
-        const int64_t trial = l->items < 2000 ? l->items : 2000;
-        items = (int64_t)(0.98 * (double)room * (double)trial / (double)measure(s, trial));
+        const int64_t stride = 1 + l->items / TRIAL, trial = l->items / stride;
+        items = (int64_t)(0.98 * (double)room * (double)trial / (double)measure(s, trial, stride));
         if (items < least) items = least;
     }
     for (; items >= least; items -= 1 + items / 50) {
         set_items(s, items, *draws);
-        if (measure(s, l->items) <= room) return 1;
+        if (measure(s, l->items, 1) <= room) return 1;
     }
     return 0;
 }
