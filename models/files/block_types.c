@@ -2,6 +2,7 @@
  * The order of the products is the reference's, so that the bits are. */
 #include "models/files/block_types.h"
 
+#include <endian.h>
 #include <string.h>
 
 /* ---- Numbers ---- */
@@ -51,14 +52,24 @@ static void expand_f16(const uint8_t *block, size_t count, float *out)
 
 static void expand_bf16(const uint8_t *block, size_t count, float *out)
 {
-    for (size_t i = 0; i < count; i++) out[i] = float_of((uint32_t)read_u16(block + 2 * i) << 16);
+    enum { STEP = 16 };
+    size_t i = 0;
+    for (; i + STEP <= count; i += STEP) {
+        uint16_t half[STEP];
+        uint32_t bits[STEP];
+        memcpy(half, block + 2 * i, sizeof half);
+        for (int j = 0; j < STEP; j++) bits[j] = (uint32_t)le16toh(half[j]) << 16;
+        memcpy(out + i, bits, sizeof bits);
+    }
+    for (; i < count; i++) out[i] = float_of((uint32_t)read_u16(block + 2 * i) << 16);
 }
 
 /* ---- Blocks of 32: low nibbles hold the first half, high nibbles the second ---- */
 
 enum { HALF_BLOCK = 16, BLOCK_32 = 32 };
 
-/* Bytes of a block on their own: what is written cannot change them, so that the compiler makes vectors of loops. */
+/* Bytes of a block on their own: what is written cannot change them, so that the compiler makes vectors of loops.
+ */
 typedef struct half_bytes {
     uint8_t x[HALF_BLOCK];
 } half_bytes;

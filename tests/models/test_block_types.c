@@ -66,6 +66,27 @@ static void test_halves_are_exact(void **state)
     }
 }
 
+/* At any length and place: a bf16 number is the upper half of a float. */
+static void test_bf16_is_half_a_float(void **state)
+{
+    (void)state;
+    enum { MOST = 53 };
+    uint8_t data[2 * MOST + 1];
+    float out[MOST + 1];
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * 89 + 7);
+    for (size_t count = 0; count <= MOST; count++)
+        for (size_t at = 0; at < 2 && at + 2 * count <= sizeof data; at++) {
+            out[count] = 77;
+            block_expand(block_format_find(BLOCK_BF16), data + at, count, out);
+            for (size_t i = 0; i < count; i++) {
+                uint32_t bits;
+                memcpy(&bits, &out[i], sizeof bits);
+                assert_int_equal(bits, (uint32_t)data[at + 2 * i] << 16 | (uint32_t)data[at + 2 * i + 1] << 24);
+            }
+            assert_true(out[count] == 77);
+        }
+}
+
 static void test_unreadable_types_have_names(void **state)
 {
     (void)state;
@@ -115,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_expands_to_reference_bits),
         cmocka_unit_test(test_halves_are_exact),
+        cmocka_unit_test(test_bf16_is_half_a_float),
         cmocka_unit_test(test_unreadable_types_have_names),
         cmocka_unit_test(test_numbers_that_are_none_are_found_unexpanded),
     };
