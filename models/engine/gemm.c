@@ -250,21 +250,37 @@ int gemm_reserve(pool *p, size_t in, pal_error *err)
     return pal_fail(err, PAL_INTERNAL, "out of memory for weights of %zu columns on their way into a product", in);
 }
 
+static wide_product wide_forward(rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w,
+                                 const real *bias)
+{
+    return (wide_product){.kernel = wide_with,
+                          .left = {.x = x, .ld = ldx},
+                          .right = {.x = w.w, .ld = in},
+                          .source = w.w ? NULL : w.source,
+                          .first = w.first,
+                          .rows = r.lanes * r.rows,
+                          .cols = out,
+                          .depth = in,
+                          .bias = bias};
+}
+
+int linear_forward_to(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w,
+                      const real *bias, wide_take *take, void *arg)
+{
+    if (!gemm_is_wide(in, out)) return 0;
+    wide_product wide = wide_forward(r, in, out, x, ldx, w, bias);
+    wide.take = take;
+    wide.arg = arg;
+    return wide_multiply(p, &wide);
+}
+
 void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w, const real *bias,
                     real *y, size_t ldy)
 {
     if (gemm_is_wide(in, out)) {
-        const wide_product wide = {.kernel = wide_with,
-                                   .left = {.x = x, .ld = ldx},
-                                   .right = {.x = w.w, .ld = in},
-                                   .source = w.w ? NULL : w.source,
-                                   .first = w.first,
-                                   .rows = r.lanes * r.rows,
-                                   .cols = out,
-                                   .depth = in,
-                                   .bias = bias,
-                                   .c = y,
-                                   .ldc = ldy};
+        wide_product wide = wide_forward(r, in, out, x, ldx, w, bias);
+        wide.c = y;
+        wide.ldc = ldy;
         wide_multiply(p, &wide);
         return;
     }

@@ -7,6 +7,7 @@
 #include "models/engine/pool.h"
 #include "models/engine/real.h"
 #include "models/engine/weight_source.h"
+#include "models/engine/wide.h"
 
 /* Load and check OpenBLAS for up to `threads` threads that multiply at a time (blas_open). Call before any product
  * and before a pool of threads; again for more threads. */
@@ -56,6 +57,10 @@ matrix matrix_rows(matrix m, size_t in, size_t first, size_t count);
 /* y[.., 0..out) (ld ldy) = x (ld ldx) w[out, in]^T + bias[out] (NULL: none) */
 void linear_forward(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w, const real *bias,
                     real *y, size_t ldy);
+/* The same for a wide matrix, but `take` gets what y would hold, row by row in blocks of columns, with the same
+ * bits; rows count through all lanes. 0: nothing was done, for want of room; use linear_forward. */
+int linear_forward_to(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, matrix w,
+                      const real *bias, wide_take *take, void *arg);
 /* Rows of x that may be given by themselves, from every multiple of it on, without another bit in their y: where
  * so few stay in the cache, what is done with y next need not fetch it. 0: only all rows together give these bits.
  */

@@ -11,7 +11,7 @@ enum {
     MOST_ROWS = 512,
     MOST_DEPTH = 1536,
     SLICE = 192,
-    BLOCK = 128, /* columns of a task */
+    BLOCK = WIDE_COLUMNS, /* most columns of a task */
     LEAST_ROWS = TILE_LINES,
     LEAST_DEPTH = SOURCE_STEP
 };
@@ -94,6 +94,18 @@ static void deliver(const chunk *k, size_t col, size_t cols, const real *c)
     }
 }
 
+static void hand_over(const chunk *k, size_t col, size_t cols, const real *c)
+{
+    const wide_product *w = k->w;
+    real row[BLOCK];
+    for (size_t i = 0; i < k->rows; i++) {
+        for (size_t first = 0; first < cols; first += TILE_LINES)
+            memcpy(row + first, c + (first * panels_of(k->rows) + i) * TILE_LINES, TILE_LINES * sizeof *row);
+        for (size_t j = 0; w->bias && j < cols; j++) row[j] += w->bias[col + j];
+        w->take(w->arg, k->row + i, col, row, cols);
+    }
+}
+
 /* Where a block's columns of the right factor are now. */
 typedef struct right_part {
     tile_source from;
@@ -158,7 +170,10 @@ static void multiply_block(const chunk *k, size_t col, char *right, real *c, rea
             multiply_panel(k, &r, at, first, cols, right, begun, c + first / TILE_LINES * stride);
         }
     }
-    deliver(k, col, cols, c);
+    if (w->take)
+        hand_over(k, col, cols, c);
+    else
+        deliver(k, col, cols, c);
 }
 
 static void multiply_task(void *arg, int task, int worker)
@@ -184,7 +199,7 @@ static void run_chunks(pool *p, const wide_product *w, chunk *k, size_t most_row
     const size_t workers = p ? (size_t)pool_threads(p) : 1, least = (w->cols + BLOCK - 1) / BLOCK;
     const size_t tasks = (least + workers - 1) / workers * workers;
     k->w = w;
-    k->block = panels_of((w->cols + tasks - 1) / tasks) * TILE_LINES;
+    k->block = w->take ? BLOCK : panels_of((w->cols + tasks - 1) / tasks) * TILE_LINES;
     for (k->row = 0; k->row < w->rows; k->row += k->rows) {
         k->rows = at_most(w->rows - k->row, most_rows);
         for (k->from = 0; k->from < w->depth; k->from += k->depth) {
@@ -203,15 +218,18 @@ const tile_kernel *wide_kernel(void)
     return NULL;
 }
 
-void wide_multiply(pool *p, const wide_product *w)
+int wide_multiply(pool *p, const wide_product *w)
 {
     const size_t shared = MOST_ROWS * MOST_DEPTH * TILE_MOST_BYTES;
     const size_t workers = p ? (size_t)pool_threads(p) : 1;
-    char *room = w->rows > LEAST_ROWS && p ? pool_scratch(p, shared + workers * sizeof(worker_room)) : NULL;
+    char *room =
+        (w->rows > LEAST_ROWS || w->take) && p ? pool_scratch(p, shared + workers * sizeof(worker_room)) : NULL;
+    if (w->take && (!room || w->depth > MOST_DEPTH)) return 0;
     small_room small;
     chunk k = {.left = room ? room : small.left, .rooms = room ? (worker_room *)(room + shared) : NULL};
     if (room)
         run_chunks(p, w, &k, MOST_ROWS, MOST_DEPTH, multiply_task);
     else
         run_chunks(p, w, &k, LEAST_ROWS, LEAST_DEPTH, multiply_small_task);
+    return 1;
 }

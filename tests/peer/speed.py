@@ -107,7 +107,8 @@ def machine(a):
     return {"processor": name, "threads": a.threads, "version": version, "core": core}
 
 
-def measure(a, row):
+def measure(a, row, keep):
+    """keep(lines) after each round."""
     about = machine(a)
     run = programs(a, row)
     lines = []
@@ -115,9 +116,9 @@ def measure(a, row):
         for name in run if i % 2 == 0 else reversed(run):
             lines.append({"row": row, "round": i, "program": name, **run[name].run(), "load": round(os.getloadavg()[0], 2), **about})
             print(f"{row} {i + 1}/{a.rounds} {name}: {lines[-1]['tokens_per_second']:.0f} tokens/s", file=sys.stderr)
+        keep(lines)
     for program in run.values():
         program.close()
-    return lines
 
 
 def spread(values, form):
@@ -177,17 +178,21 @@ def main():
     a = p.parse_args()
     log = f"{a.out}/peer.jsonl"
     lines = [json.loads(x) for x in open(log)] if os.path.exists(log) else []
+    os.makedirs(a.out, exist_ok=True)
+
+    def keep(row, fresh):
+        nonlocal lines
+        lines = [x for x in lines if x["row"] != row] + fresh
+        for path, text in ((log, "".join(json.dumps(x) + "\n" for x in lines)), (f"{a.out}/peer.md", table(lines))):
+            with open(f"{path}.tmp", "w") as f:
+                f.write(text)
+            os.replace(f"{path}.tmp", path)
+
     for row in a.rows.split(",") if not a.table else ():
         if row in LABEL:
             prepare(a)
-        fresh = measure(a, row)
-        lines = [x for x in lines if x["row"] != row] + fresh
-        os.makedirs(a.out, exist_ok=True)
-        with open(f"{log}.tmp", "w") as f:
-            f.writelines(json.dumps(x) + "\n" for x in lines)
-        os.replace(f"{log}.tmp", log)
-    with open(f"{a.out}/peer.md", "w") as f:
-        f.write(table(lines))
+        measure(a, row, lambda fresh, row=row: keep(row, fresh))
+    keep("", [])
     print(table(lines))
 
 
