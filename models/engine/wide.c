@@ -41,6 +41,9 @@ static size_t at_most(size_t left, size_t most)
     return left < most ? left : most;
 }
 
+/* Numbers of a cache line; rows of C that are fetched before they are reached. */
+enum { CACHE_LINE = 64 / sizeof(real), AHEAD = 12 };
+
 static size_t panels_of(size_t rows)
 {
     return (rows + TILE_LINES - 1) / TILE_LINES;
@@ -51,27 +54,48 @@ static char *slice_of(const chunk *k, size_t at)
     return k->left + panels_of(k->rows) * k->w->kernel->bytes(at, 0);
 }
 
+/* The panel at (line, at) of a factor in the memory, on its way into the cache: a share of it. */
+static void fetch_ahead(const tile_source *s, size_t line, size_t count, size_t at, size_t depth, size_t share,
+                        size_t shares)
+{
+    const real *x = s->x;
+    const size_t rows = s->across ? depth : count, length = s->across ? count : depth;
+    x += s->across ? at * s->ld + line : line * s->ld + at;
+    for (size_t i = rows * share / shares; i < rows * (share + 1) / shares; i++)
+        for (size_t k = 0; k < length; k += CACHE_LINE) __builtin_prefetch(x + i * s->ld + k, 0, 2);
+}
+
 static void pack_task(void *arg, int task, int worker)
 {
     (void)worker;
     const chunk *k = arg;
     const size_t panel = (size_t)task, row = panel * TILE_LINES;
     for (size_t at = 0; at < k->depth; at += SLICE) {
-        const size_t depth = at_most(k->depth - at, SLICE);
+        const size_t depth = at_most(k->depth - at, SLICE), next = at + depth;
+        if (next < k->depth && !k->w->left.across)
+            fetch_ahead(&k->w->left, k->row + row, at_most(k->rows - row, TILE_LINES), k->from + next,
+                        at_most(k->depth - next, SLICE), 0, 1);
         k->w->kernel->pack_left(&k->w->left, k->row + row, at_most(k->rows - row, TILE_LINES), k->from + at, depth,
                                 slice_of(k, at) + panel * k->w->kernel->bytes(depth, 0));
     }
+}
+
+static void fetch_row(const real *row, size_t cols)
+{
+    for (size_t j = 0; j < cols; j += CACHE_LINE) __builtin_prefetch(row + j, 1);
 }
 
 /* The sums of a block begin with what C holds or with 0; the bias comes last. */
 static void fetch(const chunk *k, size_t col, size_t cols, real *c)
 {
     const wide_product *w = k->w;
-    for (size_t panel = 0; panel * TILE_LINES < cols; panel++) {
-        const size_t first = panel * TILE_LINES, count = at_most(cols - first, TILE_LINES);
-        real *to = c + panel * panels_of(k->rows) * TILE_LINES * TILE_LINES;
-        for (size_t i = 0; i < k->rows; i++)
-            memcpy(to + i * TILE_LINES, w->c + (k->row + i) * w->ldc + col + first, count * sizeof *to);
+    const size_t stride = panels_of(k->rows) * TILE_LINES * TILE_LINES;
+    for (size_t i = 0; i < k->rows; i++) {
+        const real *from = w->c + (k->row + i) * w->ldc + col;
+        if (i + AHEAD < k->rows) fetch_row(from + AHEAD * w->ldc, cols);
+        for (size_t first = 0; first < cols; first += TILE_LINES)
+            memcpy(c + first / TILE_LINES * stride + i * TILE_LINES, from + first,
+                   at_most(cols - first, TILE_LINES) * sizeof *c);
     }
 }
 
@@ -81,6 +105,7 @@ static void deliver(const chunk *k, size_t col, size_t cols, const real *c)
     const int last = k->from + k->depth == w->depth;
     for (size_t i = 0; i < k->rows; i++) {
         real *to = w->c + (k->row + i) * w->ldc + col;
+        if (i + AHEAD < k->rows) fetch_row(to + AHEAD * w->ldc, cols);
         for (size_t first = 0; first < cols; first += TILE_LINES) {
             const size_t count = at_most(cols - first, TILE_LINES);
             const real *from = c + (first * panels_of(k->rows) + i) * TILE_LINES;
@@ -122,18 +147,6 @@ static right_part find_right(const chunk *k, size_t col, size_t cols, real *room
     if (half && there >= cols) return (right_part){{.x = half, .ld = w->depth, .bf16 = 1}, 0, k->from};
     s->read(s->arg, w->first + col, cols, k->from, k->depth, room);
     return (right_part){{.x = room, .ld = k->depth}, 0, 0};
-}
-
-/* The panel at (line, at) of a factor in the memory, on its way into the cache: a share of it. */
-static void fetch_ahead(const tile_source *s, size_t line, size_t count, size_t at, size_t depth, size_t share,
-                        size_t shares)
-{
-    enum { CACHE_LINE = 64 / sizeof(real) };
-    const real *x = s->x;
-    const size_t rows = s->across ? depth : count, length = s->across ? count : depth;
-    x += s->across ? at * s->ld + line : line * s->ld + at;
-    for (size_t i = rows * share / shares; i < rows * (share + 1) / shares; i++)
-        for (size_t k = 0; k < length; k += CACHE_LINE) __builtin_prefetch(x + i * s->ld + k, 0, 2);
 }
 
 /* The rows of a chunk by one panel; meanwhile the panel after it is fetched. */
