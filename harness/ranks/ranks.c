@@ -93,15 +93,25 @@ int ranks_gather(const ranks *r, void *data, size_t bytes, pal_error *err)
     return PAL_OK;
 }
 
+static int spread(char *data, size_t bytes, int from, pal_error *err)
+{
+    for (size_t at = 0; at < bytes; at += PIECE) {
+        const int piece = bytes - at < PIECE ? (int)(bytes - at) : PIECE;
+        PAL_TRY(failed(MPI_Bcast(data + at, piece, MPI_BYTE, from, MPI_COMM_WORLD), err));
+    }
+    return PAL_OK;
+}
+
 int ranks_gather_all(const ranks *r, void *data, size_t bytes, pal_error *err)
 {
-    char *all = data;
-    const size_t whole = (size_t)r->count * bytes;
     PAL_TRY(ranks_gather(r, data, bytes, err));
-    for (size_t at = 0; at < whole; at += PIECE) {
-        const int piece = whole - at < PIECE ? (int)(whole - at) : PIECE;
-        PAL_TRY(failed(MPI_Bcast(all + at, piece, MPI_BYTE, 0, MPI_COMM_WORLD), err));
-    }
+    return spread(data, (size_t)r->count * bytes, 0, err);
+}
+
+int ranks_share(const ranks *r, void *data, const size_t *at, pal_error *err)
+{
+    for (int from = 0; from < r->count; from++)
+        PAL_TRY(spread((char *)data + at[from], at[from + 1] - at[from], from, err));
     return PAL_OK;
 }
 
@@ -158,6 +168,12 @@ int ranks_gather(const ranks *r, void *data, size_t bytes, pal_error *err)
 int ranks_gather_all(const ranks *r, void *data, size_t bytes, pal_error *err)
 {
     return ranks_gather(r, data, bytes, err);
+}
+
+int ranks_share(const ranks *r, void *data, const size_t *at, pal_error *err)
+{
+    (void)at;
+    return ranks_gather(r, data, 0, err);
 }
 
 int ranks_before_error(void)

@@ -24,6 +24,8 @@ int ranks_swap(const ranks *r, int with, const void *mine, void *theirs, size_t 
 int ranks_gather(const ranks *r, void *data, size_t bytes, pal_error *err);
 /* The same, and every rank gets all. */
 int ranks_gather_all(const ranks *r, void *data, size_t bytes, pal_error *err);
+/* The same with pieces of unequal size: that of rank k is data[at[k]] to data[at[k + 1]]. */
+int ranks_share(const ranks *r, void *data, const size_t *at, pal_error *err);
 /* PAL_USAGE on every rank when one's text about `what` is not that of rank 0: names both. */
 int ranks_agree(const ranks *r, const char *what, const char *text, const char *fix, pal_error *err);
 /* To be called before an error is printed; returns the rank. What all ranks find, rank 0 says: the others wait a

@@ -101,6 +101,7 @@ int batch_step(trainer *t, batch *b, int64_t step, train_row *row, pal_error *er
     PAL_TRY(gradients_step(t, b, &loss, err));
     row->lr = schedule_lr(step, t->cfg.warmup, t->total_steps, t->cfg.lr, t->cfg.lr_floor);
     const double norm = optimiser_step(&t->optimiser, t->model, t->pool, t->grad, row->lr);
+    if (t->peers_error.code != PAL_OK) return pal_fail(err, t->peers_error.code, "%s", t->peers_error.text);
     if (!isfinite(norm) || !isfinite(loss))
         return pal_fail(err, PAL_INTERNAL,
                         "step %lld: loss %g, gradient norm %g; the run diverged: lower lr or clip (the last "

@@ -24,6 +24,7 @@ static void close_trainer(trainer *t)
     pool_destroy(t->pool);
     kv_pairs_free(&t->metadata);
     free(t->grad);
+    free(t->peers.at);
     if (t->source) t->task->train->close(t->source);
     tokenizer_destroy(t->tokenizer);
     free(t->task_cfg);
@@ -55,20 +56,26 @@ static int load_start(trainer *t, FILE *out, pal_error *err)
 /* ---- the loop ---- */
 
 /* The lanes first: a checkpoint never stands without them. */
+static int write_checkpoint(trainer *t, batch *b, const optimiser *o, pal_error *err)
+{
+    PAL_TRY(train_lanes_save(&b->lanes, t->checkpoint, o->step, t->task, t->source, err));
+    PAL_TRY(checkpoint_save(t->checkpoint, t->model, o, ST_F32, &t->metadata, err));
+    train_lanes_remove_others(t->checkpoint, o->step);
+    return PAL_OK;
+}
+
+/* Each rank has the states of its own lanes, and its part of the optimiser. */
 static int save(trainer *t, batch *b, pal_error *err)
 {
-    /* Each rank has the states of its own lanes. */
-    const size_t own = b->lanes.lanes / (size_t)t->ranks.count * b->lanes.state_bytes;
-    if (t->ranks.count > 1) PAL_TRY(ranks_gather(&t->ranks, b->lanes.state[0], own, err));
-    if (t->ranks.rank > 0) {
-        t->saved_step = t->optimiser.step;
-        return PAL_OK;
-    }
-    PAL_TRY(train_lanes_save(&b->lanes, t->checkpoint, t->optimiser.step, t->task, t->source, err));
-    PAL_TRY(checkpoint_save(t->checkpoint, t->model, &t->optimiser, ST_F32, &t->metadata, err));
+    optimiser whole;
     t->saved_step = t->optimiser.step;
-    train_lanes_remove_others(t->checkpoint, t->saved_step);
-    return PAL_OK;
+    if (t->ranks.count == 1) return write_checkpoint(t, b, &t->optimiser, err);
+    const size_t own = b->lanes.lanes / (size_t)t->ranks.count * b->lanes.state_bytes;
+    PAL_TRY(ranks_gather(&t->ranks, b->lanes.state[0], own, err));
+    PAL_TRY(optimiser_join(&t->optimiser, t->model, &whole, err));
+    const int code = t->ranks.rank == 0 ? write_checkpoint(t, b, &whole, err) : PAL_OK;
+    optimiser_destroy(&whole);
+    return code;
 }
 
 /* Close a row of the log, with the validation loss where one is due: every val_every steps and at the end. */
@@ -168,6 +175,21 @@ static int check_ranks(const trainer *t, pal_error *err)
     return ranks_agree(&t->ranks, "weights (SHA-256)", digest, "give all ranks the same files", err);
 }
 
+static int share_part(void *arg, void *data, const size_t *at)
+{
+    trainer *t = arg;
+    return ranks_share(&t->ranks, data, at, &t->peers_error) == PAL_OK;
+}
+
+/* From here on each rank keeps the moments of its part of the weights alone. */
+static int split_optimiser(trainer *t, pal_error *err)
+{
+    t->peers = (optimiser_peers){t->ranks.rank, t->ranks.count, share_part, t,
+                                 calloc((size_t)t->ranks.count + 1, sizeof *t->peers.at)};
+    if (!t->peers.at) return pal_fail(err, PAL_INTERNAL, "out of memory for the ranks");
+    return optimiser_split(&t->optimiser, t->model, &t->peers, err);
+}
+
 static int prepare(trainer *t, FILE *out, int threads, pal_error *err)
 {
     PAL_TRY(pool_create(&t->pool, threads, err));
@@ -179,6 +201,7 @@ static int prepare(trainer *t, FILE *out, int threads, pal_error *err)
     if (!t->grad) return pal_fail(err, PAL_INTERNAL, "out of memory for the gradients");
     PAL_TRY(load_start(t, out, err));
     PAL_TRY(check_ranks(t, err));
+    if (t->ranks.count > 1) PAL_TRY(split_optimiser(t, err));
     if (t->ranks.rank > 0) return PAL_OK; /* rank 0 measures, logs and saves */
     PAL_TRY(validator_open(&t->validator, &t->cfg, t->task, t->task_cfg, t->tokenizer, t->model, t->pool, err));
     PAL_TRY(train_log_open(&t->log, t->cfg.log, t->cfg.out, (train_log_format)t->cfg.log_format,

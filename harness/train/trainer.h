@@ -27,6 +27,8 @@ typedef struct trainer {
     real *grad; /* [grad_blocks] blocks of decoder_weight_reals */
     size_t grad_stride, grad_blocks;
     ranks ranks;
+    optimiser_peers peers; /* of several ranks */
+    pal_error peers_error;
     kv_pairs metadata;
     char checkpoint[KV_TEXT_MAX + 16];
     file_lock lock;                  /* on the weights that are being made */

@@ -61,6 +61,84 @@ void optimiser_destroy(optimiser *o)
     *o = (optimiser){0};
 }
 
+/* ---- Parts. ---- */
+
+/* The first piece of a part. */
+static size_t part_block(const optimiser *o, int part)
+{
+    return o->blocks * (size_t)part / (size_t)o->peers->parts;
+}
+
+/* Where a piece begins among the weights. */
+static size_t block_offset(const optimiser *o, const decoder *d, size_t block)
+{
+    if (block == o->blocks) return decoder_weight_reals(d);
+    return decoder_param_at(d, o->block[block].param)->offset + o->block[block].begin;
+}
+
+static size_t part_offset(const optimiser *o, const decoder *d, int part)
+{
+    return part == 0 ? 0 : block_offset(o, d, part_block(o, part));
+}
+
+static int splits(const optimiser *o)
+{
+    return o->peers && o->cfg.kind == OPTIMISER_ADAMW;
+}
+
+int optimiser_split(optimiser *o, const decoder *d, const optimiser_peers *peers, pal_error *err)
+{
+    for (size_t i = 0; i < o->blocks; i++)
+        if (block_offset(o, d, i) >= block_offset(o, d, i + 1))
+            return pal_fail(err, PAL_INTERNAL, "the tensors do not lie in their order");
+    o->peers = peers;
+    if (!splits(o)) return PAL_OK;
+    optimiser old = *o;
+    o->own_begin = part_offset(o, d, peers->part);
+    o->first_reals = o->second_reals = part_offset(o, d, peers->part + 1) - o->own_begin;
+    o->memory = (arena){0};
+    carve(o);
+    const int code = arena_allocate(&o->memory, "the optimiser's part", err);
+    if (code != PAL_OK) {
+        *o = old;
+        return code;
+    }
+    carve(o);
+    memcpy(o->first, old.first + o->own_begin, o->first_reals * sizeof *o->first);
+    memcpy(o->second, old.second + o->own_begin, o->second_reals * sizeof *o->second);
+    memcpy(o->block, old.block, o->blocks * sizeof *o->block);
+    arena_free(&old.memory);
+    return PAL_OK;
+}
+
+/* Parts of an array with one element of `size` bytes for each weight. */
+static int gather_weights(const optimiser *o, const decoder *d, void *data, size_t size)
+{
+    const optimiser_peers *peers = o->peers;
+    for (int k = 0; k <= peers->parts; k++) peers->at[k] = part_offset(o, d, k) * size;
+    return peers->gather(peers->arg, data, peers->at);
+}
+
+static int gather_squares(const optimiser *o)
+{
+    const optimiser_peers *peers = o->peers;
+    for (int k = 0; k <= peers->parts; k++) peers->at[k] = part_block(o, k) * sizeof *o->partial;
+    return peers->gather(peers->arg, o->partial, peers->at);
+}
+
+int optimiser_join(const optimiser *o, const decoder *d, optimiser *out, pal_error *err)
+{
+    PAL_TRY(optimiser_create(out, &o->cfg, d, err));
+    out->step = o->step;
+    if (o->first_reals) memcpy(out->first + o->own_begin, o->first, o->first_reals * sizeof *o->first);
+    memcpy(out->second + o->own_begin, o->second, o->second_reals * sizeof *o->second);
+    if (!splits(o) || (gather_weights(o, d, out->first, sizeof *out->first) &&
+                       gather_weights(o, d, out->second, sizeof *out->second)))
+        return PAL_OK;
+    optimiser_destroy(out);
+    return pal_fail(err, PAL_INTERNAL, "the parts of the optimiser cannot be put together");
+}
+
 /* One update, shared by all tasks. */
 typedef struct update {
     optimiser *o;
@@ -70,6 +148,7 @@ typedef struct update {
     double grad_scale; /* brings the global norm down to cfg.clip */
     double lr;
     double step; /* of this update, from 1 */
+    size_t first_block;
 } update;
 
 static double param_lr(const update *u, const decoder_param *p)
@@ -100,13 +179,20 @@ static void norm_task(void *arg, int task, int worker)
 {
     (void)worker;
     const update *u = arg;
-    const struct optimiser_block *b = &u->o->block[task];
-    u->o->partial[task] = sum_squares(u->grad + decoder_param_at(u->d, b->param)->offset + b->begin, b->count);
+    const size_t at = u->first_block + (size_t)task;
+    const struct optimiser_block *b = &u->o->block[at];
+    u->o->partial[at] = sum_squares(u->grad + decoder_param_at(u->d, b->param)->offset + b->begin, b->count);
+}
+
+static size_t own_blocks(const update *u)
+{
+    return splits(u->o) ? part_block(u->o, u->o->peers->part + 1) - u->first_block : u->o->blocks;
 }
 
 static double global_norm(update *u, pool *p)
 {
-    pool_run(p, (int)u->o->blocks, norm_task, u);
+    pool_run(p, (int)own_blocks(u), norm_task, u);
+    if (splits(u->o) && !gather_squares(u->o)) return NAN;
     double sum = 0;
     for (size_t i = 0; i < u->o->blocks; i++) sum += u->o->partial[i];
     return sqrt(sum);
@@ -119,12 +205,12 @@ static void adamw_task(void *arg, int task, int worker)
     (void)worker;
     const update *u = arg;
     const optimiser_config *cfg = &u->o->cfg;
-    const struct optimiser_block *b = &u->o->block[task];
+    const struct optimiser_block *b = &u->o->block[u->first_block + (size_t)task];
     const decoder_param *p = decoder_param_at(u->d, b->param);
-    const size_t at = p->offset + b->begin;
+    const size_t at = p->offset + b->begin, kept = at - u->o->own_begin;
     const double step_size = param_lr(u, p) / (1 - pow(cfg->beta1, u->step));
     const double correct2 = 1 / sqrt(1 - pow(cfg->beta2, u->step));
-    kernels_get()->adamw(u->weights + at, u->o->first + at, u->o->second + at, u->grad + at, b->count,
+    kernels_get()->adamw(u->weights + at, u->o->first + kept, u->o->second + kept, u->grad + at, b->count,
                          (real)u->grad_scale, (real)cfg->beta1, (real)cfg->beta2, (real)step_size, (real)correct2,
                          (real)cfg->eps, (real)param_decay(u, p));
 }
@@ -215,15 +301,17 @@ static void adafactor_task(void *arg, int task, int worker)
 double optimiser_step(optimiser *o, decoder *d, pool *p, const real *grad, double lr)
 {
     update u = {.o = o, .d = d, .weights = decoder_weights(d), .grad = grad, .lr = lr};
+    if (splits(o)) u.first_block = part_block(o, o->peers->part);
     const double norm = global_norm(&u, p);
     if (!isfinite(norm)) return norm;
     o->step++;
     u.step = (double)o->step;
     u.grad_scale = o->cfg.clip > 0 && norm > o->cfg.clip ? o->cfg.clip / norm : 1;
     if (o->cfg.kind == OPTIMISER_ADAMW)
-        pool_run(p, (int)o->blocks, adamw_task, &u);
+        pool_run(p, (int)own_blocks(&u), adamw_task, &u);
     else
         pool_run(p, (int)decoder_param_count(d), adafactor_task, &u);
+    if (splits(o) && !gather_weights(o, d, u.weights, sizeof *u.weights)) return NAN;
     return norm;
 }
 
