@@ -12,6 +12,7 @@
 #include "models/training/optimiser.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -357,6 +358,94 @@ static void test_same_bits_with_any_threads(void **state)
     }
 }
 
+/* ---- Parts: two of them in two threads, which hand each other what they have. ---- */
+
+typedef struct two_parts {
+    void *data[2];
+    pthread_barrier_t meet;
+} two_parts;
+
+typedef struct one_part {
+    two_parts *both;
+    bench b;
+    optimiser_peers peers;
+    size_t at[3];
+    double norm[STEPS];
+    optimiser joined;
+} one_part;
+
+static int swap_parts(void *arg, void *data, const size_t *at)
+{
+    one_part *p = arg;
+    const int other = 1 - p->peers.part;
+    p->both->data[p->peers.part] = data;
+    pthread_barrier_wait(&p->both->meet);
+    memcpy((char *)data + at[other], (char *)p->both->data[other] + at[other], at[other + 1] - at[other]);
+    pthread_barrier_wait(&p->both->meet);
+    return 1;
+}
+
+static void *run_one_part(void *arg)
+{
+    one_part *p = arg;
+    pal_error err;
+    for (int step = 0; step < STEPS; step++) {
+        draw_gradient(&p->b, step);
+        p->norm[step] = optimiser_step(&p->b.o, p->b.d, p->b.pool, p->b.grad, 0.1);
+    }
+    return optimiser_join(&p->b.o, p->b.d, &p->joined, &err) == PAL_OK ? p : NULL;
+}
+
+static void test_parts(void **state)
+{
+    (void)state;
+    for (int kind = ADAMW; kind <= ADAFACTOR; kind++) {
+        bench whole;
+        two_parts both;
+        one_part part[2];
+        pthread_t thread[2];
+        pal_error err;
+        optimiser_config cfg = plain;
+        cfg.kind = kind;
+        cfg.clip = 40;
+        open_bench(&whole, &cfg, 1);
+        pthread_barrier_init(&both.meet, NULL, 2);
+        for (int i = 0; i < 2; i++) {
+            part[i] = (one_part){.both = &both};
+            open_bench(&part[i].b, &cfg, 1);
+            part[i].peers = (optimiser_peers){i, 2, swap_parts, &part[i], part[i].at};
+            assert_int_equal(optimiser_split(&part[i].b.o, part[i].b.d, &part[i].peers, &err), PAL_OK);
+            if (kind == ADAMW) assert_in_range(part[i].b.o.first_reals, 1, whole.reals - 1);
+        }
+        if (kind == ADAMW) assert_int_equal(part[0].b.o.first_reals + part[1].b.o.first_reals, whole.reals);
+        for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&thread[i], NULL, run_one_part, &part[i]), 0);
+        for (int i = 0; i < 2; i++) {
+            void *done;
+            pthread_join(thread[i], &done);
+            assert_non_null(done);
+        }
+        for (int step = 0; step < STEPS; step++) {
+            draw_gradient(&whole, step);
+            const double norm = optimiser_step(&whole.o, whole.d, whole.pool, whole.grad, 0.1);
+            assert_memory_equal(&norm, &part[0].norm[step], sizeof norm);
+            assert_memory_equal(&norm, &part[1].norm[step], sizeof norm);
+        }
+        for (int i = 0; i < 2; i++) {
+            const optimiser *o = &part[i].joined;
+            assert_memory_equal(decoder_weights(whole.d), decoder_weights(part[i].b.d),
+                                whole.reals * sizeof(real));
+            assert_int_equal(o->step, STEPS);
+            assert_int_equal(o->second_reals, whole.o.second_reals);
+            if (kind == ADAMW) assert_memory_equal(o->first, whole.o.first, whole.o.first_reals * sizeof(real));
+            assert_memory_equal(o->second, whole.o.second, whole.o.second_reals * sizeof(real));
+            optimiser_destroy(&part[i].joined);
+            close_bench(&part[i].b);
+        }
+        pthread_barrier_destroy(&both.meet);
+        close_bench(&whole);
+    }
+}
+
 /* The point of Adafactor: moments of rows + cols numbers a matrix. */
 static void test_sizes_of_moments(void **state)
 {
@@ -410,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_padding_stays_zero),
         cmocka_unit_test(test_non_finite_gradient_changes_nothing),
         cmocka_unit_test(test_same_bits_with_any_threads),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_sizes_of_moments),
         cmocka_unit_test(test_schedule),
     };
