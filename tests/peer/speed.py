@@ -139,7 +139,7 @@ def table(lines):
         out += [f"## {LABEL.get(row, row)}", "",
                 f"{first['processor']}, {first['threads']} threads; {first['version']}; {first['core']}. {len(ours)} rounds.",
                 f"Load of the machine after each run, this one's own included: {min(x['load'] for x in these):.1f} to "
-                f"{max(x['load'] for x in these):.1f}; far above the threads, others worked beside it.", "",
+                f"{max(x['load'] for x in these):.1f}. Above the threads: others worked beside it.", "",
                 "| program | tokens/s | ours over it | share of SGEMM's peak | SGEMM, GFLOP/s |", "|---|---|---|---|---|"]
         for name in dict.fromkeys(x["program"] for x in sorted(these, key=lambda x: x["program"] != "palimpsest")):
             mine = [x for x in these if x["program"] == name]
