@@ -51,7 +51,7 @@ class Weights(dict):
 
 def model_weights(c):
     w, d = Weights(), c["d_model"]
-    w.make("word_emb.emb_layers.0.weight", c["vocab"], d, std=0.4)
+    w.make("word_emb.emb_layers.0.weight", c["vocab"], d, std=0.15)
     for i in range(c["n_layers"]):
         at, ff = f"layers.{i}.dec_attn.", f"layers.{i}.pos_ff."
         PARAMS[c["attention"]](w, c, at)
