@@ -180,10 +180,10 @@ $(BUILD)/flags: FORCE
 	$(call stamp,$(CC) $(ALL_CFLAGS))
 $(BUILD)/version: FORCE
 	$(call stamp,$(VERSION))
-$(BUILD)/mpi: FORCE
+$(BUILD)/mpi-flags: FORCE
 	$(call stamp,$(MPI_CFLAGS))
 $(BUILD)/harness/ranks/ranks.o: private ALL_CFLAGS += $(MPI_CFLAGS)
-$(BUILD)/harness/ranks/ranks.o: $(BUILD)/mpi
+$(BUILD)/harness/ranks/ranks.o: $(BUILD)/mpi-flags
 $(BUILD)/harness/base/version.o: private ALL_CFLAGS += -DPAL_VERSION='"$(VERSION)"'
 $(BUILD)/harness/base/version.o: $(BUILD)/version
 $(BUILD)/tests/%.o: private ALL_CFLAGS += $(CMOCKA_CFLAGS)
