@@ -32,7 +32,7 @@ static void name_cell(const mqar_request *r, task_cell *cell, const mqar_form *f
     static const char *const control[] = {"", ",absent", ",swapped"};
     char updates[32] = "";
     if (f->updates) snprintf(updates, sizeof updates, ",upd=%lld", (long long)f->updates);
-    snprintf(cell->variant, sizeof cell->variant, "pairs=%lld%s%s", (long long)f->pairs, updates,
+    snprintf(cell->variant, sizeof cell->variant, "pairs=%lld%.10s%s", (long long)f->pairs, updates,
              control[r->control]);
     snprintf(cell->name, sizeof cell->name, "len=%lld,%s", (long long)f->length, cell->variant);
 }
