@@ -302,6 +302,47 @@ static int set_choice(const kv_spec *spec, int64_t *out, const char *text, pal_e
     return pal_fail(err, PAL_USAGE, "%s=%s: unknown; choose %s", spec->key, text, names);
 }
 
+/* ---- Sets of layers. ---- */
+
+static const int64_t all_layers = INT64_MAX;
+
+static int set_layers(const kv_spec *spec, int64_t *out, const char *text, pal_error *err)
+{
+    int64_t bits = 0;
+    if (strcasecmp(text, "all") == 0) {
+        *out = all_layers;
+        return PAL_OK;
+    }
+    for (const char *at = text;; at++) {
+        char *end;
+        while (isspace((unsigned char)*at)) at++;
+        const long number = isdigit((unsigned char)*at) ? strtol(at, &end, 10) : -1;
+        if (number < 0 || number >= KV_LAYERS_MAX)
+            return pal_fail(err, PAL_USAGE, "%s=%.60s: not a list of layers; write 12.16.20, from 0 to %d, or all",
+                            spec->key, text, KV_LAYERS_MAX - 1);
+        bits |= INT64_C(1) << number;
+        at = end;
+        if (!*at) break;
+        if (*at != '.' && *at != ',')
+            return pal_fail(err, PAL_USAGE, "%s=%.60s: not a list of layers; write 12.16.20 or all", spec->key,
+                            text);
+    }
+    *out = bits;
+    return PAL_OK;
+}
+
+/* Without commas, which separate attentions and models in longer lists. */
+static void get_layers(int64_t bits, char *out, size_t size)
+{
+    size_t length = 0;
+    if (bits == all_layers) {
+        snprintf(out, size, "all");
+        return;
+    }
+    for (int i = 0; i < KV_LAYERS_MAX && length < size; i++)
+        if (bits >> i & 1) length += (size_t)snprintf(out + length, size - length, "%s%d", length ? "." : "", i);
+}
+
 int kv_set(const kv_spec *spec, void *base, const char *text, pal_error *err)
 {
     void *field = (char *)base + spec->offset;
@@ -319,6 +360,8 @@ int kv_set(const kv_spec *spec, void *base, const char *text, pal_error *err)
         return PAL_OK;
     case KV_CHOICE:
         return set_choice(spec, field, text, err);
+    case KV_LAYERS:
+        return set_layers(spec, field, text, err);
     case KV_TEXT:
         if (strlen(text) >= KV_TEXT_MAX)
             return pal_fail(err, PAL_USAGE, "%s=%.40s...: too long; up to %d characters", spec->key, text,
@@ -359,6 +402,9 @@ void kv_get(const kv_spec *spec, const void *base, char *out, size_t out_size)
         snprintf(out, out_size, "%.*s", (int)length, choice ? choice : "");
         break;
     }
+    case KV_LAYERS:
+        get_layers(*(const int64_t *)field, out, out_size);
+        break;
     case KV_TEXT:
         snprintf(out, out_size, "%s", (const char *)field);
         break;

@@ -12,6 +12,7 @@ typedef enum kv_type {
     KV_SIZE,   /* int64_t with an optional K (1024) or M (1024*1024) suffix: "32768", "32K", "1.5K" */
     KV_REAL,   /* double */
     KV_CHOICE, /* int64_t index into `choices` */
+    KV_LAYERS, /* int64_t whose bits are numbers 0..62: "12.16.20", commas do as well; "all": every bit */
     KV_TEXT,   /* char[KV_TEXT_MAX] */
     KV_SIZES,  /* kv_list of KV_SIZE values: "32K,128K,1M"; ranges: "32K:1M:*2" */
     KV_REALS   /* kv_list of doubles: "0,50,100"; ranges: "0:100:10" */
@@ -20,6 +21,7 @@ typedef enum kv_type {
 enum {
     KV_TEXT_MAX = 4096, /* as PATH_MAX: any path fits */
     KV_LIST_MAX = 128,
+    KV_LAYERS_MAX = 63, /* numbers of KV_LAYERS */
     KV_OUT_MAX =
         KV_TEXT_MAX /* holds the text of any value, NUL included; a list takes 26 for each of its numbers */
 };

@@ -30,7 +30,7 @@ static void add_task(void *arg, int task, int worker)
 
 static void add(const trainer *t, real *to, const real *from)
 {
-    addition a = {to, from, decoder_weight_reals(t->model)};
+    addition a = {to, from, decoder_grad_reals(t->model)};
     pool_run(t->pool, (int)((a.count + PIECE - 1) / PIECE), add_task, &a);
 }
 
@@ -46,7 +46,7 @@ static double part_weight(const batch *b, size_t part)
 static void run_part(trainer *t, batch *b, size_t part, double total, real *grad)
 {
     const size_t lanes = b->lanes.lanes / b->parts, at = part * lanes * (size_t)b->length;
-    const size_t reals = decoder_weight_reals(t->model);
+    const size_t reals = decoder_grad_reals(t->model);
     const double share = total > 0 ? b->part_weight[part] / total : 0;
     const scored_tokens scored = {
         .tokens = b->tokens + at, .targets = b->targets + at, .weight = b->weight + at, .nll = b->nll + at};
@@ -74,7 +74,7 @@ static void run_own(trainer *t, batch *b, double total)
 /* Up the tree over ranks: both of a pair add the same two numbers, so all end with the same sum. */
 static int add_ranks(trainer *t, pal_error *err)
 {
-    const size_t bytes = decoder_weight_reals(t->model) * sizeof *t->grad;
+    const size_t bytes = decoder_grad_reals(t->model) * sizeof *t->grad;
     real *theirs = t->grad + t->grad_stride;
     for (int distance = 1; distance < t->ranks.count; distance *= 2) {
         PAL_TRY(ranks_swap(&t->ranks, t->ranks.rank ^ distance, t->grad, theirs, bytes, err));

@@ -148,7 +148,8 @@ static void write_gates(const train_log *l, int64_t step, decoder *model)
         const decoder_param *p = decoder_param_at(model, i);
         if (!(p->flags & PARAM_GATE)) continue;
         for (size_t head = 0; head < decoder_param_elements(p); head++) {
-            const double open = 1 / (1 + exp(-(double)weights[p->offset + head]));
+            const double value = (double)weights[p->offset + head];
+            const double open = p->flags & PARAM_FACTOR ? value : 1 / (1 + exp(-value));
             if (l->format == LOG_CSV) {
                 fprintf(l->gates, "%lld,%s,%zu,%.5f\n", (long long)step, p->name, head, open);
                 continue;

@@ -141,7 +141,7 @@ int trainer_already_made(const trainer *t, int *made, pal_error *err)
     if (!*made) return PAL_OK;
     decoder *d;
     checkpoint_info info = {0};
-    PAL_TRY(checkpoint_load(t->cfg.out, &d, &info, err));
+    PAL_TRY(model_load(t->cfg.out, NULL, &d, NULL, &info, err));
     char *now = model_config_text(&t->model_cfg), *then = model_config_text(decoder_config(d));
     int code = trainer_same_recipe(t, t->cfg.out, &info, err);
     if (code == PAL_OK && (!now || !then || strcmp(now, then) != 0))

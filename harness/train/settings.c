@@ -20,6 +20,9 @@ static const kv_spec train_table[] = {
      "model to start from, ours or another program's: what is not said of the model is as there"},
     {"init_new", KV_CHOICE, AT(init_new), "refuse", 0, 0, "refuse|keep",
      "tensors that init= lacks though attention is its own: keep = as the seed draws them"},
+    {"trains", KV_CHOICE, AT(trains), "all", 0, 0, "all|new",
+     "new: only tensors that init= lacks learn; `out` is then an adapter, which holds them alone and names its "
+     "base"},
     {"seed", KV_INT, AT(seed), "1", 0, 1e15, NULL, "seed of weights and data"},
     {"threads", KV_INT, AT(threads), "0", 0, POOL_MAX_THREADS, NULL,
      "0: all processors; the results do not depend on it"},
@@ -96,6 +99,8 @@ int train_config_check(const train_config *c, const model_config *model, pal_err
     if (!c->out[0])
         return pal_fail(err, PAL_USAGE,
                         "out= is missing: name the file for the weights, e.g. out=model.safetensors");
+    if (c->trains == TRAINS_NEW && !c->init[0])
+        return pal_fail(err, PAL_USAGE, "trains=new: name the model whose tensors stay as they are in init=");
     PAL_TRY(check_list(c, "train_steps", &c->train_steps, 0, err));
     PAL_TRY(check_list(c, "batch_tokens", &c->batch_tokens, 1, err));
     PAL_TRY(check_list(c, "write_penalty", &c->write_penalty, 1, err));

@@ -8,6 +8,7 @@
 #include "harness/cli/progress.h"
 #include "models/attention/attention.h"
 #include "models/engine/gemm.h"
+#include "models/import/adapter.h"
 #include "models/import/import.h"
 
 #include <math.h>
@@ -31,26 +32,62 @@ static void close_trainer(trainer *t)
     lock_release(&t->lock);
 }
 
-static int load_start(trainer *t, FILE *out, pal_error *err)
+/* The weights that a run starts from. One that is resumed needs them only where they stay as they are. */
+static int load_start(trainer *t, int resumes, FILE *out, pal_error *err)
 {
-    checkpoint_info info = {0};
-    if (os_file_exists(t->checkpoint)) {
-        int code = checkpoint_resume(t->checkpoint, t->model, &t->optimiser, &info, err);
-        if (code == PAL_OK) code = trainer_same_recipe(t, t->checkpoint, &info, err);
-        t->saved_step = t->optimiser.step;
-        const char *start = code == PAL_OK ? kv_pairs_value(&info.metadata, "init_sha256") : NULL;
-        if (start) code = kv_pairs_add(&t->metadata, "init_sha256", start, "recipe", err);
-        checkpoint_info_free(&info);
-        return code;
-    }
-    decoder_init(t->model, (uint64_t)t->cfg.seed);
-    if (!t->cfg.init[0]) return PAL_OK;
     instead_made made;
     char digest[HASH_HEX];
+    decoder_init(t->model, (uint64_t)t->cfg.seed);
+    if (!t->cfg.init[0] || (resumes && t->cfg.trains == TRAINS_ALL)) return PAL_OK;
     PAL_TRY(model_fill(t->cfg.init, t->model, t->replaces || t->cfg.init_new, &made, digest, err));
-    if (made.new_tensors)
+    if (made.new_tensors && !resumes)
         fprintf(out, "%zu tensors are new to %s: %s\n", made.new_tensors, t->cfg.init, made.note);
     return kv_pairs_add(&t->metadata, "init_sha256", digest, "recipe", err);
+}
+
+/* Of trains=new: which tensors learn, and what the adapter's base is. Adapters that start from one have its base.
+ */
+typedef struct learning {
+    const decoder *d;
+    unsigned char *is_new;
+} learning;
+
+static int is_learning(void *arg, const decoder_param *p)
+{
+    const learning *l = arg;
+    return l->is_new[p - decoder_param_at(l->d, 0)];
+}
+
+static int choose_learning(trainer *t, pal_error *err)
+{
+    if (t->cfg.trains == TRAINS_ALL) return PAL_OK;
+    adapter_base base;
+    PAL_TRY(adapter_find_base(t->cfg.init, &base, err));
+    const int again = base.path[0] != '\0';
+    PAL_TRY(adapter_describe(&t->metadata, again ? base.path : t->cfg.init,
+                             again ? base.digest : kv_pairs_value(&t->metadata, "init_sha256"), err));
+    learning l = {t->model, calloc(decoder_param_count(t->model), 1)};
+    int code = l.is_new ? model_missing(t->cfg.init, t->model, l.is_new, err)
+                        : pal_fail(err, PAL_INTERNAL, "out of memory for the list of tensors");
+    if (code == PAL_OK && decoder_train_only(t->model, is_learning, &l) == 0)
+        code = pal_fail(err, PAL_USAGE,
+                        "trains=new: %s lacks no tensor of attention %s, so that nothing would learn; "
+                        "use trains=all or another attention",
+                        t->cfg.init, t->model_cfg.attention->name);
+    free(l.is_new);
+    return code;
+}
+
+static int resume(trainer *t, pal_error *err)
+{
+    checkpoint_info info = {0};
+    int code = checkpoint_resume(t->checkpoint, t->model, &t->optimiser, &info, err);
+    if (code == PAL_OK) code = trainer_same_recipe(t, t->checkpoint, &info, err);
+    t->saved_step = t->optimiser.step;
+    const char *start = code == PAL_OK ? kv_pairs_value(&info.metadata, "init_sha256") : NULL;
+    if (start) code = kv_pairs_add(&t->metadata, "init_sha256", start, "recipe", err);
+    checkpoint_info_free(&info);
+    return code;
 }
 
 /* ---- the loop ---- */
@@ -194,12 +231,15 @@ static int prepare(trainer *t, FILE *out, int threads, pal_error *err)
 {
     PAL_TRY(pool_create(&t->pool, threads, err));
     PAL_TRY(decoder_create(&t->model, &t->model_cfg, err));
+    const int resumes = os_file_exists(t->checkpoint);
+    PAL_TRY(load_start(t, resumes, out, err));
+    PAL_TRY(choose_learning(t, err));
     PAL_TRY(optimiser_create(&t->optimiser, &t->cfg.optimiser, t->model, err));
-    t->grad_stride = (decoder_weight_reals(t->model) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    t->grad_stride = (decoder_grad_reals(t->model) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     t->grad_blocks = gradients_blocks(t->cfg.grad_parts, t->ranks.count);
     t->grad = aligned_alloc(ARENA_ALIGN, t->grad_blocks * t->grad_stride * sizeof *t->grad);
     if (!t->grad) return pal_fail(err, PAL_INTERNAL, "out of memory for the gradients");
-    PAL_TRY(load_start(t, out, err));
+    if (resumes) PAL_TRY(resume(t, err));
     PAL_TRY(check_ranks(t, err));
     if (t->ranks.count > 1) PAL_TRY(split_optimiser(t, err));
     if (t->ranks.rank > 0) return PAL_OK; /* rank 0 measures, logs and saves */
@@ -208,6 +248,7 @@ static int prepare(trainer *t, FILE *out, int threads, pal_error *err)
                            t->cfg.val_every > 0, t->model, t->optimiser.step, err));
     char core[64];
     decoder_core(t->model, core, sizeof core);
+    if (t->cfg.trains != TRAINS_ALL) fprintf(out, "%zu of the parameters learn\n", decoder_trained(t->model));
     fprintf(out, "training %s on %s: %zu parameters, %lld steps, %.1fM tokens, %d threads, %s%s\n",
             t->model_cfg.attention->name, t->task->name, decoder_parameters(t->model), (long long)t->total_steps,
             t->total_tokens / 1e6, threads, core, t->optimiser.step ? " (resumed)" : "");

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+enum { TRAINS_ALL, TRAINS_NEW };
 enum { RECOMPUTE_AUTO, RECOMPUTE_NO, RECOMPUTE_YES };
 
 typedef struct train_config {
@@ -22,6 +23,7 @@ typedef struct train_config {
     char init[KV_TEXT_MAX]; /* weights to start from; "" = drawn from the seed */
     int64_t init_new;       /* 1: tensors that they lack are drawn from the seed */
     int64_t grad_parts;     /* a power of two */
+    int64_t trains;         /* TRAINS_* */
     int64_t seed, threads, warmup, checkpoint_every, log_every, recompute, dtype;
     kv_list train_len, train_steps; /* the curriculum: so many steps at each length */
     kv_list batch_tokens;           /* one for all lengths, or one each */

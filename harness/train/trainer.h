@@ -24,7 +24,7 @@ typedef struct trainer {
     decoder *model;
     optimiser optimiser;
     pool *pool;
-    real *grad; /* [grad_blocks] blocks of decoder_weight_reals */
+    real *grad; /* [grad_blocks] blocks of decoder_grad_reals */
     size_t grad_stride, grad_blocks;
     ranks ranks;
     optimiser_peers peers; /* of several ranks */

@@ -25,14 +25,16 @@ typedef struct state_part {
 } state_part;
 
 /* Log-uniform: the logarithm of a uniform number in (0, value), for decay rates. Time step: the inverse softplus
- * of a number in 0.001..value, spread evenly over its logarithm (both as in Mamba 2). */
-typedef enum attn_init { INIT_NORMAL, INIT_CONSTANT, INIT_LOG_UNIFORM, INIT_TIME_STEP } attn_init;
+ * of a number in 0.001..value, spread evenly over its logarithm (both as in Mamba 2). Identity:
+ * squares on top of each other, 1 on the diagonal of each. */
+typedef enum attn_init { INIT_NORMAL, INIT_CONSTANT, INIT_LOG_UNIFORM, INIT_TIME_STEP, INIT_IDENTITY } attn_init;
 
 enum {
     PARAM_NO_DECAY = 1, /* exempt from weight decay */
     PARAM_GATE = 2,     /* learning rate times gate_lr_scale; exempt from decay */
     PARAM_SHARED = 4,   /* one tensor for all layers, named without the layer prefix */
-    PARAM_RARE = 8      /* not every token is multiplied by it: the module's flops count it */
+    PARAM_RARE = 8,     /* not every token is multiplied by it: the module's flops count it */
+    PARAM_FACTOR = 16   /* of a gate: its numbers are factors themselves, and no logits of them */
 };
 
 typedef struct param_spec {
@@ -67,7 +69,7 @@ typedef struct attn_call {
     const real *const *param;           /* in the order of params() */
     const real *const *panels;          /* same order: a matrix's, or NULL; NULL: there are none (gemm.h) */
     const weight_source *const *source; /* same order: of a matrix whose param is NULL; NULL: there are none */
-    real *const *grad;                  /* same order; accumulated into (backward only) */
+    real *const *grad;                  /* same order; accumulated into (backward only); NULL: it does not learn */
     attn_extra extra;
     const real *residual;  /* [R, d_model]: x is norm(residual); NULL like norm: x is not normed */
     const row_norm *norm;  /* a module that caches rows of residual applies it to them again */

@@ -93,7 +93,7 @@ void attn_zero(const attn_call *c, real *dst, size_t count)
 void attn_add_rows(real *dst, const real *src, size_t ldsrc, size_t count, size_t cols)
 {
     const kernels *k = kernels_get();
-    for (size_t i = 0; i < count; i++) k->axpy(dst, 1, src + i * ldsrc, cols);
+    for (size_t i = 0; dst && i < count; i++) k->axpy(dst, 1, src + i * ldsrc, cols);
 }
 
 /* ---- Projections. ---- */

@@ -51,7 +51,7 @@ real attn_sigmoid(real x);
 
 /* dst[0..count) = 0, in parallel. */
 void attn_zero(const attn_call *c, real *dst, size_t count);
-/* dst[j] += sum of src[i, j] (ld ldsrc) over `count` rows in order. */
+/* dst[j] += sum of src[i, j] (ld ldsrc) over `count` rows in order; dst NULL: nothing. */
 void attn_add_rows(real *dst, const real *src, size_t ldsrc, size_t count, size_t cols);
 
 static inline matrix attn_matrix(const attn_call *c, size_t param)

@@ -9,10 +9,12 @@
  * The memory sees q and k without position embedding, the local attention sees them rotated. The segment is read
  * against M_{s-1} before it is written. infini-gated is ours, not the paper's: the linear update with a write gate
  * w = clamp(1.2 sigmoid(w_write x + b) - 0.1, 0, 1) per token and head that scales phi(K) and can be exactly
- * zero, so that a token may leave the memory untouched. Two options are ours too. With xl_len > 0 the local
+ * zero, so that a token may leave the memory untouched. Some options are ours too. With xl_len > 0 the local
  * attention also sees the tokens before the segment, as in Transformer-XL. With memory_key = previous the memory
  * binds v_t to k_{t-1}: a read then returns what followed a context like this one, as a kNN language model's store
- * does (Khandelwal et al. 2020), where the paper's returns what stood there.
+ * does (Khandelwal et al. 2020), where the paper's returns what stood there. memory_layers, memory_mix = add and
+ * memory_map = head put a memory into a trained model: few layers, nothing changed at the start, and maps that
+ * make q and k fit for phi.
  *
  * Where query heads share key heads, a memory belongs to a key head: its query heads read it, each with a gate of
  * its own, and it is written once.
@@ -49,6 +51,14 @@ static const kv_spec options[] = {
      "the first layer with a memory, counted from 0; those below have the local attention alone"},
     {"memory_empty", KV_CHOICE, OPTION(INFINI_MEMORY_EMPTY), "first", 0, 0, "first|unwritten",
      "when a head's memory is empty: first = in a stream's first segment; unwritten = until something is written"},
+    {"memory_layers", KV_LAYERS, OPTION(INFINI_MEMORY_LAYERS), "all", 0, 0, NULL,
+     "layers with a memory, from memory_from on, counted from 0: 12.16.20; the others have the local attention "
+     "alone"},
+    {"memory_mix", KV_CHOICE, OPTION(INFINI_MIX), "gate", 0, 0, "gate|add",
+     "gate: g memory + (1 - g) local, the paper; add: local + beta memory, which is the local attention at beta = "
+     "0"},
+    {"memory_map", KV_CHOICE, OPTION(INFINI_MAP), "none", 0, 0, "none|head",
+     "head: q and k of the memory go through a matrix of their own for each head, which starts as the identity"},
     {"write_gate_init", KV_REAL, OPTION(INFINI_WRITE_INIT), "0", -20, 20, NULL,
      "bias b of the write gate clip(1.2 sigmoid(w x + b) - 0.1, 0, 1), x the normed input, before training"},
 };
@@ -65,9 +75,21 @@ int infini_is_gated(const model_config *cfg)
     return cfg->attention == &attn_infini_gated;
 }
 
+int infini_is_mapped(const model_config *cfg)
+{
+    return infini_choice(cfg, INFINI_MAP) == INFINI_MAP_HEAD;
+}
+
+size_t infini_map_param(const model_config *cfg)
+{
+    return infini_is_gated(cfg) ? INFINI_WRITE_B + 1 : INFINI_BETA + 1;
+}
+
 int infini_has_memory(const model_config *cfg, size_t layer)
 {
-    return (int64_t)layer >= cfg->option[INFINI_MEMORY_FROM].i;
+    const int64_t layers = cfg->option[INFINI_MEMORY_LAYERS].i;
+    if ((int64_t)layer < cfg->option[INFINI_MEMORY_FROM].i) return 0;
+    return layer < KV_LAYERS_MAX ? layers >> layer & 1 : layers == INT64_MAX;
 }
 
 size_t infini_xl_len(const model_config *cfg)
@@ -96,12 +118,18 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
     spec[INFINI_QKV] = attn_qkv_spec(cfg);
     spec[INFINI_O] = attn_o_spec(cfg);
     if (!infini_has_memory(cfg, layer)) return INFINI_O + 1;
-    spec[INFINI_BETA] = (param_spec){"gate", 1, s.heads, INIT_CONSTANT, beta, PARAM_GATE};
-    if (!infini_is_gated(cfg)) return INFINI_BETA + 1;
-    spec[INFINI_WRITE_W] =
-        (param_spec){"write_gate.weight", s.kv_heads, (size_t)cfg->d_model, INIT_NORMAL, 0, PARAM_NO_DECAY};
-    spec[INFINI_WRITE_B] = (param_spec){"write_gate.bias", 1, s.kv_heads, INIT_CONSTANT, bias, PARAM_NO_DECAY};
-    return INFINI_WRITE_B + 1;
+    const unsigned factor = infini_choice(cfg, INFINI_MIX) == INFINI_MIX_ADD ? PARAM_FACTOR : 0;
+    const size_t map = infini_map_param(cfg);
+    spec[INFINI_BETA] = (param_spec){"gate", 1, s.heads, INIT_CONSTANT, beta, PARAM_GATE | factor};
+    if (infini_is_gated(cfg)) {
+        spec[INFINI_WRITE_W] =
+            (param_spec){"write_gate.weight", s.kv_heads, (size_t)cfg->d_model, INIT_NORMAL, 0, PARAM_NO_DECAY};
+        spec[INFINI_WRITE_B] = (param_spec){"write_gate.bias", 1, s.kv_heads, INIT_CONSTANT, bias, PARAM_NO_DECAY};
+    }
+    if (!infini_is_mapped(cfg)) return map;
+    spec[map] = (param_spec){"memory_q.weight", s.q, s.d_head, INIT_IDENTITY, 0, PARAM_NO_DECAY};
+    spec[map + 1] = (param_spec){"memory_k.weight", s.kv, s.d_head, INIT_IDENTITY, 0, PARAM_NO_DECAY};
+    return map + 2;
 }
 
 /* ---- sizes ---- */
@@ -111,15 +139,17 @@ size_t infini_saved_layout(const model_config *cfg, size_t lanes, real *base, in
     const attn_shape s = attn_shape_of(cfg);
     const size_t memory = s.kv_heads * infini_head_state(cfg), all = lanes * (size_t)cfg->segment;
     const size_t delta = infini_is_delta(cfg) ? all : 0, gated = infini_is_gated(cfg) ? all : 0;
-    const size_t part[] = {all * (s.q + s.kv), all * s.q,         all * s.heads, all * s.q,
-                           lanes * memory,     all * s.kv_heads,  delta * s.kv,  delta * s.kv_heads,
-                           gated * s.kv_heads, gated * s.kv_heads};
+    const size_t mapped = infini_is_mapped(cfg) ? all * (s.q + s.kv) : 0;
+    const size_t part[] = {all * (s.q + s.kv), all * s.q,          all * s.heads, all * s.q,
+                           lanes * memory,     all * s.kv_heads,   delta * s.kv,  delta * s.kv_heads,
+                           gated * s.kv_heads, gated * s.kv_heads, mapped};
     kvcache_saved local;
-    real *at[10];
+    real *at[11];
     const size_t before = kvcache_saved_layout(cfg, lanes, infini_xl_len(cfg), base, &local);
-    const size_t used = attn_carve(base ? base + before : NULL, part, 10, at);
+    const size_t used = attn_carve(base ? base + before : NULL, part, 11, at);
     local.offset = memory;
-    if (out) *out = (infini_saved){local, at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7], at[8], at[9]};
+    if (out)
+        *out = (infini_saved){local, at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7], at[8], at[9], at[10]};
     return before + used;
 }
 
@@ -160,6 +190,10 @@ static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_size
     const size_t memory = memory_scratch_reals((size_t)cfg->segment, (size_t)cfg->d_head);
     const size_t xl = infini_xl_len(cfg);
     kvcache_sizes(cfg, lanes, xl, out);
+    if (!infini_has_memory(cfg, layer)) {
+        out->settles = xl > 0 ? (int64_t)xl : 1;
+        return;
+    }
     out->state += memory_reals(cfg, layer);
     out->state_grad = memory_reals(cfg, layer);
     out->saved = infini_saved_layout(cfg, lanes, NULL, NULL);
@@ -220,7 +254,8 @@ static double flops(const model_config *cfg, size_t layer, double context)
     const double local = 4 * (double)s.q * ((context < xl ? context : xl) + 0.5 * (double)(cfg->segment + 1));
     if (!infini_has_memory(cfg, layer)) return local;
     const double updates = infini_is_delta(cfg) ? 2 : 1; /* and delta's read of the keys */
-    return local + 2 * d * ((double)s.q + updates * (double)s.kv);
+    const double maps = infini_is_mapped(cfg) ? 1 : 0;
+    return local + 2 * d * ((1 + maps) * (double)s.q + (updates + maps) * (double)s.kv);
 }
 
 static double memory_entries(const model_config *cfg)

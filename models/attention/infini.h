@@ -19,6 +19,9 @@ enum infini_option {
     INFINI_KEY,
     INFINI_MEMORY_FROM,
     INFINI_MEMORY_EMPTY,
+    INFINI_MEMORY_LAYERS,
+    INFINI_MIX,
+    INFINI_MAP,
     INFINI_WRITE_INIT,
     INFINI_OPTIONS
 };
@@ -28,8 +31,11 @@ enum infini_feature { INFINI_ELU1, INFINI_RELU };
 enum infini_z_rule { INFINI_Z_SUM, INFINI_Z_GAMMA };
 enum infini_first_segment { INFINI_FIRST_LOCAL, INFINI_FIRST_GATED };
 enum infini_key { INFINI_KEY_OWN, INFINI_KEY_PREVIOUS };
+enum infini_mix { INFINI_MIX_GATE, INFINI_MIX_ADD };
+enum infini_map { INFINI_MAP_NONE, INFINI_MAP_HEAD };
 enum infini_empty { INFINI_EMPTY_FIRST, INFINI_EMPTY_UNWRITTEN };
 
+/* The maps of q and k stand behind the last of these that the module has: infini_map_param and the next. */
 enum infini_param { INFINI_QKV, INFINI_O, INFINI_BETA, INFINI_WRITE_W, INFINI_WRITE_B };
 
 static inline int64_t infini_choice(const model_config *cfg, enum infini_option option)
@@ -39,6 +45,8 @@ static inline int64_t infini_choice(const model_config *cfg, enum infini_option 
 
 int infini_is_delta(const model_config *cfg);
 int infini_is_gated(const model_config *cfg);
+int infini_is_mapped(const model_config *cfg);
+size_t infini_map_param(const model_config *cfg);
 /* In layer 0 a write gate sees the token alone, and not the context that tells a needle from a haystack. */
 int infini_has_memory(const model_config *cfg, size_t layer);
 size_t infini_xl_len(const model_config *cfg);
@@ -58,6 +66,7 @@ typedef struct infini_saved {
     real *old_den;       /* delta: [R, H_kv] its denominators */
     real *write;         /* gated: [R, H_kv] w */
     real *sigmoid;       /* gated: [R, H_kv] */
+    real *mapped;        /* mapped: [R, D + D_kv] q and k as phi sees them */
 } infini_saved;
 
 /* Backward's shared memory. */

@@ -91,6 +91,19 @@ static memory_head reads_of(const memory_head *writes, const view *v)
     return reads;
 }
 
+/* Of a mix by gate sigmoid(beta); by addition beta itself. 0 where the memory is empty. */
+static real mix_gate(const attn_call *c, size_t lane, const real *memory, size_t head)
+{
+    const real beta = c->param[INFINI_BETA][head];
+    if (!mixes(c, lane, memory)) return 0;
+    return infini_choice(c->cfg, INFINI_MIX) == INFINI_MIX_ADD ? beta : attn_sigmoid(beta);
+}
+
+static real local_share(const attn_call *c, real gate)
+{
+    return infini_choice(c->cfg, INFINI_MIX) == INFINI_MIX_ADD ? 1 : 1 - gate;
+}
+
 /* One query head: what it reads, mixed with its local attention. */
 static void read_and_mix(const attn_call *c, const view *v, const memory_head *h, const real *memory, size_t head)
 {
@@ -99,14 +112,13 @@ static void read_and_mix(const attn_call *c, const view *v, const memory_head *h
     const size_t d = s->d_head, at = v->row * s->q + attn_q_at(s, head);
     const real *local = v->s.local.o + at;
     real *read = v->s.read + at, *mixed = v->s.mixed + at;
-    const real gate = mixes(c, v->lane, memory) ? attn_sigmoid(c->param[INFINI_BETA][head]) : 0;
+    const real gate = mix_gate(c, v->lane, memory, head), rest = local_share(c, gate);
     if (h->filled)
         memory_read(h, v->s.feature + v->row * v->features + attn_q_at(s, head), v->features, memory, read,
                     v->s.read_den + v->row * s->heads + head);
     else
         for (size_t i = 0; i < v->n; i++) memset(read + i * s->q, 0, d * sizeof *read);
-    for (size_t i = 0; i < v->n; i++)
-        k->blend(mixed + i * s->q, gate, read + i * s->q, 1 - gate, local + i * s->q, d);
+    for (size_t i = 0; i < v->n; i++) k->blend(mixed + i * s->q, gate, read + i * s->q, rest, local + i * s->q, d);
 }
 
 static void forward_head(void *arg, int task, int worker)
@@ -143,6 +155,33 @@ static size_t end_of_task(const attn_call *c, size_t task)
     return (task + 1) * ROW_BLOCK < all ? (task + 1) * ROW_BLOCK : all;
 }
 
+/* q and k of row i as phi sees them. */
+static const real *row_of_phi(const attn_call *c, const view *v, size_t i)
+{
+    return infini_is_mapped(c->cfg) ? v->s.mapped + i * v->features : v->s.local.qkv + i * v->shape.row;
+}
+
+/* The map [e, e] of one head, of those of q and then those of k; of weights or gradients, where NULL may be. */
+static real *map_of(const attn_call *c, const view *v, real *const *tensors, size_t head)
+{
+    const size_t first = infini_map_param(c->cfg), d = v->shape.d_head;
+    const int is_k = head >= v->shape.heads;
+    real *of = tensors[first + (size_t)is_k];
+    return of ? of + (head - (is_k ? v->shape.heads : 0)) * d * d : NULL;
+}
+
+static void map_forward(void *arg, int task, int worker)
+{
+    (void)worker;
+    const attn_call *c = arg;
+    const view v = view_of(c, 0);
+    const size_t all = v.shape.heads + v.shape.kv_heads, d = v.shape.d_head;
+    const size_t head = (size_t)task % all, row = (size_t)task / all * v.n;
+    if (head < v.shape.heads && !c->need_output) return;
+    gemm(0, 1, v.n, d, d, 1, v.s.local.qkv + row * v.shape.row + head * d, v.shape.row,
+         map_of(c, &v, (real *const *)c->param, head), d, 0, v.s.mapped + row * v.features + head * d, v.features);
+}
+
 static void forward_rows(void *arg, int task, int worker)
 {
     (void)worker;
@@ -151,7 +190,7 @@ static void forward_rows(void *arg, int task, int worker)
     const size_t first = c->need_output ? 0 : v.shape.q; /* q is needed for the output alone */
     const size_t gates = infini_is_gated(c->cfg) ? v.shape.kv_heads : 0;
     for (size_t i = (size_t)task * ROW_BLOCK; i < end_of_task(c, (size_t)task); i++) {
-        const real *qk = v.s.local.qkv + i * v.shape.row;
+        const real *qk = row_of_phi(c, &v, i);
         feature_forward(c->cfg, v.s.feature + i * v.features + first, qk + first, v.features - first);
         for (size_t h = i * gates; h < (i + 1) * gates; h++) {
             const real open = attn_sigmoid(v.s.sigmoid[h]);
@@ -176,6 +215,8 @@ void infini_forward(const attn_call *c, const real *x, real *y)
         linear_forward(c->pool, r, d_model, gates, x, d_model, attn_matrix(c, INFINI_WRITE_W),
                        c->param[INFINI_WRITE_B], v.s.sigmoid, gates);
     attn_call call = *c;
+    if (infini_is_mapped(c->cfg))
+        pool_run(c->pool, (int)(c->lanes * (v.shape.heads + v.shape.kv_heads)), map_forward, &call);
     pool_run(c->pool, (int)row_tasks(c), forward_rows, &call);
     if (c->need_output) kvcache_forward(c, &v.s.local, (real)model_attention_scale(c->cfg));
     pool_run(c->pool, (int)(c->lanes * gates), forward_head, &call);
@@ -203,14 +244,19 @@ static void step_task(void *arg, int task, int worker)
     const size_t at = row * s->q + attn_q_at(s, head);
     const real *memory = c->state[lane] + head / s->group * infini_head_state(c->cfg);
     const memory_head h = {.rule = infini_rule(c->cfg), .d = s->d_head};
-    const real gate = mixes(c, lane, memory) ? attn_sigmoid(c->param[INFINI_BETA][head]) : 0;
+    const real gate = mix_gate(c, lane, memory, head), *q = j->r->local.qkv + row * s->row + attn_q_at(s, head);
     real *local = j->r->local.o + at, *read = j->r->read + at;
-    feature_forward(c->cfg, j->r->feature + at, j->r->local.qkv + row * s->row + attn_q_at(s, head), s->d_head);
+    if (infini_is_mapped(c->cfg)) {
+        const real *map = c->param[infini_map_param(c->cfg)] + head * s->d_head * s->d_head;
+        for (size_t i = 0; i < s->d_head; i++) read[i] = k->dot(map + i * s->d_head, q, s->d_head);
+        q = read;
+    }
+    feature_forward(c->cfg, j->r->feature + at, q, s->d_head);
     if (has_memory(c, lane))
         memory_read_row(&h, j->r->feature + at, memory, read);
     else
         memset(read, 0, s->d_head * sizeof *read);
-    k->blend(local, gate, read, 1 - gate, local, s->d_head);
+    k->blend(local, gate, read, local_share(c, gate), local, s->d_head);
 }
 
 void infini_step(const attn_call *c, const real *x, real *y)
@@ -239,17 +285,19 @@ static void unmix(const attn_call *c, const view *v, const infini_work *w, const
     const attn_shape *s = &v->shape;
     const size_t d = s->d_head, at = v->row * s->q + attn_q_at(s, head);
     const size_t q = v->row * v->features + attn_q_at(s, head);
-    const real gate = mixes(c, v->lane, memory) ? attn_sigmoid(c->param[INFINI_BETA][head]) : 0;
+    const real gate = mix_gate(c, v->lane, memory, head), rest = local_share(c, gate);
     const real *local = v->s.local.o + at, *read = v->s.read + at, *dmixed = w->dmixed + at;
+    const int adds = infini_choice(c->cfg, INFINI_MIX) == INFINI_MIX_ADD;
     real *dlocal = w->local.d_o + at, dgate = 0;
     for (size_t i = 0; i < v->n; i++) {
         const real *row = dmixed + i * s->q;
-        dgate += k->dot(row, read + i * s->q, d) - k->dot(row, local + i * s->q, d);
+        dgate += k->dot(row, read + i * s->q, d) - (adds ? 0 : k->dot(row, local + i * s->q, d));
         memset(dlocal + i * s->q, 0, d * sizeof *row);
-        k->axpy(dlocal + i * s->q, 1 - gate, row, d);
+        k->axpy(dlocal + i * s->q, rest, row, d);
         memcpy(dread + i * d, row, d * sizeof *row);
     }
-    w->dbeta[v->lane * s->heads + head] = dgate * gate * (1 - gate); /* 0 where the memory is empty */
+    const real slope = adds ? (real)(mixes(c, v->lane, memory) != 0) : gate * (1 - gate);
+    w->dbeta[v->lane * s->heads + head] = dgate * slope; /* 0 where the memory is empty */
     k->scale(dread, gate, v->n * d);
     if (h->filled)
         memory_read_backward(h, v->s.feature + q, v->features, memory, read,
@@ -316,13 +364,33 @@ static void backward_rows(void *arg, int task, int worker)
         if (infini_choice(c->cfg, INFINI_FEATURE) == INFINI_ELU1)
             k->elu1_backward(df, df, v.s.feature + i * v.features, v.features);
         else
-            k->relu_backward(df, df, v.s.local.qkv + i * s->row, v.features);
-        k->axpy(dqkv, 1, df, v.features);
+            k->relu_backward(df, df, row_of_phi(c, &v, i), v.features);
+        if (!infini_is_mapped(c->cfg)) k->axpy(dqkv, 1, df, v.features);
         k->axpy(dqkv + attn_v_at(s, 0), 1, w.dvalue + i * s->kv, s->kv);
         const int is_real = i % v.n < c->valid[i / v.n];
         for (size_t h = i * gates; h < (i + 1) * gates; h++)
             w.dwrite[h] = write_slope(c, v.s.write[h], v.s.sigmoid[h], w.dwrite[h],
                                       is_real ? c->penalty.weight / (double)gates : 0);
+    }
+}
+
+/* One head of all lanes, which add to the same gradient: from that of what phi sees to that of q or k. */
+static void map_backward(void *arg, int task, int worker)
+{
+    (void)worker;
+    const attn_call *c = arg;
+    const view v = view_of(c, 0);
+    const size_t head = (size_t)task, d = v.shape.d_head;
+    infini_work w;
+    infini_work_layout(c->cfg, c->lanes, c->work, &w);
+    const real *map = map_of(c, &v, (real *const *)c->param, head);
+    real *dmap = map_of(c, &v, c->grad, head);
+    for (size_t row = 0; row < c->lanes * v.n; row += v.n) {
+        const real *dmapped = w.dfeature + row * v.features + head * d;
+        const real *x = v.s.local.qkv + row * v.shape.row + head * d;
+        real *dx = w.local.dqkv + row * v.shape.row + head * d;
+        if (dmap) gemm(1, 0, d, d, v.n, 1, dmapped, v.features, x, v.shape.row, 1, dmap, d);
+        gemm(0, 0, v.n, d, d, 1, dmapped, v.features, map, d, 1, dx, v.shape.row);
     }
 }
 
@@ -343,6 +411,7 @@ void infini_backward(const attn_call *c, const real *x, const real *dy, real *dx
     pool_run(c->pool, (int)(c->lanes * gates), backward_head, &call);
     kvcache_backward(c, &v.s.local, &w.local, (real)model_attention_scale(c->cfg));
     pool_run(c->pool, (int)row_tasks(c), backward_rows, &call);
+    if (infini_is_mapped(c->cfg)) pool_run(c->pool, (int)(heads + gates), map_backward, &call);
     attn_project_backward(c, x, c->param[INFINI_QKV], w.local.dqkv, c->grad[INFINI_QKV], dx);
     if (infini_is_gated(c->cfg)) {
         linear_backward_weight(c->pool, r, d_model, gates, x, d_model, w.dwrite, gates, c->grad[INFINI_WRITE_W],

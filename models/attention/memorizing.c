@@ -554,7 +554,8 @@ static void backward(const attn_call *c, const real *x, const real *dy, real *dx
     kvcache_backward(c, &s.local, &w.local, 1);
     pool_run(c->pool, (int)row_blocks(c), unit_rows_backward, &job);
     attn_project_backward(c, x, c->param[PARAM_QKV], w.local.dqkv, c->grad[PARAM_QKV], dx);
-    for (size_t i = 0; i < c->lanes * heads * blocks; i++) c->grad[PARAM_BETA][i / blocks % heads] += w.dbeta[i];
+    for (size_t i = 0; c->grad[PARAM_BETA] && i < c->lanes * heads * blocks; i++)
+        c->grad[PARAM_BETA][i / blocks % heads] += w.dbeta[i];
     attn_add_rows(c->grad[PARAM_LOG_SCALE], w.dscale, heads, row_blocks(c), heads);
 }
 

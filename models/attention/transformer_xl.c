@@ -424,8 +424,8 @@ void xl_backward(const attn_call *c, const real *x, const real *dy, real *dx)
     attn_add_rows(g.drel, g.drel + keys * d, keys * d, c->lanes - 1, keys * d);
     linear_backward_weight(c->pool, (rows){1, keys}, m, d, c->table, m, g.drel, d, c->grad[XL_R], NULL);
     linear_backward_weight(c->pool, attn_rows(c), m, d, x, m, g.dq_u, d, dw, dbias);
-    linear_backward_weight(c->pool, (rows){c->lanes, keys}, m, 2 * kv, s.hidden, m, g.dkv, 2 * kv, dw + d * m,
-                           dbias ? dbias + d : NULL);
+    linear_backward_weight(c->pool, (rows){c->lanes, keys}, m, 2 * kv, s.hidden, m, g.dkv, 2 * kv,
+                           dw ? dw + d * m : NULL, dbias ? dbias + d : NULL);
     linear_backward_input(c->pool, attn_rows(c), m, d, g.dq_u, d, w, dx, m, 0);
     norm_backward(c, &s, &g);
     for (size_t lane = 0; lane < c->lanes; lane++) /* the new rows alone: cached ones take no gradient */

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { MODEL_OPTIONS = 16 };
+enum { MODEL_OPTIONS = 20 };
 
 /* Token embeddings are multiplied by 1 or by sqrt(d_model). */
 typedef enum embed_scale_kind { EMBED_SCALE_NONE, EMBED_SCALE_SQRT_D_MODEL } embed_scale_kind;

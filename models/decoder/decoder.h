@@ -12,7 +12,8 @@
 typedef struct decoder_param {
     char name[96];
     size_t rows, cols; /* a vector has rows = 1 */
-    size_t offset;     /* in the weight and gradient blocks, reals; PARAM_ELSEWHERE: in neither */
+    size_t offset;     /* in the weights' block, reals; PARAM_ELSEWHERE: not there */
+    size_t grad;       /* in a block of gradients or moments, reals; PARAM_FROZEN: it learns nothing */
     size_t panels;     /* in the block of decoder_pack */
     attn_init init;
     double value;
@@ -20,6 +21,7 @@ typedef struct decoder_param {
 } decoder_param;
 
 #define PARAM_ELSEWHERE SIZE_MAX
+#define PARAM_FROZEN SIZE_MAX
 
 typedef struct decoder decoder;
 
@@ -54,6 +56,11 @@ const decoder_param *decoder_param_at(const decoder *d, size_t index);
 size_t decoder_param_elements(const decoder_param *p);
 size_t decoder_weight_reals(const decoder *d); /* length of the block, padding between tensors included */
 real *decoder_weights(decoder *d);
+/* From now on those tensors alone learn for which trains(arg, p) holds: the others have no gradient and no
+ * moments, and backward ends at the lowest layer that learns. Before any pass or optimiser is made. Without this
+ * call all learn, and gradients lie as the weights do. Returns how many tensors learn. */
+size_t decoder_train_only(decoder *d, int (*trains)(void *arg, const decoder_param *p), void *arg);
+size_t decoder_grad_reals(const decoder *d); /* length of a block of gradients */
 /* panels[decoder_panel_reals]: every tensor in the order of products (gemm.h), at decoder_param.panels. */
 size_t decoder_panel_reals(const decoder *d);
 void decoder_pack(const decoder *d, real *panels);
@@ -63,7 +70,8 @@ int decoder_uses_panels(const decoder *d);
  * are wide.
  */
 void decoder_core(const decoder *d, char *text, size_t size);
-size_t decoder_parameters(const decoder *d); /* trainable numbers, padding not counted */
+size_t decoder_parameters(const decoder *d); /* numbers, padding not counted */
+size_t decoder_trained(const decoder *d);    /* those of them that learn */
 
 /* The token of the largest of logits[vocab], made from x[d_model]. Tokens whose output weights are equal have
  * equal logits but for rounding, which hangs on their places in the product: of these the lowest wins under every

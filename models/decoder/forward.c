@@ -27,6 +27,17 @@ static void carve_layer(pass *p, layer_saved *s, size_t attention)
     s->feed.active = p->slots > 0 ? arena_reals(a, ff) : s->feed.up;
 }
 
+/* Of rows that are scored, where the output weights do not learn: the others need no logits. */
+static void carve_few(pass *p)
+{
+    arena *a = &p->memory;
+    p->few = arena_reals(a, p->all * (size_t)p->d->cfg.d_model);
+    p->few_row = arena_bytes(a, p->all * sizeof *p->few_row);
+    p->few_targets = arena_bytes(a, p->all * sizeof *p->few_targets);
+    p->few_weight = arena_bytes(a, p->all * sizeof *p->few_weight);
+    p->few_nll = arena_bytes(a, p->all * sizeof *p->few_nll);
+}
+
 /* Run twice: to measure, then to carve. */
 static void carve(pass *p, size_t workers)
 {
@@ -44,6 +55,9 @@ static void carve(pass *p, size_t workers)
         scratch = sizes.scratch > scratch ? sizes.scratch : scratch;
     }
     slot *slot_array = arena_bytes(a, slots * sizeof *p->slot);
+    layer_saved shared = {0}; /* of all layers that only read, in all slots */
+    int has_shared = 0;
+    real *input = NULL;
     for (size_t i = 0; i < slots; i++) {
         slot local = {0}, *s = slot_array ? &slot_array[i] : &local;
         s->seen = arena_bytes(a, p->lanes * sizeof *s->seen);
@@ -54,15 +68,16 @@ static void carve(pass *p, size_t workers)
                        ? arena_reals(a, cfg->recurrence->saved_reals(cfg, p->lanes))
                        : NULL;
         layer_saved *array = arena_bytes(a, layers * sizeof *s->layer);
-        real *input = NULL;
+        const size_t kept = training ? d->lowest : layers; /* the first layer that backward comes to */
         for (size_t l = 0; l < layers; l++) {
-            layer_saved here = {0};
-            if (training || l == 0) {
-                input = arena_reals(a, width);
-                carve_layer(p, &here, training ? attn_sizes_of(&d->inner, l, p->lanes).saved : attention);
-                here.input = input;
-            } else if (array) {
-                here = array[0];
+            layer_saved here = shared;
+            if (l >= kept || !has_shared) {
+                here.input = input = arena_reals(a, width);
+                carve_layer(p, &here, l >= kept ? attn_sizes_of(&d->inner, l, p->lanes).saved : attention);
+            }
+            if (l < kept) {
+                shared = here;
+                has_shared = 1;
             }
             if (array) array[l] = here;
         }
@@ -86,6 +101,7 @@ static void carve(pass *p, size_t workers)
         p->dfeed = arena_reals(a, (feed_matrices((feed_kind)cfg->feed_forward) - 1) * p->all * (size_t)cfg->d_ff);
         p->dnormed = arena_reals(a, width);
         p->dgain = arena_reals(a, norm_partial_reals(p->all, (size_t)cfg->d_model));
+        if (d->param[d->output].grad == PARAM_FROZEN && !cfg->recurrence) carve_few(p);
     }
 }
 
@@ -374,19 +390,23 @@ void pass_layers(pass *p, size_t index, void *const *state, size_t from, size_t 
     const size_t layers = (size_t)d->cfg.n_layers, width = (size_t)d->cfg.d_model;
     const recurrence *above = d->cfg.recurrence;
     slot *s = &p->slot[index];
+    s->scored = need_output != 0;
+    /* Layers above the last state have nothing to keep of a segment that is only read. */
+    const size_t end = need_output || d->cfg.recurrence ? layers : d->stateful;
     for (size_t l = from; l < to; l++) {
+        if (l >= end) return;
         const layer_index *at = &d->layer[l];
         layer_saved *ls = &s->layer[l];
-        const int last = l + 1 == layers, output = need_output || !last || d->cfg.recurrence;
+        const int last = l + 1 == layers, state_only = !need_output && !d->cfg.recurrence && l + 1 == end;
         call_params params;
         if (above && above->layer_enter) enter_layer(p, s, state, l, 1);
         for (size_t lane = 0; lane < p->lanes; lane++)
             p->state[lane] = (real *)((char *)state[lane] + at->state_offset);
         attn_call call = pass_call(p, s, l, &params, NULL);
-        call.need_output = output;
+        call.need_output = !state_only || p->slots > 0; /* backward reads all that forward leaves */
         run_norm(p, at->norm1, ls->normed1, ls->input, NULL, ls->mean1, ls->rstd1);
         d->cfg.attention->forward(&call, ls->normed1, ls->middle);
-        if (!output) return;
+        if (state_only) return;
         run_norm(p, at->norm2, ls->normed2, ls->middle, ls->input, ls->mean2, ls->rstd2);
         real *next = last ? s->output : s->layer[l + 1].input;
         const feed_layer f = pass_feed(p, at, NULL);

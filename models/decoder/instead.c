@@ -188,6 +188,7 @@ static size_t put_start(const decoder *d, const decoder_param *p, const char *na
     else
         snprintf(shape, sizeof shape, "[%zu]", p->cols);
     if (p->init == INIT_CONSTANT) return (size_t)snprintf(out, size, "%s %s = %g", name, shape, p->value);
+    if (p->init == INIT_IDENTITY) return (size_t)snprintf(out, size, "%s %s = identity", name, shape);
     if (p->init != INIT_NORMAL) return (size_t)snprintf(out, size, "%s %s drawn below %g", name, shape, p->value);
     return (size_t)snprintf(out, size, "%s %s drawn with deviation %g", name, shape,
                             p->value > 0 ? p->value : decoder_config(d)->init_std);

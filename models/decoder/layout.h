@@ -8,6 +8,13 @@
 /* A tensor that the config has not. */
 #define NO_TENSOR SIZE_MAX
 
+/* A tensor's numbers in a block of weights or gradients, up to the next cache line. */
+static inline size_t decoder_padded(size_t reals)
+{
+    const size_t step = ARENA_ALIGN / sizeof(real);
+    return (reals + step - 1) / step * step;
+}
+
 /* Indices of a norm's tensors. */
 typedef struct norm_index {
     size_t gain, bias;
@@ -48,8 +55,10 @@ struct decoder {
     int rounded;
     arena memory;
     real *weight;
-    size_t weight_reals, panel_reals;
-    real *table; /* the attention module's constants */
+    size_t weight_reals, panel_reals, grad_reals;
+    size_t lowest;   /* the first layer whose backward pass is needed; 0 when all tensors learn */
+    size_t stateful; /* layers up to the last one that has a state: what a segment that is only read needs */
+    real *table;     /* the attention module's constants */
     size_t state_bytes, memory_bytes, dstate_reals;
     uint64_t shape_hash;
 };

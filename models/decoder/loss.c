@@ -61,13 +61,13 @@ static void loss_block(void *arg, int task, int worker)
     (void)worker;
     const loss_job *j = arg;
     const size_t begin = (size_t)task * ROW_BLOCK;
-    for (size_t i = begin; i < begin + ROW_BLOCK && i < j->p->tokens; i++)
+    for (size_t i = begin; i < begin + ROW_BLOCK && i < j->count; i++)
         row_loss(j, i, j->p->logits + i * (size_t)j->p->d->cfg.vocab);
 }
 
 void pass_run_loss(pass *p, loss_job *job)
 {
-    pool_run(p->head, (int)((p->tokens + ROW_BLOCK - 1) / ROW_BLOCK), loss_block, job);
+    pool_run(p->head, (int)((job->count + ROW_BLOCK - 1) / ROW_BLOCK), loss_block, job);
 }
 
 /* Logits and losses, a tile after the other in one place that the worker's cache keeps. */
@@ -145,7 +145,7 @@ static int score_blocks(pass *p, const loss_job *j)
 
 void pass_score(pass *p, const scored_tokens *t)
 {
-    loss_job job = {.p = p, .targets = t->targets, .nll = t->nll, .argmax = t->argmax};
+    loss_job job = {.p = p, .targets = t->targets, .nll = t->nll, .argmax = t->argmax, .count = p->tokens};
     if (score_blocks(p, &job)) return;
     job.tile = decoder_is_left(p->d)
                    ? 0

@@ -35,9 +35,8 @@ static size_t add_param(decoder *d, const char *name, size_t count_rows, size_t 
     p->init = init;
     p->value = value;
     p->flags = flags;
-    p->offset = p->panels = d->weight_reals;
-    const size_t step = ARENA_ALIGN / sizeof(real);
-    d->weight_reals += (count_rows * cols + step - 1) / step * step;
+    p->offset = p->panels = p->grad = d->weight_reals;
+    d->grad_reals = d->weight_reals += decoder_padded(count_rows * cols);
     return d->param_count++;
 }
 
@@ -150,10 +149,9 @@ static void lay_out(decoder *d)
 /* Room behind what a lane's state and its gradient already hold. */
 static void add_state(decoder *d, size_t state, size_t gradient)
 {
-    const size_t step = ARENA_ALIGN / sizeof(real);
     d->memory_bytes += state * sizeof(real);
-    d->state_bytes += (state + step - 1) / step * step * sizeof(real);
-    d->dstate_reals += (gradient + step - 1) / step * step;
+    d->state_bytes += decoder_padded(state) * sizeof(real);
+    d->dstate_reals += decoder_padded(gradient);
 }
 
 int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
@@ -184,6 +182,7 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
         d->layer[l].dstate_offset = d->dstate_reals;
         const attn_sizes sizes = attn_sizes_of(&d->inner, l, 1);
         add_state(d, sizes.state, sizes.state_grad);
+        if (sizes.state > 0 || cfg->recurrence) d->stateful = l + 1;
     }
     if (cfg->recurrence) {
         const size_t reals = cfg->recurrence->state_reals(cfg);
@@ -246,6 +245,10 @@ void decoder_init_param(decoder *d, size_t index, uint64_t seed)
     const size_t count = decoder_param_elements(p);
     if (p->init == INIT_CONSTANT) {
         for (size_t j = 0; j < count; j++) w[j] = (real)p->value;
+        return;
+    }
+    if (p->init == INIT_IDENTITY) {
+        for (size_t j = 0; j < count; j++) w[j] = j / p->cols % p->cols == j % p->cols;
         return;
     }
     char domain[128];
@@ -417,9 +420,9 @@ double decoder_layer_flops(const decoder *d, size_t layer, double context)
 double decoder_flops(const decoder *d, double context, int scored)
 {
     const size_t layers = (size_t)d->cfg.n_layers;
+    const size_t whole = scored ? layers + 1 : d->stateful > 0 ? d->stateful - 1 : 0;
     double total = 0;
-    for (size_t l = 0; l + 1 < layers; l++) total += decoder_layer_flops(d, l, context);
-    if (scored)
-        return total + decoder_layer_flops(d, layers - 1, context) + decoder_layer_flops(d, layers, context);
+    for (size_t l = 0; l < whole; l++) total += decoder_layer_flops(d, l, context);
+    if (scored || d->stateful == 0) return total;
     return total + 4 * (double)attn_shape_of(&d->cfg).kv * (double)d->cfg.d_model; /* k and v */
 }

@@ -27,7 +27,8 @@ void pass_use_panels(pass *p, const real *panels);
 void pass_share_head(pass *p, pool *workers);
 
 /* Read one segment: tokens[lanes, N] (padding: any valid token), valid[lanes] in 0..N, state[lanes] updated in
- * place. need_output 0 skips what only the output needs (the last layer's reads and feed-forward). */
+ * place. need_output 0 skips what only the output needs: the reads and the feed-forward of the last layer that has
+ * a state, and all layers above it. */
 void pass_forward(pass *p, size_t slot, const int32_t *tokens, const size_t *valid, void *const *state,
                   int need_output);
 /* The same in parts: the segment is laid out and counted, then read by layers `from` to `to` - 1. */
@@ -43,7 +44,9 @@ real *pass_logits(pass *p, size_t slot);
 /* nll and argmax for targets, [lanes, N] each, after the segment of a pass without slots. */
 void pass_score(pass *p, const scored_tokens *t);
 /* The training head: nll as pass_score, then the gradient of sum(weight * nll) for the segment in `slot`, of
- * arrays [lanes, N], down to the embedding; grad is accumulated into. dstate[lanes]: gradient blocks of
+ * arrays [lanes, N], down to the lowest tensor that learns; grad (decoder_grad_reals) is accumulated into. Of a
+ * segment read without need_output no weight may differ from 0. nll is 0 where the weight is and the output
+ * weights do not learn. dstate[lanes]: gradient blocks of
  * decoder_state_grad_reals each. penalty: the modules' regulariser, its weight per token of the segment. */
 void pass_backward(pass *p, size_t slot, const scored_tokens *t, real *const *dstate, real *grad,
                    attn_penalty penalty);

@@ -37,6 +37,7 @@ typedef struct slot {
     real *above;        /* the recurrence's own */
     size_t *rows_valid; /* [lanes] of the rows that layers read: tokens and the recurrence's */
     real *picked;       /* [lanes * N, d_model] normed rows of tokens; NULL: there are no others */
+    int scored;         /* whether it was read to the end; else up to the last layer with a state */
 } slot;
 
 struct pass {
@@ -49,7 +50,12 @@ struct pass {
     slot *slot;
     real *logits;               /* [R, vocab] */
     real *dx, *dfeed, *dnormed; /* backward: [R, d_model], work of feed_backward, [R, d_model] */
-    real *dgain;                /* partial sums of the norms' gradients (norm.h) */
+    real *few;                  /* [R, d_model] of the scored rows alone, where the output weights do not learn */
+    size_t *few_row;            /* [R] like the arrays below: which rows they are */
+    int32_t *few_targets;
+    float *few_weight;
+    double *few_nll;
+    real *dgain; /* partial sums of the norms' gradients (norm.h) */
     real *scratch, *work, *extra_work;
     size_t scratch_stride;
     real *dpicked;          /* backward: of slot.picked */
@@ -76,6 +82,7 @@ typedef struct loss_job {
     const float *weight; /* NULL: no gradient */
     double *nll;
     int32_t *argmax;
+    size_t count;        /* rows */
     size_t tile, strips; /* of pass_score: task i has tiles i, i + strips, ... */
 } loss_job;
 
@@ -106,10 +113,11 @@ static inline const real *weight_of(const pass *p, size_t index)
     return index == NO_TENSOR ? NULL : decoder_tensor(p->d, index);
 }
 
-/* A tensor's place in a block of gradients; NULL without either. */
+/* A tensor's place in a block of gradients; NULL without either, or where it does not learn. */
 static inline real *grad_of(const pass *p, size_t index, real *grad)
 {
-    return index == NO_TENSOR || !grad ? NULL : grad + p->d->param[index].offset;
+    if (index == NO_TENSOR || !grad || p->d->param[index].grad == PARAM_FROZEN) return NULL;
+    return grad + p->d->param[index].grad;
 }
 
 static inline matrix matrix_of(const pass *p, size_t index)

@@ -8,13 +8,12 @@
 /* The block holds what lies nowhere else. */
 static void lay_out_again(decoder *d)
 {
-    const size_t step = ARENA_ALIGN / sizeof(real);
     d->weight_reals = 0;
     for (size_t i = 0; i < d->param_count; i++) {
         decoder_param *p = &d->param[i];
         const int elsewhere = (d->source && d->source[i].read) || (d->lent && d->lent[i]);
         p->offset = elsewhere ? PARAM_ELSEWHERE : d->weight_reals;
-        if (!elsewhere) d->weight_reals += (p->rows * p->cols + step - 1) / step * step;
+        if (!elsewhere) d->weight_reals += decoder_padded(p->rows * p->cols);
     }
 }
 

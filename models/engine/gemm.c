@@ -398,6 +398,10 @@ void linear_backward_weight(pool *p, rows r, size_t in, size_t out, const real *
                           .lddy = lddy,
                           .dw = dw,
                           .dbias = dbias};
+    if (!dw) {
+        if (dbias) pool_run(p, (int)job.out.count, bias_task, &job);
+        return;
+    }
     if (gemm_is_wide(in, out)) {
         backward_weight_wide(p, &job);
         return;

@@ -69,7 +69,7 @@ size_t linear_tile(size_t rows_of_lane, size_t in, size_t out);
 /* dx (ld lddx) = (accumulate ? dx : 0) + dy (ld lddy) w */
 void linear_backward_input(pool *p, rows r, size_t in, size_t out, const real *dy, size_t lddy, const real *w,
                            real *dx, size_t lddx, int accumulate);
-/* dw[out, in] += dy^T x; dbias[out] += column sums of dy (dbias may be NULL) */
+/* dw[out, in] += dy^T x; dbias[out] += column sums of dy (either may be NULL: it does not learn) */
 void linear_backward_weight(pool *p, rows r, size_t in, size_t out, const real *x, size_t ldx, const real *dy,
                             size_t lddy, real *dw, real *dbias);
 

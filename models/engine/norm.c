@@ -106,7 +106,7 @@ void norm_rows_backward(pool *p, const row_norm *n, size_t count, const real *dy
                     .dx = dx,
                     .partial = partial};
     pool_run(p, (int)tasks_of(count), backward_task, &job);
-    for (size_t task = 0; task < tasks_of(count); task++) {
+    for (size_t task = 0; n->dgain && task < tasks_of(count); task++) {
         k->axpy(n->dgain, 1, partial + task * 2 * n->cols, n->cols);
         if (n->dbias) k->axpy(n->dbias, 1, partial + task * 2 * n->cols + n->cols, n->cols);
     }

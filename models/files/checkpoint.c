@@ -67,11 +67,10 @@ static int join_metadata(kv_pairs *all, const kv_pairs *metadata, const optimise
 static int save(const char *path, decoder *d, const optimiser *opt, st_dtype dtype, const kv_pairs *metadata,
                 const char *config, st_tensor *tensors, pal_error *err)
 {
-    const size_t params = decoder_param_count(d);
     size_t count = 0;
-    for (; count < params; count++) {
-        const decoder_param *p = decoder_param_at(d, count);
-        tensors[count] = describe(p->name, dtype, p->rows, p->cols);
+    for (size_t i = 0; i < decoder_param_count(d); i++) {
+        const decoder_param *p = decoder_param_at(d, i);
+        if (p->grad != PARAM_FROZEN) tensors[count++] = describe(p->name, dtype, p->rows, p->cols);
     }
     const size_t first = count;
     if (opt && opt->first_reals) tensors[count++] = describe(first_name, native, 1, opt->first_reals);
@@ -80,7 +79,10 @@ static int save(const char *path, decoder *d, const optimiser *opt, st_dtype dty
 
     st_file f;
     PAL_TRY(st_create(tensors, count, config, metadata, &f, err));
-    for (size_t i = 0; i < params; i++) put(&f.tensor[i], decoder_weights(d) + decoder_param_at(d, i)->offset);
+    for (size_t i = 0, at = 0; i < decoder_param_count(d); i++) {
+        const decoder_param *p = decoder_param_at(d, i);
+        if (p->grad != PARAM_FROZEN) put(&f.tensor[at++], decoder_weights(d) + p->offset);
+    }
     if (first < second) put(&f.tensor[first], opt->first);
     if (second < count) put(&f.tensor[second], opt->second);
     const int code = st_write(path, &f, err);
@@ -146,7 +148,7 @@ static int check_weights(const decoder *d, const st_file *f, const char *path, i
     for (size_t i = 0; i < decoder_param_count(d); i++) found += st_find(f, decoder_param_at(d, i)->name) != NULL;
     for (size_t i = 0; i < decoder_param_count(d); i++) {
         const decoder_param *p = decoder_param_at(d, i);
-        if (keep_missing && found > 0 && !st_find(f, p->name)) continue;
+        if ((keep_missing || p->grad == PARAM_FROZEN) && found > 0 && !st_find(f, p->name)) continue;
         if (!expect(f, path, p->name, decoder_param_elements(p), err)) return err->code;
     }
     return PAL_OK;

@@ -14,9 +14,10 @@ typedef struct checkpoint_info {
     kv_pairs metadata;     /* everything but the config: seed, steps, recipe, loss, ... */
 } checkpoint_info;
 
-/* Write weights (dtype ST_F32 or ST_BF16), config, metadata and, when opt is not NULL, the optimiser's moments and
- * step ("optimiser.first", "optimiser.second"; never BF16). The double build writes F64 for F32. Atomic: the old
- * file survives a failure. Metadata keys that st_reserved knows or that begin with "optimiser." are refused. */
+/* Write weights (dtype ST_F32 or ST_BF16), of a decoder_train_only those that learn alone, config, metadata and,
+ * when opt is not NULL, the optimiser's moments and step ("optimiser.first", "optimiser.second"; never BF16). The
+ * double build writes F64 for F32. Atomic: the old file survives a failure. Metadata keys that st_reserved knows
+ * or that begin with "optimiser." are refused. */
 int checkpoint_save(const char *path, decoder *d, const optimiser *opt, st_dtype dtype, const kv_pairs *metadata,
                     pal_error *err);
 /* Create the decoder a file describes and fill it. Nothing is allocated before the file's tensors are found to be
@@ -36,6 +37,9 @@ int checkpoint_fill(decoder *d, const st_file *f, const char *path, int keep_mis
 
 /* The config that the file describes its model by. PAL_DATA: it has none, or one of a newer version. */
 int checkpoint_config(const st_file *f, const char *path, model_config *cfg, pal_error *err);
+/* The config `own` of the file with `instead` over it into *cfg, and what differs into made->text. */
+int checkpoint_change_config(const st_file *f, const char *path, const instead_words *instead, model_config *own,
+                             model_config *cfg, instead_made *made, pal_error *err);
 /* PAL_DATA: the file holds a tensor that is no parameter of `d`. */
 int checkpoint_no_strangers(const decoder *d, const st_file *f, const char *path, pal_error *err);
 /* Digest and metadata for the caller; `info` may be NULL. */

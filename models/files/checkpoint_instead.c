@@ -37,9 +37,8 @@ static size_t count_unused(const decoder *own, const decoder *d)
     return unused;
 }
 
-/* The config with the changes, and what differs. */
-static int change_config(const st_file *f, const char *path, const instead_words *instead, model_config *own,
-                         model_config *cfg, instead_made *made, pal_error *err)
+int checkpoint_change_config(const st_file *f, const char *path, const instead_words *instead, model_config *own,
+                             model_config *cfg, instead_made *made, pal_error *err)
 {
     kv_pairs keys = {0};
     int code = kv_pairs_parse(&keys, f->config, path, err);
@@ -69,7 +68,7 @@ static int load(st_file *f, const char *path, const instead_words *instead, deco
     PAL_TRY(checkpoint_config(f, path, &own, err));
     PAL_TRY(decoder_describe(was, &own, err));
     PAL_TRY(check_whole(f, path, *was, err));
-    PAL_TRY(change_config(f, path, instead, &own, &cfg, made, err));
+    PAL_TRY(checkpoint_change_config(f, path, instead, &own, &cfg, made, err));
     PAL_TRY(decoder_describe(out, &cfg, err));
     PAL_TRY(instead_check(*out, has_tensor, f, path, instead_starts(instead), made, err));
     made->unused = count_unused(*was, *out);

@@ -63,6 +63,8 @@ int model_keys(const char *path, kv_pairs *out, pal_error *err);
  * `starts`, and is PAL_USAGE else. `digest` of the files. */
 int model_fill(const char *path, decoder *d, int starts, instead_made *made, char digest[HASH_HEX],
                pal_error *err);
+/* missing[i] = 1 for each parameter of `d` that the model at a path lacks; of an adapter: that its base lacks. */
+int model_missing(const char *path, const decoder *d, unsigned char *missing, pal_error *err);
 /* Then its memory and weights; parameters that the files lack start as a new model's. */
 int model_read_weights(const char *path, decoder *d, pal_error *err);
 

@@ -3,6 +3,7 @@
 #include "models/import/import.h"
 
 #include "models/decoder/config_keys.h"
+#include "models/import/adapter.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -103,10 +104,13 @@ int model_read_weights(const char *path, decoder *d, pal_error *err)
 int model_load_like(const char *path, const instead_words *instead, decoder *like, decoder **out,
                     instead_made *made, checkpoint_info *info, pal_error *err)
 {
+    const int changes = instead && instead->own.count + instead->common.count;
+    adapter_base base;
     if (made) *made = (instead_made){0};
-    return instead && (like || instead->own.count + instead->common.count)
-               ? checkpoint_load_instead(path, instead, like, out, made, info, err)
-               : checkpoint_load(path, out, info, err);
+    PAL_TRY(adapter_find_base(path, &base, err));
+    if (base.path[0]) return adapter_load(path, &base, changes ? instead : NULL, out, made, info, err);
+    return instead && (like || changes) ? checkpoint_load_instead(path, instead, like, out, made, info, err)
+                                        : checkpoint_load(path, out, info, err);
 }
 
 int model_load(const char *path, const instead_words *instead, decoder **out, instead_made *made,
@@ -133,7 +137,10 @@ int model_keys(const char *path, kv_pairs *out, pal_error *err)
     if (!import_is_foreign(path)) {
         st_file f;
         PAL_TRY(st_open(path, &f, err));
-        const int code = f.config ? kv_pairs_parse(out, f.config, path, err) : PAL_OK;
+        const char *tokenizer =
+            kv_pairs_value(&f.metadata, "base") ? kv_pairs_value(&f.metadata, "tokenizer") : NULL;
+        int code = f.config ? kv_pairs_parse(out, f.config, path, err) : PAL_OK;
+        if (code == PAL_OK && tokenizer) code = kv_pairs_add(out, "tokenizer", tokenizer, path, err);
         st_free(&f);
         return code;
     }
@@ -155,7 +162,10 @@ int model_fill(const char *path, decoder *d, int starts, instead_made *made, cha
 {
     *made = (instead_made){0};
     if (!import_is_foreign(path)) {
+        adapter_base base;
         st_file f;
+        PAL_TRY(adapter_find_base(path, &base, err));
+        if (base.path[0]) return adapter_fill(path, &base, d, starts, made, digest, err);
         PAL_TRY(st_read(path, &f, err));
         int code = instead_check(d, has_ours, &f, path, starts, made, err);
         if (code == PAL_OK) code = checkpoint_fill(d, &f, path, 1, err);
@@ -171,4 +181,24 @@ int model_fill(const char *path, decoder *d, int starts, instead_made *made, cha
     if (code == PAL_OK) import_digest(m, NULL, NULL, digest);
     import_close(m);
     return code;
+}
+
+int model_missing(const char *path, const decoder *d, unsigned char *missing, pal_error *err)
+{
+    adapter_base base;
+    PAL_TRY(adapter_find_base(path, &base, err));
+    if (base.path[0]) return model_missing(base.path, d, missing, err);
+    if (!import_is_foreign(path)) {
+        st_file f;
+        PAL_TRY(st_open(path, &f, err));
+        for (size_t i = 0; i < decoder_param_count(d); i++) missing[i] = !has_ours(&f, decoder_param_at(d, i));
+        st_free(&f);
+        return PAL_OK;
+    }
+    imported *m = NULL;
+    PAL_TRY(import_open(&m, path, err));
+    has_job job = {m, decoder_config(d)};
+    for (size_t i = 0; i < decoder_param_count(d); i++) missing[i] = !has_tensor(&job, decoder_param_at(d, i));
+    import_close(m);
+    return PAL_OK;
 }

@@ -20,7 +20,13 @@ static int is_matrix(const decoder_param *p)
 
 static size_t adafactor_reals(const decoder_param *p)
 {
+    if (p->grad == PARAM_FROZEN) return 0;
     return is_matrix(p) ? p->rows + p->cols : decoder_param_elements(p);
+}
+
+static size_t learning_elements(const decoder_param *p)
+{
+    return p->grad == PARAM_FROZEN ? 0 : decoder_param_elements(p);
 }
 
 static void carve(optimiser *o)
@@ -37,16 +43,16 @@ int optimiser_create(optimiser *o, const optimiser_config *cfg, const decoder *d
     const size_t params = decoder_param_count(d);
     for (size_t i = 0; i < params; i++) {
         const decoder_param *p = decoder_param_at(d, i);
-        o->blocks += (decoder_param_elements(p) + KERNEL_BLOCK - 1) / KERNEL_BLOCK;
+        o->blocks += (learning_elements(p) + KERNEL_BLOCK - 1) / KERNEL_BLOCK;
         o->second_reals += adafactor_reals(p);
     }
-    if (cfg->kind == OPTIMISER_ADAMW) o->first_reals = o->second_reals = decoder_weight_reals(d);
+    if (cfg->kind == OPTIMISER_ADAMW) o->first_reals = o->second_reals = decoder_grad_reals(d);
     carve(o);
     PAL_TRY(arena_allocate(&o->memory, "the optimiser", err));
     carve(o);
     size_t next = 0;
     for (size_t i = 0; i < params; i++) {
-        const size_t elements = decoder_param_elements(decoder_param_at(d, i));
+        const size_t elements = learning_elements(decoder_param_at(d, i));
         for (size_t begin = 0; begin < elements; begin += KERNEL_BLOCK) {
             const size_t left = elements - begin;
             o->block[next++] = (struct optimiser_block){i, begin, left < KERNEL_BLOCK ? left : KERNEL_BLOCK};
@@ -69,16 +75,19 @@ static size_t part_block(const optimiser *o, int part)
     return o->blocks * (size_t)part / (size_t)o->peers->parts;
 }
 
-/* Where a piece begins among the weights. */
-static size_t block_offset(const optimiser *o, const decoder *d, size_t block)
+/* Where a piece begins among the weights, or in the gradient, which lacks what does not learn. */
+typedef enum block_place { AMONG_WEIGHTS, IN_GRADIENT } block_place;
+
+static size_t block_offset(const optimiser *o, const decoder *d, block_place place, size_t block)
 {
-    if (block == o->blocks) return decoder_weight_reals(d);
-    return decoder_param_at(d, o->block[block].param)->offset + o->block[block].begin;
+    if (block == o->blocks) return place == AMONG_WEIGHTS ? decoder_weight_reals(d) : decoder_grad_reals(d);
+    const decoder_param *p = decoder_param_at(d, o->block[block].param);
+    return (place == AMONG_WEIGHTS ? p->offset : p->grad) + o->block[block].begin;
 }
 
-static size_t part_offset(const optimiser *o, const decoder *d, int part)
+static size_t part_offset(const optimiser *o, const decoder *d, block_place place, int part)
 {
-    return part == 0 ? 0 : block_offset(o, d, part_block(o, part));
+    return part == 0 ? 0 : block_offset(o, d, place, part_block(o, part));
 }
 
 static int splits(const optimiser *o)
@@ -89,13 +98,14 @@ static int splits(const optimiser *o)
 int optimiser_split(optimiser *o, const decoder *d, const optimiser_peers *peers, pal_error *err)
 {
     for (size_t i = 0; i < o->blocks; i++)
-        if (block_offset(o, d, i) >= block_offset(o, d, i + 1))
+        if (block_offset(o, d, AMONG_WEIGHTS, i) >= block_offset(o, d, AMONG_WEIGHTS, i + 1) ||
+            block_offset(o, d, IN_GRADIENT, i) >= block_offset(o, d, IN_GRADIENT, i + 1))
             return pal_fail(err, PAL_INTERNAL, "the tensors do not lie in their order");
     o->peers = peers;
     if (!splits(o)) return PAL_OK;
     optimiser old = *o;
-    o->own_begin = part_offset(o, d, peers->part);
-    o->first_reals = o->second_reals = part_offset(o, d, peers->part + 1) - o->own_begin;
+    o->own_begin = part_offset(o, d, IN_GRADIENT, peers->part);
+    o->first_reals = o->second_reals = part_offset(o, d, IN_GRADIENT, peers->part + 1) - o->own_begin;
     o->memory = (arena){0};
     carve(o);
     const int code = arena_allocate(&o->memory, "the optimiser's part", err);
@@ -111,11 +121,11 @@ int optimiser_split(optimiser *o, const decoder *d, const optimiser_peers *peers
     return PAL_OK;
 }
 
-/* Parts of an array with one element of `size` bytes for each weight. */
-static int gather_weights(const optimiser *o, const decoder *d, void *data, size_t size)
+/* Parts of an array with one element of `size` bytes for each real of that place. */
+static int gather_reals(const optimiser *o, const decoder *d, block_place place, void *data, size_t size)
 {
     const optimiser_peers *peers = o->peers;
-    for (int k = 0; k <= peers->parts; k++) peers->at[k] = part_offset(o, d, k) * size;
+    for (int k = 0; k <= peers->parts; k++) peers->at[k] = part_offset(o, d, place, k) * size;
     return peers->gather(peers->arg, data, peers->at);
 }
 
@@ -132,8 +142,8 @@ int optimiser_join(const optimiser *o, const decoder *d, optimiser *out, pal_err
     out->step = o->step;
     if (o->first_reals) memcpy(out->first + o->own_begin, o->first, o->first_reals * sizeof *o->first);
     memcpy(out->second + o->own_begin, o->second, o->second_reals * sizeof *o->second);
-    if (!splits(o) || (gather_weights(o, d, out->first, sizeof *out->first) &&
-                       gather_weights(o, d, out->second, sizeof *out->second)))
+    if (!splits(o) || (gather_reals(o, d, IN_GRADIENT, out->first, sizeof *out->first) &&
+                       gather_reals(o, d, IN_GRADIENT, out->second, sizeof *out->second)))
         return PAL_OK;
     optimiser_destroy(out);
     return pal_fail(err, PAL_INTERNAL, "the parts of the optimiser cannot be put together");
@@ -181,7 +191,7 @@ static void norm_task(void *arg, int task, int worker)
     const update *u = arg;
     const size_t at = u->first_block + (size_t)task;
     const struct optimiser_block *b = &u->o->block[at];
-    u->o->partial[at] = sum_squares(u->grad + decoder_param_at(u->d, b->param)->offset + b->begin, b->count);
+    u->o->partial[at] = sum_squares(u->grad + decoder_param_at(u->d, b->param)->grad + b->begin, b->count);
 }
 
 static size_t own_blocks(const update *u)
@@ -207,10 +217,10 @@ static void adamw_task(void *arg, int task, int worker)
     const optimiser_config *cfg = &u->o->cfg;
     const struct optimiser_block *b = &u->o->block[u->first_block + (size_t)task];
     const decoder_param *p = decoder_param_at(u->d, b->param);
-    const size_t at = p->offset + b->begin, kept = at - u->o->own_begin;
+    const size_t to = p->offset + b->begin, at = p->grad + b->begin, kept = at - u->o->own_begin;
     const double step_size = param_lr(u, p) / (1 - pow(cfg->beta1, u->step));
     const double correct2 = 1 / sqrt(1 - pow(cfg->beta2, u->step));
-    kernels_get()->adamw(u->weights + at, u->o->first + kept, u->o->second + kept, u->grad + at, b->count,
+    kernels_get()->adamw(u->weights + to, u->o->first + kept, u->o->second + kept, u->grad + at, b->count,
                          (real)u->grad_scale, (real)cfg->beta1, (real)cfg->beta2, (real)step_size, (real)correct2,
                          (real)cfg->eps, (real)param_decay(u, p));
 }
@@ -224,7 +234,7 @@ static const double adafactor_clip = 1.0;  /* d: the largest root mean square of
 static void factored_moments(const update *u, const decoder_param *p, real *row, real *col, double beta2)
 {
     enum { COLUMNS = 64 }; /* column sums are kept in registers and L1 for this many columns at a time */
-    const real *g = u->grad + p->offset;
+    const real *g = u->grad + p->grad;
     const double square_scale = u->grad_scale * u->grad_scale;
     for (size_t i = 0; i < p->rows; i++) {
         const double mean = square_scale * sum_squares(g + i * p->cols, p->cols) / (double)p->cols;
@@ -249,7 +259,7 @@ static void factored_moments(const update *u, const decoder_param *p, real *row,
 static void adafactor_apply(const update *u, const decoder_param *p, const real *row, const real *col)
 {
     const size_t rows = row ? p->rows : 1, cols = row ? p->cols : decoder_param_elements(p);
-    const real *g = u->grad + p->offset;
+    const real *g = u->grad + p->grad;
     real *w = u->weights + p->offset;
     double row_mean = 0;
     if (row)
@@ -282,6 +292,7 @@ static void adafactor_task(void *arg, int task, int worker)
     (void)worker;
     const update *u = arg;
     const decoder_param *p = decoder_param_at(u->d, (size_t)task);
+    if (p->grad == PARAM_FROZEN) return;
     real *moments = u->o->second;
     for (size_t i = 0; i < (size_t)task; i++) moments += adafactor_reals(decoder_param_at(u->d, i));
     const double beta2 = 1 - pow(u->step, -0.8);
@@ -290,7 +301,7 @@ static void adafactor_task(void *arg, int task, int worker)
         adafactor_apply(u, p, moments, moments + p->rows);
         return;
     }
-    const real *g = u->grad + p->offset;
+    const real *g = u->grad + p->grad;
     for (size_t i = 0; i < decoder_param_elements(p); i++) {
         const double x = (double)g[i] * u->grad_scale;
         moments[i] = (real)(beta2 * (double)moments[i] + (1 - beta2) * (x * x + adafactor_eps));
@@ -311,7 +322,7 @@ double optimiser_step(optimiser *o, decoder *d, pool *p, const real *grad, doubl
         pool_run(p, (int)own_blocks(&u), adamw_task, &u);
     else
         pool_run(p, (int)decoder_param_count(d), adafactor_task, &u);
-    if (splits(o) && !gather_weights(o, d, u.weights, sizeof *u.weights)) return NAN;
+    if (splits(o) && !gather_reals(o, d, AMONG_WEIGHTS, u.weights, sizeof *u.weights)) return NAN;
     return norm;
 }
 

@@ -29,8 +29,8 @@ typedef struct optimiser {
     optimiser_config cfg;
     int64_t step; /* updates done */
     arena memory;
-    real *first;  /* adamw: m, laid out as the weights; adafactor: NULL */
-    real *second; /* adamw: v, laid out as the weights; adafactor: row then column statistics per tensor */
+    real *first;  /* adamw: m, laid out as the gradients; adafactor: NULL */
+    real *second; /* adamw: v, laid out as the gradients; adafactor: row then column statistics per tensor */
     size_t first_reals, second_reals;
     struct optimiser_block *block; /* the tensors in fixed pieces */
     size_t blocks;
@@ -46,8 +46,9 @@ void optimiser_destroy(optimiser *o);
 int optimiser_split(optimiser *o, const decoder *d, const optimiser_peers *peers, pal_error *err);
 /* The whole state again, out of all parts: *out is to be destroyed. Every part calls it at the same time. */
 int optimiser_join(const optimiser *o, const decoder *d, optimiser *out, pal_error *err);
-/* One update from grad (laid out as the weights). Returns the gradient norm before clipping. If it is not finite,
- * nothing is changed and the step is not counted. NaN too when the peers' gather failed. */
+/* One update from grad (decoder_grad_reals). Tensors that do not learn stay. Returns the gradient norm before
+ * clipping. If it is not finite, nothing is changed and the step is not counted. NaN too when the peers' gather
+ * failed. */
 double optimiser_step(optimiser *o, decoder *d, pool *p, const real *grad, double lr);
 
 /* Linear warm-up, reaching `peak` at step warmup - 1, then a half cosine to `floor` at step `total`. step counts

@@ -104,6 +104,16 @@ static void paste(const window *w, size_t segments, size_t s, const void *one, v
                n * element);
 }
 
+/* Whether a loss of segment s counts. */
+static int is_scored(const window *w, size_t segments, size_t s, const float *weight)
+{
+    const size_t n = (size_t)decoder_config(w->d)->segment;
+    for (size_t lane = 0; lane < w->lanes; lane++)
+        for (size_t i = 0; i < n; i++)
+            if (weight[(lane * segments + s) * n + i] != 0) return 1;
+    return 0;
+}
+
 double window_step(window *w, size_t segments, const scored_tokens *t, void *const *state, real *grad,
                    attn_penalty penalty)
 {
@@ -120,7 +130,8 @@ double window_step(window *w, size_t segments, const scored_tokens *t, void *con
         if (w->recompute)
             for (size_t lane = 0; lane < w->lanes; lane++)
                 memcpy(w->border + (s * w->lanes + lane) * bytes, state[lane], bytes);
-        pass_forward(w->pass, w->recompute ? 0 : s, w->tokens, w->valid, state, !w->recompute);
+        pass_forward(w->pass, w->recompute ? 0 : s, w->tokens, w->valid, state,
+                     !w->recompute && is_scored(w, segments, s, t->weight));
     }
     memset(w->dstate[0], 0, w->lanes * decoder_state_grad_reals(w->d) * sizeof(real));
     for (size_t s = segments; s-- > 0;) {
@@ -129,7 +140,7 @@ double window_step(window *w, size_t segments, const scored_tokens *t, void *con
         cut(w, segments, s, t->weight, w->weight, sizeof *t->weight);
         if (w->recompute) {
             memcpy(w->replay, w->border + s * w->lanes * bytes, w->lanes * bytes);
-            pass_forward(w->pass, 0, w->tokens, w->valid, w->replay_state, 1);
+            pass_forward(w->pass, 0, w->tokens, w->valid, w->replay_state, is_scored(w, segments, s, t->weight));
         }
         for (size_t i = 0; i < rows; i++) w->weight[i] *= share;
         const scored_tokens one = {.tokens = w->tokens, .targets = w->targets, .weight = w->weight, .nll = w->nll};

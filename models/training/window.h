@@ -13,8 +13,9 @@ int window_create(window **out, const decoder *d, pool *threads, size_t lanes, s
 void window_destroy(window *w);
 size_t window_bytes(const decoder *d, size_t workers, size_t lanes, size_t max_segments, int recompute);
 
-/* t: arrays of [lanes, segments * N]. state[lanes]: in: before the window; out: after it. grad is accumulated into
- * with d(loss)/d(weights), where loss = sum(weight * nll) / sum(weight). Returns the loss. */
+/* t: arrays of [lanes, segments * N]. state[lanes]: in: before the window; out: after it. A segment in which
+ * nothing is scored is read no further than its states need, and its nll are 0. grad (decoder_grad_reals) is
+ * accumulated into with d(loss)/d(weights), where loss = sum(weight * nll) / sum(weight). Returns the loss. */
 double window_step(window *w, size_t segments, const scored_tokens *t, void *const *state, real *grad,
                    attn_penalty penalty);
 

@@ -1,5 +1,6 @@
 /* What the attention modules must compute: double-precision oracles of their equations and known answers.
  * Memorizing has a suite of its own. */
+#include "models/attention/infini.h"
 #include "tests/lib/attention_oracle.h"
 
 /* ---- local and full ---- */
@@ -149,6 +150,26 @@ static double elu1(double x)
     return x < 0 ? exp(x) : x + 1;
 }
 
+/* qkv with q and k behind their maps, where the module has some: what the memory sees. */
+static double *memory_sees(const lab *l, size_t tokens, const double *qkv)
+{
+    const size_t heads = (size_t)l->cfg.n_heads, d = (size_t)l->cfg.d_head, width = heads * d;
+    double *seen = zero_doubles(tokens * 3 * width);
+    memcpy(seen, qkv, tokens * 3 * width * sizeof *seen);
+    if (!infini_is_mapped(&l->cfg)) return seen;
+    for (size_t part = 0; part < 2; part++) {
+        const real *map = l->param[lab_param(l, part ? "memory_k.weight" : "memory_q.weight")];
+        for (size_t t = 0; t < tokens; t++)
+            for (size_t at = 0; at < width; at++) {
+                double sum = 0;
+                for (size_t i = 0; i < d; i++)
+                    sum += (double)map[at * d + i] * qkv[(t * 3 + part) * width + at / d * d + i];
+                seen[(t * 3 + part) * width + at] = sum;
+            }
+    }
+    return seen;
+}
+
 /* Equations 6 to 10, token by token; the local attention sees `xl` tokens before the segment, and the memory binds
  * v_t to the key of token t - shift. */
 static void infini_oracle(const lab *l, size_t tokens, const double *qkv, double *o, int delta, size_t xl,
@@ -156,17 +177,19 @@ static void infini_oracle(const lab *l, size_t tokens, const double *qkv, double
 {
     const size_t h_count = (size_t)l->cfg.n_heads, d = (size_t)l->cfg.d_head, width = h_count * d, n = l->n;
     const double eps = 1e-6;
+    const int adds = infini_choice(&l->cfg, INFINI_MIX) == INFINI_MIX_ADD;
+    double *seen = memory_sees(l, tokens, qkv);
     for (size_t h = 0; h < h_count; h++) {
-        const double gate = sigmoid((double)l->param[lab_param(l, "gate")][h]);
+        const double beta = (double)l->param[lab_param(l, "gate")][h], gate = adds ? beta : sigmoid(beta);
         double *memory = zero_doubles(d * d), *z = zero_doubles(d), *next = zero_doubles(d * d);
         for (size_t start = 0; start < tokens; start += n) {
             memcpy(next, memory, d * d * sizeof *next);
             for (size_t t = start; t < start + n; t++) {
-                const double *q = qkv + t * 3 * width + h * d, *v = q + 2 * width;
+                const double *q = seen + t * 3 * width + h * d, *v = q + 2 * width;
                 const double *k = t < shift ? NULL : q + width - shift * 3 * width;
                 double *out = o + t * width + h * d, q_z = eps, k_z = eps;
                 attend(out, qkv + h * d, qkv + width + h * d, qkv + 2 * width + h * d, 3 * width, d,
-                       start < xl ? 0 : start - xl, t, 1 / sqrt((double)d), start ? 1 - gate : 1);
+                       start < xl ? 0 : start - xl, t, 1 / sqrt((double)d), start && !adds ? 1 - gate : 1);
                 for (size_t i = 0; i < d; i++) {
                     q_z += elu1(q[i]) * z[i];
                     k_z += k ? elu1(k[i]) * z[i] : 0;
@@ -184,12 +207,13 @@ static void infini_oracle(const lab *l, size_t tokens, const double *qkv, double
             }
             memcpy(memory, next, d * d * sizeof *next);
             for (size_t t = start > shift ? start : shift; t < start + n; t++)
-                for (size_t i = 0; i < d; i++) z[i] += elu1(qkv[(t - shift) * 3 * width + width + h * d + i]);
+                for (size_t i = 0; i < d; i++) z[i] += elu1(seen[(t - shift) * 3 * width + width + h * d + i]);
         }
         free(memory);
         free(next);
         free(z);
     }
+    free(seen);
 }
 
 static void linear_oracle(const lab *l, size_t tokens, const double *qkv, double *o)
@@ -227,6 +251,50 @@ static void infini_equations(void **unused)
     agrees_with(cached_oracle, "infini-linear", "xl_len = 21\n", 0, 4);
     agrees_with(previous_linear_oracle, "infini-linear", "xl_len = 5\nmemory_key = previous\n", 0, 4);
     agrees_with(previous_delta_oracle, "infini-delta", "memory_key = previous\n", 0, 4);
+    agrees_with(linear_oracle, "infini-linear", "memory_mix = add\n", 0, 4);
+    agrees_with(linear_oracle, "infini-linear", "memory_map = head\n", 0, 4);
+    agrees_with(previous_delta_oracle, "infini-delta",
+                "memory_key = previous\nmemory_mix = add\nmemory_map = head\nmemory_layers = 1\n", 1, 4);
+}
+
+/* Where memory_layers leaves a layer out, it is local attention, with no tensor and no state of a memory. */
+static void layers_without_memory(void **unused)
+{
+    (void)unused;
+    const model_config cfg = lab_config("infini-gated", "memory_layers = 1\nmemory_map = head\n");
+    const model_config plain_cfg = lab_config("local", "");
+    lab l, plain;
+    lab_open(&l, &cfg, 0, 1, 1, 1);
+    lab_open(&plain, &plain_cfg, 0, 1, 1, 1);
+    assert_int_equal(l.params, 2);
+    assert_int_equal(l.state_reals, 0);
+    assert_true(attn_sizes_of(&cfg, 1, 1).state > 0);
+    real *x = lab_inputs(&l, 3, 24), *y = stream(&l, x, 3), *want = stream(&plain, x, 3);
+    CHECK(same_bits(y, want, 3 * lab_segment_reals(&l)), "a layer without a memory is not local attention");
+    release(x, 3 * lab_segment_reals(&l), "x");
+    release(y, 3 * lab_segment_reals(&l), "y");
+    release(want, 3 * lab_segment_reals(&l), "y");
+    lab_close(&l);
+    lab_close(&plain);
+}
+
+/* A memory that is added changes no bit while its factor is 0. */
+static void added_memory_starts_at_nothing(void **unused)
+{
+    (void)unused;
+    const model_config cfg = lab_config("infini-gated", "memory_mix = add\nmemory_map = head\n");
+    const model_config plain_cfg = lab_config("local", "");
+    lab l, plain;
+    lab_open(&l, &cfg, 0, 1, 1, 1);
+    lab_open(&plain, &plain_cfg, 0, 1, 1, 1);
+    for (size_t h = 0; h < (size_t)cfg.n_heads; h++) l.param[lab_param(&l, "gate")][h] = 0;
+    real *x = lab_inputs(&l, 3, 24), *y = stream(&l, x, 3), *want = stream(&plain, x, 3);
+    CHECK(same_bits(y, want, 3 * lab_segment_reals(&l)), "a factor of 0 shows the memory");
+    release(x, 3 * lab_segment_reals(&l), "x");
+    release(y, 3 * lab_segment_reals(&l), "y");
+    release(want, 3 * lab_segment_reals(&l), "y");
+    lab_close(&l);
+    lab_close(&plain);
 }
 
 /* Write one key with the values 1, 1, 5, 5, a segment each, and read after each write. */
@@ -389,6 +457,8 @@ int main(void)
         cmocka_unit_test(transformer_xl_refuses),
         cmocka_unit_test(closed_gates),
         cmocka_unit_test(infini_equations),
+        cmocka_unit_test(layers_without_memory),
+        cmocka_unit_test(added_memory_starts_at_nothing),
         cmocka_unit_test(rewriting_a_key),
         cmocka_unit_test(memory_is_linear_in_values),
         cmocka_unit_test(write_gate),

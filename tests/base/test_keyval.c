@@ -15,7 +15,7 @@
 #include <string.h>
 
 typedef struct settings {
-    int64_t n, len, mode;
+    int64_t n, len, mode, layers;
     double lr;
     char name[KV_TEXT_MAX];
     kv_list lens, depths, none;
@@ -27,6 +27,7 @@ static const kv_spec table[] = {
     {"n", KV_INT, AT(n), "10", 1, 1e9, NULL, "samples"},
     {"len", KV_SIZE, AT(len), "32K", 16, INFINITY, NULL, "tokens"},
     {"mode", KV_CHOICE, AT(mode), "gelu", 0, 0, "gelu|relu|none", "activation"},
+    {"layers", KV_LAYERS, AT(layers), "all", 0, 0, NULL, "layers"},
     {"lr", KV_REAL, AT(lr), "3e-4", 0, 1, NULL, "learning rate"},
     {"name", KV_TEXT, AT(name), "model", 0, 0, NULL, "name"},
     {"lens", KV_SIZES, AT(lens), "32K,1M", 16, 1 << 30, NULL, "lengths"},
@@ -430,24 +431,33 @@ static void test_each_name(void **state)
     assert_int_equal(kv_each_name("data", longest, join_names, all, &e), PAL_USAGE);
 }
 
+static void layers_are_bits(void **state)
+{
+    (void)state;
+    settings s = {0};
+    set(&s, "layers", "12, 3.62");
+    assert_int_equal(s.layers, INT64_C(1) << 12 | INT64_C(1) << 3 | INT64_C(1) << 62);
+    assert_text(&s, "layers", "3.12.62"); /* no comma: values stand in lists of attentions */
+    set(&s, "layers", "all");
+    assert_int_equal(s.layers, INT64_MAX);
+    assert_text(&s, "layers", "all");
+    assert_message("layers", "63", "layers=63: not a list of layers; write 12.16.20, from 0 to 62, or all");
+    assert_message("layers", "3.", "layers=3.: not a list of layers; write 12.16.20, from 0 to 62, or all");
+    assert_message("layers", "", "layers=: not a list of layers; write 12.16.20, from 0 to 62, or all");
+    assert_message("layers", "3-5", "layers=3-5: not a list of layers; write 12.16.20 or all");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_each_name),
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_format_size),
-        cmocka_unit_test(test_defaults_and_text),
-        cmocka_unit_test(test_find_ignores_case),
-        cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_long_values),
-        cmocka_unit_test(test_whole_numbers),
-        cmocka_unit_test(test_reals_round_trip),
-        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_parse_file),
-        cmocka_unit_test(test_parse_errors),
-        cmocka_unit_test(test_many_pairs),
-        cmocka_unit_test(test_apply),
+        cmocka_unit_test(layers_are_bits),        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_each_name),         cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_format_size),       cmocka_unit_test(test_defaults_and_text),
+        cmocka_unit_test(test_find_ignores_case), cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_long_values),       cmocka_unit_test(test_whole_numbers),
+        cmocka_unit_test(test_reals_round_trip),  cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_parse_file),        cmocka_unit_test(test_parse_errors),
+        cmocka_unit_test(test_many_pairs),        cmocka_unit_test(test_apply),
     };
     return cmocka_run_group_tests_name("keyval", tests, NULL, NULL);
 }

@@ -10,12 +10,16 @@
 #include "harness/base/os.h"
 #include "harness/train/train.h"
 #include "models/decoder/config_keys.h"
+#include "models/import/adapter.h"
 #include "models/import/export.h"
 #include "models/import/import.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static char scratch[] = "/tmp/palimpsest-from-XXXXXX", folder[64];
 static pal_error err;
@@ -138,6 +142,108 @@ static void any_attention_trains(void **unused)
     }
 }
 
+/* ---- Adapters ---- */
+
+static const char retrofit[] = "attention = infini-gated\nmemory_layers = 1\nmemory_mix = add\nmemory_map = head\n"
+                               "trains = new\n";
+
+static size_t size_of_file(const char *path)
+{
+    char *data;
+    size_t size;
+    if (os_read_file(path, &data, &size, &err) != PAL_OK) fail_msg("%s", err.text);
+    free(data);
+    return size;
+}
+
+/* Only what is new is in the file, and one path loads it with its base: the base's bits, and what a whole file
+ * that is written from them holds. */
+static void adapter_round_trip(void **unused)
+{
+    (void)unused;
+    if (train("adapter", retrofit) != PAL_OK) fail_msg("%s", err.text);
+    size_t fresh, moved;
+    compare("adapter", &fresh, &moved);
+    assert_int_equal(fresh, 5);
+    assert_int_equal(moved, 0);
+    st_file f;
+    assert_int_equal(st_open(path_of("adapter"), &f, &err), PAL_OK);
+    assert_int_equal(f.count, 5);
+    st_free(&f);
+    decoder *both = NULL, *whole = NULL;
+    checkpoint_info info = {0};
+    if (model_load(path_of("adapter"), NULL, &both, NULL, &info, &err) != PAL_OK) fail_msg("%s", err.text);
+    assert_int_equal(checkpoint_save(path_of("whole"), both, NULL, ST_F32, NULL, &err), PAL_OK);
+    assert_true(size_of_file(path_of("whole")) > 2 * size_of_file(path_of("adapter")));
+    assert_int_equal(checkpoint_load(path_of("whole"), &whole, NULL, &err), PAL_OK);
+    assert_memory_equal(decoder_weights(both), decoder_weights(whole), decoder_weight_reals(both) * sizeof(real));
+    checkpoint_info_free(&info);
+    decoder_destroy(both);
+    decoder_destroy(whole);
+}
+
+/* Stopped after the first length and gone on: the same file. A next stage starts from an adapter, with its base.
+ */
+static void adapters_go_on(void **unused)
+{
+    (void)unused;
+    char settings[600];
+    snprintf(settings, sizeof settings, "%strain_len = 128, 256\ntrain_steps = 2, 2\ncheckpoint_every = 1\n",
+             retrofit);
+    if (train("in-one-go", settings) != PAL_OK) fail_msg("%s", err.text);
+    /* Killed later and later until one gets through by itself. */
+    for (useconds_t wait = 10000; !os_file_exists(path_of("killed")); wait += 10000) {
+        const pid_t child = fork();
+        if (child == 0) _exit(train("killed", settings));
+        usleep(wait);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    if (train("killed", settings) != PAL_OK) fail_msg("%s", err.text);
+    char *a, *b;
+    size_t size_a, size_b;
+    assert_int_equal(os_read_file(path_of("in-one-go"), &a, &size_a, &err), PAL_OK);
+    assert_int_equal(os_read_file(path_of("killed"), &b, &size_b, &err), PAL_OK);
+    assert_int_equal(size_a, size_b);
+    assert_memory_equal(a, b, size_a);
+    free(a);
+    free(b);
+    snprintf(settings, sizeof settings, "%sinit = %s\n", retrofit, path_of("killed"));
+    if (train("next", settings) != PAL_OK) fail_msg("%s", err.text);
+    adapter_base base;
+    assert_int_equal(adapter_find_base(path_of("next"), &base, &err), PAL_OK);
+    assert_string_equal(base.path, folder);
+    size_t fresh, moved;
+    compare("next", &fresh, &moved);
+    assert_int_equal(fresh, 5);
+    assert_int_equal(moved, 0);
+}
+
+static void adapters_refuse(void **unused)
+{
+    (void)unused;
+    assert_int_equal(train("no", "trains = new\n"), PAL_USAGE); /* full attention has nothing new */
+    assert_non_null(strstr(err.text, "nothing would learn"));
+    assert_int_equal(train("no", "trains = new\ninit =\n"), PAL_USAGE);
+    if (train("lost", retrofit) != PAL_OK) fail_msg("%s", err.text);
+    /* Another base in its place, and none. */
+    char command[300];
+    snprintf(
+        command, sizeof command,
+        "mv %s %s-kept; cp -r %s-kept %s; sed -i 's/\"rope_theta\": *777/\"rope_theta\": 778/' %s/config.json",
+        folder, folder, folder, folder, folder);
+    assert_int_equal(system(command), 0);
+    decoder *d = NULL;
+    assert_int_equal(model_load(path_of("lost"), NULL, &d, NULL, NULL, &err), PAL_DATA);
+    assert_non_null(strstr(err.text, "SHA-256"));
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(model_load(path_of("lost"), NULL, &d, NULL, NULL, &err), PAL_DATA);
+    assert_non_null(strstr(err.text, "is not there"));
+    snprintf(command, sizeof command, "mv %s-kept %s", folder, folder);
+    assert_int_equal(system(command), 0);
+}
+
 static void refusals(void **unused)
 {
     (void)unused;
@@ -152,6 +258,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_attention_trains),
+        cmocka_unit_test(adapter_round_trip),
+        cmocka_unit_test(adapters_go_on),
+        cmocka_unit_test(adapters_refuse),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

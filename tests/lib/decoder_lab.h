@@ -64,7 +64,9 @@ typedef struct bench {
     real *grad;
 } bench;
 
-static inline void open_bench(bench *b, const model_config *cfg, int threads, int recompute)
+/* trains: which tensors learn, by their name; NULL: all. */
+static inline void open_frozen_bench(bench *b, const model_config *cfg, int threads, int recompute,
+                                     int (*trains)(void *, const decoder_param *))
 {
     pal_error err;
     use_blas();
@@ -75,6 +77,7 @@ static inline void open_bench(bench *b, const model_config *cfg, int threads, in
     rng r = rng_make(9, "test/jitter", 0, 0);
     for (size_t i = 0; i < decoder_weight_reals(b->d); i++)
         decoder_weights(b->d)[i] += (real)(0.05 * rng_normal(&r));
+    if (trains) assert_true(decoder_train_only(b->d, trains, NULL) > 0);
     assert_int_equal(window_create(&b->window, b->d, b->pool, LANES, SEGMENTS, recompute, &err), PAL_OK);
     for (int lane = 0; lane < LANES; lane++) {
         b->state[lane] = aligned_alloc(64, decoder_state_bytes(b->d));
@@ -86,6 +89,11 @@ static inline void open_bench(bench *b, const model_config *cfg, int threads, in
         b->weight[i] = (float)rng_below(&r, 4) / 3;
     }
     b->grad = aligned_alloc(64, decoder_weight_reals(b->d) * sizeof(real) + 64);
+}
+
+static inline void open_bench(bench *b, const model_config *cfg, int threads, int recompute)
+{
+    open_frozen_bench(b, cfg, threads, recompute, NULL);
 }
 
 static inline void close_bench(bench *b)
@@ -119,8 +127,8 @@ static inline void check_tensor(bench *b, const real *grad, const decoder_param 
     for (size_t i = 0; i < count; i++) {
         direction[i] = (real)rng_normal(&r);
         norm += (double)direction[i] * (double)direction[i];
-        expected += (double)direction[i] * (double)grad[p->offset + i];
-        grad_norm += (double)grad[p->offset + i] * (double)grad[p->offset + i];
+        expected += (double)direction[i] * (double)grad[p->grad + i];
+        grad_norm += (double)grad[p->grad + i] * (double)grad[p->grad + i];
     }
     const double h = step_size / sqrt(norm);
     double side[2];
@@ -139,13 +147,14 @@ static inline void check_tensor(bench *b, const real *grad, const decoder_param 
     free(direction);
 }
 
-/* Every tensor. */
+/* Every tensor that learns. */
 static inline void check_gradients(bench *b)
 {
     run_window(b, no_penalty);
     real *grad = malloc(decoder_weight_reals(b->d) * sizeof *grad);
     memcpy(grad, b->grad, decoder_weight_reals(b->d) * sizeof *grad);
-    for (size_t i = 0; i < decoder_param_count(b->d); i++) check_tensor(b, grad, decoder_param_at(b->d, i));
+    for (size_t i = 0; i < decoder_param_count(b->d); i++)
+        if (decoder_param_at(b->d, i)->grad != PARAM_FROZEN) check_tensor(b, grad, decoder_param_at(b->d, i));
     free(grad);
 }
 

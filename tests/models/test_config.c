@@ -127,7 +127,7 @@ static void test_option_tables(void **state)
             const kv_spec *row = &(*m)->options[i];
             assert_int_equal(row->offset, OPTION(i));
             assert_true(row->type == KV_INT || row->type == KV_SIZE || row->type == KV_REAL ||
-                        row->type == KV_CHOICE);
+                        row->type == KV_CHOICE || row->type == KV_LAYERS);
             assert_true(row->help && row->help[0]);
             for (size_t j = 0; j < i; j++) assert_int_not_equal(strcasecmp(row->key, (*m)->options[j].key), 0);
         }

@@ -191,7 +191,7 @@ class Layer:
             return self.memorizing(h, first, queries, k, v)
         cached = self.cached(h, k, v)
         local = [self.local(q, k, v, *cached, self.scale) for q in queries]
-        if self.kind.startswith("infini") and self.index >= int(self.option("memory_from", "0")):
+        if self.kind.startswith("infini") and self.has_memory():
             return self.infini(h, first, n, queries, k, v, local)
         return local
 
@@ -260,6 +260,18 @@ class Layer:
             return np.maximum(a, 0)
         return np.where(a < 0, np.exp(np.minimum(a, 0)), a + 1)
 
+    def has_memory(self):
+        layers = self.option("memory_layers", "all")
+        chosen = layers == "all" or str(self.index) in layers.replace(",", ".").split(".")
+        return chosen and self.index >= int(self.option("memory_from", "0"))
+
+    def mapped(self, name, head, x):
+        """q or k of one head as the memory sees it."""
+        if self.option("memory_map", "none") == "none":
+            return x
+        e = x.shape[1]
+        return x @ self.tensor(name)[head * e : (head + 1) * e].T
+
     def infini(self, h, first, n, queries, k, v, local):
         m, eps = self.memory[h], float(self.option("memory_eps", "1e-6"))
         z_init = float(self.option("memory_z_init", "0"))
@@ -270,15 +282,17 @@ class Layer:
             empty = not m["M"].any() and (m["z"] == z_init).all()
         out = []
         for i, q in enumerate(queries):
-            g = sigmoid(self.tensor("gate").reshape(-1)[first + i])
+            beta, adds = self.tensor("gate").reshape(-1)[first + i], self.option("memory_mix", "gate") == "add"
+            g = beta if adds else sigmoid(beta)
             if empty and self.option("first_segment", "local") == "local":
                 g = 0
-            out.append(g * recall(self.feature(q)) + (1 - g) * local[i])
+            read = recall(self.feature(self.mapped("memory_q.weight", first + i, q)))
+            out.append(g * read + (1 if adds else 1 - g) * local[i])
         self.write(h, m, n, k, v, recall, readable)
         return out
 
     def write(self, h, m, n, k, v, recall, readable):
-        f = self.feature(k)
+        f = self.feature(self.mapped("memory_k.weight", h, k))
         key = f if self.option("memory_key", "own") == "own" else np.concatenate([m["last"][None], f[:-1]])
         weight = np.ones(len(k))
         if self.kind == "infini-gated":
