@@ -1,5 +1,5 @@
-/* Which tensors of a decoder learn: where their gradients lie, and how far down backward must go.
- */
+/* Which tensors of a decoder learn: where their gradients lie,
+ * and how far down backward must go. */
 #include "models/decoder/layout.h"
 
 static int learns(const decoder *d, size_t index)

@@ -227,7 +227,7 @@ static void adapters_refuse(void **unused)
     assert_int_equal(train("no", "trains = new\ninit =\n"), PAL_USAGE);
     if (train("lost", retrofit) != PAL_OK) fail_msg("%s", err.text);
     /* Another base in its place, and none. */
-    char command[300];
+    char command[600];
     snprintf(
         command, sizeof command,
         "mv %s %s-kept; cp -r %s-kept %s; sed -i 's/\"rope_theta\": *777/\"rope_theta\": 778/' %s/config.json",

@@ -44,6 +44,20 @@ static void finite_differences(void **unused)
     }
 }
 
+/* No module asks for the gradient of a tensor that does not learn: here those of the last feed-forward alone do.
+ */
+static void every_module_can_stay(void **unused)
+{
+    (void)unused;
+    for (const attn_module *const *m = attn_table; *m; m++) {
+        const model_config cfg = small_config((*m)->name);
+        bench b;
+        open_frozen_bench(&b, &cfg, 2, 0, is_ff_up);
+        check_gradients(&b);
+        close_bench(&b);
+    }
+}
+
 /* Forget what is asked of segment s. */
 static void unscore(bench *b, size_t s)
 {
@@ -180,9 +194,8 @@ static void a_step_moves_what_learns(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finite_differences),
-        cmocka_unit_test(same_gradients_as_the_whole),
-        cmocka_unit_test(bytes_by_formula),
+        cmocka_unit_test(finite_differences),          cmocka_unit_test(every_module_can_stay),
+        cmocka_unit_test(same_gradients_as_the_whole), cmocka_unit_test(bytes_by_formula),
         cmocka_unit_test(a_step_moves_what_learns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

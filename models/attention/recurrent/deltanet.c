@@ -279,7 +279,7 @@ static void taps_backward(void *arg, int task, int worker)
     const size_t at = (size_t)task * COLUMN_BLOCK;
     const size_t cols = p->row - at < COLUMN_BLOCK ? p->row - at : COLUMN_BLOCK, old = p->width - 1;
     const real *w = j->c->param[PARAM_CONV] + at;
-    real *dw = j->c->grad[PARAM_CONV] + at;
+    real *dw = j->c->grad[PARAM_CONV] ? j->c->grad[PARAM_CONV] + at : NULL;
     for (size_t lane = 0; lane < j->c->lanes; lane++) {
         real *draw = j->w.draw + lane * p->n * p->row + at, *dtail = j->c->dstate[lane] + p->memory + at;
         const real *dpre = j->w.dact + lane * p->n * p->row + at;
@@ -299,8 +299,9 @@ static void taps_backward(void *arg, int task, int worker)
                 const size_t to = i + tap; /* counted from the first row of the tail */
                 real *dx = to < old ? dtail + to * p->row : draw + (to - old) * p->row;
                 add_product(dx, w + tap * p->row, dpre + i * p->row, cols);
-                add_product(dw + tap * p->row, raw_row(j, lane, (ptrdiff_t)to - (ptrdiff_t)old) + at,
-                            dpre + i * p->row, cols);
+                if (dw)
+                    add_product(dw + tap * p->row, raw_row(j, lane, (ptrdiff_t)to - (ptrdiff_t)old) + at,
+                                dpre + i * p->row, cols);
             }
     }
 }
