@@ -91,7 +91,7 @@ static void same_gradients_as_the_whole(void **unused)
                 unscore(&part, s);
                 unscore(&all, s);
             }
-            const attn_penalty penalty = {0.1, 0};
+            const attn_penalty penalty = {.weight = 0.1};
             const double loss = run_window(&part, penalty), want = run_window(&all, penalty);
             assert_true(fabs(loss - want) < 1e-5 * want);
             for (size_t i = 0; i < decoder_param_count(all.d); i++) {
