@@ -296,8 +296,11 @@ static void unmix(const attn_call *c, const view *v, const infini_work *w, const
         k->axpy(dlocal + i * s->q, rest, row, d);
         memcpy(dread + i * d, row, d * sizeof *row);
     }
-    const real slope = adds ? (real)(mixes(c, v->lane, memory) != 0) : gate * (1 - gate);
-    w->dbeta[v->lane * s->heads + head] = dgate * slope; /* 0 where the memory is empty */
+    if (!adds)
+        dgate = dgate * gate * (1 - gate); /* 0 where the memory is empty */
+    else if (!mixes(c, v->lane, memory))
+        dgate = 0;
+    w->dbeta[v->lane * s->heads + head] = dgate;
     k->scale(dread, gate, v->n * d);
     if (h->filled)
         memory_read_backward(h, v->s.feature + q, v->features, memory, read,

@@ -142,7 +142,7 @@ static void test_defaults_and_text(void **state)
     for (size_t i = 0; i < ROWS - 1; i++) {
         char out[KV_OUT_MAX];
         kv_get(&table[i], &s, out, sizeof out);
-        assert_string_equal(out, i == 3 ? "0.0003" : table[i].fallback);
+        assert_string_equal(out, i == 4 ? "0.0003" : table[i].fallback);
     }
 }
 

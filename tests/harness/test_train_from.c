@@ -188,7 +188,7 @@ static void adapters_go_on(void **unused)
 {
     (void)unused;
     char settings[600];
-    snprintf(settings, sizeof settings, "%strain_len = 128, 256\ntrain_steps = 2, 2\ncheckpoint_every = 1\n",
+    snprintf(settings, sizeof settings, "%strain_len = 256, 384\ntrain_steps = 2, 2\ncheckpoint_every = 1\n",
              retrofit);
     if (train("in-one-go", settings) != PAL_OK) fail_msg("%s", err.text);
     /* Killed later and later until one gets through by itself. */

@@ -259,7 +259,7 @@ static void product_backward(const job *j, size_t param, size_t count, size_t ou
 {
     const size_t at = j->layer * out * j->p.d;
     linear_backward_weight(j->c->pool, lane_rows(j, count), j->p.d, out, x, j->p.d, dy, out,
-                           j->c->grad[param] + at, dbias);
+                           j->c->grad[param] ? j->c->grad[param] + at : NULL, dbias);
     linear_backward_input(j->c->pool, lane_rows(j, count), j->p.d, out, dy, out, j->c->param[param] + at, dx,
                           j->p.d, 1);
 }
@@ -361,7 +361,8 @@ static void layer_leave_backward(const recurrence_call *c, size_t layer, real *d
     memset(j.w.dm, 0, p->tokens * p->d * sizeof *dx);
     product_backward(&j, PARAM_K, p->p, p->width, j.s.m, j.w.dk, j.w.dm, NULL);
     product_backward(&j, PARAM_V, p->p, p->d, j.s.m, j.w.dtarget, j.w.dm, NULL);
-    product_backward(&j, PARAM_WRITE, p->p, 1, j.s.m, j.w.db, j.w.dm, c->grad[PARAM_BIAS] + layer);
+    product_backward(&j, PARAM_WRITE, p->p, 1, j.s.m, j.w.db, j.w.dm,
+                     c->grad[PARAM_BIAS] ? c->grad[PARAM_BIAS] + layer : NULL);
     for (size_t lane = 0; lane < c->lanes; lane++)
         kernels_get()->axpy(dx + (lane * p->n + c->valid[lane]) * p->d, 1, j.w.dm + lane * p->p * p->d,
                             p->p * p->d);
@@ -380,7 +381,7 @@ static void enter(const recurrence_call *c, real *x)
 static void enter_backward(const recurrence_call *c, real *dx)
 {
     const plan p = plan_of(c->cfg, c->lanes);
-    for (size_t lane = 0; lane < c->lanes; lane++)
+    for (size_t lane = 0; c->grad[PARAM_MEMORY] && lane < c->lanes; lane++)
         if (c->valid[lane] > 0)
             kernels_get()->axpy(c->grad[PARAM_MEMORY], 1, dx + (lane * p.n + c->valid[lane]) * p.d, p.p * p.d);
 }

@@ -141,11 +141,13 @@ static void memory_enter_backward(const recurrence_call *c, real *dx)
         const lane_rows r = rows_of(c, lane);
         const real *row = dx + lane * c->n * r.width;
         if (c->valid[lane] == 0) continue;
+        real *before = r.is_first ? c->grad[0] : c->dstate[lane]; /* NULL where it does not learn */
+        real *behind = behind_is_learned(c, &r) ? c->grad[0] : c->dstate[lane];
         if (accumulates(c->cfg))
             k->axpy(c->dstate[lane] + memory_state(c->cfg) - r.before, 1, row, r.before);
-        else
-            k->axpy(r.is_first ? c->grad[0] : c->dstate[lane], 1, row, r.block);
-        k->axpy(behind_is_learned(c, &r) ? c->grad[0] : c->dstate[lane], 1, row + r.behind, r.block);
+        else if (before)
+            k->axpy(before, 1, row, r.block);
+        if (behind) k->axpy(behind, 1, row + r.behind, r.block);
     }
 }
 
