@@ -177,7 +177,7 @@ static void test_world(void **state)
 
 static void check_text(int k, int task, const char *length)
 {
-    char name[16], len[24];
+    char name[24], len[24];
     snprintf(name, sizeof name, "tasks=qa%d", task + 1);
     snprintf(len, sizeof len, "len=%s", length);
     planned p = plan(&babilong_task, kind[k], WORDS(name, len, "n=6", "from=10", "to=90"));
