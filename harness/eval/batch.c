@@ -294,6 +294,13 @@ static void feed(batch *b, uint64_t at, size_t count, uint64_t *read, double *co
     }
 }
 
+static size_t unfinished(const batch *b)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < b->lanes; i++) count += !b->lane[i]->finished;
+    return count;
+}
+
 static int run(batch *b, uint64_t position, pal_error *err)
 {
     PAL_TRY(batch_start(b, position, err));
@@ -312,9 +319,11 @@ static int run(batch *b, uint64_t position, pal_error *err)
         PAL_TRY(batch_save_partials(b, err));
         PAL_TRY(drop_finished(b, err));
     }
-    stream_flush(b->stream, 0, keep_score, b);
-    account(b);
-    PAL_TRY(finish_lanes(b, err));
+    if (unfinished(b) > 0) { /* else what is left in the buffer is nobody's: a segment for nothing */
+        stream_flush(b->stream, 0, keep_score, b);
+        account(b);
+        PAL_TRY(finish_lanes(b, err));
+    }
     return continue_all(b, err);
 }
 
