@@ -355,7 +355,7 @@ static int time_far(const far_reading *f, const decoder *d, uint64_t tokens, int
     const double age = (double)stream_age(f->stream, tokens / 2), half = (double)f->stretch / 2;
     PAL_TRY(read_tokens(f, f->stretch, &last, err));
     const double more = decoder_flops(d, age + half, 0) - decoder_flops(d, half, 0);
-    if (last > first) *flops_per_second = (double)f->stretch * more / (last - first);
+    if (last > first && more > 0) *flops_per_second = (double)f->stretch * more / (last - first);
     return PAL_OK;
 }
 
