@@ -194,8 +194,8 @@ static void remove_checkpoints(const trainer *t)
 static int check_ranks(const trainer *t, pal_error *err)
 {
     char text[RANKS_TEXT], digest[HASH_HEX];
-    hash_state *h = hash_begin();
     if (t->ranks.count < 2) return PAL_OK;
+    hash_state *h = hash_begin();
     for (size_t i = 0; i < t->metadata.count; i++) {
         hash_add(h, t->metadata.pair[i].key, strlen(t->metadata.pair[i].key) + 1);
         hash_add(h, t->metadata.pair[i].value, strlen(t->metadata.pair[i].value) + 1);

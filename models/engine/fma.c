@@ -49,7 +49,12 @@ static void pack(const tile_source *s, size_t line, size_t count, size_t from, s
         for (size_t k = 0; k < depth; k++) memcpy(to + k * width, x + k * s->ld, count * sizeof *to);
 }
 
+/* Clang does not know the second word, and needs it not. */
+#ifdef __clang__
+#define TARGET_512 "avx512f"
+#else
 #define TARGET_512 "avx512f,prefer-vector-width=512"
+#endif
 
 /* Rows of 16 floats become columns. */
 __attribute__((target(TARGET_512), always_inline)) static inline void transpose_16(__m512 r[16])
