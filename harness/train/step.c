@@ -29,7 +29,8 @@ int batch_create(const trainer *t, int64_t phase, batch *b, pal_error *err)
 {
     const int64_t length = (int64_t)t->cfg.train_len.value[phase];
     *b = (batch){.length = length,
-                 .write_penalty = {train_in_phase(&t->cfg.write_penalty, phase), t->cfg.write_penalty_of != 0}};
+                 .write_penalty = {.weight = train_in_phase(&t->cfg.write_penalty, phase),
+                                   .on_logit = t->cfg.write_penalty_of != 0}};
     const size_t lanes = (size_t)train_lanes(&t->cfg, phase), count = lanes * (size_t)length;
     b->parts = (size_t)t->cfg.grad_parts;
     b->own_parts = b->parts / (size_t)t->ranks.count;
