@@ -38,4 +38,10 @@ between() { # between WHAT VALUE LEAST MOST
 "$binary" eval perplexity model=$model data=datasets/slice docs=1 max_tokens=513 protocol=window context=512 stride=256 references=0 \
     plots=0 results="$dir/r" || fail 'perplexity cannot be measured'
 "$binary" eval passkey model=$model len=1K depths=50 n=1 plots=0 results="$dir/r" || fail 'passkey cannot be measured'
+# A memory beside it: one step of the new tensors alone, and the adapter read with its base.
+adapter=$dir/adapter.safetensors
+"$binary" train recipe=retrofit-short train_steps=1 batch_tokens=256 passkey_prose=0 out="$adapter" log="$dir/adapter.csv" ||
+    fail 'an adapter cannot be trained'
+"$binary" eval passkey model="$adapter" len=256 depths=50 n=1 plots=0 results="$dir/a" >"$dir/log" || fail 'an adapter cannot be read'
+[ "$(wc -c <"$adapter")" -lt 4000000 ] || fail 'an adapter holds more than what is new'
 between perplexity "$(value perplexity token_ppl)" 15 60 && between 'share of digits' "$(value passkey token_accuracy)" 0.8 1
