@@ -78,11 +78,15 @@ static size_t list_models(const report *rep, const name_list *patterns, const re
     return count;
 }
 
+/* Between backquotes a backslash stands for itself; what would end them, or the table's cell, has none around it. */
 static void put_code(const findings *f, const char *name)
 {
-    fputc('`', f->out);
-    text_markdown(f->out, name);
-    fputc('`', f->out);
+    int plain = 1;
+    for (const char *c = name; *c; c++) plain &= (unsigned char)*c >= ' ' && !strchr("|`", *c);
+    if (plain)
+        fprintf(f->out, "`%s`", name);
+    else
+        text_markdown(f->out, name);
 }
 
 static void put_head(const findings *f, const char *const *column, size_t count)

@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; task_table[i]; i++) {
             apply(task_table[i]->eval->request_table, task_table[i]->eval->request_count,
                   task_table[i]->eval->request_bytes, &pairs);
-            apply(task_table[i]->train->table, task_table[i]->train->count, task_table[i]->train->bytes, &pairs);
+            const task_train *train = task_table[i]->train;
+            if (train) apply(train->table, train->count, train->bytes, &pairs);
         }
         model_config cfg;
         const int read = model_config_read(&cfg, &pairs, &err);

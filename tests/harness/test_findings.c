@@ -27,6 +27,7 @@ static void test_committed_page_is_current(void **state)
     assert_int_equal(os_read_file("results/README.md", &page, &size, &err), PAL_OK);
     if (fill(page, &made, &err) != PAL_OK) fail_msg("%s", err.text);
     assert_string_equal(page, made);
+    assert_non_null(strstr(page, "| `SmolLM2-135M-Instruct.Q4_1+local` |")); /* no backslash between backquotes */
     free(page);
     free(made);
 }
