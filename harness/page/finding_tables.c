@@ -78,7 +78,8 @@ static size_t list_models(const report *rep, const name_list *patterns, const re
     return count;
 }
 
-/* Between backquotes a backslash stands for itself; what would end them, or the table's cell, has none around it. */
+/* Between backquotes a backslash stands for itself; what would end them, or the table's cell, has none around it.
+ */
 static void put_code(const findings *f, const char *name)
 {
     int plain = 1;
