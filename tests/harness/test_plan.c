@@ -174,7 +174,9 @@ static void test_far(void **state)
     eval_request r;
     const batch_item *item;
     double far, again, near;
-    READ(&r, "task=passkey", "len=16K", "n=1", "depths=100", "model=passkey-memorizing");
+    /* All its layers look back for tokens that are only read; where the last one alone would, none does. */
+    READ(&r, "task=passkey", "len=16K", "n=1", "depths=100", "model=passkey-local", "attention=full",
+         "context=32K");
     assert_int_equal(eval_request_samples(&r, 0, &item, &err), PAL_OK);
     speed_book *b = open_book();
     assert_int_equal(speed_far(b, &r, &r.model[0], item, &far, &err), PAL_OK);
@@ -187,6 +189,16 @@ static void test_far(void **state)
     assert_int_equal(speed_far(b, &r, &r.model[0], &brief, &again, &err), PAL_OK);
     assert_int_equal(speed_flops(b, &r.model[0], 1, 0, &near, &err), PAL_OK);
     assert_true(again == near);
+    speed_close(b);
+    eval_request_free(&r);
+
+    /* Its last layer alone looks back, and of a token that is only read keeps the key and the value. */
+    READ(&r, "task=passkey", "len=16K", "n=1", "depths=100", "model=passkey-memorizing");
+    assert_int_equal(eval_request_samples(&r, 0, &item, &err), PAL_OK);
+    b = open_book();
+    assert_int_equal(speed_far(b, &r, &r.model[0], item, &far, &err), PAL_OK);
+    assert_int_equal(speed_flops(b, &r.model[0], 1, 0, &near, &err), PAL_OK);
+    assert_true(far == near);
     speed_close(b);
     eval_request_free(&r);
 }
