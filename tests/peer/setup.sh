@@ -13,7 +13,7 @@ if ! cmp -s "$here/requirements.txt" venv/installed; then
 fi
 case " $peers " in *" llama.cpp "*) ;; *) exit 0 ;; esac
 version=0.3.36
-if [ ! -x llama_read ]; then
+if [ ! -x llama_speed ]; then
     if [ ! -d llama.cpp ]; then
         venv/bin/pip -q download --no-deps --no-binary llama-cpp-python -d source "llama-cpp-python==$version"
         tar -xzf "source/llama_cpp_python-$version.tar.gz" -C source
@@ -23,6 +23,6 @@ if [ ! -x llama_read ]; then
         -DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=ON -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_TESTS=OFF \
         -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF >llama.cpp/configure.log 2>&1
     venv/bin/cmake --build llama.cpp/build --target llama >llama.cpp/build.log 2>&1 || { tail llama.cpp/build.log >&2; exit 1; }
-    cc -O2 -o llama_read "$here/llama_read.c" -Illama.cpp/include -Illama.cpp/ggml/include -Lllama.cpp/build/bin -lllama -lggml -lggml-base \
+    cc -O2 -o llama_speed "$here/llama_speed.c" -Illama.cpp/include -Illama.cpp/ggml/include -Lllama.cpp/build/bin -lllama -lggml -lggml-base \
         "-Wl,-rpath,$PWD/llama.cpp/build/bin"
 fi

@@ -8,6 +8,7 @@ counts is the median over the rounds of the ratio within a round. OUT/peer.jsonl
 measured last; OUT/peer.md is made of it alone (--table makes only that). FOLDER is what setup.sh made.
 
 rows: read      the real model reads segments of 512 tokens from nothing: logits of all positions
+      write-f32, write-bf16   the real model writes token by token, weights held so: beside llama.cpp alone
       train     one step of AdamW on two such segments, everything trained
       bench1, shipped1, bench8, shipped8   an Infini-attention model of ours, evaluated as 1 or 8 streams (infini_torch.py)
       bench-train, shipped-train           the same trained, 8 windows of 4 segments
@@ -23,7 +24,8 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHAPES = {"bench": dict(d_model=256, layers=4, heads=4, segment=512, vocab=256),
           "shipped": dict(d_model=128, layers=4, heads=4, segment=256, vocab=2048)}
-LABEL = {"read": "SmolLM2-135M reads 512 tokens", "train": "SmolLM2-135M trains on 2 x 512 tokens"}
+LABEL = {"read": "SmolLM2-135M reads 512 tokens", "train": "SmolLM2-135M trains on 2 x 512 tokens",
+         "write-f32": "SmolLM2-135M writes token by token, F32", "write-bf16": "SmolLM2-135M writes token by token, BF16"}
 HOWS = {"read": ("eager", "sdpa", "compile", "freeze"), "train": ("eager", "sdpa", "compile")}
 GGUFS = ("F32", "BF16", "Q8_0", "Q4_1")
 
@@ -75,9 +77,15 @@ def programs(a, row):
     """Name -> program, ours first."""
     python, threads = f"{a.peers}/venv/bin/python", str(a.threads)
     if row in LABEL:
-        words = [f"model={a.model}", "attention=local", "segment=512", f"mode={'eval' if row == 'read' else 'train'}",
-                 "window=1", f"batch={1 if row == 'read' else 2}", f"threads={threads}"]
-        out = {"palimpsest": Ours(a.binary, words, a.seconds)}
+        what, _, held = row.partition("-")
+        words = [f"model={a.model}", "attention=local", "segment=512", f"mode={'eval' if what == 'read' else what}",
+                 "window=1", f"batch={2 if what == 'train' else 1}", f"threads={threads}"]
+        out = {"palimpsest": Ours(a.binary, words + ([f"hold={held}"] if held else []), a.seconds)}
+        if held and "llama.cpp" in a.with_:
+            file = f"{a.peers}/smollm2-{held}.gguf"
+            out[f"llama.cpp {held.upper()}"] = Waiting([f"{a.peers}/llama_speed", file, threads, "write"], a.seconds)
+        if held:
+            return out
         if "torch" in a.with_:
             for how in HOWS[row]:
                 out[f"PyTorch {how}"] = Waiting([python, f"{HERE}/llama_torch.py", f"{a.peers}/smollm2", "--mode", row, "--how", how,
@@ -85,7 +93,7 @@ def programs(a, row):
         if "llama.cpp" in a.with_ and row == "read":
             for kind in GGUFS:
                 file = a.model if kind == "Q4_1" else f"{a.peers}/smollm2-{kind.lower()}.gguf"
-                out[f"llama.cpp {kind}"] = Waiting([f"{a.peers}/llama_read", file, threads], a.seconds)
+                out[f"llama.cpp {kind}"] = Waiting([f"{a.peers}/llama_speed", file, threads, "read"], a.seconds)
         return out
     shape = next((s for s in SHAPES if row.startswith(s)), None) or fail(f"no row {row}")
     s, train = SHAPES[shape], row.endswith("train")
@@ -131,21 +139,24 @@ def table(lines):
     out = ["# Speed beside other programs", "",
            "Written by `make peer` from `peer.jsonl`. Tokens/s and ratios are medians over rounds in which every program ran once, with the",
            "lowest and highest. A ratio is ours over theirs in the same round. Share: of SGEMM's peak (squares of 1024, OpenBLAS, one on each",
-           "processor), measured by the same process just before.", ""]
+           "processor), measured by the same process just before; of the speed at which memory is read where text is written.", ""]
     for row in dict.fromkeys(x["row"] for x in lines):
         these = [x for x in lines if x["row"] == row]
         ours = {x["round"]: x for x in these if x["program"] == "palimpsest"}
         first = these[0]
+        writes = row.startswith("write")
+        share, peak = ("share of memory's speed", "") if writes else ("share of SGEMM's peak", " SGEMM, GFLOP/s ")
         out += [f"## {LABEL.get(row, row)}", "",
                 f"{first['processor']}, {first['threads']} threads; {first['version']}; {first['core']}. {len(ours)} rounds.",
                 f"Load of the machine after each run, this one's own included: {min(x['load'] for x in these):.1f} to "
                 f"{max(x['load'] for x in these):.1f}. Above the threads: others worked beside it.", "",
-                "| program | tokens/s | ours over it | share of SGEMM's peak | SGEMM, GFLOP/s |", "|---|---|---|---|---|"]
+                f"| program | tokens/s | ours over it | {share} |{peak}|", "|---|---|---|---|---|"]
         for name in dict.fromkeys(x["program"] for x in sorted(these, key=lambda x: x["program"] != "palimpsest")):
             mine = [x for x in these if x["program"] == name]
             cells = [name, spread([x["tokens_per_second"] for x in mine], "{:.0f}")]
             if name == "palimpsest":
-                cells += ["", spread([100 * x["share_of_peak"] for x in mine], "{:.0f} %"), spread([x["peak_gflops"] for x in mine], "{:.0f}")]
+                cells += ["", spread([100 * x["share_of_peak"] for x in mine], "{:.0f} %"),
+                          "" if writes else spread([x["peak_gflops"] for x in mine], "{:.0f}")]
             else:
                 cells += [spread([ours[x["round"]]["tokens_per_second"] / x["tokens_per_second"] for x in mine], "{:.2f}"), "", ""]
             out.append(f"| {' | '.join(cells)} |")
@@ -175,7 +186,7 @@ def main():
     p.add_argument("--seconds", type=float, default=3)
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--with", dest="with_", default="torch")
-    p.add_argument("--rows", default="read,train,bench-train,bench1,bench8,shipped-train,shipped1,shipped8")
+    p.add_argument("--rows", default="read,write-f32,write-bf16,train,bench-train,bench1,bench8,shipped-train,shipped1,shipped8")
     p.add_argument("--table", action="store_true")
     a = p.parse_args()
     log = f"{a.out}/peer.jsonl"

@@ -1,12 +1,13 @@
-/* Speed peer: llama.cpp reads segments of 512 tokens from nothing and makes the logits of all of them.
- * Built by setup.sh. Usage: llama_read MODEL.gguf THREADS; then a line with seconds on stdin gives tokens/s. */
+/* Speed peer: llama.cpp reads segments of 512 tokens from nothing, logits of all, or writes 64 tokens one by one.
+ * Built by setup.sh. Usage: llama_speed MODEL.gguf THREADS read|write; a line with seconds on stdin gives tokens/s. */
 #include <llama.h>
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-enum { SEGMENT = 512, MOST = 1024 };
+enum { SEGMENT = 512, WRITTEN = 64, MOST = 1024 };
 
 static double now(void)
 {
@@ -27,22 +28,45 @@ static void quiet(enum ggml_log_level level, const char *text, void *arg)
     if (level == GGML_LOG_LEVEL_ERROR) fputs(text, stderr);
 }
 
-/* Seconds of one segment. */
+static void decode(struct llama_context *c, struct llama_batch batch)
+{
+    if (llama_decode(c, batch) == 0 && llama_get_logits(c)) return;
+    fputs("llama_decode failed\n", stderr);
+    exit(1);
+}
+
+/* Seconds of one segment from an empty cache. */
 static double read_segment(struct llama_context *c, struct llama_batch batch)
 {
     const double begin = now();
     llama_memory_clear(llama_get_memory(c), false);
-    if (llama_decode(c, batch) != 0 || !llama_get_logits(c)) {
-        fputs("llama_decode failed\n", stderr);
-        exit(1);
+    decode(c, batch);
+    return now() - begin;
+}
+
+/* Seconds of as many steps from an empty cache, each of the likeliest token; batch holds the first. */
+static double write_tokens(struct llama_context *c, struct llama_batch batch, int vocab)
+{
+    const double begin = now();
+    llama_memory_clear(llama_get_memory(c), false);
+    batch.n_tokens = 1;
+    for (int i = 0; i < WRITTEN; i++) {
+        batch.pos[0] = i;
+        decode(c, batch);
+        const float *logits = llama_get_logits(c);
+        int best = 0;
+        for (int k = 1; k < vocab; k++)
+            if (logits[k] > logits[best]) best = k;
+        batch.token[0] = best;
     }
     return now() - begin;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fputs("usage: llama_read MODEL.gguf THREADS\n", stderr);
+    const int writes = argc == 4 && strcmp(argv[3], "write") == 0;
+    if (argc != 4 || (!writes && strcmp(argv[3], "read") != 0)) {
+        fputs("usage: llama_speed MODEL.gguf THREADS read|write\n", stderr);
         return 2;
     }
     llama_log_set(quiet, NULL);
@@ -66,16 +90,19 @@ int main(int argc, char **argv)
         batch.seq_id[i][0] = 0;
         batch.logits[i] = 1;
     }
-    read_segment(c, batch);
+    if (writes)
+        write_tokens(c, batch, vocab);
+    else
+        read_segment(c, batch);
     printf("ready %s\n", llama_print_system_info());
     fflush(stdout);
     double seconds, run[MOST];
     while (scanf("%lf", &seconds) == 1) {
         int runs = 0;
         for (const double end = now() + seconds; runs < MOST && (runs < 2 || now() < end);)
-            run[runs++] = read_segment(c, batch);
+            run[runs++] = writes ? write_tokens(c, batch, vocab) : read_segment(c, batch);
         qsort(run, (size_t)runs, sizeof *run, by_value);
-        printf("%.2f\n", SEGMENT / run[runs / 2]);
+        printf("%.2f\n", (writes ? WRITTEN : SEGMENT) / run[runs / 2]);
         fflush(stdout);
     }
     return 0;
