@@ -3,6 +3,7 @@
 # prints seconds and resident size. Usage: sh tests/large.sh FOLDER [ROW...]; 23 GB of disk for all rows, which are
 #   1b-full   BF16, full attention, 8K tokens          8b-q4     Q4_0 GGUF, a plan and one segment of 512
 #   1b-infini BF16, infini-delta, 2K and 8K tokens     8b-bf16   BF16, a plan and one segment of 512
+#   8b-ranks  BF16, one segment of 512, its layers over 4 ranks of a program of `make MPI=1`; not unless named
 # THREADS=N: 2 unless said. Needs python3 and GNU time; a checkpoint that is there is not written again.
 set -e
 folder=${1:?"usage: sh tests/large.sh FOLDER [1b-full 1b-infini 8b-q4 8b-bf16]"}
@@ -64,10 +65,25 @@ for name in $rows; do
         row '8B BF16 full' plan llama-8b 512 hold=stored
         row '8B BF16 full' eval llama-8b 512 hold=stored
         ;;
+    8b-ranks)
+        checkpoint 8b llama-8b
+        for layers in ${RANKS:-4}; do
+            rm -rf "$folder/results" "$measured".*
+            OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n "$layers" sh -c 'to=$0.$OMPI_COMM_WORLD_RANK
+                exec /usr/bin/time -f "%e %M" -o "$to" "$@"' "$measured" "$binary" eval perplexity model="$folder/llama-8b" tokenizer=bytes \
+                data=datasets/slice docs=1 max_tokens="${TOKENS:-512}" threads=1 results="$folder/results" references=0 plots=0 \
+                checkpoint=0 hold=stored ranks=layers >>"$log" 2>&1 || { echo "$name: FAILED"; tail -n 3 "$log"; exit 1; }
+            for rank in "$measured".*; do
+                awk -v rank="${rank##*.}" -v all="$layers" '{
+                    printf "8B BF16 full, rank %d of %d            %8.0f s %8.2f GiB\n", rank, all, $1, $2 / 1048576 }' "$rank"
+            done
+            cp "$folder/results/perplexity-cells.csv" "$folder/cells-$layers.csv"
+        done
+        ;;
     *)
         echo "$name: no such row"
         exit 2
         ;;
     esac
 done
-rm -rf "$folder/results" "$measured"
+rm -rf "$folder/results" "$measured" "$measured".*

@@ -91,6 +91,37 @@ for i in 1 2 3; do wait "${workers[i]}" || fail "a worker ended with $?"; done
 "$P" merge results="$dir/leased" plots=0 >"$dir/out" 2>&1 || { cat "$dir/out"; fail "merge of leases"; }
 same leased
 
+# ---- A part that is typed again goes on inside its sample: it takes little more time than what was left ----
+long() { # long RESULTS WORDS...: one sample of one model
+    local into=$1
+    shift
+    exec "$P" eval passkey len="${LONG:-512K}" n=1 depths=50 model=passkey-infini-linear results="$into" plots=0 share=0 threads=1 \
+        checkpoint=0.2 "$@"
+}
+processor_time() { # processor_time WORDS...: milliseconds
+    local TIMEFORMAT='%U %S'
+    { time (long "$@") >"$dir/out" 2>&1; } 2>&1 | awk '{ printf "%d", 1000 * ($1 + $2) }'
+}
+all=$(processor_time "$dir/long")
+for how in shard=1/1 shard=auto; do
+    (long "$dir/requeued" $how >"$dir/out" 2>&1) &
+    pid=$!
+    for ((i = 0; i < 600; i++)); do
+        used=$(awk '{ print 10 * ($14 + $15) }' "/proc/$pid/stat" 2>/dev/null) || break
+        [ "$used" -gt $((all * 6 / 10)) ] && break
+        sleep 0.02
+    done
+    ls "$dir"/requeued/.partial/*.state >/dev/null 2>&1 || fail "$how: no checkpoint inside the sample"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    rest=$(processor_time "$dir/requeued" $how)
+    "$P" merge results="$dir/requeued" plots=0 >"$dir/out" 2>&1 || { cat "$dir/out"; fail "$how: merge of the requeued sample"; }
+    cmp -s "$dir/long/passkey-cells.csv" "$dir/requeued/passkey-cells.csv" || fail "$how: the requeued sample's table"
+    [ "$rest" -le $((all * 7 / 10)) ] || fail "$how: $rest of $all ms again for a sample killed after $used ms"
+    say "$how, killed inside its sample after $used of $all ms: $rest ms more"
+    rm -rf "$dir/requeued"
+done
+
 killed=$(wc -l <"$dir/kills")
 [ "$killed" -ge "$kills" ] || fail "only $killed kills: the work was done before"
 say "$killed kills in all, in $((SECONDS - began)) s"

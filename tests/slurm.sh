@@ -114,6 +114,9 @@ if ldd "$P" | grep -q libmpi && command -v mpirun >/dev/null; then
     job=$(sbatch --parsable --ntasks=2 --output="$dir/train.log" harness/slurm/train-mpi.sh "${train[@]}" out="$dir/two.safetensors")
     ended "$job"
     cmp "$dir/one.safetensors" "$dir/two.safetensors" || { cat "$dir/train.log"; fail "the training's weights"; }
+    job=$(sbatch --parsable --ntasks=2 --output="$dir/eval.log" harness/slurm/eval-mpi.sh "${words[@]}" results="$dir/mpi")
+    ended "$job"
+    cmp "$dir/one/passkey-cells.csv" "$dir/mpi/passkey-cells.csv" || { cat "$dir/eval.log"; fail "the ranks' table"; }
 else
     say "no MPI: the training's script is not tried"
 fi

@@ -199,6 +199,11 @@ void os_unmap(const void *data, size_t size)
     if (size > 0) munmap((void *)data, size);
 }
 
+void os_map_forget(const void *data, size_t size)
+{
+    if (size > 0) madvise((void *)data, size, MADV_DONTNEED);
+}
+
 int os_write_all(int fd, const void *data, size_t size, const char *path, pal_error *err)
 {
     const char *at = data;

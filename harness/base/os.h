@@ -47,6 +47,9 @@ int os_read_file(const char *path, char **data, size_t *size, pal_error *err);
 /* Map a regular file for reading; an empty one gives size 0 and no mapping. PAL_DATA names the path and cause. */
 int os_map_file(const char *path, const void **data, size_t *size, pal_error *err);
 void os_unmap(const void *data, size_t size);
+/* What was read of a mapping, from a page's border on, counts no longer as this process's memory; reading it again
+ * is allowed. */
+void os_map_forget(const void *data, size_t size);
 /* Replace `path` atomically: write path.tmp, fsync, rename. On failure the old file is intact. */
 int os_write_file(const char *path, const void *data, size_t size, pal_error *err);
 /* Write all bytes, retrying short writes. PAL_INTERNAL names `path` and the cause (disk full, ...). */

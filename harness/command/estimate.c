@@ -7,8 +7,7 @@
 #include "harness/command/groups.h"
 #include "harness/eval/plan.h"
 #include "harness/journal/labels.h"
-#include "harness/shard/choose.h"
-#include "harness/shard/deal.h"
+#include "harness/shard/nodes.h"
 #include "models/decoder/state.h"
 #include "models/engine/gemm.h"
 
@@ -87,42 +86,8 @@ static void say_forms(const eval_request *r, FILE *notes)
     }
 }
 
-/* What each of several machines like this one would take: FLOPs of its part of the deal, at the speed at which
- * this one does the whole. */
-static int put_nodes(eval_request *r, size_t nodes, double seconds, speed_book *speeds, FILE *notes,
-                     pal_error *err)
-{
-    plan all = {0};
-    deal d = {0};
-    const eval_whole whole = {
-        .request = r, .plan = &all, .rows = r->options.references && r->task->references ? r->cell_count : 0};
-    double *load = calloc(nodes, sizeof *load), longest = 0, sum = 0;
-    uint32_t *owner = NULL;
-    char time[32];
-    int code = load ? plan_list(&all, r, speeds, err) : pal_fail(err, PAL_INTERNAL, "out of memory for the deal");
-    if (code == PAL_OK) code = deal_make(&d, &whole, nodes, err);
-    if (code == PAL_OK && !(owner = calloc(d.count + 1, sizeof *owner)))
-        code = pal_fail(err, PAL_INTERNAL, "out of memory for the deal");
-    if (code == PAL_OK) code = deal_spread(&d, nodes, owner, load, err);
-    for (size_t i = 0; code == PAL_OK && i < nodes; i++) {
-        sum += load[i];
-        if (load[i] > longest) longest = load[i];
-    }
-    if (code == PAL_OK && d.flops > 0)
-        fprintf(
-            notes,
-            "on %zu machines like this one about %s: the longest part has %.1f %% of the work, and starts that "
-            "several read add %.1f %% to it\n",
-            nodes, format_time(seconds * longest / d.flops, time), 100 * longest / d.flops,
-            sum > d.flops ? 100 * (sum / d.flops - 1) : 0);
-    plan_free(&all);
-    deal_free(&d);
-    free(owner);
-    free(load);
-    return code;
-}
-
-static int put_plan(eval_request *r, const plan *all, size_t nodes, speed_book *speeds, pal_error *err)
+static int put_plan(eval_request *r, const plan *all, const nodes_options *nodes, speed_book *speeds,
+                    pal_error *err)
 {
     listing l;
     listing_column column[COLUMNS];
@@ -146,28 +111,25 @@ static int put_plan(eval_request *r, const plan *all, size_t nodes, speed_book *
     say_forms(r, notes);
     fprintf(notes, "about %s in all (samples that the journal holds already cost nothing)\n",
             format_time(total, time));
-    return nodes > 1 ? put_nodes(r, nodes, total, speeds, notes, err) : PAL_OK;
+    return nodes_put(r, nodes, total, speeds, err);
 }
-
-/* The plan's own key; all others are those of the evaluation. */
-static const kv_spec nodes_row[] = {{"nodes", KV_INT, 0, "1", 1, SHARD_MOST, NULL,
-                                     "machines like this one that share the evaluation with shard="}};
 
 static size_t groups(command_group *out)
 {
     const size_t count = groups_of_eval(out);
-    out[count] = (command_group){.title = "Keys of the plan", .table = nodes_row, .count = 1};
+    out[count] = (command_group){.title = "Keys of the plan", .table = nodes_rows, .count = NODES_OPTIONS};
     return count + 1;
 }
 
-/* The request without that key. */
-static int read_request(eval_request *r, int64_t *nodes, const void *options, const kv_pairs *rest, pal_error *err)
+/* The request without the plan's own keys. */
+static int read_request(eval_request *r, nodes_options *nodes, const void *options, const kv_pairs *rest,
+                        pal_error *err)
 {
     kv_pairs words = {0};
-    int code = kv_defaults(nodes_row, 1, nodes, err);
-    if (code == PAL_OK) code = kv_apply(nodes_row, 1, nodes, rest, err);
+    int code = kv_defaults(nodes_rows, NODES_OPTIONS, nodes, err);
+    if (code == PAL_OK) code = kv_apply(nodes_rows, NODES_OPTIONS, nodes, rest, err);
     for (size_t i = 0; code == PAL_OK && i < rest->count; i++)
-        if (!kv_find(nodes_row, 1, rest->pair[i].key))
+        if (!kv_find(nodes_rows, NODES_OPTIONS, rest->pair[i].key))
             code = kv_pairs_add(&words, rest->pair[i].key, rest->pair[i].value, rest->pair[i].where, err);
     if (code == PAL_OK) code = eval_request_make(r, options, &words, LOAD_TO_PLAN, err);
     kv_pairs_free(&words);
@@ -177,7 +139,7 @@ static int read_request(eval_request *r, int64_t *nodes, const void *options, co
 static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     eval_request r;
-    int64_t nodes = 1;
+    nodes_options nodes;
     PAL_TRY(read_request(&r, &nodes, options, rest, err));
     say_models(&r);
     plan all = {0};
@@ -187,7 +149,7 @@ static int run(const void *options, const kv_pairs *rest, pal_error *err)
     if (code == PAL_OK) code = pool_create(&threads, r.threads, err);
     if (code == PAL_OK) code = speed_open(&speeds, threads, stderr, err);
     if (code == PAL_OK) code = plan_make(&all, &r, speeds, NULL, NULL, err);
-    if (code == PAL_OK) code = put_plan(&r, &all, (size_t)nodes, speeds, err);
+    if (code == PAL_OK) code = put_plan(&r, &all, &nodes, speeds, err);
     speed_close(speeds);
     plan_free(&all);
     pool_destroy(threads);
@@ -200,7 +162,8 @@ const pal_command plan_command = {
     .summary = "what an eval would cost: tokens, FLOPs, bytes, time",
     .examples = "plan task=passkey len=1M\n"
                 "plan task=perplexity data=books\n"
-                "plan task=passkey len=1M nodes=4\n",
+                "plan task=passkey len=1M nodes=4\n"
+                "plan task=passkey len=1M nodes=1:1024:*2\n",
     .options = eval_options_rows,
     .count = EVAL_OPTIONS,
     .bytes = sizeof(eval_options),

@@ -93,17 +93,6 @@ static int all_finite(const double *value, size_t count)
     return 1;
 }
 
-/* A key that is no number may never be looked up again: the state is asked too. */
-static int state_finite(const batch *b, size_t lane)
-{
-    const char *state = stream_state(b->stream, lane);
-    const real *value = decoder_layer_state(b->setup->d, state, 0);
-    const size_t count = (size_t)(state + decoder_state_bytes(b->setup->d) - (const char *)value) / sizeof *value;
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite((double)value[i])) return 0;
-    return 1;
-}
-
 static int deliver(batch *b, slot *s, const continuation *c, pal_error *err)
 {
     const batch_item *item = s->item;
@@ -139,7 +128,7 @@ static int finish_lanes(batch *b, pal_error *err)
         slot *s = b->lane[i];
         if (s->finished || at < s->item->tokens || s->next < s->item->tokens) continue;
         s->finished = 1;
-        s->finite = state_finite(b, i);
+        s->finite = stream_finite(b->stream, i); /* a key that is no number may never be looked up again */
         if (!batch_continued(s)) PAL_TRY(deliver(b, s, NULL, err));
     }
     return PAL_OK;
@@ -198,6 +187,7 @@ static int continue_from(batch *b, uint64_t prompt, pal_error *err)
     }
     const double began = os_now();
     if (code == PAL_OK) code = continuation_run(b->stream, c, lanes, err);
+    if (code == PAL_OK) code = stream_check(b->stream, err);
     for (size_t i = 0; code == PAL_OK && i < lanes; i++) {
         b->lane[i]->seconds += (os_now() - began) / (double)lanes;
         code = deliver(b, b->lane[i], &c[i], err);
@@ -313,6 +303,7 @@ static int run(batch *b, uint64_t position, pal_error *err)
         uint64_t read;
         double computed;
         feed(b, at, count, &read, &computed);
+        PAL_TRY(stream_check(b->stream, err));
         account(b);
         if (b->setup->progress) b->setup->progress(b->setup->arg, read, computed);
         PAL_TRY(finish_lanes(b, err));
@@ -321,6 +312,7 @@ static int run(batch *b, uint64_t position, pal_error *err)
     }
     if (unfinished(b) > 0) { /* else what is left in the buffer is nobody's: a segment for nothing */
         stream_flush(b->stream, 0, keep_score, b);
+        PAL_TRY(stream_check(b->stream, err));
         account(b);
         PAL_TRY(finish_lanes(b, err));
     }

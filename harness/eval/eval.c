@@ -289,7 +289,8 @@ static int estimate(eval_state *u, double *total, pal_error *err)
     for (size_t i = 0; i < p->count; i++) flops += p->part[i].flops;
     for (size_t i = 0; i < p->count; i++) {
         u->cost[i] = p->part[i].flops;
-        if (flops > LONG_RUN) PAL_TRY(plan_part_time(u->request, &p->part[i], u->speeds, &u->cost[i], err));
+        if (flops > LONG_RUN && u->request->ranks < 2)
+            PAL_TRY(plan_part_time(u->request, &p->part[i], u->speeds, &u->cost[i], err));
         *total += u->cost[i];
     }
     return PAL_OK;
@@ -299,7 +300,8 @@ static int run_all(eval_state *u, FILE *log, pal_error *err)
 {
     eval_request *r = u->request;
     if (u->share) return eval_run_units(u, log, err);
-    PAL_TRY(plan_make(&u->plan, r, u->speeds, eval_wanted, u, err));
+    /* Streams over ranks do not come round, and a model that is not all here is not measured. */
+    PAL_TRY(plan_make(&u->plan, r, r->ranks > 1 ? NULL : u->speeds, eval_wanted, u, err));
     PAL_TRY(eval_all_skipped(u, err));
     size_t pending = 0;
     for (size_t i = 0; i < u->plan.count; i++) pending += u->plan.part[i].count;

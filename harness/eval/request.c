@@ -9,6 +9,7 @@
 #include "harness/base/os.h"
 #include "models/attention/attention.h"
 #include "models/decoder/config_keys.h"
+#include "models/stream/relay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,9 @@ const kv_spec eval_options_rows[EVAL_OPTIONS] = {
      "part I/N of the work, such as 2/4; auto: what is free, in a results= that several processes share; env: "
      "what "
      "Slurm, Open MPI or PMI say, else all; none: all. `palimpsest merge` puts the parts together"},
+    {"ranks", KV_CHOICE, AT(split), "samples", 0, 0, "samples|layers",
+     "what ranks of mpirun share: samples, which rank 0 deals, or the layers of a model that is too large for "
+     "one"},
     {"lease", KV_REAL, AT(lease), "60", 0.1, 86400, NULL,
      "of shard=auto: seconds after which a process that gives no sign has lost its work to another"},
     {"plots", KV_CHOICE, AT(plots), "1", 0, 0, "0|1", "draw the plots, if gnuplot is there"},
@@ -321,13 +325,21 @@ static int load_all(eval_request *r, pal_error *err)
     r->sample = calloc(r->cell_count + 1, sizeof *r->sample);
     if (!r->sample) return pal_fail(err, PAL_INTERNAL, "out of memory for the cells");
     PAL_TRY(fit_contexts(r, err));
+    for (size_t i = 0; r->ranks > 1 && i < r->model_count; i++)
+        PAL_TRY(relay_take_layers(r->model[i].decoder, r->rank, r->ranks, r->model[i].file.name, err));
     return read_weights(r, err);
 }
 
 int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *words, request_load load,
                       pal_error *err)
 {
-    *r = (eval_request){.options = *o, .load = load};
+    return eval_request_make_layers(r, o, words, load, 0, 1, err);
+}
+
+int eval_request_make_layers(eval_request *r, const eval_options *o, const kv_pairs *words, request_load load,
+                             size_t rank, size_t ranks, pal_error *err)
+{
+    *r = (eval_request){.options = *o, .load = load, .rank = rank, .ranks = ranks};
     PAL_TRY(find_task(r, err));
     PAL_TRY(take_keys(r, words, err));
     const kv_spec *table = r->task->eval->request_table;
@@ -449,6 +461,7 @@ uint64_t eval_model_bytes(const eval_model *model)
 {
     const decoder *d = model->decoder;
     if (!decoder_is_left(d)) return 0;
+    if (model->form == FORM_F32 && decoder_relay(d)) return 0;                /* its layers are there */
     if (model->form == FORM_F32) return decoder_parameters(d) * sizeof(real); /* still to be expanded */
     return decoder_mapped_bytes(d);
 }

@@ -15,6 +15,7 @@ typedef struct eval_options {
     char task[KV_TEXT_MAX], model[KV_TEXT_MAX], weights[KV_TEXT_MAX], results[KV_TEXT_MAX], tokenizer[KV_TEXT_MAX];
     char attention[KV_TEXT_MAX];
     char shard[KV_TEXT_MAX]; /* harness/shard/choose.h */
+    int64_t split;           /* SPLIT_* */
     double lease;            /* seconds */
     int64_t memory;          /* MEMORY_* */
     int64_t batch, threads, share, references, plots;
@@ -24,7 +25,8 @@ typedef struct eval_options {
     int64_t hold; /* weights_form */
 } eval_options;
 
-enum { EVAL_OPTIONS = 18 };
+enum { SPLIT_SAMPLES, SPLIT_LAYERS };
+enum { EVAL_OPTIONS = 19 };
 extern const kv_spec eval_options_rows[EVAL_OPTIONS];
 
 typedef struct eval_model {
@@ -58,6 +60,7 @@ typedef struct eval_request {
     size_t left_out;                 /* models that model=all left out: they read tokens of another tokenizer */
     char left_out_name[KV_TEXT_MAX]; /* of the first of them */
     int threads;
+    size_t rank, ranks; /* that share the layers of every model */
 } eval_request;
 
 /* Read the task's own keys out of `words`, and keys of attentions that are no keys of the task. PAL_USAGE: a key
@@ -65,6 +68,9 @@ typedef struct eval_request {
  * tokenizer and let the task begin, so that what is wrong with any of them shows before work begins. */
 int eval_request_make(eval_request *r, const eval_options *o, const kv_pairs *words, request_load load,
                       pal_error *err);
+/* The same for rank `rank` of `ranks` that share the layers of every model: it has the weights of its own. */
+int eval_request_make_layers(eval_request *r, const eval_options *o, const kv_pairs *words, request_load load,
+                             size_t rank, size_t ranks, pal_error *err);
 /* The same for words key=value, with the harness's own keys among them. */
 int eval_request_read(eval_request *r, int argc, char *const *argv, request_load load, pal_error *err);
 void eval_request_free(eval_request *r);

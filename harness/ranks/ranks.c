@@ -4,14 +4,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifdef PAL_MPI
 #include <mpi.h>
-#include <unistd.h>
+#include <time.h>
 #endif
 
 /* How many processes a launcher of MPI programs started; 1: none did. */
-static int launched(void)
+static int started(void)
 {
     static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE"};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -24,7 +25,7 @@ static int launched(void)
 #ifdef PAL_MPI
 
 /* Counts of MPI are int: long messages go in pieces. */
-enum { PIECE = 1 << 28, TAG = 1 };
+enum { PIECE = 1 << 28, TAG = 1, QUESTION, ANSWER };
 
 static int failed(int code, pal_error *err)
 {
@@ -35,21 +36,29 @@ static int failed(int code, pal_error *err)
     return pal_fail(err, PAL_INTERNAL, "the ranks cannot talk to each other: %s", text);
 }
 
+int ranks_launched(void)
+{
+    return started();
+}
+
 int ranks_open(ranks *out, pal_error *err)
 {
     int there, have;
     *out = (ranks){.count = 1};
     MPI_Initialized(&there);
-    if (!there && launched() < 2) return PAL_OK;
-    if (!there) PAL_TRY(failed(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &have), err));
+    if (!there && started() < 2) return PAL_OK;
+    if (!there) PAL_TRY(failed(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &have), err));
+    if (!there && have < MPI_THREAD_SERIALIZED)
+        return pal_fail(err, PAL_USAGE,
+                        "this MPI does not let threads talk; use Open MPI or MPICH of the distribution");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     PAL_TRY(failed(MPI_Comm_rank(MPI_COMM_WORLD, &out->rank), err));
     PAL_TRY(failed(MPI_Comm_size(MPI_COMM_WORLD, &out->count), err));
-    if (out->count == 1 && launched() > 1)
+    if (out->count == 1 && started() > 1)
         return pal_fail(err, PAL_USAGE,
                         "the launcher started %d processes that do not find each other: use the mpirun of the MPI "
                         "that this program was built with",
-                        launched());
+                        started());
     return PAL_OK;
 }
 
@@ -82,6 +91,55 @@ static int receive_long(char *data, size_t bytes, int from, pal_error *err)
         PAL_TRY(failed(MPI_Recv(data + at, piece, MPI_BYTE, from, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE), err));
     }
     return PAL_OK;
+}
+
+int ranks_send(const ranks *r, int to, const void *data, size_t bytes, pal_error *err)
+{
+    (void)r;
+    return send_long(data, bytes, to, err);
+}
+
+int ranks_receive(const ranks *r, int from, void *data, size_t bytes, pal_error *err)
+{
+    (void)r;
+    return receive_long(data, bytes, from, err);
+}
+
+int ranks_ask(const ranks *r, long long question, long long *answer, pal_error *err)
+{
+    (void)r;
+    PAL_TRY(failed(MPI_Send(&question, 1, MPI_LONG_LONG, 0, QUESTION, MPI_COMM_WORLD), err));
+    return failed(MPI_Recv(answer, 1, MPI_LONG_LONG, 0, ANSWER, MPI_COMM_WORLD, MPI_STATUS_IGNORE), err);
+}
+
+int ranks_asked(const ranks *r, int *from, long long *question, int *asked, pal_error *err)
+{
+    MPI_Status status;
+    (void)r;
+    PAL_TRY(failed(MPI_Iprobe(MPI_ANY_SOURCE, QUESTION, MPI_COMM_WORLD, asked, &status), err));
+    if (!*asked) return PAL_OK;
+    *from = status.MPI_SOURCE;
+    return failed(MPI_Recv(question, 1, MPI_LONG_LONG, *from, QUESTION, MPI_COMM_WORLD, MPI_STATUS_IGNORE), err);
+}
+
+int ranks_answer(const ranks *r, int to, long long answer, pal_error *err)
+{
+    (void)r;
+    return failed(MPI_Send(&answer, 1, MPI_LONG_LONG, to, ANSWER, MPI_COMM_WORLD), err);
+}
+
+/* MPI's own waiting takes a whole processor, which another rank may need. */
+int ranks_meet(const ranks *r, pal_error *err)
+{
+    MPI_Request request;
+    int here = 0;
+    (void)r;
+    PAL_TRY(failed(MPI_Ibarrier(MPI_COMM_WORLD, &request), err));
+    for (;;) {
+        PAL_TRY(failed(MPI_Test(&request, &here, MPI_STATUS_IGNORE), err));
+        if (here) return PAL_OK;
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
 }
 
 int ranks_gather(const ranks *r, void *data, size_t bytes, pal_error *err)
@@ -131,19 +189,24 @@ void ranks_end(int code)
     MPI_Initialized(&there);
     MPI_Finalized(&gone);
     if (!there || gone) return;
-    if (code != PAL_OK) MPI_Abort(MPI_COMM_WORLD, code);
+    if (code != PAL_OK && code != PAL_GATE) MPI_Abort(MPI_COMM_WORLD, code);
     MPI_Finalize();
 }
 
 #else
 
+int ranks_launched(void)
+{
+    return 1;
+}
+
 int ranks_open(ranks *out, pal_error *err)
 {
     *out = (ranks){.count = 1};
-    if (launched() < 2) return PAL_OK;
+    if (started() < 2) return PAL_OK;
     return pal_fail(err, PAL_USAGE,
                     "a launcher started %d processes of a program that was built without MPI; type `make MPI=1`",
-                    launched());
+                    started());
 }
 
 /* Nobody is there to talk to. */
@@ -154,6 +217,51 @@ int ranks_swap(const ranks *r, int with, const void *mine, void *theirs, size_t 
     (void)theirs;
     (void)bytes;
     return pal_fail(err, PAL_INTERNAL, "there is no rank %d", with);
+}
+
+static int nobody(pal_error *err)
+{
+    return pal_fail(err, PAL_INTERNAL, "there are no other ranks");
+}
+
+int ranks_send(const ranks *r, int to, const void *data, size_t bytes, pal_error *err)
+{
+    (void)r;
+    (void)to;
+    (void)data;
+    (void)bytes;
+    return nobody(err);
+}
+
+int ranks_receive(const ranks *r, int from, void *data, size_t bytes, pal_error *err)
+{
+    return ranks_send(r, from, data, bytes, err);
+}
+
+int ranks_ask(const ranks *r, long long question, long long *answer, pal_error *err)
+{
+    *answer = question;
+    return ranks_send(r, 0, NULL, 0, err);
+}
+
+int ranks_asked(const ranks *r, int *from, long long *question, int *asked, pal_error *err)
+{
+    (void)from;
+    (void)question;
+    *asked = 0;
+    return ranks_send(r, 0, NULL, 0, err);
+}
+
+int ranks_answer(const ranks *r, int to, long long answer, pal_error *err)
+{
+    return ranks_send(r, to, &answer, 0, err);
+}
+
+int ranks_meet(const ranks *r, pal_error *err)
+{
+    (void)r;
+    (void)err;
+    return PAL_OK;
 }
 
 int ranks_gather(const ranks *r, void *data, size_t bytes, pal_error *err)
@@ -188,17 +296,23 @@ void ranks_end(int code)
 
 #endif
 
+/* What a rank says, and where it is. */
+typedef struct said {
+    char text[RANKS_TEXT], host[72];
+} said;
+
 int ranks_agree(const ranks *r, const char *what, const char *text, const char *fix, pal_error *err)
 {
     if (r->count < 2) return PAL_OK;
-    char *all = calloc((size_t)r->count, RANKS_TEXT);
+    said *all = calloc((size_t)r->count, sizeof *all);
     if (!all) return pal_fail(err, PAL_INTERNAL, "out of memory for the ranks");
-    strncpy(all + (size_t)r->rank * RANKS_TEXT, text, RANKS_TEXT - 1);
-    int code = ranks_gather_all(r, all, RANKS_TEXT, err);
+    strncpy(all[r->rank].text, text, sizeof all->text - 1);
+    if (gethostname(all[r->rank].host, sizeof all->host - 1) != 0) strcpy(all[r->rank].host, "a host");
+    int code = ranks_gather_all(r, all, sizeof *all, err);
     for (int i = 1; code == PAL_OK && i < r->count; i++)
-        if (strcmp(all, all + (size_t)i * RANKS_TEXT) != 0)
-            code = pal_fail(err, PAL_USAGE, "rank 0 has %s %s, but rank %d has %s; %s", what, all, i,
-                            all + (size_t)i * RANKS_TEXT, fix);
+        if (strcmp(all[0].text, all[i].text) != 0)
+            code = pal_fail(err, PAL_USAGE, "rank 0 on %s has %s %s, but rank %d on %s has %s; %s", all[0].host,
+                            what, all[0].text, i, all[i].host, all[i].text, fix);
     free(all);
     return code;
 }

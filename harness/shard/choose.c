@@ -2,6 +2,8 @@
  * A variable that is set and makes no sense is refused: a wrong part would be computed twice or never. */
 #include "harness/shard/choose.h"
 
+#include "harness/ranks/ranks.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +89,16 @@ static int from_environment(shard_choice *c, pal_error *err)
     int found = 0, in_step = 0;
     PAL_TRY(slurm_array(c, &found, err));
     PAL_TRY(slurm_step(&step, &in_step, err));
+    if (ranks_launched() > 1) {
+        if (found && c->count > 1)
+            return pal_fail(
+                err, PAL_USAGE,
+                "%s number a part, and mpirun started %d ranks, which share a whole: start them outside of "
+                "an array, or no ranks inside one",
+                c->from, ranks_launched());
+        *c = (shard_choice){.kind = SHARD_RANKS, .count = ranks_launched(), .from = "mpirun"};
+        return PAL_OK;
+    }
     if (found && in_step) inside(c, &step);
     if (!found) PAL_TRY(pair(c, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", &found, err));
     if (!found) PAL_TRY(pair(c, "PMI_RANK", "PMI_SIZE", &found, err));
@@ -116,13 +128,16 @@ static int from_word(const char *word, shard_choice *c, pal_error *err)
 int shard_choose(const char *word, shard_choice *out, pal_error *err)
 {
     *out = (shard_choice){.kind = SHARD_NONE, .count = 1};
-    if (strcmp(word, "none") == 0) return PAL_OK;
     if (strcmp(word, "auto") == 0)
         out->kind = SHARD_AUTO;
     else if (strcmp(word, "env") == 0)
         PAL_TRY(from_environment(out, err));
-    else
+    else if (strcmp(word, "none") != 0)
         PAL_TRY(from_word(word, out, err));
+    if (ranks_launched() > 1 && (out->kind == SHARD_NONE || out->kind == SHARD_FIXED))
+        return pal_fail(err, PAL_USAGE,
+                        "shard=%.40s: mpirun started %d ranks, which would all do the same; leave shard= away",
+                        word, ranks_launched());
     if (out->count > SHARD_MOST)
         return pal_fail(err, PAL_USAGE, "%lld parts are more than the %d that an evaluation can have",
                         (long long)out->count, SHARD_MOST);
@@ -133,6 +148,8 @@ const char *shard_name(const shard_choice *c, char out[SHARD_NAME])
 {
     if (c->kind == SHARD_FIXED)
         snprintf(out, SHARD_NAME, "shard %lld/%lld", (long long)c->index + 1, (long long)c->count);
+    else if (c->kind == SHARD_RANKS)
+        snprintf(out, SHARD_NAME, "rank %lld of %lld", (long long)c->index, (long long)c->count);
     else
         snprintf(out, SHARD_NAME, "shard %s", c->kind == SHARD_AUTO ? "auto" : "none");
     return out;

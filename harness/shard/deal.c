@@ -149,6 +149,33 @@ size_t deal_unit_of(const deal *d, size_t part, size_t cell, int64_t index)
     return d->unit_of[part][cell * d->most[part] + (size_t)index];
 }
 
+/* ---- What is taken next ---- */
+
+size_t deal_pick(const deal *d, size_t current, unit_state (*state)(const void *arg, size_t unit), const void *arg)
+{
+    double best = -1;
+    size_t chosen = d->count;
+    for (size_t first = 0, end; first < d->count; first = end) {
+        const size_t family = d->unit[first].family;
+        double left = 0;
+        size_t held = 0, free_one = d->count;
+        for (end = first; end < d->count && d->unit[end].family == family; end++) {
+            const unit_state now = state(arg, end);
+            if (now == UNIT_HELD) held++;
+            if (now != UNIT_FREE) continue;
+            left += d->unit[end].own;
+            if (free_one == d->count) free_one = end;
+        }
+        if (free_one == d->count) continue;
+        if (current < d->count && d->unit[current].family == family) return free_one;
+        const double score = left / (double)(held + 1);
+        if (score <= best) continue;
+        best = score;
+        chosen = free_one;
+    }
+    return chosen;
+}
+
 /* ---- Who gets what ---- */
 
 static int by_cost(const void *a, const void *b)

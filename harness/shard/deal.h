@@ -26,6 +26,12 @@ typedef struct deal {
 int deal_make(deal *out, const eval_whole *whole, size_t pieces, pal_error *err);
 void deal_free(deal *d);
 size_t deal_unit_of(const deal *d, size_t part, size_t cell, int64_t index);
+/* Of the units that are free, the one that a process should take next: one of the family of the unit in hand
+ * (`current`; d->count: none), as what they share is read already; else the first one of the family that has most
+ * left for each process at work on it. d->count: none is free. */
+typedef enum unit_state { UNIT_FREE, UNIT_HELD, UNIT_DONE } unit_state;
+size_t deal_pick(const deal *d, size_t current, unit_state (*state)(const void *arg, size_t unit),
+                 const void *arg);
 /* Deal the units to `shards` parts: owner[d->count]; load[shards], which may be NULL: FLOPs of each. */
 int deal_spread(const deal *d, size_t shards, uint32_t *owner, double *load, pal_error *err);
 

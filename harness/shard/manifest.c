@@ -103,7 +103,7 @@ static json_t *make(const manifest_view *v, pal_error *err)
     }
     json_t *out = json_pack("{ss ss ss ss ss ss sI so}", "by", by, "program", pal_version(), "task", r->task->name,
                             "task_version", versions, "request", words, "core", gemm_core(), "shards",
-                            (json_int_t)(v->choice->kind == SHARD_AUTO ? 0 : v->choice->count), "cells", cells);
+                            (json_int_t)(v->choice->kind == SHARD_FIXED ? v->choice->count : 0), "cells", cells);
     if (!out) pal_fail(err, PAL_INTERNAL, "out of memory for the deal");
     return out;
 }
@@ -143,7 +143,7 @@ static int compare_run(const char *path, const json_t *there, const json_t *mine
     if (a == b) return PAL_OK;
     return pal_fail(
         err, PAL_USAGE,
-        "%s: %s is of a run in %lld shards, but %s is of one in %lld (0: auto): use the same number, or "
+        "%s: %s is of a run in %lld shards, but %s is of one in %lld (0: auto or ranks): use the same number, or "
         "another results=",
         path, text_of(there, "by"), (long long)a, text_of(mine, "by"), (long long)b);
 }

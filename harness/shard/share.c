@@ -4,6 +4,7 @@
 
 #include "harness/base/os.h"
 #include "harness/base/text.h"
+#include "harness/shard/dealer.h"
 #include "harness/shard/files.h"
 #include "harness/shard/lease.h"
 #include "harness/shard/manifest.h"
@@ -34,6 +35,9 @@ struct shared {
     size_t current;            /* the unit in hand, SHARD_AUTO */
     size_t fetched, took_over; /* units */
     leases *leases;
+    ranks ranks;    /* SHARD_RANKS */
+    dealer *dealer; /* likewise */
+    int over;       /* nothing is left */
     size_t pending;
     int waiting;
 };
@@ -41,6 +45,13 @@ struct shared {
 static void note(const shared *s, const char *text)
 {
     if (s->view.note) s->view.note(s->view.note_arg, text);
+}
+
+static void pause_for(double seconds)
+{
+    const struct timespec time = {.tv_sec = (time_t)seconds,
+                                  .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&time, NULL);
 }
 
 /* ---- What others have ---- */
@@ -88,7 +99,7 @@ static void count_left(shared *s)
 
 static int is_mine(const shared *s, size_t unit)
 {
-    return s->choice.kind == SHARD_AUTO || s->owner[unit] == (uint32_t)s->choice.index;
+    return s->choice.kind != SHARD_FIXED || s->owner[unit] == (uint32_t)s->choice.index;
 }
 
 /* ---- Beginning ---- */
@@ -113,17 +124,37 @@ static int open_leases(shared *s, pal_error *err)
     return check_marks(s, err);
 }
 
+/* Rank 0 writes the file; who does not find it looks into another directory. Some file systems are late. */
+static int join_ranks(shared *s, const char *path, const manifest_view *view, pal_error *err)
+{
+    enum { TRIES = 10 };
+    if (s->ranks.rank == 0) {
+        PAL_TRY(os_make_dirs(s->folder, err));
+        PAL_TRY(manifest_join(path, view, err));
+    }
+    PAL_TRY(ranks_meet(&s->ranks, err));
+    for (int i = 0; i < TRIES && !os_file_exists(path); i++) pause_for(LOOK_AGAIN);
+    if (!os_file_exists(path))
+        return pal_fail(
+            err, PAL_USAGE,
+            "%s: rank %d on %s does not find what rank 0 wrote there; results= must be a directory that "
+            "all ranks see",
+            path, s->ranks.rank, s->self.name);
+    if (s->ranks.rank > 0) PAL_TRY(manifest_join(path, view, err));
+    return dealer_open(&s->dealer, &s->ranks, &s->deal, s->samples_left, err);
+}
+
 static int begin(void *arg, const eval_whole *whole, size_t *samples, double *flops, pal_error *err)
 {
     shared *s = arg;
     char path[PATH + 16];
     s->whole = whole;
-    const int automatic = s->choice.kind == SHARD_AUTO;
+    const int automatic = s->choice.kind == SHARD_AUTO, fixed = s->choice.kind == SHARD_FIXED;
     PAL_TRY(deal_make(&s->deal, whole, automatic ? AUTO_PIECES : (size_t)s->choice.count, err));
     s->samples_left = calloc(s->deal.count + 1, sizeof *s->samples_left);
     s->owner = calloc(s->deal.count + 1, sizeof *s->owner);
     if (!s->samples_left || !s->owner) return pal_fail(err, PAL_INTERNAL, "out of memory for the deal");
-    if (!automatic) PAL_TRY(deal_spread(&s->deal, (size_t)s->choice.count, s->owner, NULL, err));
+    if (fixed) PAL_TRY(deal_spread(&s->deal, (size_t)s->choice.count, s->owner, NULL, err));
     PAL_TRY(read_known(s, err));
     count_left(s);
     *samples = 0;
@@ -135,10 +166,18 @@ static int begin(void *arg, const eval_whole *whole, size_t *samples, double *fl
     }
     s->pending = *samples;
     snprintf(path, sizeof path, "%s/run.json", s->folder);
+    if (s->choice.kind == SHARD_RANKS) {
+        char text[64];
+        snprintf(text, sizeof text, "%zu samples to do%s", *samples,
+                 os_file_exists(path) ? ", and others' results" : "");
+        PAL_TRY(ranks_agree(&s->ranks, "there", text, "results= must be a directory that all ranks see", err));
+    }
     /* Who has nothing to do leaves nothing behind. */
     if (*samples == 0 && !os_file_exists(path)) return PAL_OK;
+    const manifest_view view = {whole, &s->choice, &s->deal, fixed ? s->owner : NULL};
+    if (s->choice.kind == SHARD_RANKS) return join_ranks(s, path, &view, err);
     PAL_TRY(os_make_dirs(s->folder, err));
-    PAL_TRY(manifest_join(path, &(manifest_view){whole, &s->choice, &s->deal, automatic ? NULL : s->owner}, err));
+    PAL_TRY(manifest_join(path, &view, err));
     if (automatic) return open_leases(s, err);
     return PAL_OK;
 }
@@ -149,7 +188,7 @@ static int takes(void *arg, size_t part, size_t cell, int64_t index)
 {
     const shared *s = arg;
     const size_t unit = deal_unit_of(&s->deal, part, cell, index);
-    return s->choice.kind == SHARD_AUTO ? unit == s->current : is_mine(s, unit);
+    return s->choice.kind == SHARD_FIXED ? is_mine(s, unit) : unit == s->current;
 }
 
 /* What is dealt beforehand is run part by part, in the plan's order: that keeps together what shares work. */
@@ -169,38 +208,10 @@ static int next_fixed(shared *s, eval_unit *out)
     return 0;
 }
 
-/* Of the free units one of the family in hand, as what they share is read already; else the first one of the
- * family that has most left for each process at work on it. */
-static size_t pick(const shared *s)
+static unit_state state_of(const void *arg, size_t unit)
 {
-    double best = -1;
-    size_t chosen = s->deal.count;
-    for (size_t first = 0, end; first < s->deal.count; first = end) {
-        const size_t family = s->deal.unit[first].family;
-        double left = 0;
-        size_t held = 0, free_one = s->deal.count;
-        for (end = first; end < s->deal.count && s->deal.unit[end].family == family; end++) {
-            const lease_state state = leases_state(s->leases, end);
-            if (state == LEASE_HELD) held++;
-            if (state != LEASE_FREE) continue;
-            left += s->deal.unit[end].own;
-            if (free_one == s->deal.count) free_one = end;
-        }
-        if (free_one == s->deal.count) continue;
-        if (s->fetched && s->deal.unit[s->current].family == family) return free_one;
-        const double score = left / (double)(held + 1);
-        if (score <= best) continue;
-        best = score;
-        chosen = free_one;
-    }
-    return chosen;
-}
-
-static void pause_for(double seconds)
-{
-    const struct timespec time = {.tv_sec = (time_t)seconds,
-                                  .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    nanosleep(&time, NULL);
+    static const unit_state as[] = {[LEASE_FREE] = UNIT_FREE, [LEASE_HELD] = UNIT_HELD, [LEASE_DONE] = UNIT_DONE};
+    return as[leases_state(arg, unit)];
 }
 
 /* 0: every unit is done. */
@@ -245,12 +256,12 @@ static int take(shared *s, size_t unit, int *taken, pal_error *err)
     return PAL_OK;
 }
 
-static int next_auto(shared *s, eval_unit *out, int *more, pal_error *err)
+static int next_auto(shared *s, int *more, pal_error *err)
 {
     for (*more = 0; !*more;) {
         size_t example = 0;
         PAL_TRY(leases_look(s->leases, err));
-        const size_t unit = pick(s);
+        const size_t unit = deal_pick(&s->deal, s->fetched ? s->current : s->deal.count, state_of, s->leases);
         if (unit < s->deal.count) {
             PAL_TRY(take(s, unit, more, err));
             continue;
@@ -260,16 +271,24 @@ static int next_auto(shared *s, eval_unit *out, int *more, pal_error *err)
         say_waiting(s, held, example);
         pause_for(LOOK_AGAIN);
     }
-    const deal_unit *u = &s->deal.unit[s->current];
-    *out = (eval_unit){.part = u->part, .cell = u->cell, .flops = u->own + u->start};
     return PAL_OK;
 }
 
 static int next(void *arg, eval_unit *unit, int *more, pal_error *err)
 {
     shared *s = arg;
-    if (s->choice.kind == SHARD_AUTO) return next_auto(s, unit, more, err);
-    *more = next_fixed(s, unit);
+    if (s->choice.kind == SHARD_FIXED) {
+        *more = next_fixed(s, unit);
+        return PAL_OK;
+    }
+    if (s->choice.kind == SHARD_AUTO)
+        PAL_TRY(next_auto(s, more, err));
+    else
+        PAL_TRY(dealer_next(s->dealer, &s->current, more, err));
+    s->over = !*more;
+    if (s->over) return PAL_OK;
+    const deal_unit *u = &s->deal.unit[s->current];
+    *unit = (eval_unit){.part = u->part, .cell = u->cell, .flops = u->own + u->start};
     return PAL_OK;
 }
 
@@ -291,6 +310,8 @@ static void end(void *arg)
     shared *s = arg;
     leases_close(s->leases);
     s->leases = NULL;
+    dealer_close(s->dealer, !s->over);
+    s->dealer = NULL;
 }
 
 /* ---- The whole ---- */
@@ -304,16 +325,22 @@ int shared_open(shared **out, const eval_request *r, const shard_choice *choice,
     s->choice = *choice;
     s->lease = lease;
     s->self = host_self();
+    if (choice->kind == SHARD_RANKS && ranks_open(&s->ranks, err) != PAL_OK) {
+        free(s);
+        return err->code;
+    }
     shard_folder(r->options.results, r->task->name, s->folder, sizeof s->folder);
     eval_journal_path(&r->options, r->task, s->main, sizeof s->main);
     if (choice->kind == SHARD_AUTO)
         snprintf(s->journal, sizeof s->journal, "%s/auto-%s.jsonl", s->folder, host_process(&s->self, process));
+    else if (choice->kind == SHARD_RANKS)
+        snprintf(s->journal, sizeof s->journal, "%s/rank-%lld.jsonl", s->folder, (long long)choice->index);
     else
         snprintf(s->journal, sizeof s->journal, "%s/%lld-of-%lld.jsonl", s->folder, (long long)choice->index + 1,
                  (long long)choice->count);
     results_init(&s->known, r->task, s->main);
     s->view = (eval_share){.journal = s->journal,
-                           .pieces = choice->kind == SHARD_AUTO,
+                           .pieces = choice->kind != SHARD_FIXED,
                            .begin = begin,
                            .next = next,
                            .takes = takes,
@@ -328,7 +355,7 @@ int shared_open(shared **out, const eval_request *r, const shard_choice *choice,
 void shared_close(shared *s)
 {
     if (!s) return;
-    leases_close(s->leases);
+    end(s);
     deal_free(&s->deal);
     results_free(&s->known);
     free(s->samples_left);

@@ -34,11 +34,24 @@ int decoder_allocate(decoder *d, pal_error *err);
 /* Between the two: leave the matrix `index` where `source` reads it. Such a decoder reads and never learns. */
 int decoder_leave(decoder *d, size_t index, weight_source source, pal_error *err);
 int decoder_is_left(const decoder *d);         /* whether any is */
-size_t decoder_mapped_bytes(const decoder *d); /* of files that sources read */
+size_t decoder_mapped_bytes(const decoder *d); /* of files that sources of its layers read */
 /* Between the two: let the tensor `index` be that of its name and shape in an allocated `lender`, where it has
  * one. It is read and never changed; the lender lives as long as its borrowers. A decoder has one lender at most.
  */
 int decoder_borrow(decoder *d, size_t index, decoder *lender, pal_error *err);
+/* Layers `from` to `to` - 1 are all that this process reads of a model that several share (spread.c); else all.
+ * Said before weights are read, those of other layers stay in their file unseen. */
+void decoder_take_layers(decoder *d, size_t from, size_t to);
+void decoder_taken_layers(const decoder *d, size_t *from, size_t *to);
+/* Whether a tensor is of these layers: the embedding of the first, the output weights of the last one. */
+int decoder_takes(const decoder *d, size_t index);
+/* Layers in `count` groups of about equal time at `context` tokens: group g has border[g] to border[g + 1] - 1.
+ * The output weights are the last group's, or, shared_head, everybody's. Returns FLOPs of the slowest group. */
+double decoder_groups(const decoder *d, double context, size_t count, int shared_head, size_t *border);
+/* What lets the other processes read their layers (models/stream/relay.h); NULL: all layers are read here. */
+struct relay;
+void decoder_set_relay(decoder *d, struct relay *relay);
+struct relay *decoder_relay(const decoder *d);
 /* A decoder of the first `layers` layers of `d`, whose weights it borrows; for measurements. */
 int decoder_shorten(decoder **out, decoder *d, size_t layers, pal_error *err);
 /* `owner` of sources lives as long as the decoder; `rounded` says that they are not the file's numbers. */

@@ -433,6 +433,18 @@ void pass_forward(pass *p, size_t index, const int32_t *tokens, const size_t *va
     pass_layers(p, index, state, 0, (size_t)p->d->cfg.n_layers, need_output);
 }
 
+void pass_enter(pass *p, const real *x, const size_t *valid, void *const *state, size_t from)
+{
+    slot *s = &p->slot[0];
+    for (size_t lane = 0; lane < p->lanes; lane++) {
+        state_header *header = state[lane];
+        s->seen[lane] = header->seen;
+        s->valid[lane] = s->rows_valid[lane] = valid[lane];
+        header->seen += valid[lane];
+    }
+    memcpy(s->layer[from].input, x, p->all * (size_t)p->d->cfg.d_model * sizeof *x);
+}
+
 void pass_follow(pass *p, const pass *before)
 {
     const slot *from = &before->slot[0];

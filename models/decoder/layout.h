@@ -50,6 +50,8 @@ struct decoder {
     decoder *lender;       /* this one */
     size_t borrowers;      /* decoders that this one is the lender of; */
     int orphaned;          /* it is destroyed with the last of them */
+    size_t first, end;     /* layers that are read here; end 0: all */
+    struct relay *relay;   /* to those who read the others */
     void *owner;           /* of sources */
     void (*release)(void *owner);
     int rounded;

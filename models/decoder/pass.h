@@ -34,6 +34,9 @@ void pass_forward(pass *p, size_t slot, const int32_t *tokens, const size_t *val
 /* The same in parts: the segment is laid out and counted, then read by layers `from` to `to` - 1. */
 void pass_begin(pass *p, size_t slot, const int32_t *tokens, const size_t *valid, void *const *state);
 void pass_layers(pass *p, size_t slot, void *const *state, size_t from, size_t to, int need_output);
+/* In place of pass_begin where another process read the layers before `from`: x[lanes, N, d_model] is what they
+ * left. No recurrence, no slots. */
+void pass_enter(pass *p, const real *x, const size_t *valid, void *const *state, size_t from);
 /* Take over the segment as the layers so far left it in `before`. Both without slots, of equal lanes. */
 void pass_follow(pass *p, const pass *before);
 /* The residual stream [lanes, N, d_model] of the segment in `slot` as block `layer` read it; n_layers: as the last

@@ -34,7 +34,8 @@ int decoder_is_left(const decoder *d)
 size_t decoder_mapped_bytes(const decoder *d)
 {
     size_t bytes = 0;
-    for (size_t i = 0; d->source && i < d->param_count; i++) bytes += d->source[i].mapped;
+    for (size_t i = 0; d->source && i < d->param_count; i++)
+        if (decoder_takes(d, i)) bytes += d->source[i].mapped;
     return bytes;
 }
 

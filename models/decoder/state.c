@@ -4,6 +4,7 @@
 #include "models/attention/common.h"
 #include "models/decoder/layout.h"
 
+#include <math.h>
 #include <string.h>
 
 static const char state_magic[8] = "PALSTATE";
@@ -58,6 +59,39 @@ void decoder_state_reset(const decoder *d, void *state)
     h->shape = d->shape_hash;
     for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) reset_layer(d, l, (char *)state, written);
     reset_recurrence(d, (char *)state);
+}
+
+void decoder_state_range(const decoder *d, size_t from, size_t to, size_t *begin, size_t *end)
+{
+    const size_t layers = (size_t)d->cfg.n_layers;
+    *begin = from < layers ? d->layer[from].state_offset : d->state_bytes;
+    *end = to < layers ? d->layer[to].state_offset : d->state_bytes;
+}
+
+void decoder_state_reset_layers(const decoder *d, void *state, size_t from, size_t to, uint64_t seen)
+{
+    state_header *h = state;
+    pal_error ignored;
+    size_t begin, end;
+    uint64_t written = UINT64_MAX;
+    decoder_state_range(d, from, to, &begin, &end);
+    if (decoder_state_check(d, state, &ignored) == PAL_OK)
+        written = h->seen;
+    else
+        memset((char *)state + begin, 0, end - begin);
+    *h = (state_header){.bytes = d->state_bytes, .seen = seen, .shape = d->shape_hash};
+    memcpy(h->magic, state_magic, sizeof h->magic);
+    for (size_t l = from; l < to; l++) reset_layer(d, l, (char *)state, written);
+}
+
+int decoder_state_finite(const decoder *d, const void *state, size_t from, size_t to)
+{
+    size_t begin, end;
+    decoder_state_range(d, from, to, &begin, &end);
+    const real *value = (const real *)((const char *)state + begin);
+    for (size_t i = 0; i < (end - begin) / sizeof *value; i++)
+        if (!isfinite((double)value[i])) return 0;
+    return 1;
 }
 
 const real *decoder_layer_state(const decoder *d, const void *state, size_t layer)

@@ -16,6 +16,13 @@ size_t decoder_state_bytes(const decoder *d);  /* whole block, header included *
 size_t decoder_memory_bytes(const decoder *d); /* the layers' state alone: the paper's column */
 /* Empty a block; fresh memory must be zero-filled. */
 void decoder_state_reset(const decoder *d, void *state);
+/* The same for layers `from` to `to` - 1 alone, of a block that no others are read from; it then counts `seen`
+ * tokens. */
+void decoder_state_reset_layers(const decoder *d, void *state, size_t from, size_t to, uint64_t seen);
+/* Where their state lies in a block: bytes *begin to *end - 1. No model with a recurrence. */
+void decoder_state_range(const decoder *d, size_t from, size_t to, size_t *begin, size_t *end);
+/* Whether it holds finite numbers alone. */
+int decoder_state_finite(const decoder *d, const void *state, size_t from, size_t to);
 /* Tokens, whole segments, after which nothing that was read before them changes a bit of what the model makes of a
  * segment; UINT64_MAX: all that was ever read may. */
 uint64_t decoder_reach(const decoder *d);

@@ -15,7 +15,8 @@ struct stepper {
     slot at;
     real **kept; /* [n_layers] of the attention */
     int32_t *tokens;
-    real *next; /* [rows, d_model] */
+    size_t count; /* rows of each lane at work */
+    real *next;   /* [rows, d_model] */
 };
 
 int stepper_serves(const decoder *d)
@@ -153,11 +154,12 @@ static void run_layer(stepper *s, size_t layer, void *const *state, size_t first
     s->next = input;
 }
 
-/* The logits after the last of each lane's `count` rows, which the last layer left as the next one's input. */
-static const real *make_logits(stepper *s, size_t count)
+/* After the last of each lane's `count` rows, which the last layer left as the next one's input. */
+const real *stepper_logits(stepper *s)
 {
     const pass *p = &s->p;
     const decoder *d = p->d;
+    const size_t count = s->count;
     const layer_saved *all = &s->at.layer[0];
     const size_t width = (size_t)d->cfg.d_model, vocab = (size_t)d->cfg.vocab;
     const real *x = all->input;
@@ -171,19 +173,40 @@ static const real *make_logits(stepper *s, size_t count)
     return p->logits;
 }
 
+void stepper_begin(stepper *s, size_t count, void *const *state)
+{
+    pass *p = &s->p;
+    for (size_t lane = 0; lane < p->lanes; lane++) s->at.seen[lane] = ((const state_header *)state[lane])->seen;
+    s->count = count;
+    p->all = p->lanes * count;
+}
+
+void stepper_embed(stepper *s, const int32_t *tokens, size_t stride)
+{
+    for (size_t lane = 0; lane < s->p.lanes; lane++)
+        memcpy(s->tokens + lane * s->count, tokens + lane * stride, s->count * sizeof *tokens);
+    pass_embed(&s->p, s->tokens, s->at.layer[0].input);
+}
+
+void stepper_layers(stepper *s, size_t from, size_t to, size_t first, void *const *state)
+{
+    for (size_t l = from; l < to; l++) run_layer(s, l, state, first, s->count);
+}
+
+real *stepper_rows(stepper *s)
+{
+    return s->at.layer[0].input;
+}
+
 const real *stepper_read(stepper *s, const int32_t *tokens, size_t stride, size_t first, size_t count,
                          void *const *state)
 {
-    pass *p = &s->p;
     size_t step = 0;
-    for (size_t lane = 0; lane < p->lanes; lane++) s->at.seen[lane] = ((const state_header *)state[lane])->seen;
     for (size_t done = 0; done < count; done += step) {
         step = count - done < ATTN_STEP_ROWS ? count - done : ATTN_STEP_ROWS;
-        p->all = p->lanes * step;
-        for (size_t lane = 0; lane < p->lanes; lane++)
-            memcpy(s->tokens + lane * step, tokens + lane * stride + done, step * sizeof *tokens);
-        pass_embed(p, s->tokens, s->at.layer[0].input);
-        for (size_t l = 0; l < (size_t)p->d->cfg.n_layers; l++) run_layer(s, l, state, first + done, step);
+        stepper_begin(s, step, state);
+        stepper_embed(s, tokens + done, stride);
+        stepper_layers(s, 0, (size_t)s->p.d->cfg.n_layers, first + done, state);
     }
-    return make_logits(s, step);
+    return stepper_logits(s);
 }

@@ -22,4 +22,15 @@ size_t stepper_weight_bytes(const decoder *d);
 const real *stepper_read(stepper *s, const int32_t *tokens, size_t stride, size_t first, size_t count,
                          void *const *state);
 
+/* The same in parts, `count` (at most ATTN_STEP_ROWS) tokens of each lane at a time, for processes that each read
+ * some of the layers. */
+void stepper_begin(stepper *s, size_t count, void *const *state);
+/* Embed tokens[lane * stride + i]: of the process that has the first layer. */
+void stepper_embed(stepper *s, const int32_t *tokens, size_t stride);
+void stepper_layers(stepper *s, size_t from, size_t to, size_t first, void *const *state);
+/* [lanes, count, d_model] as the layers so far left it. */
+real *stepper_rows(stepper *s);
+/* [lanes, vocab] after each lane's last token: of the process that has the last layer. */
+const real *stepper_logits(stepper *s);
+
 #endif

@@ -116,11 +116,13 @@ static int leave(kept *k, weights_form form, decoder *d, size_t index, int *roun
     const decoder_param *p = decoder_param_at(d, index);
     PAL_TRY(import_matrix(k->file, decoder_config(d), p, s, err));
     if (s->parts == 0 || p->rows == 1) return PAL_OK;
-    if (form == FORM_STORED || is_bf16(s)) {
-        if (!k->unseen) PAL_TRY(import_check_finite(k->file, p, s, err));
+    const int taken = decoder_takes(d, index), rounds = form == FORM_BF16 && !is_bf16(s);
+    *rounded |= rounds;
+    if (form == FORM_F32 && taken) return PAL_OK; /* it is filled in */
+    if (!rounds || !taken) {
+        if (!k->unseen && taken) PAL_TRY(import_check_finite(k->file, p, s, err));
         return decoder_leave(d, index, (weight_source){s, read_stored, rows_stored, stored_bytes(s)}, err);
     }
-    *rounded = 1;
     PAL_TRY(round_matrix(k, p, s, &k->half[index], err));
     return decoder_leave(d, index, (weight_source){&k->half[index], read_half, rows_half, 0}, err);
 }
@@ -182,6 +184,9 @@ int model_read_weights_as(const char *path, weights_form form, decoder *like, de
 {
     if (like) return borrow(path, like, d, err);
     form = form_choose(form, d);
-    if (form == FORM_F32) return model_read_weights(path, d, err);
+    size_t from, to;
+    decoder_taken_layers(d, &from, &to);
+    const int whole = to - from == (size_t)decoder_config(d)->n_layers || sizeof(real) != sizeof(float);
+    if (form == FORM_F32 && whole) return model_read_weights(path, d, err);
     return hold(path, form, 0, d, err);
 }

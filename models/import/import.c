@@ -341,6 +341,7 @@ void import_digest(const imported *m, import_watch *watch, void *arg, char out[H
         for (size_t at = 0; at < map->size; at += STEP) {
             const size_t take = map->size - at < STEP ? map->size - at : STEP;
             hash_add(h, (const char *)map->data + at, take);
+            os_map_forget((const char *)map->data + at, take);
             done += take;
             if (watch) watch(arg, done, total);
         }

@@ -10,7 +10,7 @@
 /* Segments of a pipeline's run: the workers idle for one segment less than there are groups of layers. */
 enum { LINE_SEGMENTS = 64 };
 
-typedef enum plan { TOGETHER, APART, LINE } plan;
+typedef enum plan { TOGETHER, APART, LINE, RELAY } plan;
 
 struct reader {
     const decoder *d;
@@ -24,11 +24,13 @@ struct reader {
     int shared_head; /* of a pipeline: all workers make the logits, not the one of the last group */
     real *logits;    /* [lanes, vocab] */
     real *panels;    /* of all weights: decoder_pack */
+    relay_stream *relay;
 };
 
 /* Lanes that do not fill the workers' last round would leave some idle for longer than sharing costs. */
 static plan choose(const decoder *d, size_t workers, size_t lanes)
 {
+    if (decoder_relay(d)) return RELAY;
     if (lanes % workers == 0 || lanes >= 2 * workers) return APART;
     /* A recurrence above the attention wants the last layer's word before the next segment begins. */
     return lanes == 1 && decoder_config(d)->n_layers > 1 && !decoder_config(d)->recurrence ? LINE : TOGETHER;
@@ -43,44 +45,19 @@ static size_t own_passes(const decoder *d, size_t workers, plan how)
 size_t reader_bytes(const decoder *d, size_t workers, size_t lanes)
 {
     const plan how = choose(d, workers, lanes);
+    if (how == RELAY) return relay_stream_bytes(d, workers, lanes);
     return (how != APART ? pass_bytes(d, workers, lanes, 0) : 0) +
            own_passes(d, workers, how) * pass_bytes(d, 1, 1, 0) +
            (lanes * (size_t)decoder_config(d)->vocab + (decoder_uses_panels(d) ? decoder_panel_reals(d) : 0)) *
                sizeof(real);
 }
 
-/* Groups of layers that take about as long; returns FLOPs of a tick, which lasts as long as the slowest group. */
-static double place_borders(reader *r, int shared_head)
-{
-    const size_t layers = (size_t)decoder_config(r->d)->n_layers;
-    const double head = decoder_layer_flops(r->d, layers, (double)r->n);
-    double total = shared_head ? 0 : head, before = 0, slowest = 0, last = 0;
-    for (size_t l = 0; l < layers; l++) total += decoder_layer_flops(r->d, l, (double)r->n);
-    size_t group = 1;
-    for (size_t l = 0; l < layers; l++) {
-        const double here = decoder_layer_flops(r->d, l, (double)r->n);
-        const double wanted = total * (double)group / (double)r->count;
-        const int closer = before + here / 2 >= wanted;
-        /* Every group has a layer: neither an empty one, nor more than what is left for the others. */
-        const int possible = l > r->border[group - 1], needed = layers - l == r->count - group;
-        if (group < r->count && possible && (closer || needed)) {
-            r->border[group++] = l;
-            last = 0;
-        }
-        before += here;
-        last += here;
-        if (last > slowest) slowest = last;
-    }
-    r->border[r->count] = layers;
-    r->shared_head = shared_head;
-    if (shared_head) return slowest + head / (double)r->count;
-    return last + head > slowest ? last + head : slowest;
-}
-
 static void make_line(reader *r)
 {
-    if (place_borders(r, 1) > place_borders(r, 0)) return;
-    place_borders(r, 1);
+    const double shared = decoder_groups(r->d, (double)r->n, r->count, 1, r->border);
+    r->shared_head = shared <= decoder_groups(r->d, (double)r->n, r->count, 0, r->border);
+    if (!r->shared_head) return;
+    decoder_groups(r->d, (double)r->n, r->count, 1, r->border);
     pass_share_head(r->own[r->count - 1], r->workers);
 }
 
@@ -93,6 +70,14 @@ int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, p
     *r = (reader){
         .d = d, .workers = workers, .lanes = lanes, .n = (size_t)cfg->segment, .vocab = (size_t)cfg->vocab};
     r->plan = choose(d, threads, lanes);
+    if (r->plan == RELAY) {
+        const int code = relay_stream_create(&r->relay, d, workers, lanes, err);
+        if (code != PAL_OK)
+            reader_destroy(r);
+        else
+            *out = r;
+        return code;
+    }
     r->count = own_passes(d, threads, r->plan);
     r->own = calloc(r->count + 1, sizeof *r->own);
     r->border = calloc(r->count + 1, sizeof *r->border);
@@ -127,6 +112,7 @@ void reader_destroy(reader *r)
     for (size_t i = 0; r->own && i < r->count; i++) pass_destroy(r->own[i]);
     for (size_t i = 0; r->alone && i < r->count; i++) pool_destroy(r->alone[i]);
     pass_destroy(r->shared);
+    relay_stream_destroy(r->relay);
     free(r->alone);
     free(r->own);
     free(r->border);
@@ -137,7 +123,13 @@ void reader_destroy(reader *r)
 
 size_t reader_depth(const decoder *d, size_t workers, size_t lanes)
 {
-    return choose(d, workers, lanes) == LINE ? LINE_SEGMENTS : 1;
+    const plan how = choose(d, workers, lanes);
+    return how == LINE || how == RELAY ? LINE_SEGMENTS : 1;
+}
+
+relay_stream *reader_relay(const reader *r)
+{
+    return r->relay;
 }
 
 /* ---- What a call asks for ---- */
@@ -225,6 +217,10 @@ static void read_line(order *o)
 void reader_read(reader *r, size_t segments, const scored_tokens *t, const size_t *valid, void *const *state)
 {
     order o = {.r = r, .t = *t, .valid = valid, .state = state, .segments = segments};
+    if (r->plan == RELAY) {
+        relay_read(r->relay, segments, t, valid, state);
+        return;
+    }
     if (r->plan == LINE && t->targets && segments > 1) {
         read_line(&o);
         return;

@@ -5,7 +5,7 @@
 #ifndef PAL_READER_H
 #define PAL_READER_H
 
-#include "models/decoder/pass.h"
+#include "models/stream/relay.h"
 
 typedef struct reader reader;
 
@@ -19,6 +19,9 @@ size_t reader_depth(const decoder *d, size_t workers, size_t lanes);
 /* Segments that follow each other: t of [segments, lanes, N], scored as by pass_score; valid[lanes] in each,
  * state[lanes] updated in place. */
 void reader_read(reader *r, size_t segments, const scored_tokens *t, const size_t *valid, void *const *state);
+/* Where other processes read some of the layers (relay.h), what talks to them; else NULL. Such a reader does not
+ * predict. */
+relay_stream *reader_relay(const reader *r);
 /* Read one segment; the logits [lanes, vocab] after each lane's token in `row`, valid until the next call. */
 const real *reader_predict(reader *r, const int32_t *tokens, const size_t *valid, void *const *state, size_t row);
 

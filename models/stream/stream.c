@@ -31,8 +31,11 @@ struct stream {
     void **state, **trial; /* [lanes] states; copies for a look ahead without steps, NULL: none */
     char *blocks;
     cycle cycle;
-    int all;         /* no cycles */
-    uint64_t passed; /* tokens of each lane whose states were known */
+    int all;             /* no cycles */
+    relay_stream *relay; /* NULL: all layers are read here; else the states are its own layers' */
+    char *spread;        /* these states, as allocated */
+    int writes;          /* with a relay */
+    uint64_t passed;     /* tokens of each lane whose states were known */
 };
 
 static void carve(stream *s)
@@ -47,8 +50,10 @@ static void carve(stream *s)
     s->nll = arena_bytes(a, rows * sizeof *s->nll);
     s->valid = arena_bytes(a, s->lanes * sizeof *s->valid);
     s->state = arena_bytes(a, s->lanes * sizeof *s->state);
-    s->blocks = arena_bytes(a, s->lanes * bytes);
-    cycle_carve(&s->cycle, s->d, s->lanes, a);
+    if (!decoder_relay(s->d)) {
+        s->blocks = arena_bytes(a, s->lanes * bytes);
+        cycle_carve(&s->cycle, s->d, s->lanes, a);
+    }
     for (size_t lane = 0; s->blocks && lane < s->lanes; lane++) s->state[lane] = s->blocks + lane * bytes;
 }
 
@@ -65,25 +70,46 @@ size_t stream_bytes(const decoder *d, size_t workers, size_t lanes)
     stream s = {.d = d, .lanes = lanes, .n = (size_t)decoder_config(d)->segment};
     s.depth = reader_depth(d, workers, lanes);
     carve(&s);
-    return s.memory.used + reader_bytes(d, workers, lanes);
+    size_t begin = 0, end = 0, from, to;
+    decoder_taken_layers(d, &from, &to);
+    if (decoder_relay(d)) decoder_state_range(d, from, to, &begin, &end); /* they lie apart */
+    return s.memory.used + lanes * (end - begin) + reader_bytes(d, workers, lanes);
 }
 
 size_t stream_writing_bytes(const decoder *d, size_t workers, size_t lanes)
 {
     stream s = {.d = d, .lanes = lanes};
-    if (stepper_serves(d)) return stepper_bytes(d, workers, lanes);
+    if (stepper_serves(d) || decoder_relay(d)) return stepper_bytes(d, workers, lanes);
     carve_trial(&s);
     return s.trial_memory.used;
 }
 
 int stream_allow_writing(stream *s, pal_error *err)
 {
+    if (s->relay) {
+        PAL_TRY(relay_allow_writing(s->relay, err));
+        s->writes = 1;
+        return PAL_OK;
+    }
     if (s->stepper || s->trial) return PAL_OK;
     if (stepper_serves(s->d)) return stepper_create(&s->stepper, s->d, s->threads, s->lanes, err);
     carve_trial(s);
     const int code = arena_allocate(&s->trial_memory, "copies of the states", err);
     if (code == PAL_OK) carve_trial(s);
     return code;
+}
+
+/* Pages of layers that others read stay untouched. */
+static int make_spread(stream *s, pal_error *err)
+{
+    const size_t bytes = decoder_state_bytes(s->d);
+    s->relay = reader_relay(s->reader);
+    if (!s->relay) return PAL_OK;
+    s->spread = calloc(1, s->lanes * bytes + ARENA_ALIGN);
+    if (!s->spread) return pal_fail(err, PAL_INTERNAL, "out of memory for the streaming states");
+    s->blocks = s->spread + (ARENA_ALIGN - (uintptr_t)s->spread % ARENA_ALIGN) % ARENA_ALIGN;
+    for (size_t lane = 0; lane < s->lanes; lane++) s->state[lane] = s->blocks + lane * bytes;
+    return PAL_OK;
 }
 
 int stream_create(stream **out, const decoder *d, pool *threads, size_t lanes, pal_error *err)
@@ -100,6 +126,11 @@ int stream_create(stream **out, const decoder *d, pool *threads, size_t lanes, p
         return code;
     }
     carve(s);
+    code = make_spread(s, err);
+    if (code != PAL_OK) {
+        stream_destroy(s);
+        return code;
+    }
     stream_reset(s);
     *out = s;
     return PAL_OK;
@@ -112,7 +143,17 @@ void stream_destroy(stream *s)
     stepper_destroy(s->stepper);
     arena_free(&s->trial_memory);
     arena_free(&s->memory);
+    free(s->spread);
     free(s);
+}
+
+/* The empty state, which counts `seen` tokens. */
+static void reset_lane(stream *s, size_t lane, uint64_t seen)
+{
+    if (s->relay)
+        relay_reset(s->relay, lane, s->state[lane], seen);
+    else
+        decoder_state_skip(s->d, s->state[lane], seen);
 }
 
 void stream_reset(stream *s)
@@ -122,7 +163,7 @@ void stream_reset(stream *s)
     s->passed = 0;
     s->stepped = 0;
     cycle_forget(&s->cycle);
-    for (size_t lane = 0; lane < s->lanes; lane++) decoder_state_reset(s->d, s->state[lane]);
+    for (size_t lane = 0; lane < s->lanes; lane++) reset_lane(s, lane, 0);
 }
 
 /* Lay the first `count` buffered tokens out as `segments`, the last one padded. A padded row's target is token 0:
@@ -243,10 +284,13 @@ const real *stream_predict(stream *s, size_t *stride)
     if (s->fill == 0) return NULL; /* nothing read yet: there is no distribution to continue from */
     settle(s);
     *stride = stream_vocab(s);
-    if (s->stepper) {
-        if (s->stepped < s->fill)
-            s->logits = stepper_read(s->stepper, s->buffer + s->stepped, s->room, s->stepped, s->fill - s->stepped,
-                                     s->state);
+    if (s->stepper || s->writes) {
+        const int32_t *tokens = s->buffer + s->stepped;
+        const size_t count = s->fill - s->stepped;
+        if (count > 0 && s->stepper)
+            s->logits = stepper_read(s->stepper, tokens, s->room, s->stepped, count, s->state);
+        else if (count > 0)
+            s->logits = relay_step(s->relay, tokens, s->room, s->stepped, count, s->state);
         s->stepped = s->fill;
         return s->logits;
     }
@@ -269,7 +313,7 @@ int32_t stream_argmax(const real *logits, size_t vocab)
 int32_t stream_choice(const stream *s, const real *logits)
 {
     /* Steps make equal logits of equal weights. */
-    return s->stepper ? stream_argmax(logits, stream_vocab(s)) : decoder_choice(s->d, logits, NULL);
+    return s->stepper || s->writes ? stream_argmax(logits, stream_vocab(s)) : decoder_choice(s->d, logits, NULL);
 }
 
 void stream_generate(stream *s, size_t count, int32_t *out)
@@ -314,7 +358,20 @@ static size_t snapshot_head(const stream *s)
 const void *stream_state(stream *s, size_t lane)
 {
     settle(s);
+    if (s->relay) relay_pull(s->relay, lane, s->state[lane], s->state[lane]);
     return s->state[lane];
+}
+
+int stream_finite(stream *s, size_t lane)
+{
+    settle(s);
+    if (s->relay) return relay_finite(s->relay, lane, s->state[lane]);
+    return decoder_state_finite(s->d, s->state[lane], 0, (size_t)decoder_config(s->d)->n_layers);
+}
+
+int stream_check(const stream *s, pal_error *err)
+{
+    return s->relay ? relay_check(s->relay, err) : PAL_OK;
 }
 
 size_t stream_snapshot_bytes(const stream *s)
@@ -329,7 +386,11 @@ void stream_save(stream *s, size_t lane, void *out)
     memcpy(out, head, sizeof head);
     memset((char *)out + sizeof head, 0, (s->n + 1) * sizeof *s->buffer);
     memcpy((char *)out + sizeof head, s->buffer + lane * s->room, s->fill * sizeof *s->buffer);
-    memcpy((char *)out + snapshot_head(s), s->state[lane], decoder_state_bytes(s->d));
+    char *state = (char *)out + snapshot_head(s);
+    if (s->relay)
+        relay_pull(s->relay, lane, s->state[lane], state);
+    else
+        memcpy(state, s->state[lane], decoder_state_bytes(s->d));
 }
 
 /* A snapshot from a file may be damaged or forged: whatever is later used as a size or an index is checked here.
@@ -368,7 +429,10 @@ int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
     s->position = head[0];
     s->fill = (size_t)head[1];
     memcpy(s->buffer + lane * s->room, (const char *)in + sizeof head, (s->n + 1) * sizeof *s->buffer);
-    memcpy(s->state[lane], state, decoder_state_bytes(s->d));
+    if (s->relay)
+        relay_push(s->relay, lane, state, s->state[lane]);
+    else
+        memcpy(s->state[lane], state, decoder_state_bytes(s->d));
     return PAL_OK;
 }
 
@@ -377,7 +441,7 @@ void stream_zero_lane(stream *s, size_t lane)
     settle(s);
     s->stepped = 0;
     cycle_forget(&s->cycle);
-    decoder_state_reset(s->d, s->state[lane]);
+    reset_lane(s, lane, 0);
 }
 
 void stream_zero_memory(stream *s)
@@ -388,6 +452,7 @@ void stream_zero_memory(stream *s)
 uint64_t stream_age(stream *s, uint64_t tokens)
 {
     uint64_t seen = s->position - s->fill;
+    if (s->relay) return seen;
     tokens -= tokens % s->n;
     settle(s);
     s->stepped = 0;
@@ -402,5 +467,5 @@ void stream_skip(stream *s, uint64_t tokens, int seen)
     stream_reset(s);
     s->position = tokens;
     if (!seen) return;
-    for (size_t lane = 0; lane < s->lanes; lane++) decoder_state_skip(s->d, s->state[lane], tokens);
+    for (size_t lane = 0; lane < s->lanes; lane++) reset_lane(s, lane, tokens);
 }

@@ -55,11 +55,16 @@ void stream_save(stream *s, size_t lane, void *out);
 int stream_restore(stream *s, size_t lane, const void *in, pal_error *err);
 /* A lane's state (decoder.h) at the last segment border, valid until the next call. */
 const void *stream_state(stream *s, size_t lane);
+/* Whether the lane's state holds finite numbers alone. */
+int stream_finite(stream *s, size_t lane);
+/* What went wrong between the processes that read the model's layers, where there are several (relay.h). After an
+ * error no score, state or logit of the stream is valid. */
+int stream_check(const stream *s, pal_error *err);
 /* Control: forget all memory, as if the stream began at the next segment border (buffered tokens stay). */
 void stream_zero_memory(stream *s);
 void stream_zero_lane(stream *s, size_t lane);
 /* Every lane like one that has read `tokens`, for measurements of speed (decoder_state_age); call at a segment
- * border. Returns the tokens that the states then count. */
+ * border. Layers of other processes do not age. Returns the tokens that the states then count. */
 uint64_t stream_age(stream *s, uint64_t tokens);
 /* All lanes as if `tokens` tokens (whole segments) had been read, and forgotten unless `seen`. Seen, they leave
  * what they would have left as soon as decoder_reach more tokens are read. */

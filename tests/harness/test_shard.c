@@ -8,6 +8,7 @@
 
 #include "harness/shard/choose.h"
 #include "harness/shard/deal.h"
+#include "harness/shard/dealer.h"
 #include "harness/shard/lease.h"
 #include "models/engine/gemm.h"
 #include "tests/lib/program.h"
@@ -160,6 +161,60 @@ static void test_deal(void **state)
     eval_request_free(&r);
 }
 
+/* ---- What is taken next ---- */
+
+static unit_state state_in(const void *arg, size_t unit)
+{
+    return ((const unit_state *)arg)[unit];
+}
+
+/* What a process shares with the unit in hand; else the family with most left for each that is at work on it. */
+static void test_pick(void **state)
+{
+    (void)state;
+    deal_unit unit[] = {{.own = 4, .family = 0},
+                        {.own = 4, .family = 0},
+                        {.own = 3, .family = 1},
+                        {.own = 3, .family = 1},
+                        {.own = 3, .family = 1}};
+    const deal d = {.unit = unit, .count = 5, .families = 2};
+    unit_state at[5] = {UNIT_FREE};
+    assert_int_equal(deal_pick(&d, 5, state_in, at), 2);
+    at[2] = UNIT_HELD;
+    assert_int_equal(deal_pick(&d, 5, state_in, at), 0);
+    assert_int_equal(deal_pick(&d, 2, state_in, at), 3);
+    at[2] = UNIT_DONE; /* nobody is at work on the rest: 8 against 6 */
+    assert_int_equal(deal_pick(&d, 5, state_in, at), 0);
+    unit[1].own = 1; /* 5 against 6, and 5 against 3 for each of two */
+    assert_int_equal(deal_pick(&d, 5, state_in, at), 3);
+    at[4] = UNIT_HELD;
+    assert_int_equal(deal_pick(&d, 5, state_in, at), 0);
+    for (size_t i = 0; i < 5; i++) at[i] = i % 2 ? UNIT_DONE : UNIT_HELD;
+    assert_int_equal(deal_pick(&d, 0, state_in, at), 5);
+}
+
+/* Every unit that has something left, once. */
+static void test_dealer(void **state)
+{
+    (void)state;
+    deal_unit unit[] = {{.own = 4, .family = 0}, {.own = 4, .family = 0}, {.own = 3, .family = 1}};
+    const deal d = {.unit = unit, .count = 3, .families = 2};
+    const size_t left[3] = {2, 0, 1};
+    const ranks alone = {0, 1};
+    dealer *s = NULL;
+    size_t seen[3] = {0}, at;
+    int more = 1;
+    assert_int_equal(dealer_open(&s, &alone, &d, left, &err), PAL_OK);
+    for (;;) {
+        assert_int_equal(dealer_next(s, &at, &more, &err), PAL_OK);
+        if (!more) break;
+        assert_true(at < 3);
+        seen[at]++;
+    }
+    assert_int_equal(seen[0] * 100 + seen[1] * 10 + seen[2], 101);
+    dealer_close(s, 0);
+}
+
 /* ---- Leases ---- */
 
 static void test_leases(void **state)
@@ -290,6 +345,7 @@ static void test_shards(void **state)
     check_whole("cut");
     check_refusal(PAL_DATA, RUN("merge", results_word("cut")), "no shards there");
     check_refusal(PAL_USAGE, EVAL(results_word("cut"), "shard=5/4"), "no such part");
+    check_refusal(PAL_USAGE, EVAL(results_word("cut"), "ranks=layers"), "there are no ranks; type mpirun");
 }
 
 static void test_auto(void **state)
@@ -400,7 +456,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choice),        cmocka_unit_test(test_bad_choice),
-        cmocka_unit_test(test_deal),          cmocka_unit_test(test_leases),
+        cmocka_unit_test(test_deal),          cmocka_unit_test(test_pick),
+        cmocka_unit_test(test_dealer),        cmocka_unit_test(test_leases),
         cmocka_unit_test(test_stale_leases),  cmocka_unit_test(test_shards),
         cmocka_unit_test(test_auto),          cmocka_unit_test(test_unlike),
         cmocka_unit_test(test_contradiction), cmocka_unit_test(test_full_disk),
