@@ -270,17 +270,20 @@ static void feed(batch *b, uint64_t at, size_t count, uint64_t *read, double *co
     for (size_t i = 0; i < b->lanes; i++)
         if (!b->lane[i]->finished && b->lane[i]->next < first) first = b->lane[i]->next;
     stream_feed(b->stream, b->tokens, b->chunk, count, first, keep_score, b);
-    const double passed = (double)stream_passed(b->stream) - b->passed;
-    b->passed += passed;
     *read = 0;
     *computed = 0;
     for (size_t i = 0; i < b->lanes; i++) {
         slot *s = b->lane[i];
         if (s->finished) continue;
         const uint64_t left = s->item->tokens > at ? s->item->tokens - at : 0, mine = left < count ? left : count;
-        s->read += (double)mine - passed;
+        const double passed = (double)stream_passed(b->stream, i) - s->passed;
+        const double reused = stream_reused(b->stream, i) - s->reused;
+        s->passed += passed;
+        s->reused += reused;
+        /* Padding behind a sample's end may be known too. */
+        s->read += (double)mine - fmin(passed + reused, (double)mine);
         *read += mine;
-        *computed += (double)mine - passed;
+        *computed += (double)mine - fmin(passed, (double)mine);
     }
 }
 

@@ -54,7 +54,8 @@ typedef struct batch_result {
     char record[BATCH_RECORD];
     double seconds; /* of wall time, shared evenly with the samples beside it at each moment */
     double read;    /* tokens that the model read for it in this time, likewise: not all of its own where it shares
-                       a start, passes one over, or comes back to a state it had */
+                       a start, passes one over, or comes back to a state it had; layers that it knew
+                       (models/stream/reuse.h) count by their part */
     size_t held;    /* bytes of one lane that must be kept to go on: state and buffered tokens */
 } batch_result;
 

@@ -27,6 +27,7 @@ typedef struct slot {
     int finished;  /* all scores are there, and the sample is closed unless it is still to be continued */
     void *prompt;  /* snapshot after the prompt, of samples that are continued */
     double seconds, read;
+    double passed, reused; /* stream_passed and stream_reused of its lane when they were last looked at */
 } slot;
 
 typedef struct batch {
@@ -41,7 +42,6 @@ typedef struct batch {
     int32_t *tokens;    /* [lanes, chunk] */
     size_t chunk, room; /* tokens of a lane, and of all lanes, that are read at once */
     double clock, saved, save_cost;
-    double passed; /* stream_passed when it was last looked at */
 } batch;
 
 /* Exactly `want` more tokens of a sample. */

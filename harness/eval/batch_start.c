@@ -61,7 +61,7 @@ int batch_start_stream(batch *b, size_t lanes, pal_error *err)
     b->lanes = lanes;
     PAL_TRY(stream_create(&b->stream, b->setup->d, b->setup->threads, lanes, err));
     if (!b->setup->share) stream_read_all(b->stream);
-    b->passed = 0;
+    for (size_t i = 0; i < b->count; i++) b->slot[i].passed = b->slot[i].reused = 0;
     b->snapshot = stream_snapshot_bytes(b->stream);
     return PAL_OK;
 }
@@ -72,12 +72,14 @@ static int read_shared(batch *b, task_sample *sample, const batch_item *item, ui
     stream *base = b->r->base;
     PAL_TRY(skip_tokens(b, sample, item, stream_position(base), err));
     while (stream_position(base) < position) {
-        const uint64_t left = position - stream_position(base), passed = stream_passed(base);
+        const uint64_t left = position - stream_position(base), passed = stream_passed(base, 0);
+        const double reused = stream_reused(base, 0);
         const size_t take = left < BATCH_CHUNK ? (size_t)left : BATCH_CHUNK;
         PAL_TRY(batch_read_tokens(b->setup, sample, item, b->tokens, take, err));
         stream_feed(base, b->tokens, BATCH_CHUNK, take, UINT64_MAX, NULL, NULL);
-        const double read = (double)take - ((double)stream_passed(base) - (double)passed);
-        for (size_t i = 0; i < b->count; i++) b->slot[i].read += read / (double)b->count;
+        const double read = (double)take - ((double)stream_passed(base, 0) - (double)passed);
+        const double whole = read - (stream_reused(base, 0) - reused);
+        for (size_t i = 0; i < b->count; i++) b->slot[i].read += whole / (double)b->count;
         if (b->setup->progress) b->setup->progress(b->setup->arg, take, read);
     }
     return PAL_OK;

@@ -52,19 +52,13 @@ static uint64_t computed(const plan_part *p, uint64_t tokens)
     return p->round && tokens > p->round ? p->round : tokens;
 }
 
-/* What each lane of a group computes before `first`: lanes come round together, anew after every needle. */
-static uint64_t lane_reads(const plan_part *p, const batch_group *g, uint64_t first)
+/* What a sample computes before `first`: its lane comes round anew after the needle. */
+static uint64_t lane_reads(const plan_part *p, const batch_group *g, const batch_item *item, uint64_t first)
 {
-    uint64_t at = g->start, sum = 0;
-    if (first <= at) return 0;
-    if (!p->round) return first - at;
-    for (size_t i = g->first; i < g->first + g->count; i++) {
-        const uint64_t needle = p->item[i].passed + p->item[i].shared;
-        if (needle <= at || needle >= first) continue;
-        sum += computed(p, needle - at);
-        at = needle;
-    }
-    return sum + computed(p, first - at);
+    const uint64_t needle = item->passed + item->shared;
+    if (first <= g->start) return 0;
+    if (needle <= g->start || needle >= first) return computed(p, first - g->start);
+    return computed(p, needle - g->start) + computed(p, first - needle);
 }
 
 /* From here on the group's longest sample goes on alone. */
@@ -111,7 +105,7 @@ static void add_sample(plan_part *p, const batch_group *g, const batch_item *ite
 {
     const double context = (double)item->tokens / 2;
     const uint64_t first = item->first > g->start ? item->first : g->start;
-    const double read = (double)lane_reads(p, g, first), scored = (double)(item->tokens - first);
+    const double read = (double)lane_reads(p, g, item, first), scored = (double)(item->tokens - first);
     const double read_alone = g->count == 1 ? read : behind(alone, g->start, first);
     const double scored_alone = behind(alone, first, item->tokens);
     p->all_tokens += (double)item->tokens;

@@ -418,8 +418,8 @@ static int read_round(const eval_request *r, const batch_item *item, stream *s, 
         code = r->task->eval->read(sample, tokens, CHUNK, &got, err);
         if (code != PAL_OK || got == 0) break;
         stream_feed(s, tokens, got, got, UINT64_MAX, NULL, NULL);
-        if (value[0] > 0 || stream_passed(s) == 0) continue;
-        value[0] = (double)(stream_position(s) - stream_passed(s));
+        if (value[0] > 0 || stream_passed(s, 0) == 0) continue;
+        value[0] = (double)(stream_position(s) - stream_passed(s, 0));
         from = stream_position(s);
         began = os_now();
     }

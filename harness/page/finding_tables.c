@@ -130,6 +130,22 @@ static void put_passkey_cell(const findings *f, const report *rep, const report_
     fputc(' ', f->out);
 }
 
+/* 95 % intervals of the same, in percent. */
+static void put_passkey_intervals(const findings *f, const report *rep, const report_row *like, int64_t length,
+                                  size_t m)
+{
+    fputs("| ", f->out);
+    for (int d = 0; d < DEPTHS; d++) {
+        const report_row *row = passkey_row(rep, like, length, depth_of[d]);
+        if (d) fputs(" / ", f->out);
+        if (row && isfinite(row->metric[m].ci.lo))
+            fprintf(f->out, "[%.0f, %.0f]", 100 * row->metric[m].ci.lo, 100 * row->metric[m].ci.hi);
+        else
+            fputc('-', f->out);
+    }
+    fputc(' ', f->out);
+}
+
 static void put_paper_row(const findings *f, const report_row *like, const kv_list *lengths)
 {
     const model_facts *facts = &like->cell->facts;
@@ -284,7 +300,7 @@ static const report_row *cut_row(const report *rep, const report_row *like, cons
     return document_row(rep, like, name, RESULT_KEPT);
 }
 
-/* Three lines for each model: what it finds, its perplexity and its bytes at each length. */
+/* Four lines for each model: what it finds, with intervals, its perplexity and its bytes at each length. */
 static int put_lengths(const findings *f)
 {
     const report *keys, *texts;
@@ -311,6 +327,9 @@ static int put_lengths(const findings *f)
         fputs(" | digits, % (n) ", f->out);
         for (size_t l = 0; l < columns; l++)
             put_passkey_cell(f, keys, model[i], (int64_t)lengths.value[l], digits);
+        fputs("|\n| | 95 % ", f->out);
+        for (size_t l = 0; l < columns; l++)
+            put_passkey_intervals(f, keys, model[i], (int64_t)lengths.value[l], digits);
         fputs("|\n| | perplexity (n) ", f->out);
         for (size_t l = 0; l < columns; l++) {
             const report_row *row = cut_row(texts, model[i], corpus, lengths.value[l]);
@@ -323,7 +342,9 @@ static int put_lengths(const findings *f)
         }
         fputs("|\n| | bytes kept ", f->out);
         for (size_t l = 0; l < columns; l++) {
-            const double held = bytes_held(cut_row(texts, model[i], corpus, lengths.value[l]));
+            double held = bytes_held(cut_row(texts, model[i], corpus, lengths.value[l]));
+            for (int d = 0; held == 0 && d < DEPTHS; d++)
+                held = bytes_held(passkey_row(keys, model[i], (int64_t)lengths.value[l], depth_of[d]));
             fputs("| ", f->out);
             if (held > 0) text_bytes(f->out, held);
             fputs(held > 0 ? " " : "", f->out);

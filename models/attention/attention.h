@@ -105,6 +105,7 @@ typedef struct attn_sizes {
     size_t step;         /* in place of `saved`, of ATTN_STEP_ROWS rows of each lane */
     size_t step_scratch; /* in place of `scratch` */
     int64_t reach;      /* newest tokens that the state depends on, to the bit; ATTN_ENDLESS: all that were read */
+    int64_t first;      /* first tokens of the stream that it holds for good beside them */
     int64_t settles;    /* tokens after which the output depends on the state and no more on `seen`; 0: never */
     int64_t max_tokens; /* longest stream that the state can hold; 0: any */
 } attn_sizes;

@@ -10,7 +10,8 @@
  * against M_{s-1} before it is written. infini-gated is ours, not the paper's: the linear update with a write gate
  * w = clamp(1.2 sigmoid(w_write x + b) - 0.1, 0, 1) per token and head that scales phi(K) and can be exactly
  * zero, so that a token may leave the memory untouched. Some options are ours too. With xl_len > 0 the local
- * attention also sees the tokens before the segment, as in Transformer-XL. With memory_key = previous the memory
+ * attention also sees the tokens before the segment, as in Transformer-XL, and with local_sinks > 0 the stream's
+ * first ones, as in StreamingLLM. With memory_key = previous the memory
  * binds v_t to k_{t-1}: a read then returns what followed a context like this one, as a kNN language model's store
  * does (Khandelwal et al. 2020), where the paper's returns what stood there. memory_layers, memory_mix = add and
  * memory_map = head put a memory into a trained model: few layers, nothing changed at the start, and maps that
@@ -20,7 +21,7 @@
  * its own, and it is written once.
  *
  * State of a lane: for each key head M [d_head, d_head], z [d_head] and, where the memory needs it, phi of the
- * last k [d_head], which carry gradients; then the cache of kvcache.h, which does not. */
+ * last k [d_head], which carry gradients; then the cache and the sinks of sinks.h, which do not. */
 #include "models/attention/infini.h"
 
 #include "models/attention/modules.h"
@@ -59,6 +60,9 @@ static const kv_spec options[] = {
      "0"},
     {"memory_map", KV_CHOICE, OPTION(INFINI_MAP), "none", 0, 0, "none|head",
      "head: q and k of the memory go through a matrix of their own for each head, which starts as the identity"},
+    {"local_sinks", KV_SIZE, OPTION(INFINI_SINKS), "0", 0, 1 << 16, NULL,
+     "first tokens of the stream that the local attention of every layer sees too, right before what else it "
+     "sees"},
     {"write_gate_init", KV_REAL, OPTION(INFINI_WRITE_INIT), "0", -20, 20, NULL,
      "bias b of the write gate clip(1.2 sigmoid(w x + b) - 0.1, 0, 1), x the normed input, before training"},
 };
@@ -92,9 +96,14 @@ int infini_has_memory(const model_config *cfg, size_t layer)
     return layer < KV_LAYERS_MAX ? layers >> layer & 1 : layers == INT64_MAX;
 }
 
-size_t infini_xl_len(const model_config *cfg)
+sinks_view infini_local(const model_config *cfg)
 {
-    return (size_t)cfg->option[INFINI_XL_LEN].i;
+    const size_t xl = (size_t)cfg->option[INFINI_XL_LEN].i;
+    return (sinks_view){.window = xl,
+                        .sinks = (size_t)cfg->option[INFINI_SINKS].i,
+                        .cached = xl,
+                        .by_place = 1,
+                        .rope_base = cfg->option[INFINI_ROPE_BASE].r};
 }
 
 memory_rule infini_rule(const model_config *cfg)
@@ -143,13 +152,15 @@ size_t infini_saved_layout(const model_config *cfg, size_t lanes, real *base, in
     const size_t part[] = {all * (s.q + s.kv), all * s.q,          all * s.heads, all * s.q,
                            lanes * memory,     all * s.kv_heads,   delta * s.kv,  delta * s.kv_heads,
                            gated * s.kv_heads, gated * s.kv_heads, mapped};
-    kvcache_saved local;
+    const sinks_view r = infini_local(cfg);
+    sinks_saved local;
     real *at[11];
-    const size_t before = kvcache_saved_layout(cfg, lanes, infini_xl_len(cfg), base, &local);
+    const size_t before = sinks_saved_layout(cfg, &r, lanes, base, &local);
     const size_t used = attn_carve(base ? base + before : NULL, part, 11, at);
-    local.offset = memory;
+    local.local.offset = memory;
     if (out)
-        *out = (infini_saved){local, at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7], at[8], at[9], at[10]};
+        *out = (infini_saved){local.local, local, at[0], at[1], at[2], at[3], at[4],
+                              at[5],       at[6], at[7], at[8], at[9], at[10]};
     return before + used;
 }
 
@@ -157,12 +168,13 @@ size_t infini_step_layout(const model_config *cfg, size_t lanes, real *base, inf
 {
     const attn_shape s = attn_shape_of(cfg);
     const size_t part[] = {lanes * ATTN_STEP_ROWS * s.q, lanes * ATTN_STEP_ROWS * s.q};
-    kvcache_saved local;
+    const sinks_view r = infini_local(cfg);
+    sinks_saved local;
     real *at[2];
-    const size_t before = kvcache_step_layout(cfg, lanes, infini_xl_len(cfg), base, &local);
+    const size_t before = sinks_step_layout(cfg, &r, lanes, base, &local);
     const size_t used = attn_carve(base ? base + before : NULL, part, 2, at);
-    local.offset = s.kv_heads * infini_head_state(cfg);
-    if (out) *out = (infini_rows){local, at[0], at[1]};
+    local.local.offset = s.kv_heads * infini_head_state(cfg);
+    if (out) *out = (infini_rows){local.local, local, at[0], at[1]};
     return before + used;
 }
 
@@ -171,11 +183,12 @@ size_t infini_work_layout(const model_config *cfg, size_t lanes, real *base, inf
     const attn_shape s = attn_shape_of(cfg);
     const size_t all = lanes * (size_t)cfg->segment, gated = infini_is_gated(cfg) ? all : 0;
     const size_t part[] = {all * (s.q + s.kv), all * s.kv, all * s.q, lanes * s.heads, gated * s.kv_heads};
-    kvcache_work local;
+    const sinks_view r = infini_local(cfg);
+    sinks_work local;
     real *at[5];
-    const size_t before = kvcache_work_layout(cfg, lanes, infini_xl_len(cfg), base, &local);
+    const size_t before = sinks_work_layout(cfg, &r, lanes, base, &local);
     const size_t used = attn_carve(base ? base + before : NULL, part, 5, at);
-    if (out) *out = (infini_work){local, at[0], at[1], at[2], at[3], at[4]};
+    if (out) *out = (infini_work){local.local, local, at[0], at[1], at[2], at[3], at[4]};
     return before + used;
 }
 
@@ -188,12 +201,9 @@ static size_t memory_reals(const model_config *cfg, size_t layer)
 static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out)
 {
     const size_t memory = memory_scratch_reals((size_t)cfg->segment, (size_t)cfg->d_head);
-    const size_t xl = infini_xl_len(cfg);
-    kvcache_sizes(cfg, lanes, xl, out);
-    if (!infini_has_memory(cfg, layer)) {
-        out->settles = xl > 0 ? (int64_t)xl : 1;
-        return;
-    }
+    const sinks_view r = infini_local(cfg);
+    sinks_sizes(cfg, &r, lanes, out); /* a full cache, and a memory that counts as one, settle alike */
+    if (!infini_has_memory(cfg, layer)) return;
     out->state += memory_reals(cfg, layer);
     out->state_grad = memory_reals(cfg, layer);
     out->saved = infini_saved_layout(cfg, lanes, NULL, NULL);
@@ -201,12 +211,12 @@ static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_size
     out->scratch = memory > out->scratch ? memory : out->scratch;
     out->work = infini_work_layout(cfg, lanes, NULL, NULL);
     out->reach = ATTN_ENDLESS;
-    out->settles = xl > 0 ? (int64_t)xl : 1; /* a full cache, and a memory that counts as one */
 }
 
 static void table_fill(const model_config *cfg, real *table)
 {
-    rope_table_fill(cfg, cfg->option[INFINI_ROPE_BASE].r, infini_xl_len(cfg) + (size_t)cfg->segment, table);
+    const sinks_view r = infini_local(cfg);
+    sinks_table_fill(cfg, &r, table);
 }
 
 /* ---- the state ---- */
@@ -215,7 +225,8 @@ static void state_reset(const model_config *cfg, size_t layer, real *state, uint
 {
     (void)written;
     const size_t d = (size_t)cfg->d_head, stride = infini_head_state(cfg), memory = memory_reals(cfg, layer);
-    memset(state, 0, (memory + kvcache_state_reals(cfg, infini_xl_len(cfg))) * sizeof *state);
+    const sinks_view r = infini_local(cfg);
+    memset(state, 0, (memory + sinks_state_reals(cfg, &r)) * sizeof *state);
     for (size_t at = 0; at < memory; at += stride)
         for (size_t i = 0; i < d; i++) state[at + d * d + i] = (real)cfg->option[INFINI_Z_INIT].r;
 }
@@ -250,7 +261,8 @@ static void state_repeat(const model_config *cfg, size_t layer, real *state, dou
 static double flops(const model_config *cfg, size_t layer, double context)
 {
     const attn_shape s = attn_shape_of(cfg);
-    const double d = (double)s.d_head, xl = (double)infini_xl_len(cfg);
+    const sinks_view r = infini_local(cfg);
+    const double d = (double)s.d_head, xl = (double)(r.cached + r.sinks);
     const double local = 4 * (double)s.q * ((context < xl ? context : xl) + 0.5 * (double)(cfg->segment + 1));
     if (!infini_has_memory(cfg, layer)) return local;
     const double updates = infini_is_delta(cfg) ? 2 : 1; /* and delta's read of the keys */

@@ -4,7 +4,7 @@
 #define PAL_ATTENTION_INFINI_H
 
 #include "models/attention/infini_memory.h"
-#include "models/attention/kvcache.h"
+#include "models/attention/sinks.h"
 
 /* Options; the last is infini-gated's alone, so that the others' tables end before it. */
 enum infini_option {
@@ -22,6 +22,7 @@ enum infini_option {
     INFINI_MEMORY_LAYERS,
     INFINI_MIX,
     INFINI_MAP,
+    INFINI_SINKS,
     INFINI_WRITE_INIT,
     INFINI_OPTIONS
 };
@@ -49,13 +50,14 @@ int infini_is_mapped(const model_config *cfg);
 size_t infini_map_param(const model_config *cfg);
 /* In layer 0 a write gate sees the token alone, and not the context that tells a needle from a haystack. */
 int infini_has_memory(const model_config *cfg, size_t layer);
-size_t infini_xl_len(const model_config *cfg);
+sinks_view infini_local(const model_config *cfg); /* what the local attention sees */
 memory_rule infini_rule(const model_config *cfg);
 size_t infini_head_state(const model_config *cfg); /* of one key head */
 
 /* What forward leaves for backward; shapes as in attention.h. */
 typedef struct infini_saved {
     kvcache_saved local; /* qkv; local.o is A_dot */
+    sinks_saved sinks;   /* with the same local */
     real *feature;       /* [R, D + D_kv] phi(q), phi(k) */
     real *read;          /* [R, D] A_mem */
     real *read_den;      /* [R, H] */
@@ -72,18 +74,20 @@ typedef struct infini_saved {
 /* Backward's shared memory. */
 typedef struct infini_work {
     kvcache_work local;
-    real *dfeature; /* [R, D + D_kv] */
-    real *dvalue;   /* [R, D_kv] */
-    real *dmixed;   /* [R, D] */
-    real *dbeta;    /* [lanes, H] */
-    real *dwrite;   /* gated: [R, H_kv] */
+    sinks_work sinks; /* with the same local */
+    real *dfeature;   /* [R, D + D_kv] */
+    real *dvalue;     /* [R, D_kv] */
+    real *dmixed;     /* [R, D] */
+    real *dbeta;      /* [lanes, H] */
+    real *dwrite;     /* gated: [R, H_kv] */
 } infini_work;
 
 /* Of a step's rows: the local attention, and what is read beside it. */
 typedef struct infini_rows {
     kvcache_saved local;
-    real *feature; /* [lanes * count, D] phi(q) */
-    real *read;    /* [lanes * count, D] A_mem */
+    sinks_saved sinks; /* with the same local */
+    real *feature;     /* [lanes * count, D] phi(q) */
+    real *read;        /* [lanes * count, D] A_mem */
 } infini_rows;
 
 /* Carve from `base` (NULL: only measure); return the reals used. */

@@ -203,8 +203,9 @@ static void forward_rows(void *arg, int task, int worker)
 
 void infini_forward(const attn_call *c, const real *x, real *y)
 {
+    const sinks_view local = infini_local(c->cfg);
     if (!infini_has_memory(c->cfg, c->layer)) {
-        kvcache_layer_forward(c, infini_xl_len(c->cfg), 0, x, y);
+        sinks_layer_forward(c, &local, x, y);
         return;
     }
     const view v = view_of(c, 0);
@@ -218,9 +219,9 @@ void infini_forward(const attn_call *c, const real *x, real *y)
     if (infini_is_mapped(c->cfg))
         pool_run(c->pool, (int)(c->lanes * (v.shape.heads + v.shape.kv_heads)), map_forward, &call);
     pool_run(c->pool, (int)row_tasks(c), forward_rows, &call);
-    if (c->need_output) kvcache_forward(c, &v.s.local, (real)model_attention_scale(c->cfg));
+    if (c->need_output) sinks_forward(c, &local, &v.s.sinks);
     pool_run(c->pool, (int)(c->lanes * gates), forward_head, &call);
-    kvcache_update(c, &v.s.local);
+    sinks_update(c, &local, &v.s.sinks);
     if (c->need_output) attn_output(c, v.s.mixed, attn_matrix(c, INFINI_O), y);
 }
 
@@ -261,16 +262,17 @@ static void step_task(void *arg, int task, int worker)
 
 void infini_step(const attn_call *c, const real *x, real *y)
 {
+    const sinks_view local = infini_local(c->cfg);
     if (!infini_has_memory(c->cfg, c->layer)) {
-        kvcache_layer_step(c, infini_xl_len(c->cfg), 0, x, y);
+        sinks_layer_step(c, &local, x, y);
         return;
     }
     infini_rows r;
     infini_step_layout(c->cfg, c->lanes, c->saved, &r);
-    kvcache_kept_layout(c, &r.local);
+    sinks_kept_layout(c, &local, &r.sinks);
     step_job job = {c, &r, attn_shape_of(c->cfg)};
     attn_project(c, x, attn_matrix(c, INFINI_QKV), r.local.qkv, 1);
-    kvcache_step(c, &r.local, (real)model_attention_scale(c->cfg));
+    sinks_step(c, &local, &r.sinks);
     pool_run(c->pool, (int)(c->lanes * c->count * job.shape.heads), step_task, &job);
     attn_output(c, r.local.o, attn_matrix(c, INFINI_O), y);
 }
@@ -399,8 +401,9 @@ static void map_backward(void *arg, int task, int worker)
 
 void infini_backward(const attn_call *c, const real *x, const real *dy, real *dx)
 {
+    const sinks_view local = infini_local(c->cfg);
     if (!infini_has_memory(c->cfg, c->layer)) {
-        kvcache_layer_backward(c, infini_xl_len(c->cfg), 0, x, dy, dx);
+        sinks_layer_backward(c, &local, x, dy, dx);
         return;
     }
     const view v = view_of(c, 0);
@@ -412,7 +415,7 @@ void infini_backward(const attn_call *c, const real *x, const real *dy, real *dx
     attn_output_backward(c, v.s.mixed, c->param[INFINI_O], dy, c->grad[INFINI_O], w.dmixed);
     pool_run(c->pool, (int)row_tasks(c), backward_clear, &call);
     pool_run(c->pool, (int)(c->lanes * gates), backward_head, &call);
-    kvcache_backward(c, &v.s.local, &w.local, (real)model_attention_scale(c->cfg));
+    sinks_backward(c, &local, &v.s.sinks, &w.sinks);
     pool_run(c->pool, (int)row_tasks(c), backward_rows, &call);
     if (infini_is_mapped(c->cfg)) pool_run(c->pool, (int)(heads + gates), map_backward, &call);
     attn_project_backward(c, x, c->param[INFINI_QKV], w.local.dqkv, c->grad[INFINI_QKV], dx);

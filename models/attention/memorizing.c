@@ -189,7 +189,10 @@ static size_t work_layout(const model_config *cfg, size_t lanes, real *base, wor
 static void sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *out)
 {
     kvcache_sizes(cfg, lanes, xl_len(cfg), out);
-    if (!is_memory_layer(cfg, layer)) return;
+    if (!is_memory_layer(cfg, layer)) {
+        out->settles = xl_len(cfg) > 0 ? (int64_t)xl_len(cfg) : 1; /* a full cache */
+        return;
+    }
     const size_t search = 2 * KNN_QUERIES * neighbours(cfg) + knn_scratch((size_t)cfg->d_head);
     out->state = state_reals(cfg, layer);
     out->saved = saved_layout(cfg, lanes, NULL, NULL);

@@ -133,7 +133,7 @@ static const char *const young_keys[] = {
     "knn_mix",     "memory_empty",  "norm",        "feed_forward", "ff_bias",        "n_kv_heads",
     "attn_bias",   "qk_norm",       "rope_layout", "rope_scaling", "rope_factor",    "rope_low",
     "rope_high",   "rope_original", "rope_fast",   "rope_slow",    "rope_attention", "rope_truncate",
-    "rope_angles", "memory_layers", "memory_mix",  "memory_map"};
+    "rope_angles", "memory_layers", "memory_mix",  "memory_map",   "local_sinks"};
 
 int model_key_is_young(const char *key)
 {

@@ -445,6 +445,11 @@ void pass_enter(pass *p, const real *x, const size_t *valid, void *const *state,
     memcpy(s->layer[from].input, x, p->all * (size_t)p->d->cfg.d_model * sizeof *x);
 }
 
+real *pass_rows(pass *p)
+{
+    return p->slot[0].layer[0].input;
+}
+
 void pass_follow(pass *p, const pass *before)
 {
     const slot *from = &before->slot[0];

@@ -37,6 +37,9 @@ void pass_layers(pass *p, size_t slot, void *const *state, size_t from, size_t t
 /* In place of pass_begin where another process read the layers before `from`: x[lanes, N, d_model] is what they
  * left. No recurrence, no slots. */
 void pass_enter(pass *p, const real *x, const size_t *valid, void *const *state, size_t from);
+/* What layers read and leave, [lanes, N, d_model], between two calls of pass_layers; may be overwritten. Without
+ * slots. */
+real *pass_rows(pass *p);
 /* Take over the segment as the layers so far left it in `before`. Both without slots, of equal lanes. */
 void pass_follow(pass *p, const pass *before);
 /* The residual stream [lanes, N, d_model] of the segment in `slot` as block `layer` read it; n_layers: as the last

@@ -114,9 +114,9 @@ uint64_t decoder_reach(const decoder *d)
     uint64_t segments = 0;
     if (d->cfg.recurrence) return UINT64_MAX;
     for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
-        const int64_t reach = attn_sizes_of(&d->inner, l, 1).reach;
-        if (reach == ATTN_ENDLESS) return UINT64_MAX;
-        segments += ((uint64_t)reach + segment - 1) / segment;
+        const attn_sizes sizes = attn_sizes_of(&d->inner, l, 1);
+        if (sizes.reach == ATTN_ENDLESS || sizes.first > 0) return UINT64_MAX;
+        segments += ((uint64_t)sizes.reach + segment - 1) / segment;
     }
     return segments * segment;
 }
@@ -131,6 +131,23 @@ uint64_t decoder_settles(const decoder *d)
         if ((uint64_t)settles > most) most = (uint64_t)settles;
     }
     return most;
+}
+
+size_t decoder_shallow(const decoder *d, uint64_t *settles, size_t *bytes)
+{
+    const size_t layers = (size_t)d->cfg.n_layers;
+    *settles = *bytes = 0;
+    if (d->cfg.recurrence) return 0;
+    for (size_t l = 0; l < layers; l++) {
+        const attn_sizes sizes = attn_sizes_of(&d->inner, l, 1);
+        if (sizes.reach == ATTN_ENDLESS || sizes.reach > d->cfg.segment) {
+            *bytes = d->layer[l].state_offset - d->layer[0].state_offset;
+            return l;
+        }
+        if (sizes.settles == 0) return 0;
+        if ((uint64_t)sizes.settles > *settles) *settles = (uint64_t)sizes.settles;
+    }
+    return 0;
 }
 
 void decoder_state_skip(const decoder *d, void *state, uint64_t seen)

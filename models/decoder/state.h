@@ -28,6 +28,10 @@ int decoder_state_finite(const decoder *d, const void *state, size_t from, size_
 uint64_t decoder_reach(const decoder *d);
 /* Tokens after which a stream goes by its state alone, whatever the header counts; UINT64_MAX: never. */
 uint64_t decoder_settles(const decoder *d);
+/* The layers below the first one that looks back further than the segment before: what they make of a segment
+ * hangs on its tokens and on their own states alone, the first *bytes behind the header, once *settles tokens are
+ * read. 0: there are none, or they are all. */
+size_t decoder_shallow(const decoder *d, uint64_t *settles, size_t *bytes);
 /* An empty state that counts `seen` tokens as read. After decoder_reach tokens it is that of a stream which did
  * read them. */
 void decoder_state_skip(const decoder *d, void *state, uint64_t seen);

@@ -3,6 +3,7 @@
 #include "models/stream/reader.h"
 #include "models/decoder/pass.h"
 #include "models/engine/gemm.h"
+#include "models/stream/reuse.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +21,17 @@ struct reader {
     pass *shared;           /* [lanes] by all workers together; NULL where lanes are read apart */
     pass **own;             /* [count] one lane each: of a worker, or of a group of layers */
     size_t count;
-    size_t *border;  /* [count + 1] of a pipeline: group g has layers border[g] to border[g + 1] - 1 */
-    int shared_head; /* of a pipeline: all workers make the logits, not the one of the last group */
-    real *logits;    /* [lanes, vocab] */
-    real *panels;    /* of all weights: decoder_pack */
-    relay_stream *relay;
+    size_t *border;      /* [count + 1] of a pipeline: group g has layers border[g] to border[g + 1] - 1 */
+    int shared_head;     /* of a pipeline: all workers make the logits, not the one of the last group */
+    real *logits;        /* [lanes, vocab] */
+    real *panels;        /* of all weights: decoder_pack */
+    relay_stream *relay; /* then nothing of what follows is used */
+    arena memory;        /* of what is reused */
+    reuse reuse;
+    reuse_entry **entry; /* [lanes] of the segment at work; NULL: nothing is kept of it */
+    int *known;          /* [lanes] */
+    int all;             /* nothing is reused */
+    uint64_t *reused;    /* [lanes] segments whose lowest layers were known */
 };
 
 /* Lanes that do not fill the workers' last round would leave some idle for longer than sharing costs. */
@@ -42,11 +49,21 @@ static size_t own_passes(const decoder *d, size_t workers, plan how)
     return how == APART ? workers : how == LINE ? (layers < workers ? layers : workers) : 0;
 }
 
+static void carve(reader *r)
+{
+    reuse_carve(&r->reuse, r->d, &r->memory);
+    r->entry = arena_bytes(&r->memory, r->lanes * sizeof *r->entry);
+    r->known = arena_bytes(&r->memory, r->lanes * sizeof *r->known);
+    r->reused = arena_bytes(&r->memory, r->lanes * sizeof *r->reused);
+}
+
 size_t reader_bytes(const decoder *d, size_t workers, size_t lanes)
 {
     const plan how = choose(d, workers, lanes);
     if (how == RELAY) return relay_stream_bytes(d, workers, lanes);
-    return (how != APART ? pass_bytes(d, workers, lanes, 0) : 0) +
+    reader r = {.d = d, .lanes = lanes};
+    carve(&r);
+    return r.memory.used + (how != APART ? pass_bytes(d, workers, lanes, 0) : 0) +
            own_passes(d, workers, how) * pass_bytes(d, 1, 1, 0) +
            (lanes * (size_t)decoder_config(d)->vocab + (decoder_uses_panels(d) ? decoder_panel_reals(d) : 0)) *
                sizeof(real);
@@ -87,6 +104,9 @@ int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, p
     int code = r->own && r->border && r->alone && r->logits && (r->panels || !decoder_uses_panels(d))
                    ? PAL_OK
                    : pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
+    carve(r);
+    if (code == PAL_OK) code = arena_allocate(&r->memory, "what segments have in common", err);
+    if (code == PAL_OK) carve(r);
     if (code == PAL_OK && decoder_is_left(d))
         code = gemm_reserve(workers, (size_t)cfg->d_model, err); /* the head */
     if (code == PAL_OK && r->plan != APART) code = pass_create(&r->shared, d, workers, lanes, 0, err);
@@ -118,6 +138,7 @@ void reader_destroy(reader *r)
     free(r->border);
     free(r->logits);
     free(r->panels);
+    arena_free(&r->memory);
     free(r);
 }
 
@@ -168,23 +189,78 @@ static void deliver(const order *o, pass *p, size_t lane, size_t count, size_t f
     pass_score(p, &t);
 }
 
+/* Of what is only read, what the lowest layers made before. */
+static int reuses(const order *o)
+{
+    const reader *r = o->r;
+    if (r->reuse.layers == 0 || r->all || o->t.targets || o->predict) return 0;
+    for (size_t lane = 0; lane < r->lanes; lane++)
+        if (o->valid[lane] > 0 && o->valid[lane] < r->n) return 0;
+    return 1;
+}
+
+/* Before the workers begin: which lanes are known, and where the others' rows shall go. A lane without tokens is
+ * as good as known. */
+static void claim(const order *o)
+{
+    reader *r = o->r;
+    size_t known = 0;
+    reuse_begin(&r->reuse);
+    for (size_t lane = 0; lane < r->lanes; lane++) {
+        r->entry[lane] = NULL;
+        r->known[lane] = 1;
+        if (o->valid[lane] > 0)
+            r->entry[lane] = reuse_claim(&r->reuse, o->t.tokens + lane * r->n, o->state[lane], &r->known[lane]);
+        known += (size_t)r->known[lane];
+    }
+    for (size_t lane = 0; lane < r->lanes; lane++)
+        if (r->known[lane] && r->entry[lane] && (r->plan == APART || known == r->lanes)) r->reused[lane]++;
+}
+
+/* `count` lanes from `lane` on, which are computed unless all of them are known. */
+static void forward(const order *o, pass *p, size_t lane, size_t count)
+{
+    reader *r = o->r;
+    const int32_t *tokens = o->t.tokens + lane * r->n;
+    const size_t layers = (size_t)decoder_config(r->d)->n_layers, lowest = r->reuse.layers;
+    if (!reuses(o)) {
+        pass_forward(p, 0, tokens, o->valid + lane, o->state + lane, o->t.targets || o->predict);
+        return;
+    }
+    size_t known = 0;
+    for (size_t i = 0; i < count; i++) known += (size_t)r->known[lane + i];
+    pass_begin(p, 0, tokens, o->valid + lane, o->state + lane);
+    if (known < count) pass_layers(p, 0, o->state + lane, 0, lowest, 0);
+    for (size_t i = 0; i < count; i++) {
+        real *lane_rows = pass_rows(p) + i * r->n * r->reuse.width;
+        if (!r->entry[lane + i]) continue;
+        if (known == count)
+            reuse_recall(&r->reuse, r->entry[lane + i], lane_rows, o->state[lane + i]);
+        else if (!r->known[lane + i])
+            reuse_store(&r->reuse, r->entry[lane + i], lane_rows, o->state[lane + i]);
+    }
+    pass_layers(p, 0, o->state + lane, lowest, layers, 0);
+}
+
 static void read_lane(void *arg, int task, int worker)
 {
     const order *o = arg;
     const size_t lane = (size_t)task, first = lane * o->r->n;
     pass *p = o->r->own[worker];
-    pass_forward(p, 0, o->t.tokens + first, o->valid + lane, o->state + lane, o->t.targets || o->predict);
+    if (o->valid[lane] == 0 && !o->t.targets && !o->predict) return;
+    forward(o, p, lane, 1);
     deliver(o, p, lane, 1, first);
 }
 
 static void read_one(order *o)
 {
     reader *r = o->r;
+    if (reuses(o)) claim(o);
     if (r->plan == APART) {
         pool_run(r->workers, (int)r->lanes, read_lane, o);
         return;
     }
-    pass_forward(r->shared, 0, o->t.tokens, o->valid, o->state, o->t.targets || o->predict);
+    forward(o, r->shared, 0, r->lanes);
     deliver(o, r->shared, 0, r->lanes, 0);
 }
 
@@ -229,6 +305,16 @@ void reader_read(reader *r, size_t segments, const scored_tokens *t, const size_
         o.t = at(t, i * r->lanes * r->n);
         read_one(&o);
     }
+}
+
+void reader_read_all(reader *r)
+{
+    r->all = 1;
+}
+
+double reader_reused(const reader *r, size_t lane)
+{
+    return r->reused ? (double)r->reused[lane] * (double)r->n * reuse_part(&r->reuse) : 0;
 }
 
 const real *reader_predict(reader *r, const int32_t *tokens, const size_t *valid, void *const *state, size_t row)

@@ -22,6 +22,11 @@ void reader_read(reader *r, size_t segments, const scored_tokens *t, const size_
 /* Where other processes read some of the layers (relay.h), what talks to them; else NULL. Such a reader does not
  * predict. */
 relay_stream *reader_relay(const reader *r);
+/* From now on compute everything. */
+void reader_read_all(reader *r);
+/* Of a lane's tokens that only were to be read, those whose lowest layers were known (reuse.h), as the part of
+ * their FLOPs that these take. */
+double reader_reused(const reader *r, size_t lane);
 /* Read one segment; the logits [lanes, vocab] after each lane's token in `row`, valid until the next call. */
 const real *reader_predict(reader *r, const int32_t *tokens, const size_t *valid, void *const *state, size_t row);
 

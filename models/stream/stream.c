@@ -30,12 +30,13 @@ struct stream {
     size_t *valid;
     void **state, **trial; /* [lanes] states; copies for a look ahead without steps, NULL: none */
     char *blocks;
-    cycle cycle;
+    cycle *cycle;        /* [lanes] */
+    int *known;          /* [lanes] of the segment at work */
     int all;             /* no cycles */
+    uint64_t *passed;    /* [lanes] tokens whose states were known */
     relay_stream *relay; /* NULL: all layers are read here; else the states are its own layers' */
     char *spread;        /* these states, as allocated */
     int writes;          /* with a relay */
-    uint64_t passed;     /* tokens of each lane whose states were known */
 };
 
 static void carve(stream *s)
@@ -50,9 +51,13 @@ static void carve(stream *s)
     s->nll = arena_bytes(a, rows * sizeof *s->nll);
     s->valid = arena_bytes(a, s->lanes * sizeof *s->valid);
     s->state = arena_bytes(a, s->lanes * sizeof *s->state);
-    if (!decoder_relay(s->d)) {
-        s->blocks = arena_bytes(a, s->lanes * bytes);
-        cycle_carve(&s->cycle, s->d, s->lanes, a);
+    s->cycle = arena_bytes(a, s->lanes * sizeof *s->cycle);
+    s->passed = arena_bytes(a, s->lanes * sizeof *s->passed);
+    s->known = arena_bytes(a, s->lanes * sizeof *s->known);
+    if (!decoder_relay(s->d)) s->blocks = arena_bytes(a, s->lanes * bytes);
+    for (size_t lane = 0; !decoder_relay(s->d) && lane < s->lanes; lane++) {
+        cycle measured;
+        cycle_carve(s->cycle ? &s->cycle[lane] : &measured, s->d, a);
     }
     for (size_t lane = 0; s->blocks && lane < s->lanes; lane++) s->state[lane] = s->blocks + lane * bytes;
 }
@@ -160,10 +165,12 @@ void stream_reset(stream *s)
 {
     s->fill = 0;
     s->position = 0;
-    s->passed = 0;
     s->stepped = 0;
-    cycle_forget(&s->cycle);
-    for (size_t lane = 0; lane < s->lanes; lane++) reset_lane(s, lane, 0);
+    for (size_t lane = 0; lane < s->lanes; lane++) {
+        s->passed[lane] = 0;
+        cycle_forget(&s->cycle[lane]);
+        reset_lane(s, lane, 0);
+    }
 }
 
 /* Lay the first `count` buffered tokens out as `segments`, the last one padded. A padded row's target is token 0:
@@ -192,33 +199,61 @@ static void drop_buffered(stream *s, size_t count)
     }
 }
 
-/* Bring the states up to date. */
-static void settle(stream *s)
+/* Read the segments in s->tokens of those lanes that have valid tokens, without scores. */
+static void read_unscored(stream *s)
 {
-    const int32_t *tokens = NULL;
-    const size_t segments = cycle_open(&s->cycle, s->state, &tokens);
-    for (size_t lane = 0; lane < s->lanes; lane++) s->valid[lane] = s->n;
-    const scored_tokens unscored = {.tokens = tokens};
-    reader_read(s->reader, segments, &unscored, s->valid, s->state);
-    s->passed -= segments * s->n;
-}
-
-/* Read the first `count` buffered tokens, which are of one segment, and need no scores. */
-static void skim(stream *s, size_t count)
-{
-    if (count == s->n && cycle_passes(&s->cycle, s->buffer, s->room)) {
-        s->passed += s->n;
-        drop_buffered(s, count);
-        return;
-    }
-    settle(s);
-    lay_out(s, 1, count);
     const scored_tokens unscored = {.tokens = s->tokens};
     reader_read(s->reader, 1, &unscored, s->valid, s->state);
-    if (count == s->n && !s->all)
-        cycle_computed(&s->cycle, s->tokens, s->state);
-    else
-        cycle_forget(&s->cycle);
+}
+
+/* Bring a lane's state up to date. */
+static void settle_lane(stream *s, size_t lane)
+{
+    const int32_t *tokens = NULL;
+    const size_t segments = cycle_open(&s->cycle[lane], s->state[lane], &tokens);
+    memset(s->valid, 0, s->lanes * sizeof *s->valid);
+    s->valid[lane] = s->n;
+    for (size_t i = 0; i < segments; i++) {
+        memcpy(s->tokens + lane * s->n, tokens + i * s->n, s->n * sizeof *tokens);
+        read_unscored(s);
+    }
+    s->passed[lane] -= segments * s->n;
+}
+
+static void settle(stream *s)
+{
+    for (size_t lane = 0; lane < s->lanes; lane++) settle_lane(s, lane);
+}
+
+static void forget_cycles(stream *s)
+{
+    for (size_t lane = 0; lane < s->lanes; lane++) cycle_forget(&s->cycle[lane]);
+}
+
+/* Read the first `count` buffered tokens, which are of one segment, and need no scores. Lanes that know it stay
+ * where they are. */
+static void skim(stream *s, size_t count)
+{
+    size_t known = 0;
+    for (size_t lane = 0; lane < s->lanes; lane++) {
+        s->known[lane] = count == s->n && cycle_passes(&s->cycle[lane], s->buffer + lane * s->room);
+        known += (size_t)s->known[lane];
+        if (s->known[lane])
+            s->passed[lane] += s->n;
+        else
+            settle_lane(s, lane);
+    }
+    if (known < s->lanes) {
+        lay_out(s, 1, count);
+        for (size_t lane = 0; lane < s->lanes; lane++)
+            if (s->known[lane]) s->valid[lane] = 0;
+        read_unscored(s);
+    }
+    for (size_t lane = 0; lane < s->lanes; lane++)
+        if (count < s->n || s->all)
+            cycle_forget(&s->cycle[lane]);
+        else if (!s->known[lane])
+            cycle_computed(&s->cycle[lane], s->tokens + lane * s->n, s->state[lane]);
     drop_buffered(s, count);
 }
 
@@ -234,7 +269,7 @@ static void score(stream *s, size_t count, uint64_t score_from, stream_sink *sin
     const uint64_t first = s->position - s->fill; /* of the buffer */
     const size_t known = known_of(s, count), segments = (count + s->n - 1) / s->n;
     settle(s);
-    cycle_forget(&s->cycle);
+    forget_cycles(s);
     lay_out(s, segments, count);
     const scored_tokens scored = {.tokens = s->tokens, .targets = s->targets, .nll = s->nll, .argmax = s->argmax};
     reader_read(s->reader, segments, &scored, s->valid, s->state);
@@ -338,15 +373,21 @@ uint64_t stream_buffered(const stream *s)
     return s->fill;
 }
 
-uint64_t stream_passed(const stream *s)
+uint64_t stream_passed(const stream *s, size_t lane)
 {
-    return s->passed;
+    return s->passed[lane];
+}
+
+double stream_reused(const stream *s, size_t lane)
+{
+    return reader_reused(s->reader, lane);
 }
 
 void stream_read_all(stream *s)
 {
     settle(s);
     s->all = 1;
+    reader_read_all(s->reader);
 }
 
 /* A snapshot: position, fill, buffered tokens, state. */
@@ -357,7 +398,7 @@ static size_t snapshot_head(const stream *s)
 
 const void *stream_state(stream *s, size_t lane)
 {
-    settle(s);
+    settle_lane(s, lane);
     if (s->relay) relay_pull(s->relay, lane, s->state[lane], s->state[lane]);
     return s->state[lane];
 }
@@ -381,7 +422,7 @@ size_t stream_snapshot_bytes(const stream *s)
 
 void stream_save(stream *s, size_t lane, void *out)
 {
-    settle(s);
+    settle_lane(s, lane);
     const uint64_t head[2] = {s->position, s->fill};
     memcpy(out, head, sizeof head);
     memset((char *)out + sizeof head, 0, (s->n + 1) * sizeof *s->buffer);
@@ -423,9 +464,8 @@ int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
     memcpy(head, in, sizeof head);
     const char *state = (const char *)in + snapshot_head(s);
     PAL_TRY(check_snapshot(s, head, in, state, err));
-    settle(s); /* the other lanes */
     s->stepped = 0;
-    cycle_forget(&s->cycle);
+    cycle_forget(&s->cycle[lane]);
     s->position = head[0];
     s->fill = (size_t)head[1];
     memcpy(s->buffer + lane * s->room, (const char *)in + sizeof head, (s->n + 1) * sizeof *s->buffer);
@@ -438,9 +478,9 @@ int stream_restore(stream *s, size_t lane, const void *in, pal_error *err)
 
 void stream_zero_lane(stream *s, size_t lane)
 {
-    settle(s);
+    settle_lane(s, lane);
     s->stepped = 0;
-    cycle_forget(&s->cycle);
+    cycle_forget(&s->cycle[lane]);
     reset_lane(s, lane, 0);
 }
 
@@ -456,7 +496,7 @@ uint64_t stream_age(stream *s, uint64_t tokens)
     tokens -= tokens % s->n;
     settle(s);
     s->stepped = 0;
-    cycle_forget(&s->cycle);
+    forget_cycles(s);
     for (size_t lane = 0; lane < s->lanes; lane++) seen = decoder_state_age(s->d, s->state[lane], tokens);
     s->position = seen + s->fill;
     return seen;

@@ -43,9 +43,12 @@ void stream_generate(stream *s, size_t count, int32_t *out);
 
 uint64_t stream_position(const stream *s); /* tokens fed to each lane */
 uint64_t stream_buffered(const stream *s); /* of these, not yet read */
-/* Of these, the tokens that were not computed: the states of all lanes had come back to what they were before, and
- * the tokens too (cycle.h). The bits are the same. */
-uint64_t stream_passed(const stream *s);
+/* Of these, the tokens of a lane that were not computed: its state had come back to what it was before, and the
+ * tokens too (cycle.h). The bits are the same. */
+uint64_t stream_passed(const stream *s, size_t lane);
+/* What was not computed of other tokens, in tokens: of segments that were read lately the layers below the first
+ * memory need not be (reuse.h). The bits are the same. */
+double stream_reused(const stream *s, size_t lane);
 /* From now on compute everything. */
 void stream_read_all(stream *s);
 /* Save and restore one lane between feeds: the state at the last segment border, and the buffered tokens. */

@@ -170,14 +170,40 @@ static double *memory_sees(const lab *l, size_t tokens, const double *qkv)
     return seen;
 }
 
-/* Equations 6 to 10, token by token; the local attention sees `xl` tokens before the segment, and the memory binds
- * v_t to the key of token t - shift. */
+/* A token's attention from `first` on and to the sinks before it, which lie right before `first`. */
+static void attend_sinks(double *out, const double *q, size_t width, size_t d, size_t first, size_t sinks,
+                         size_t t, double weight)
+{
+    const double *k = q + width, *v = q + 2 * width;
+    double total = 0, most = -1e300, rotated_q[64], rotated_k[64];
+    double *score = zero_doubles(t + 1);
+    if (sinks > first) sinks = first;
+    rotate(rotated_q, q + t * 3 * width, d, sinks + t - first, 10000);
+    for (size_t j = 0; j <= t; j++) {
+        if (j >= sinks && j < first) continue;
+        rotate(rotated_k, k + j * 3 * width, d, j < sinks ? j : sinks + j - first, 10000);
+        score[j] = dot(rotated_q, rotated_k, d) / sqrt((double)d);
+        most = fmax(most, score[j]);
+    }
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t j = 0; j <= t; j++) {
+            if (j >= sinks && j < first) continue;
+            if (pass == 0) total += exp(score[j] - most);
+            for (size_t i = 0; pass == 1 && i < d; i++)
+                out[i] += weight * exp(score[j] - most) / total * v[j * 3 * width + i];
+        }
+    free(score);
+}
+
+/* Equations 6 to 10, token by token; the local attention sees `xl` tokens before the segment and the config's
+ * sinks, and the memory binds v_t to the key of token t - shift. */
 static void infini_oracle(const lab *l, size_t tokens, const double *qkv, double *o, int delta, size_t xl,
                           size_t shift)
 {
     const size_t h_count = (size_t)l->cfg.n_heads, d = (size_t)l->cfg.d_head, width = h_count * d, n = l->n;
     const double eps = 1e-6;
     const int adds = infini_choice(&l->cfg, INFINI_MIX) == INFINI_MIX_ADD;
+    const size_t sinks = (size_t)l->cfg.option[INFINI_SINKS].i;
     double *seen = memory_sees(l, tokens, qkv);
     for (size_t h = 0; h < h_count; h++) {
         const double beta = (double)l->param[lab_param(l, "gate")][h], gate = adds ? beta : sigmoid(beta);
@@ -188,8 +214,8 @@ static void infini_oracle(const lab *l, size_t tokens, const double *qkv, double
                 const double *q = seen + t * 3 * width + h * d, *v = q + 2 * width;
                 const double *k = t < shift ? NULL : q + width - shift * 3 * width;
                 double *out = o + t * width + h * d, q_z = eps, k_z = eps;
-                attend(out, qkv + h * d, qkv + width + h * d, qkv + 2 * width + h * d, 3 * width, d,
-                       start < xl ? 0 : start - xl, t, 1 / sqrt((double)d), start && !adds ? 1 - gate : 1);
+                attend_sinks(out, qkv + h * d, width, d, start < xl ? 0 : start - xl, sinks, t,
+                             start && !adds ? 1 - gate : 1);
                 for (size_t i = 0; i < d; i++) {
                     q_z += elu1(q[i]) * z[i];
                     k_z += k ? elu1(k[i]) * z[i] : 0;
@@ -251,6 +277,9 @@ static void infini_equations(void **unused)
     agrees_with(cached_oracle, "infini-linear", "xl_len = 21\n", 0, 4);
     agrees_with(previous_linear_oracle, "infini-linear", "xl_len = 5\nmemory_key = previous\n", 0, 4);
     agrees_with(previous_delta_oracle, "infini-delta", "memory_key = previous\n", 0, 4);
+    agrees_with(linear_oracle, "infini-linear", "local_sinks = 3\n", 0, 4);
+    agrees_with(delta_oracle, "infini-delta", "local_sinks = 20\nsegment = 80\n", 0, 3);
+    agrees_with(cached_oracle, "infini-linear", "xl_len = 21\nlocal_sinks = 19\n", 0, 5);
     agrees_with(linear_oracle, "infini-linear", "memory_mix = add\n", 0, 4);
     agrees_with(linear_oracle, "infini-linear", "memory_map = head\n", 0, 4);
     agrees_with(previous_delta_oracle, "infini-delta",

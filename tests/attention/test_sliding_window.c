@@ -101,6 +101,8 @@ static void other_modules(void **unused)
 {
     (void)unused;
     same_as("window = 64\nwindow_slides = segment\nsinks = 0\n", "full", "context = 64\n", oracle_limit());
+    same_as("window = 7\nsinks = 3\nwindow_slides = segment\n", "infini-linear",
+            "xl_len = 7\nlocal_sinks = 3\nmemory_from = 1\n", 0);
     same_as("window = 64\nsinks = 5\n", "full", "context = 64\n", oracle_limit());
     /* all that lies outside the window is a sink */
     same_as("window = 3\nsinks = 61\nwindow_positions = absolute\n", "full", "context = 64\n", oracle_limit());
@@ -152,9 +154,11 @@ static void state_is_bounded(void **unused)
     const attn_sizes sizes = attn_sizes_of(&cfg, 0, 1);
     assert_int_equal(sizes.state, 2 * (9 + 3) * 2 * 6);
     assert_int_equal(sizes.max_tokens, 0);
-    assert_int_equal(sizes.reach, ATTN_ENDLESS);
+    assert_int_equal(sizes.reach, 9);
+    assert_int_equal(sizes.first, 3);
     const model_config plain = lab_config("window", "window = 10\nsinks = 0\n");
     assert_int_equal(attn_sizes_of(&plain, 0, 1).reach, 9);
+    assert_int_equal(attn_sizes_of(&plain, 0, 1).first, 0);
     const model_config slides = lab_config("window", "window = 10\nsinks = 0\nwindow_slides = segment\n");
     assert_int_equal(attn_sizes_of(&slides, 0, 1).reach, 10);
 }

@@ -126,14 +126,28 @@ static void test_lengths(void **state)
                  binary, 512 * i, dir, dir, binary, 512 * i, dir, dir);
         assert_int_equal(system(command), 0);
     }
+    /* At the third length there is no text: the bytes are those of the passkeys. */
+    snprintf(command, sizeof command,
+             "%s eval passkey len=2K n=2 depths=50 model=text-300k-local plots=0 results=%s >%s/log 2>&1", binary,
+             dir, dir);
+    assert_int_equal(system(command), 0);
     snprintf(
         page, sizeof page,
-        "<!-- table lengths lengths=512,1K corpus=slice/test models=text-300k-* results=%s -->\n<!-- end -->\n",
+        "<!-- table lengths lengths=512,1K,2K corpus=slice/test models=text-300k-* results=%s -->\n<!-- end -->\n",
         dir);
     if (fill(page, &made, &err) != PAL_OK) fail_msg("%s", err.text);
-    assert_non_null(strstr(made, "| model | | 512 | 1K |\n"));
+    assert_non_null(strstr(made, "| model | | 512 | 1K | 2K |\n"));
     assert_non_null(strstr(made, "| `text-300k-local` | digits, % (n) | - / "));
-    assert_non_null(strstr(made, " KiB | "));
+    char held[3][16];
+    const char *bytes = strstr(made, "| | bytes kept |"), *intervals = strstr(made, "| | 95 % | - / [");
+    assert_non_null(bytes);
+    assert_int_equal(sscanf(bytes, "| | bytes kept | %15[^|]| %15[^|]| %15[^|]|", held[0], held[1], held[2]), 3);
+    for (int i = 0; i < 3; i++) assert_string_equal(held[i], held[0]);
+    assert_non_null(strstr(held[0], " KiB "));
+    assert_non_null(intervals);
+    double lo, hi;
+    assert_int_equal(sscanf(intervals, "| | 95 %% | - / [%lf, %lf] / - |", &lo, &hi), 2);
+    assert_true(lo >= 0 && lo < hi && hi <= 100);
     snprintf(command, sizeof command, "%s/perplexity-journal.jsonl", dir);
     assert_int_equal(os_read_file(command, &journal, &size, &err), PAL_OK);
     int samples = 0;

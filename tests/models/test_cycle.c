@@ -1,11 +1,9 @@
 /* Streams that come back to a state they had: what is passed over leaves every bit as it was, and is found where
  * it can be. */
-#include "tests/lib/batch_lab.h"
+#include "tests/lib/stream_pair.h"
 #include "tests/lib/use_blas.h"
 
-#include "models/stream/stream.h"
-
-enum { LANES = 3, PERIOD = 24, MOST = 200, STEPS = 120 };
+enum { PERIOD = 24, STEPS = 120 };
 
 /* Ours, with all that a state can hold. */
 static decoder *gated_model(void)
@@ -23,105 +21,23 @@ static void set_write_gates(decoder *d, double bias)
     }
 }
 
-/* Two streams that are treated alike; the second computes everything. */
-typedef struct pair {
-    stream *s[2];
-    size_t lanes, place[LANES]; /* in the filler */
-    double nll[2][LANES][MOST + SEGMENT + 1];
-    size_t scores[2], at;
-} pair;
-
-static void open_pair(pair *p, const decoder *d, pool *threads, size_t lanes)
-{
-    *p = (pair){.lanes = lanes};
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(stream_create(&p->s[i], d, threads, lanes, &err), PAL_OK);
-        assert_int_equal(stream_allow_writing(p->s[i], &err), PAL_OK);
-    }
-    stream_read_all(p->s[1]);
-}
-
-static void close_pair(pair *p)
-{
-    stream_destroy(p->s[0]);
-    stream_destroy(p->s[1]);
-}
-
-static void keep(void *arg, size_t lane, uint64_t position, double nll, int32_t argmax)
-{
-    pair *p = arg;
-    (void)lane, (void)position, (void)argmax; /* both streams deliver in one order */
-    assert_true(p->scores[p->at] < sizeof p->nll[0] / sizeof(double));
-    ((double *)p->nll[p->at])[p->scores[p->at]++] = nll;
-}
-
-/* `count` tokens to each lane: filler, each lane's of another phase, or random ones. */
-static void feed_pair(pair *p, rng *draws, size_t count, int filler, int score)
-{
-    static int32_t tokens[LANES * MOST];
-    for (size_t lane = 0; lane < p->lanes; lane++)
-        for (size_t i = 0; i < count; i++)
-            tokens[lane * MOST + i] =
-                (int32_t)(filler ? p->place[lane]++ % PERIOD + lane : rng_below(draws, VOCAB));
-    for (p->at = 0; p->at < 2; p->at++) {
-        p->scores[p->at] = 0;
-        stream_feed(p->s[p->at], tokens, MOST, count, score ? 0 : UINT64_MAX, score ? keep : NULL, p);
-    }
-    assert_int_equal(p->scores[0], p->scores[1]);
-    assert_memory_equal(p->nll[0], p->nll[1], p->scores[0] * sizeof(double));
-}
-
-static void compare_snapshots(pair *p)
-{
-    const size_t bytes = stream_snapshot_bytes(p->s[0]);
-    char *a = malloc(bytes), *b = malloc(bytes);
-    for (size_t lane = 0; lane < p->lanes; lane++) {
-        stream_save(p->s[0], lane, a);
-        stream_save(p->s[1], lane, b);
-        assert_memory_equal(a, b, bytes);
-    }
-    free(a);
-    free(b);
-}
-
-static void compare_predictions(pair *p)
-{
-    size_t stride = 0;
-    const real *a = stream_predict(p->s[0], &stride), *b = stream_predict(p->s[1], &stride);
-    for (size_t lane = 0; a && lane < p->lanes; lane++)
-        assert_memory_equal(a + lane * stride, b + lane * stride, VOCAB * sizeof(real));
-}
-
-/* A lane takes over the state of another one. */
-static void copy_lane(pair *p, size_t from, size_t to)
-{
-    char *snapshot = malloc(stream_snapshot_bytes(p->s[0]));
-    for (int i = 0; i < 2; i++) {
-        stream_save(p->s[i], from, snapshot);
-        assert_int_equal(stream_restore(p->s[i], to, snapshot, &err), PAL_OK);
-    }
-    free(snapshot);
-}
-
 /* Memories that were written and then shut: whatever is done to the streams, and wherever in a cycle. */
-static void test_same_bits(void **state)
+static void check_same_bits(decoder *d)
 {
-    (void)state;
-    decoder *d = gated_model();
     pool *threads;
     assert_int_equal(pool_create(&threads, 2, &err), PAL_OK);
     for (size_t lanes = 1; lanes <= LANES; lanes += LANES - 1) {
         pair p;
         rng draws = rng_make(4, "test/cycle", lanes, 0);
         uint64_t passed = 0;
-        open_pair(&p, d, threads, lanes);
+        open_pair(&p, d, threads, lanes, PERIOD);
         set_write_gates(d, 20);
         feed_pair(&p, &draws, 5 * SEGMENT, 0, 0);
         set_write_gates(d, -20);
         for (int step = 0; step < STEPS; step++) {
-            const uint64_t before = stream_passed(p.s[0]);
+            const uint64_t before = stream_passed(p.s[0], 0);
             feed_pair(&p, &draws, 1 + rng_below(&draws, MOST), 1, 0);
-            passed += stream_passed(p.s[0]) > before;
+            passed += stream_passed(p.s[0], 0) > before;
             switch (rng_below(&draws, 12)) {
             case 0:
                 feed_pair(&p, &draws, 1 + rng_below(&draws, 5), 0, 0);
@@ -148,11 +64,19 @@ static void test_same_bits(void **state)
         }
         compare_snapshots(&p);
         assert_true(passed > STEPS / 10);
-        assert_int_equal(stream_passed(p.s[1]), 0);
+        assert_int_equal(stream_passed(p.s[1], 0), 0);
         close_pair(&p);
     }
     pool_destroy(threads);
     decoder_destroy(d);
+}
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    check_same_bits(gated_model());
+    check_same_bits(make_model("infini-gated")); /* the state stays */
+    check_same_bits(make_model_with("window", "window = 20\nsinks = 2\n"));
 }
 
 /* All but the first segments are passed over: the caches of two layers fill in three, the first anchor after them
@@ -167,27 +91,63 @@ static void test_counts(void **state)
     pair p;
     rng draws = rng_make(4, "test/cycle", 9, 0);
     set_write_gates(d, -20);
-    open_pair(&p, d, threads, 2);
+    open_pair(&p, d, threads, 2, PERIOD);
     for (int i = 0; i < SEGMENTS; i++) feed_pair(&p, &draws, SEGMENT, 1, 0);
     feed_pair(&p, &draws, 1, 1, 0); /* the stream reads a segment when the token after it is there */
-    const uint64_t passed = stream_passed(p.s[0]) / SEGMENT;
+    const uint64_t passed = stream_passed(p.s[0], 0) / SEGMENT;
     assert_int_equal(passed, SEGMENTS - 4 - 3);
     compare_snapshots(&p);
-    assert_in_range(stream_passed(p.s[0]) / SEGMENT, passed - 2, passed); /* the broken cycle is read again */
+    assert_in_range(stream_passed(p.s[0], 0) / SEGMENT, passed - 2, passed); /* the broken cycle is read again */
+    close_pair(&p);
+
+    /* A state that stays as it is while the tokens come round: the anchor, and every segment once. */
+    decoder_destroy(d);
+    d = make_model("infini-gated");
+    set_write_gates(d, -20);
+    open_pair(&p, d, threads, 2, PERIOD);
+    for (int i = 0; i < SEGMENTS; i++) feed_pair(&p, &draws, SEGMENT, 1, 0);
+    feed_pair(&p, &draws, 1, 1, 0);
+    assert_int_equal(stream_passed(p.s[0], 0) / SEGMENT, SEGMENTS - 1 - 3);
+    compare_snapshots(&p);
+    close_pair(&p);
+
+    /* Lanes come round by themselves. */
+    open_pair(&p, d, threads, 2, PERIOD);
+    p.wild = 2;
+    for (int i = 0; i < SEGMENTS; i++) feed_pair(&p, &draws, SEGMENT, 1, 0);
+    feed_pair(&p, &draws, 1, 1, 0);
+    assert_int_equal(stream_passed(p.s[0], 0) / SEGMENT, SEGMENTS - 1 - 3);
+    assert_int_equal(stream_passed(p.s[0], 1), 0);
+    compare_snapshots(&p);
+    close_pair(&p);
+
+    /* Caches of ten layers fill in ten segments, three later hashes tell, and three later the anchor's state is
+     * there. */
+    decoder_destroy(d);
+    d = make_model_with("window",
+                        "segment = 16\nn_layers = 10\nwindow = 16\nsinks = 0\nwindow_slides = segment\n");
+    open_pair(&p, d, threads, 1, PERIOD);
+    for (int i = 0; i < SEGMENTS; i++) feed_pair(&p, &draws, SEGMENT, 1, 0);
+    feed_pair(&p, &draws, 1, 1, 0);
+    assert_int_equal(stream_passed(p.s[0], 0) / SEGMENT, SEGMENTS - 10 - 3 - 3);
+    compare_snapshots(&p);
     close_pair(&p);
 
     /* Other tokens, gates that are open, or a state that does not say it all: nothing is passed over. */
-    open_pair(&p, d, threads, 2);
+    decoder_destroy(d);
+    d = gated_model();
+    set_write_gates(d, -20);
+    open_pair(&p, d, threads, 2, PERIOD);
     for (int i = 0; i < SEGMENTS; i++) feed_pair(&p, &draws, SEGMENT, 0, 0);
-    assert_int_equal(stream_passed(p.s[0]), 0);
+    assert_int_equal(stream_passed(p.s[0], 0), 0);
     close_pair(&p);
     decoder_destroy(d);
     static const char *const names[] = {"infini-linear", "infini-gated", "transformer-xl", "memorizing"};
     for (size_t m = 0; m < sizeof names / sizeof *names; m++) {
         d = make_model(names[m]);
-        open_pair(&p, d, threads, 1);
+        open_pair(&p, d, threads, 1, PERIOD);
         for (int i = 0; i < SEGMENTS; i++) feed_pair(&p, &draws, SEGMENT, 1, 0);
-        assert_int_equal(stream_passed(p.s[0]), 0);
+        assert_int_equal(stream_passed(p.s[0], 0), 0);
         compare_snapshots(&p);
         close_pair(&p);
         decoder_destroy(d);

@@ -120,9 +120,11 @@ static void any_shape_gives_the_same_bits(void **state)
 static void bytes_are_as_planned(void **state)
 {
     (void)state;
-    static const char *const name[] = {"infini-linear", "transformer-xl"};
-    for (size_t m = 0; m < 2; m++) {
-        decoder *d = make_model_with(name[m], "n_layers = 3\n");
+    static const char *const model[][2] = {{"infini-linear", "n_layers = 3\n"},
+                                           {"infini-linear", "n_layers = 3\nmemory_from = 1\nxl_len = 8\n"},
+                                           {"transformer-xl", "n_layers = 3\n"}};
+    for (size_t m = 0; m < sizeof model / sizeof *model; m++) {
+        decoder *d = make_model_with(model[m][0], model[m][1]);
         for (int threads = 1; threads <= 3; threads++) {
             pool *p = NULL;
             assert_int_equal(pool_create(&p, threads, &err), PAL_OK);

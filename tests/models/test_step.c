@@ -36,6 +36,8 @@ static const struct {
     {"window", "window = 40\nsinks = 20\n"},
     {"infini-linear", "xl_len = 7\nmemory_z_init = 1\nfirst_segment = gated\nmemory_feature = relu\n"},
     {"infini-gated", "xl_len = 16\nmemory_empty = unwritten\nmemory_from = 1\nmemory_key = previous\n"},
+    {"infini-gated", "xl_len = 5\nlocal_sinks = 3\nmemory_from = 1\n"},
+    {"infini-linear", "local_sinks = 20\n"},
     {"infini-delta", "memory_z_rule = gamma\n"},
     {"memorizing", "knn_k = 3\nknn_entries = 20\nxl_len = 8\n"},
     {"memorizing", "knn_k = 4\nknn_entries = 24\nxl_len = 6\nknn_mix = softmax\n"},
