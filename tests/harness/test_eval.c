@@ -225,13 +225,13 @@ static void test_plan_round(void **state)
     plan_part_round(part, 0);
     assert_true(part->work == work);
 
-    /* Beside another lane it comes round anew behind the needles of both. */
+    /* Each lane comes round anew behind its own needle. */
     part->item[0].shared = 3;
     part->item[1] = part->item[0];
     part->item[1].shared = 6;
     part->group[0].count = 2;
     plan_part_round(part, 2);
-    assert_true(part->work == 2 * (2 + 2 + 2 + 1));
+    assert_true(part->work == 2 * (2 + 2 + 1));
     plan_free(&p);
     eval_request_free(&r);
 }
