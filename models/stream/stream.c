@@ -405,7 +405,7 @@ const void *stream_state(stream *s, size_t lane)
 
 int stream_finite(stream *s, size_t lane)
 {
-    settle(s);
+    settle_lane(s, lane);
     if (s->relay) return relay_finite(s->relay, lane, s->state[lane]);
     return decoder_state_finite(s->d, s->state[lane], 0, (size_t)decoder_config(s->d)->n_layers);
 }
