@@ -8,6 +8,7 @@
 #include "models/attention/attention.h"
 #include "models/decoder/state.h"
 #include "models/engine/gemm.h"
+#include "models/import/adapter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,14 @@ static void put_model(const list_options *o, listing *l, const char *name, const
     if (with_digest(o)) listing_text(l, info->digest);
 }
 
+/* An adapter is listed without its base, which may not be here. */
+static int read_facts(const char *path, decoder **d, checkpoint_info *info, pal_error *err)
+{
+    adapter_base base;
+    PAL_TRY(adapter_find_base(path, &base, err));
+    return base.path[0] ? adapter_outline(path, d, info, err) : checkpoint_load(path, d, info, err);
+}
+
 static int list_models(const list_options *o, pal_error *err)
 {
     weights_file *files = NULL;
@@ -69,13 +78,13 @@ static int list_models(const list_options *o, pal_error *err)
     pal_error none;
     listing l;
     listing_begin(&l, stdout, (listing_format)o->format, model_columns, MODEL_COLUMNS - !with_digest(o));
-    if (weights_resolve("all", o->weights, &files, &count, &none) != PAL_OK && listing_for_people(&l))
+    if (weights_resolve("*", o->weights, &files, &count, &none) != PAL_OK && listing_for_people(&l))
         printf("no models in %s\n", o->weights);
     int code = PAL_OK;
     for (size_t i = 0; code == PAL_OK && i < count; i++) {
         decoder *d = NULL;
         checkpoint_info info;
-        code = checkpoint_load(files[i].path, &d, &info, err);
+        code = read_facts(files[i].path, &d, &info, err);
         if (code != PAL_OK) break;
         put_model(o, &l, files[i].name, d, &info);
         decoder_destroy(d);

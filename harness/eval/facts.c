@@ -115,7 +115,7 @@ int facts_complete(results *r, const char *dir, pal_error *err)
     if (os_file_exists(path)) PAL_TRY(take_list(r, path, err));
     weights_file *files = NULL;
     pal_error none;
-    if (lacking(r) == 0 || weights_resolve("all", dir, &files, &count, &none) != PAL_OK) return PAL_OK;
+    if (lacking(r) == 0 || weights_resolve("*", dir, &files, &count, &none) != PAL_OK) return PAL_OK;
     for (size_t i = 0; i < count && lacking(r) > 0; i++) take_file(r, files[i].path);
     free(files);
     return PAL_OK;

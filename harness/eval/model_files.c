@@ -5,6 +5,7 @@
 #include "harness/base/near.h"
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
+#include "models/import/adapter.h"
 #include "models/import/import.h"
 
 #include <dirent.h>
@@ -111,6 +112,14 @@ static int trained_on(const char *path, const char *task)
     return same;
 }
 
+/* A damaged file is none: who loads it says what is wrong. */
+static int is_adapter(const char *path)
+{
+    adapter_base base;
+    pal_error ignored;
+    return adapter_find_base(path, &base, &ignored) == PAL_OK && base.path[0];
+}
+
 static int unknown(const search *s, const char *name, pal_error *err)
 {
     near_names near;
@@ -118,6 +127,8 @@ static int unknown(const search *s, const char *name, pal_error *err)
     if (s->shipped_count == 0)
         return pal_fail(err, PAL_USAGE, "model=%s: there are no weights in %s; give the path of a %s file", name,
                         s->dir, WEIGHTS_SUFFIX);
+    if (strcmp(name, "all") == 0)
+        return pal_fail(err, PAL_USAGE, "model=all: there are only adapters in %s; name them", s->dir);
     near_begin(&near, name);
     /* Of equally near names those of the task come first. */
     for (int theirs = 1; theirs >= 0; theirs--)
@@ -171,6 +182,7 @@ static int pick(void *arg, const char *name, pal_error *err)
     for (size_t i = 0; i < s->shipped_count; i++) {
         const char *there = s->shipped[i].name;
         if (!all && strcmp(there, name) != 0 && !(pattern && fnmatch(name, there, 0) == 0)) continue;
+        if (all && is_adapter(s->shipped[i].path)) continue;
         known = 1;
         PAL_TRY(take(s, s->shipped[i].path, err));
     }

@@ -15,9 +15,10 @@ typedef struct weights_file {
     char instead[INSTEAD_TEXT]; /* the attention behind a '+', in place of the model's own; "": its own */
 } weights_file;
 
-/* What model= means, in the order given: "all", every *.safetensors in `dir`; names found there; patterns of such
- * names, "passkey-*"; paths (with a '/' or a suffix of weights: .safetensors, .gguf, .bin), which may be patterns
- * too; a folder of another program's model right here. kv_each_name splits the list.
+/* What model= means, in the order given: "all", every *.safetensors in `dir` but adapters, whose base may not be
+ * here; names found there; patterns of such names, "passkey-*"; paths (with a '/' or a suffix of weights:
+ * .safetensors, .gguf, .bin), which may be patterns too; a folder of another program's model right here.
+ * kv_each_name splits the list.
  * With a task, a name that is not there stands for the task's model of that name: "infini-delta" for
  * "passkey-infini-delta". "NAME+window:sinks=0" is a model with another attention (decoder/instead.h). *out is
  * malloc'ed. PAL_USAGE: nothing there, or a name unknown (says the nearest). */

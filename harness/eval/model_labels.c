@@ -86,7 +86,7 @@ static int find_weights(const relabel *to, const char *hash, char path[2 * KV_TE
     weights_file *files = NULL;
     size_t count = 0, found = 0;
     pal_error none;
-    if (!hash[0] || weights_resolve("all", to->o->weights, &files, &count, &none) != PAL_OK) return 0;
+    if (!hash[0] || weights_resolve("*", to->o->weights, &files, &count, &none) != PAL_OK) return 0;
     for (size_t i = 0; i < count && !found; i++) {
         st_file f;
         if (st_read(files[i].path, &f, &none) != PAL_OK) continue;

@@ -51,6 +51,7 @@ static void run_part(trainer *t, batch *b, size_t part, double total, real *grad
     const scored_tokens scored = {
         .tokens = b->tokens + at, .targets = b->targets + at, .weight = b->weight + at, .nll = b->nll + at};
     memset(grad, 0, reals * sizeof *grad);
+    if (b->lead.before) window_put_caches(b->window, b->lead.before + part * lanes * b->lead.segments);
     b->part_loss[part] = window_step(b->window, (size_t)(b->length / t->model_cfg.segment), &scored,
                                      b->lanes.state + part * lanes, grad, b->write_penalty);
     if (b->parts == 1) return;

@@ -107,6 +107,8 @@ int trainer_describe(trainer *t, pal_error *err)
         if (!train_config_shapes(table[i].key)) continue;
         /* Files from before there was such a key say nothing of it. */
         if (strcmp(table[i].key, "grad_parts") == 0 && t->cfg.grad_parts == 1) continue;
+        const int leads = strcmp(table[i].key, "lead_before") == 0 || strcmp(table[i].key, "lead_count") == 0;
+        if (leads && t->cfg.lead_before == LEAD_SEQUENCE) continue;
         kv_get(&table[i], &t->cfg, text, sizeof text);
         PAL_TRY(kv_pairs_add(&t->metadata, table[i].key, text, "recipe", err));
     }

@@ -47,6 +47,12 @@ static const kv_spec train_table[] = {
     {"lead_times", KV_REALS, AT(lead_times), "1", 1, 1e9, NULL,
      "the state then stands for up to so many readings of them (log-uniform), where the module can say how; for "
      "all lengths or one each"},
+    {"lead_before", KV_CHOICE, AT(lead_before), "sequence", 0, 0, "sequence|segment",
+     "segment: every segment of a sequence stands behind a lead that was read once, with an empty memory: its "
+     "local "
+     "attention (xl_len) is that of the end of a long segment, at the cost of a short one"},
+    {"lead_count", KV_INT, AT(lead_count), "8", 1, 1024, NULL,
+     "lead_before=segment: different leads for each length, half of them shorter than lead_len (log-uniform)"},
     {"recompute", KV_CHOICE, AT(recompute), "auto", 0, 0, "auto|no|yes",
      "run each segment's forward again before its backward, to save memory; the bits are the same"},
     {"checkpoint_every", KV_INT, AT(checkpoint_every), "50", 1, 1e9, NULL, "steps between checkpoints"},
@@ -94,6 +100,16 @@ static int check_list(const train_config *c, const char *key, const kv_list *lis
                     (long long)list->count, (long long)c->train_len.count, one_is_enough ? "one, or " : "");
 }
 
+/* Leads are read once: what learns may have no part in them. */
+static int check_leads(const train_config *c, pal_error *err)
+{
+    const char *fault = c->lead_len == 0          ? "lead_len=0 has nothing to read; set it, and xl_len as long"
+                        : c->trains != TRAINS_NEW ? "the leads stay as they were read; set trains=new"
+                        : c->val_every > 0        ? "a validation reads no leads; set val_every=0"
+                                                  : NULL;
+    return fault ? pal_fail(err, PAL_USAGE, "lead_before=segment: %s", fault) : PAL_OK;
+}
+
 int train_config_check(const train_config *c, const model_config *model, pal_error *err)
 {
     if (!c->out[0])
@@ -105,6 +121,7 @@ int train_config_check(const train_config *c, const model_config *model, pal_err
     PAL_TRY(check_list(c, "batch_tokens", &c->batch_tokens, 1, err));
     PAL_TRY(check_list(c, "write_penalty", &c->write_penalty, 1, err));
     PAL_TRY(check_list(c, "lead_times", &c->lead_times, 1, err));
+    if (c->lead_before == LEAD_SEGMENT) PAL_TRY(check_leads(c, err));
     if (c->val_every % c->log_every)
         return pal_fail(err, PAL_USAGE,
                         "val_every=%lld is not a multiple of log_every=%lld, whose rows carry it; use %lld",

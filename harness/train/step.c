@@ -59,7 +59,7 @@ int batch_create(const trainer *t, int64_t phase, batch *b, pal_error *err)
         !b->fresh)
         return pal_fail(err, PAL_INTERNAL, "out of memory for a batch of %zu tokens", count);
     PAL_TRY(train_lanes_open(&b->lanes, t->model, lanes, err));
-    PAL_TRY(train_lead_open(&b->lead, &t->cfg, phase, t->task, t->model, t->pool, lanes, err));
+    PAL_TRY(train_lead_open(&b->lead, &t->cfg, phase, segments, t->task, t->model, t->pool, lanes, err));
     PAL_TRY(t->task->train->phase(t->source, (int64_t)lanes, length, err));
     return window_create(&b->window, t->model, t->pool, lanes / b->parts, segments, recompute, err);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 enum { TRAINS_ALL, TRAINS_NEW };
+enum { LEAD_SEQUENCE, LEAD_SEGMENT };
 enum { RECOMPUTE_AUTO, RECOMPUTE_NO, RECOMPUTE_YES };
 
 typedef struct train_config {
@@ -30,7 +31,7 @@ typedef struct train_config {
     kv_list write_penalty;          /* likewise */
     int64_t write_penalty_of;
     double lr, lr_floor;
-    int64_t lead_len;
+    int64_t lead_len, lead_before, lead_count;
     kv_list lead_times; /* likewise */
     optimiser_config optimiser;
 } train_config;

@@ -118,14 +118,14 @@ void pass_backward(pass *p, size_t index, const scored_tokens *t, real *const *d
         memset(p->dx, 0, p->all * (size_t)d->cfg.d_model * sizeof *p->dx);
         if (t->nll) memset(t->nll, 0, p->tokens * sizeof *t->nll);
     }
-    for (size_t l = whole ? layers : d->stateful; l-- > d->lowest;) {
+    for (size_t l = whole ? layers : p->end; l-- > d->lowest;) {
         const layer_index *at = &d->layer[l];
         const layer_saved *ls = &s->layer[l];
         if (above && above->layer_leave_backward) {
             around = pass_above(p, s, &of, NULL, dstate, grad);
             above->layer_leave_backward(&around, l, p->dx);
         }
-        if (whole || l + 1 < d->stateful) backward_feed(p, at, ls, grad);
+        if (whole || l + 1 < p->end) backward_feed(p, at, ls, grad);
         call_params params;
         for (size_t lane = 0; lane < p->lanes; lane++) p->dstate[lane] = dstate[lane] + at->dstate_offset;
         attn_call call = pass_call(p, s, l, &params, grad);

@@ -125,6 +125,7 @@ int pass_create(pass **out, const decoder *d, pool *threads, size_t lanes, size_
                 .head = threads,
                 .lanes = lanes,
                 .slots = slots,
+                .end = d->stateful,
                 .all = lanes * (size_t)d->inner.segment,
                 .tokens = lanes * (size_t)d->cfg.segment};
     const size_t workers = (size_t)pool_threads(threads);
@@ -152,6 +153,11 @@ void pass_destroy(pass *p)
 void pass_use_panels(pass *p, const real *panels)
 {
     p->panels = panels;
+}
+
+void pass_leave_caches(pass *p)
+{
+    p->end = p->d->graded;
 }
 
 void pass_share_head(pass *p, pool *workers)
@@ -392,7 +398,7 @@ void pass_layers(pass *p, size_t index, void *const *state, size_t from, size_t 
     slot *s = &p->slot[index];
     s->scored = need_output != 0;
     /* Layers above the last state have nothing to keep of a segment that is only read. */
-    const size_t end = need_output || d->cfg.recurrence ? layers : d->stateful;
+    const size_t end = need_output || d->cfg.recurrence ? layers : p->end;
     for (size_t l = from; l < to; l++) {
         if (l >= end) return;
         const layer_index *at = &d->layer[l];

@@ -60,6 +60,7 @@ struct decoder {
     size_t weight_reals, panel_reals, grad_reals;
     size_t lowest;   /* the first layer whose backward pass is needed; 0 when all tensors learn */
     size_t stateful; /* layers up to the last one that has a state: what a segment that is only read needs */
+    size_t graded;   /* layers up to the last one whose state carries a gradient */
     real *table;     /* the attention module's constants */
     size_t state_bytes, memory_bytes, dstate_reals;
     uint64_t shape_hash;

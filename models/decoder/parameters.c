@@ -183,6 +183,7 @@ int decoder_describe(decoder **out, const model_config *cfg, pal_error *err)
         const attn_sizes sizes = attn_sizes_of(&d->inner, l, 1);
         add_state(d, sizes.state, sizes.state_grad);
         if (sizes.state > 0 || cfg->recurrence) d->stateful = l + 1;
+        if (sizes.state_grad > 0 || cfg->recurrence) d->graded = l + 1;
     }
     if (cfg->recurrence) {
         const size_t reals = cfg->recurrence->state_reals(cfg);

@@ -26,6 +26,10 @@ void pass_use_panels(pass *p, const real *panels);
 /* From now on logits and losses are made by these workers. */
 void pass_share_head(pass *p, pool *workers);
 
+/* From now on a segment that is only read goes no further than the last state that carries a gradient: for a
+ * caller that replaces the caches above it. */
+void pass_leave_caches(pass *p);
+
 /* Read one segment: tokens[lanes, N] (padding: any valid token), valid[lanes] in 0..N, state[lanes] updated in
  * place. need_output 0 skips what only the output needs: the reads and the feed-forward of the last layer that has
  * a state, and all layers above it. */

@@ -46,6 +46,7 @@ struct pass {
     const real *panels;       /* of the matrices, where decoder_weights has them; NULL: none */
     size_t lanes, slots, all; /* all = R, rows that layers read */
     size_t tokens;            /* lanes * N */
+    size_t end;               /* layers that a segment which is only read goes through */
     arena memory;
     slot *slot;
     real *logits;               /* [R, vocab] */

@@ -164,6 +164,28 @@ void decoder_state_repeat(const decoder *d, void *state, double times)
         attention->state_repeat(&d->cfg, l, (real *)((char *)state + d->layer[l].state_offset), times);
 }
 
+/* A layer's reals [begin, end); what carries a gradient comes first (attention.h). */
+static void copy_reals(const decoder *d, size_t layer, char *to, const char *from, size_t begin, size_t end)
+{
+    const size_t at = d->layer[layer].state_offset + begin * sizeof(real);
+    memcpy(to + at, from + at, (end - begin) * sizeof(real));
+}
+
+void decoder_state_copy_memory(const decoder *d, void *to, const void *from)
+{
+    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++)
+        copy_reals(d, l, to, from, 0, attn_sizes_of(&d->inner, l, 1).state_grad);
+}
+
+void decoder_state_copy_caches(const decoder *d, void *to, const void *from)
+{
+    for (size_t l = 0; l < (size_t)d->cfg.n_layers; l++) {
+        const attn_sizes sizes = attn_sizes_of(&d->inner, l, 1);
+        copy_reals(d, l, to, from, sizes.state_grad, sizes.state);
+    }
+    ((state_header *)to)->seen = ((const state_header *)from)->seen;
+}
+
 uint64_t decoder_state_age(const decoder *d, void *state, uint64_t age)
 {
     const attn_module *attention = d->cfg.attention;

@@ -43,6 +43,11 @@ size_t decoder_state_parts(const decoder *d, size_t layer, state_part *part);
 void decoder_state_repeat(const decoder *d, void *state, double times);
 /* attn_module.state_age of every layer; returns the tokens that the state then counts. */
 uint64_t decoder_state_age(const decoder *d, void *state, uint64_t age);
+/* Of two blocks of this model, `to` becomes `from` in what carries a gradient, or in all else and in the tokens
+ * read.
+ */
+void decoder_state_copy_memory(const decoder *d, void *to, const void *from);
+void decoder_state_copy_caches(const decoder *d, void *to, const void *from);
 /* PAL_DATA when `state` is not a block of this model. */
 int decoder_state_check(const decoder *d, const void *state, pal_error *err);
 /* Reals of a lane's state gradient: what pass_backward carries from segment to segment. */

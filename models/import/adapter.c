@@ -47,6 +47,24 @@ int adapter_describe(kv_pairs *metadata, const char *base, const char *digest, p
     return kv_pairs_add(metadata, digest_key, digest, "recipe", err);
 }
 
+int adapter_outline(const char *path, decoder **out, checkpoint_info *info, pal_error *err)
+{
+    st_file f;
+    model_config cfg;
+    decoder *d = NULL;
+    PAL_TRY(st_read(path, &f, err));
+    int code = checkpoint_config(&f, path, &cfg, err);
+    if (code == PAL_OK) code = decoder_describe(&d, &cfg, err);
+    if (code == PAL_OK) code = checkpoint_no_strangers(d, &f, path, err);
+    if (code == PAL_OK) code = checkpoint_give_info(&f, info, err);
+    st_free(&f);
+    if (code == PAL_OK)
+        *out = d;
+    else
+        decoder_destroy(d);
+    return code;
+}
+
 /* What the adapter is meant for, to the bit; tensors that the base lacks stay. */
 static int fill_base(const char *path, const adapter_base *base, decoder *d, pal_error *err)
 {

@@ -17,6 +17,9 @@ int adapter_find_base(const char *path, adapter_base *out, pal_error *err);
 /* Append the keys that make a file an adapter. */
 int adapter_describe(kv_pairs *metadata, const char *base, const char *digest, pal_error *err);
 
+/* What the model at `path` is, by its own file alone: a decoder of decoder_describe, without weights, the
+ * adapter's digest and metadata. */
+int adapter_outline(const char *path, decoder **out, checkpoint_info *info, pal_error *err);
 /* The base with the adapter's tensors and config; as model_load. `instead` may be NULL. PAL_DATA: the base is not
  * there, or is another file than it was. */
 int adapter_load(const char *path, const adapter_base *base, const instead_words *instead, decoder **out,

@@ -17,9 +17,10 @@ struct window {
     float *weight;
     double *nll;
     size_t *valid;
-    real **dstate; /* [lanes] */
-    char *border;  /* recompute: [max_segments, lanes] states before each segment */
-    char *replay;  /* recompute: [lanes] states that the second forward may overwrite */
+    real **dstate;       /* [lanes] */
+    void *const *before; /* [lanes, segments] states whose caches stand before each segment; NULL: their own */
+    char *border;        /* recompute: [max_segments, lanes] states before each segment */
+    char *replay;        /* recompute: [lanes] states that the second forward may overwrite */
     void **replay_state;
 };
 
@@ -114,6 +115,12 @@ static int is_scored(const window *w, size_t segments, size_t s, const float *we
     return 0;
 }
 
+void window_put_caches(window *w, void *const *before)
+{
+    w->before = before;
+    pass_leave_caches(w->pass);
+}
+
 double window_step(window *w, size_t segments, const scored_tokens *t, void *const *state, real *grad,
                    attn_penalty penalty)
 {
@@ -127,6 +134,8 @@ double window_step(window *w, size_t segments, const scored_tokens *t, void *con
 
     for (size_t s = 0; s < segments; s++) {
         cut(w, segments, s, t->tokens, w->tokens, sizeof *t->tokens);
+        for (size_t lane = 0; w->before && lane < w->lanes; lane++)
+            decoder_state_copy_caches(w->d, state[lane], w->before[lane * segments + s]);
         if (w->recompute)
             for (size_t lane = 0; lane < w->lanes; lane++)
                 memcpy(w->border + (s * w->lanes + lane) * bytes, state[lane], bytes);

@@ -13,6 +13,10 @@ int window_create(window **out, const decoder *d, pool *threads, size_t lanes, s
 void window_destroy(window *w);
 size_t window_bytes(const decoder *d, size_t workers, size_t lanes, size_t max_segments, int recompute);
 
+/* From now on the caches of before[lane * segments + s] stand before segment s of a lane's next windows in place
+ * of those that the segment before it left. Memories go from segment to segment as ever. */
+void window_put_caches(window *w, void *const *before);
+
 /* t: arrays of [lanes, segments * N]. state[lanes]: in: before the window; out: after it. A segment in which
  * nothing is scored is read no further than its states need, and its nll are 0. grad (decoder_grad_reals) is
  * accumulated into with d(loss)/d(weights), where loss = sum(weight * nll) / sum(weight). Returns the loss. */

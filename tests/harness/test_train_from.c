@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "harness/base/os.h"
+#include "harness/eval/model_files.h"
 #include "harness/train/train.h"
 #include "models/decoder/config_keys.h"
 #include "models/import/adapter.h"
@@ -219,6 +220,69 @@ static void adapters_go_on(void **unused)
     assert_int_equal(moved, 0);
 }
 
+/* A lead before every segment changes what is learned; killed and gone on, it gives the same file. */
+static void leads_before_segments(void **unused)
+{
+    (void)unused;
+    static const char leads[] = "xl_len = 128\nmemory_empty = unwritten\nlead_len = 128\nlead_count = 3\n"
+                                "passkey_lead = 0.5\ntrain_len = 256\ntrain_steps = 2\ncheckpoint_every = 1\n";
+    char settings[700], *file[3];
+    size_t size[3];
+    snprintf(settings, sizeof settings, "%s%s", retrofit, leads);
+    if (train("once", settings) != PAL_OK) fail_msg("%s", err.text);
+    snprintf(settings, sizeof settings, "%s%slead_before = segment\n", retrofit, leads);
+    if (train("each", settings) != PAL_OK) fail_msg("%s", err.text);
+    for (useconds_t wait = 10000; !os_file_exists(path_of("each-killed")); wait += 10000) {
+        const pid_t child = fork();
+        if (child == 0) _exit(train("each-killed", settings));
+        usleep(wait);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    static const char *const names[] = {"once", "each", "each-killed"};
+    decoder *d[3];
+    for (int i = 0; i < 3; i++) {
+        if (model_load(path_of(names[i]), NULL, &d[i], NULL, NULL, &err) != PAL_OK) fail_msg("%s", err.text);
+        assert_int_equal(os_read_file(path_of(names[i]), &file[i], &size[i], &err), PAL_OK);
+    }
+    const size_t bytes = decoder_weight_reals(d[0]) * sizeof(real);
+    assert_memory_not_equal(decoder_weights(d[0]), decoder_weights(d[1]), bytes);
+    assert_int_equal(size[1], size[2]);
+    assert_memory_equal(file[1], file[2], size[1]);
+    for (int i = 0; i < 3; i++) {
+        decoder_destroy(d[i]);
+        free(file[i]);
+    }
+    snprintf(settings, sizeof settings, "%slead_before = segment\n", retrofit);
+    assert_int_equal(train("no", settings), PAL_USAGE);
+    assert_non_null(strstr(err.text, "lead_len=0"));
+    assert_int_equal(train("no", "attention = infini-gated\nlead_before = segment\nlead_len = 64\n"), PAL_USAGE);
+    assert_non_null(strstr(err.text, "trains=new"));
+}
+
+/* Without its base an adapter is what its own file says, and no part of "all". */
+static void check_listed(const char *name)
+{
+    char command[300];
+    weights_file *file = NULL;
+    size_t count = 0;
+    decoder *d = NULL;
+    checkpoint_info info = {0};
+    snprintf(command, sizeof command, "mkdir %s/weights; cp %s %s/weights/lost.safetensors", scratch,
+             path_of(name), scratch);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(weights_resolve("all", path_of("weights"), &file, &count, &err), PAL_USAGE);
+    assert_non_null(strstr(err.text, "adapters"));
+    assert_int_equal(weights_resolve("*", path_of("weights"), &file, &count, &err), PAL_OK);
+    assert_int_equal(count, 1);
+    if (adapter_outline(file[0].path, &d, &info, &err) != PAL_OK) fail_msg("%s", err.text);
+    assert_string_equal(decoder_config(d)->attention->name, "infini-gated");
+    assert_string_equal(kv_pairs_value(&info.metadata, "task"), "passkey");
+    checkpoint_info_free(&info);
+    decoder_destroy(d);
+    free(file);
+}
+
 static void adapters_refuse(void **unused)
 {
     (void)unused;
@@ -240,6 +304,7 @@ static void adapters_refuse(void **unused)
     assert_int_equal(system(command), 0);
     assert_int_equal(model_load(path_of("lost"), NULL, &d, NULL, NULL, &err), PAL_DATA);
     assert_non_null(strstr(err.text, "is not there"));
+    check_listed("lost");
     snprintf(command, sizeof command, "mv %s-kept %s", folder, folder);
     assert_int_equal(system(command), 0);
 }
@@ -257,11 +322,9 @@ static void refusals(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_attention_trains),
-        cmocka_unit_test(adapter_round_trip),
-        cmocka_unit_test(adapters_go_on),
-        cmocka_unit_test(adapters_refuse),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(any_attention_trains), cmocka_unit_test(adapter_round_trip),
+        cmocka_unit_test(adapters_go_on),       cmocka_unit_test(leads_before_segments),
+        cmocka_unit_test(adapters_refuse),      cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -191,12 +191,115 @@ static void a_step_moves_what_learns(void **unused)
     }
 }
 
+/* ---- Caches put before segments ---- */
+
+static const char behind[] = "n_layers = 4\nmemory_layers = 1.2\nmemory_mix = add\nmemory_map = head\n"
+                             "memory_key = previous\nmemory_empty = unwritten\nnorm = rms\nfeed_forward = gated\n"
+                             "n_kv_heads = 1\nxl_len = 16\n";
+
+/* N tokens for each segment of each lane to stand behind, their states, and an empty one. */
+typedef struct leads {
+    int32_t token[LANES * SEGMENTS][N];
+    void *state[LANES * SEGMENTS + 1];
+} leads;
+
+static void read_leads(const bench *b, leads *l)
+{
+    pal_error err;
+    pass *reader;
+    const size_t valid = N;
+    rng r = rng_make(4, "test/leads", 0, 0);
+    assert_int_equal(pass_create(&reader, b->d, b->pool, 1, 0, &err), PAL_OK);
+    for (size_t i = LANES * SEGMENTS + 1; i-- > 0;) {
+        l->state[i] = aligned_alloc(64, decoder_state_bytes(b->d));
+        memset(l->state[i], 0, decoder_state_bytes(b->d));
+        decoder_state_reset(b->d, l->state[i]);
+        if (i == LANES * SEGMENTS) continue;
+        for (size_t t = 0; t < N; t++) l->token[i][t] = (int32_t)rng_below(&r, VOCAB);
+        pass_forward(reader, 0, l->token[i], &valid, &l->state[i], 0);
+        decoder_state_copy_memory(b->d, l->state[i], l->state[LANES * SEGMENTS]);
+    }
+    pass_destroy(reader);
+}
+
+static void free_leads(leads *l)
+{
+    for (size_t i = 0; i <= LANES * SEGMENTS; i++) free(l->state[i]);
+}
+
+static void shut_gates(decoder *d)
+{
+    for (size_t i = 0; i < decoder_param_count(d); i++) {
+        const decoder_param *p = decoder_param_at(d, i);
+        if (strstr(p->name, "write_gate.bias")) decoder_weights(d)[p->offset] = -1000;
+    }
+}
+
+/* The loss of one sequence: twice as long segments without caches, the first halves of which are the leads. */
+static double loss_of_long(const bench *b, const leads *l, const model_config *cfg)
+{
+    pal_error err;
+    decoder *d;
+    window *w;
+    int32_t tokens[2 * LANES * SEGMENTS * N] = {0}, targets[2 * LANES * SEGMENTS * N] = {0};
+    float weight[2 * LANES * SEGMENTS * N] = {0};
+    assert_int_equal(decoder_create(&d, cfg, &err), PAL_OK);
+    memcpy(decoder_weights(d), decoder_weights(b->d), decoder_weight_reals(d) * sizeof(real));
+    assert_int_equal(window_create(&w, d, b->pool, LANES, SEGMENTS, 0, &err), PAL_OK);
+    for (size_t i = 0; i < LANES * SEGMENTS; i++) {
+        memcpy(tokens + 2 * i * N, l->token[i], sizeof l->token[i]);
+        memcpy(tokens + (2 * i + 1) * N, b->tokens + i * N, N * sizeof *tokens);
+        memcpy(targets + (2 * i + 1) * N, b->targets + i * N, N * sizeof *targets);
+        memcpy(weight + (2 * i + 1) * N, b->weight + i * N, N * sizeof *weight);
+    }
+    void *state[LANES];
+    for (size_t lane = 0; lane < LANES; lane++) {
+        state[lane] = aligned_alloc(64, decoder_state_bytes(d));
+        memset(state[lane], 0, decoder_state_bytes(d));
+        decoder_state_reset(d, state[lane]);
+    }
+    real *grad = calloc(decoder_weight_reals(d), sizeof *grad);
+    const scored_tokens t = {.tokens = tokens, .targets = targets, .weight = weight};
+    const double loss = window_step(w, SEGMENTS, &t, state, grad, no_penalty);
+    for (size_t lane = 0; lane < LANES; lane++) free(state[lane]);
+    free(grad);
+    window_destroy(w);
+    decoder_destroy(d);
+    return loss;
+}
+
+/* Behind a lead's caches a short segment is the end of a long one, and the memory's gradients are what they should
+ * be, with activations kept or made again. */
+static void caches_stand_before_segments(void **unused)
+{
+    (void)unused;
+    for (int recompute = 0; recompute <= 1; recompute++) {
+        const model_config cfg = small_config_with("infini-gated", behind);
+        char text[400];
+        snprintf(text, sizeof text, "%sxl_len = 0\nsegment = 32\n", behind);
+        const model_config twice = small_config_with("infini-gated", text);
+        bench b;
+        leads l;
+        open_frozen_bench(&b, &cfg, 1, recompute, is_of_memory);
+        read_leads(&b, &l);
+        const double alone = run_window(&b, no_penalty);
+        window_put_caches(b.window, l.state);
+        check_gradients(&b);
+        shut_gates(b.d);
+        const double loss = run_window(&b, no_penalty), want = loss_of_long(&b, &l, &twice);
+        assert_true(fabs(loss - want) < 1e-5 * want);
+        assert_true(fabs(loss - alone) > 1e-3 * alone);
+        free_leads(&l);
+        close_bench(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finite_differences),          cmocka_unit_test(every_module_can_stay),
         cmocka_unit_test(same_gradients_as_the_whole), cmocka_unit_test(bytes_by_formula),
-        cmocka_unit_test(a_step_moves_what_learns),
+        cmocka_unit_test(a_step_moves_what_learns),    cmocka_unit_test(caches_stand_before_segments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
