@@ -64,6 +64,9 @@ uint64_t os_peak_rss(void);
 int os_reset_peak_rss(void);
 /* Memory that can still be used without swapping, bytes (MemAvailable, lowered by a cgroup limit). */
 uint64_t os_available_memory(void);
+/* Memory for numbers, aligned to 64 bytes at least; for free(). Large blocks lie in huge pages where the system
+ * has them: products then do not hang on where single pages happen to lie. NULL: there is none. */
+void *os_allocate(size_t bytes);
 /* Processors this process may run on. */
 int os_processors(void);
 

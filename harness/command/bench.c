@@ -201,7 +201,7 @@ static int bench_train(bench *b, size_t lanes, pal_error *err)
     float *weight = malloc(count * sizeof *weight);
     char *states = aligned_alloc(ARENA_ALIGN, lanes * state_bytes);
     void **state = malloc(lanes * sizeof *state);
-    real *grad = aligned_alloc(ARENA_ALIGN, weights * sizeof *grad);
+    real *grad = os_allocate(weights * sizeof *grad);
     if (code == PAL_OK && (!tokens || !weight || !states || !state || !grad))
         code = pal_fail(err, PAL_INTERNAL, "out of memory for a batch of %zu tokens", count);
     if (code == PAL_OK) {

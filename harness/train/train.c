@@ -237,7 +237,7 @@ static int prepare(trainer *t, FILE *out, int threads, pal_error *err)
     PAL_TRY(optimiser_create(&t->optimiser, &t->cfg.optimiser, t->model, err));
     t->grad_stride = (decoder_grad_reals(t->model) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     t->grad_blocks = gradients_blocks(t->cfg.grad_parts, t->ranks.count);
-    t->grad = aligned_alloc(ARENA_ALIGN, t->grad_blocks * t->grad_stride * sizeof *t->grad);
+    t->grad = os_allocate(t->grad_blocks * t->grad_stride * sizeof *t->grad);
     if (!t->grad) return pal_fail(err, PAL_INTERNAL, "out of memory for the gradients");
     if (resumes) PAL_TRY(resume(t, err));
     PAL_TRY(check_ranks(t, err));

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/base/os.h"
+
 void *arena_bytes(arena *a, size_t bytes)
 {
     char *result = a->base ? a->base + a->used : NULL;
@@ -22,7 +24,7 @@ int arena_allocate(arena *a, const char *what, pal_error *err)
 {
     a->capacity = a->used;
     a->used = 0;
-    a->base = aligned_alloc(ARENA_ALIGN, a->capacity ? a->capacity : ARENA_ALIGN);
+    a->base = os_allocate(a->capacity ? a->capacity : ARENA_ALIGN);
     if (!a->base)
         return pal_fail(err, PAL_INTERNAL, "out of memory: %s needs %zu MiB; lower the batch or the window", what,
                         a->capacity >> 20);

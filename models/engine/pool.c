@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "harness/base/os.h"
+
 #if defined(__x86_64__)
 #define cpu_relax() __builtin_ia32_pause()
 #else
@@ -17,7 +19,7 @@
 
 /* Operators last some tens of microseconds, a futex wake-up costs about as much: workers spin this many turns
  * before they sleep. */
-enum { SPIN_TURNS = 20000, SCRATCH_ALIGN = 4096 };
+enum { SPIN_TURNS = 20000 };
 
 struct pool {
     int threads;
@@ -134,7 +136,7 @@ void *pool_scratch(pool *p, size_t bytes)
 {
     if (bytes > p->scratch_bytes) {
         free(p->scratch);
-        p->scratch = aligned_alloc(SCRATCH_ALIGN, (bytes + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN);
+        p->scratch = os_allocate(bytes);
         p->scratch_bytes = p->scratch ? bytes : 0;
     }
     return p->scratch;

@@ -497,6 +497,23 @@ static void test_peak_rss(void **state)
     assert_true(os_peak_rss() >= block);
 }
 
+/* Large ones begin with a huge page, and all their bytes are there. */
+static void test_blocks_are_aligned(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {1, 64, 4 << 20, (8 << 20) + 100};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *block = os_allocate(sizes[i]);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % 64, 0);
+        if (sizes[i] >= 4 << 20) assert_int_equal((uintptr_t)block % (2 << 20), 0);
+        memset(block, 1, sizes[i]);
+        free(block);
+    }
+    assert_null(os_allocate(SIZE_MAX));
+    assert_null(os_allocate(SIZE_MAX / 2));
+}
+
 static void test_machine_figures(void **state)
 {
     (void)state;
@@ -536,6 +553,7 @@ int main(void)
         cmocka_unit_test_teardown(test_time_never_runs_backwards, restore_os),
         cmocka_unit_test(test_make_dirs),
         cmocka_unit_test(test_peak_rss),
+        cmocka_unit_test(test_blocks_are_aligned),
         cmocka_unit_test(test_machine_figures),
         cmocka_unit_test(test_version),
     };
