@@ -152,7 +152,7 @@ static int pick_path(search *s, const char *name, pal_error *err)
     if (strpbrk(name, "*?[") && glob(name, 0, NULL, &match) == 0)
         for (size_t i = 0; code == PAL_OK && i < match.gl_pathc; i++) code = take(s, match.gl_pathv[i], err);
     else
-        code = pal_fail(err, PAL_USAGE, "model=%s: there is no such file", name);
+        code = pal_fail(err, PAL_USAGE, "model=%s: there is no such file%s", name, import_remedy(name));
     globfree(&match);
     return code;
 }

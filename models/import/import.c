@@ -222,8 +222,15 @@ static int open_files(imported *m, const char *path, pal_error *err)
     return check_own_model(m, err);
 }
 
+const char *import_remedy(const char *path)
+{
+    return strstr(path, "models/fetched/") ? "; `make models` brings it" : "";
+}
+
 int import_open(imported **out, const char *path, pal_error *err)
 {
+    if (!os_file_exists(path))
+        return pal_fail(err, PAL_DATA, "%s: there is no such file%s", path, import_remedy(path));
     imported *m = calloc(1, sizeof *m);
     if (!m) return pal_fail(err, PAL_INTERNAL, "%s: out of memory", path);
     const int code = open_files(m, path, err);

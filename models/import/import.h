@@ -15,6 +15,8 @@ int import_is_foreign(const char *path);
 /* Map the files and check names, types, shapes and sizes of everything; no weight is read. PAL_DATA: one line with
  * the file, the place and the fix; a family that cannot be read is refused by its name. */
 int import_open(imported **out, const char *path, pal_error *err);
+/* What to do about a path that is not there, to end a message: "; ..." for one of `make models`, or "". */
+const char *import_remedy(const char *path);
 void import_close(imported *m);
 
 /* What the model is in keys of our own (models/README.md). `attention` is full, or window for a sliding window. */

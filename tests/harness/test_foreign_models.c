@@ -170,9 +170,20 @@ static void test_plan(void **unused)
     check_output_has("TinyLlama: weights stay in the file");
 }
 
+/* Whoever lacks the real model learns how to get it, wherever it is named. */
+static void test_a_missing_model(void **unused)
+{
+    (void)unused;
+    static const char path[] = "models/fetched/none.gguf: there is no such file; `make models` brings it";
+    check_refusal(PAL_USAGE, RUN("eval", "passkey", "model=models/fetched/none.gguf", "len=1K", "n=1"), path);
+    check_refusal(PAL_DATA, RUN("bench", "model=models/fetched/none.gguf", "seconds=0.1"), path);
+    check_refusal(PAL_USAGE, RUN("eval", "passkey", "model=other/none.gguf", "len=1K", "n=1"), "no such file\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_missing_model),
         cmocka_unit_test(test_evaluation),
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_refusals),
