@@ -6,8 +6,6 @@ WERROR = -Werror
 NATIVE =
 VERBOSE =
 PREFIX = /usr/local
-# MPI=1: trainings and evaluations of several processes, by mpirun.
-MPI =
 export PREFIX DESTDIR
 # CC, CFLAGS and LDFLAGS may also come from the environment.
 ifeq ($(origin CC),default)
@@ -25,9 +23,6 @@ PACKAGES = openblas jansson libcrypto zlib liblzma expat libpcre2-8
 pkg = $(shell pkg-config $(1) || echo MISSING)
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(call check_pkg,$(call pkg,--cflags $(PACKAGES))))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(call check_pkg,$(call pkg,--libs $(filter-out openblas,$(PACKAGES)))))$(PKG_LIBS)
-MPI_NAME = $(if $(shell pkg-config --exists ompi-c && echo yes),ompi-c,mpich)
-MPI_CFLAGS = $(if $(MPI),-DPAL_MPI $(call check_pkg,$(call pkg,--cflags $(MPI_NAME))))
-MPI_LIBS = $(if $(MPI),$(call check_pkg,$(call pkg,--libs $(MPI_NAME))))
 LIBS = $(MPI_LIBS) -lbz2 -lunistring -lm -ldl
 CMOCKA_CFLAGS = $(eval CMOCKA_CFLAGS := $(call check_pkg,$(call pkg,--cflags cmocka)))$(CMOCKA_CFLAGS)
 CMOCKA_LIBS = $(eval CMOCKA_LIBS := $(call check_pkg,$(call pkg,--libs cmocka)))$(CMOCKA_LIBS)
@@ -169,10 +164,10 @@ TEST_OBJECTS = $(if $(findstring PAL_DOUBLE,$(VARIANT)),$(LIB_OBJECTS),$(filter-
 define suite_rule
 $(BUILD)/tests/$(basename $(notdir $(1))): $(BUILD)/$(1:.c=.o) $(TEST_HELPERS) $(TEST_OBJECTS)
 	@echo '  LINK  $$@'
-	$$(Q)$$(CC) $$(VARIANT) -pthread $$(LDFLAGS) -o $$@ $$^ $$(CMOCKA_LIBS) $$(PKG_LIBS) $(LIBS)
+	$$(Q)$$(CC) $$(VARIANT) -pthread $$(LDFLAGS) -o $$@ $$^ $$(CMOCKA_LIBS) $$(PKG_LIBS) $$(LIBS)
 endef
 $(foreach source,$(SUITE_SOURCES),$(eval $(call suite_rule,$(source))))
-include tests/checks.mk tests/fuzz/fuzz.mk
+include tests/checks.mk tests/fuzz/fuzz.mk harness/ranks/mpi.mk
 
 # Objects are made again when the command that makes them changes, and the one that knows the version with that.
 stamp = @mkdir -p $(@D) && { echo "$(1)" | cmp -s - $@ || echo "$(1)" > $@; }
@@ -180,10 +175,6 @@ $(BUILD)/flags: FORCE
 	$(call stamp,$(CC) $(ALL_CFLAGS))
 $(BUILD)/version: FORCE
 	$(call stamp,$(VERSION))
-$(BUILD)/mpi-flags: FORCE
-	$(call stamp,$(MPI_CFLAGS))
-$(BUILD)/harness/ranks/ranks.o: private ALL_CFLAGS += $(MPI_CFLAGS)
-$(BUILD)/harness/ranks/ranks.o: $(BUILD)/mpi-flags
 $(BUILD)/harness/base/version.o: private ALL_CFLAGS += -DPAL_VERSION='"$(VERSION)"'
 $(BUILD)/harness/base/version.o: $(BUILD)/version
 $(BUILD)/tests/%.o: private ALL_CFLAGS += $(CMOCKA_CFLAGS)
