@@ -88,7 +88,7 @@ on() { # on NUMBER COMMAND...
 
 # ---- A disk that is full: the part says so, and goes on when there is room; its journal is then carried to the others ----
 mkdir "$dir/small"
-on 2 mount -t tmpfs -o size=96k none "$dir/small"
+on 2 mount -t tmpfs -o size=48k none "$dir/small"
 small=("${words[@]}" checkpoint=0)
 on 2 "$P" "${small[@]}" results="$dir/small" shard=2/2 >"$dir/out" 2>&1
 code=$?

@@ -95,12 +95,12 @@ same leased
 long() { # long RESULTS WORDS...: one sample of one model
     local into=$1
     shift
-    exec "$P" eval passkey len="${LONG:-512K}" n=1 depths=50 model=passkey-infini-linear results="$into" plots=0 share=0 threads=1 \
+    exec "$P" eval passkey len="${LONG:-160K}" n=1 depths=50 model=passkey-infini-linear results="$into" plots=0 share=0 threads=1 \
         checkpoint=0.2 "$@"
 }
 processor_time() { # processor_time WORDS...: milliseconds
     local TIMEFORMAT='%U %S'
-    { time (long "$@") >"$dir/out" 2>&1; } 2>&1 | awk '{ printf "%d", 1000 * ($1 + $2) }'
+    { time { (long "$@") >"$dir/out" 2>&1; }; } 2>&1 | awk '{ printf "%d", 1000 * ($1 + $2) }'
 }
 all=$(processor_time "$dir/long")
 for how in shard=1/1 shard=auto; do
