@@ -254,7 +254,7 @@ int speed_flops(speed_book *b, const eval_model *m, size_t lanes, int scored, do
     PAL_TRY(name_model(m, name, err));
     if (is_large(m->decoder)) {
         lanes = 1;
-        scored = 0;
+        scored = decoder_flops(m->decoder, 0, 0) <= 0; /* without a state there is nothing to read */
     }
     snprintf(what, sizeof what, "flops %s %zu %d", name, lanes, scored);
     entry *e = find_entry(b, what, &fresh);

@@ -12,6 +12,7 @@
 #include "harness/eval/plan.h"
 #include "models/engine/gemm.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,21 @@ static void test_speeds(void **state)
         assert_true(os_file_exists(path));
         if (turn == 1) assert_int_equal(os_write_file(path, "palimpsest speeds 2\nnonsense\n", 28, &err), PAL_OK);
     }
+    eval_request_free(&r);
+}
+
+/* A model that takes long for a segment, and keeps nothing of what it only reads. */
+static void test_speed_without_state(void **state)
+{
+    (void)state;
+    eval_request r;
+    double read, scored;
+    READ(&r, "task=passkey", "len=16K", "n=1", "depths=0", "model=text-local", "attention=local", "segment=16K");
+    speed_book *b = open_book();
+    assert_int_equal(speed_flops(b, &r.model[0], 2, 1, &scored, &err), PAL_OK);
+    assert_int_equal(speed_flops(b, &r.model[0], 2, 0, &read, &err), PAL_OK);
+    assert_true(scored > 0 && isfinite(scored) && read == scored); /* it is measured in one way */
+    speed_close(b);
     eval_request_free(&r);
 }
 
@@ -296,9 +312,10 @@ static void test_human_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_number),   cmocka_unit_test(test_bytes), cmocka_unit_test(test_speeds),
-        cmocka_unit_test(test_rounds),        cmocka_unit_test(test_far),   cmocka_unit_test(test_run_progress),
-        cmocka_unit_test(test_human_numbers),
+        cmocka_unit_test(test_open_number),  cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_speeds),       cmocka_unit_test(test_rounds),
+        cmocka_unit_test(test_far),          cmocka_unit_test(test_speed_without_state),
+        cmocka_unit_test(test_run_progress), cmocka_unit_test(test_human_numbers),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
