@@ -5,7 +5,7 @@
 .PHONY: test-cores format check-format double double-suites double-link asan ubsan tsan valgrind peer
 # Those that multiply: run under every BLAS core by test-cores.
 CORE_SUITES = $(filter attention attention_modules batch blas booksum_decoding causal choice cycle decoder empty_memory engine \
-    equations facts field field_tasks memorizing optimiser partial perplexity reader regress step train transformer_xl transformer_xl_gradient verify,$(SUITES))
+    equations facts field field_tasks frozen memorizing optimiser partial perplexity reader regress reuse sliding_window step train transformer_xl transformer_xl_gradient verify,$(SUITES))
 # Those that end in seconds under valgrind, and those that the thread checker sees through in minutes; the address and
 # undefined-behaviour checkers run all fast suites.
 VALGRIND_SUITES = base blas block_types booksum booksum_train bpe cells choice command config empty_memory eval gguf \
@@ -13,7 +13,7 @@ VALGRIND_SUITES = base blas block_types booksum booksum_train bpe cells choice c
 TSAN_SUITES = audit base batch blas block block_types booksum booksum_decoding booksum_file booksum_rows \
     booksum_train bpe cells checkpoint checkpoint_fill choice cli command compare compare_files compressors config corpus \
     cycle decoder documents empty_memory eval facts gguf jsonl kernels keyval lcs mqar optimiser passkey passkey_score \
-    passkey_source passkey_train passkey_variants perplexity positions reader recurrence rouge row_kernels \
+    passkey_source passkey_train passkey_variants perplexity positions reader recurrence relay reuse rouge row_kernels \
     safetensors shared_heads step story text token_reader tokenizer utf8
 
 # The suites that multiply under every BLAS core that this processor can run; CORES names some of them.
