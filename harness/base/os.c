@@ -397,11 +397,11 @@ enum { ALIGNED = 64, HUGE_PAGE = 2 << 20, HUGE_FROM = 2 * HUGE_PAGE };
 
 void *os_allocate(size_t bytes)
 {
-    const size_t align = bytes < HUGE_FROM ? ALIGNED : HUGE_PAGE;
-    if (bytes > SIZE_MAX - ALIGNED) return NULL;
-    void *block = aligned_alloc(align, (bytes + ALIGNED - 1) / ALIGNED * ALIGNED);
+    const int large = bytes >= HUGE_FROM;
+    void *block;
+    if (posix_memalign(&block, large ? HUGE_PAGE : ALIGNED, bytes) != 0) return NULL;
     /* What is left of the last page would grow to a whole one. A refusal costs speed alone. */
-    if (block && align == HUGE_PAGE) madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    if (large) madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     return block;
 }
 
