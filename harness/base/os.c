@@ -399,7 +399,7 @@ void *os_allocate(size_t bytes)
 {
     const int large = bytes >= HUGE_FROM;
     void *block;
-    if (posix_memalign(&block, large ? HUGE_PAGE : ALIGNED, bytes) != 0) return NULL;
+    if (bytes > PTRDIFF_MAX || posix_memalign(&block, large ? HUGE_PAGE : ALIGNED, bytes) != 0) return NULL;
     /* What is left of the last page would grow to a whole one. A refusal costs speed alone. */
     if (large) madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     return block;
