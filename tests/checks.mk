@@ -40,15 +40,21 @@ valgrind:
 	+@$(checked) run-suites $(if $(T),,FAST_SUITES='$(VALGRIND_SUITES)') \
 	    WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
 
-# Other programs beside ours: PyTorch; llama.cpp too with PEERS='torch llama.cpp', built from source. ROWS names some rows.
+# Other programs beside ours: PyTorch, and those of single parts; llama.cpp too with PEERS='torch llama.cpp', built from source. ROWS names
+# some rows.
 PEERS = torch
+PARTS = $(BUILD)/tests/parts_speed
+$(PARTS): $(BUILD)/tests/peer/parts_speed.o $(TEST_OBJECTS)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(VARIANT) -pthread $(LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LIBS)
+-include $(wildcard $(BUILD)/tests/peer/*.d)
 peer: deps
-	$(build)
+	+@$(MAKE) $(JOBS) $(BINARY) $(PARTS)
 	@sh tests/peer/setup.sh $(BUILD)/peer '$(PEERS)'
-	@$(BUILD)/peer/venv/bin/python tests/peer/speed.py --binary $(BINARY) --peers $(BUILD)/peer --with '$(PEERS)' --rounds $(or $(ROUNDS),5) \
-	    $(if $(ROWS),--rows '$(ROWS)')
+	@$(BUILD)/peer/venv/bin/python tests/peer/speed.py --binary $(BINARY) --parts $(PARTS) --peers $(BUILD)/peer --with '$(PEERS)' \
+	    --rounds $(or $(ROUNDS),5) $(if $(ROWS),--rows '$(ROWS)')
 
-C_FILES = $(wildcard $(foreach d,$(DIRS) $(TEST_DIRS) tests/lib tests/fuzz,$(d)/*.c $(d)/*.h))
+C_FILES = $(wildcard $(foreach d,$(DIRS) $(TEST_DIRS) tests/lib tests/fuzz,$(d)/*.c $(d)/*.h)) tests/peer/parts_speed.c
 format:
 	clang-format -i $(C_FILES)
 check-format:

@@ -1,7 +1,7 @@
 """Palimpsest and its speed peers in turns: the speed of a shared machine wanders more than they differ. What `make peer` runs.
 
     speed.py --peers FOLDER --out results/speed [--binary build/palimpsest] [--rounds 5] [--seconds 3] [--rows read,train,...]
-        [--model models/fetched/SmolLM2-135M-Instruct.Q4_1.gguf] [--with torch,llama.cpp]
+        [--model models/fetched/SmolLM2-135M-Instruct.Q4_1.gguf] [--with torch,llama.cpp] [--parts build/tests/parts_speed]
 
 Every peer is started once, and waits. In each round each program runs once, in an order that alternates, on all processors; what
 counts is the median over the rounds of the ratio within a round. OUT/peer.jsonl keeps every figure of every row that was
@@ -12,6 +12,7 @@ rows: read      the real model reads segments of 512 tokens from nothing: logits
       train     one step of AdamW on two such segments, everything trained
       bench1, shipped1, bench8, shipped8   an Infini-attention model of ours, evaluated as 1 or 8 streams (infini_torch.py)
       bench-train, shipped-train           the same trained, 8 windows of 4 segments
+      knn, tokenizer-smollm2, tokenizer-text-4k, rouge   single parts (parts_peer.py says which work), their answers compared first
 """
 import argparse
 import csv
@@ -27,6 +28,14 @@ SHAPES = {"bench": dict(d_model=256, layers=4, heads=4, segment=512, vocab=256),
 LABEL = {"read": "SmolLM2-135M reads 512 tokens", "train": "SmolLM2-135M trains on 2 x 512 tokens",
          "write-f32": "SmolLM2-135M writes token by token, F32", "write-bf16": "SmolLM2-135M writes token by token, BF16"}
 HOWS = {"read": ("eager", "sdpa", "compile", "freeze"), "train": ("eager", "sdpa", "compile")}
+INFINI = ("eager", "sdpa", "compile", "compile-sdpa")
+# Unit, the program beside ours, and what is measured.
+PARTS = {"knn": ("queries/s", "faiss IndexFlatIP", "Exact search: 512 queries, 65,536 entries of 64 numbers, the best 32"),
+         "tokenizer-smollm2": ("MB/s", "HuggingFace tokenizers", "Encode 950 KB of novels in pieces of 4 KiB, one core, SmolLM2's tokenizer"),
+         "tokenizer-text-4k": ("MB/s", "HuggingFace tokenizers", "Encode 950 KB of novels in pieces of 4 KiB, one core, our text-4k"),
+         "rouge": ("pairs/s", "rouge-score", "ROUGE-1, -2, -L, -Lsum of 10,000 pairs of 100 words, one core")}
+TEXTS = ("doyle-sherlock-holmes", "twain-tom-sawyer")
+OWN = {"bench": "Infini-attention, d_model 256 (3.2M)", "shipped": "Infini-attention, d_model 128, the shipped shape (1.05M)"}
 GGUFS = ("F32", "BF16", "Q8_0", "Q4_1")
 
 
@@ -46,7 +55,7 @@ class Ours:
         if done.returncode or len(rows) != 1:
             fail(f"{' '.join(self.command)}: {done.stderr.strip() or 'no row'}")
         r = {k: float(v) for k, v in rows[0].items() if k != "mode"}
-        return {"tokens_per_second": r["tokens_per_second"], "share_of_peak": r["share_of_peak"],
+        return {"speed": r["tokens_per_second"], "share_of_peak": r["share_of_peak"],
                 "peak_gflops": r["gflops"] / r["share_of_peak"]}
 
     def close(self):
@@ -54,7 +63,7 @@ class Ours:
 
 
 class Waiting:
-    """A peer that warms up, says "ready", and answers each line of seconds with tokens/s."""
+    """A program that warms up, says "ready", and answers each line of seconds with a speed: tokens/s where nothing else is said."""
 
     def __init__(self, command, seconds):
         self.seconds = seconds
@@ -66,7 +75,7 @@ class Waiting:
     def run(self):
         self.process.stdin.write(f"{self.seconds}\n")
         self.process.stdin.flush()
-        return {"tokens_per_second": float(self.process.stdout.readline())}
+        return {"speed": float(self.process.stdout.readline())}
 
     def close(self):
         self.process.stdin.close()
@@ -76,6 +85,8 @@ class Waiting:
 def programs(a, row):
     """Name -> program, ours first."""
     python, threads = f"{a.peers}/venv/bin/python", str(a.threads)
+    if row in PARTS:
+        return parts(a, row, python, threads)
     if row in LABEL:
         what, _, held = row.partition("-")
         words = [f"model={a.model}", "attention=local", "segment=512", f"mode={'eval' if what == 'read' else what}",
@@ -103,7 +114,27 @@ def programs(a, row):
              f"vocab={s['vocab']}", f"threads={threads}"]
     peer = [python, f"{HERE}/infini_torch.py", "--mode", mode, "--batch", batch, "--threads", threads]
     peer += [w for key, value in s.items() for w in (f"--{key}", str(value))]
-    return {"palimpsest": Ours(a.binary, words, a.seconds), "PyTorch eager": Waiting(peer, a.seconds)}
+    out = {"palimpsest": Ours(a.binary, words, a.seconds)}
+    for how in INFINI if "torch" in a.with_ else ():
+        out[f"PyTorch {how}"] = Waiting([*peer, "--how", how], a.seconds)
+    return out
+
+
+def parts(a, row, python, threads):
+    """Ours and one other program, which must give the same answers."""
+    what, _, which = row.partition("-")
+    folder = f"{a.peers}/parts"
+    files = {"smollm2": f"{a.peers}/smollm2/tokenizer.json", "text-4k": "models/tokenizers/text-4k.json", "": None}
+    ours, theirs = [a.parts, what, folder], [python, f"{HERE}/parts_peer.py", what, folder]
+    if which:
+        ours, theirs = ours + [files[which]], theirs + ["--file", files[which]]
+    if what == "knn":
+        ours, theirs = ours + [threads], theirs + ["--threads", threads]
+    out = {"palimpsest": Waiting(ours, a.seconds), PARTS[row][1]: Waiting(theirs, a.seconds)}
+    answers = [x.about.split()[1] for x in out.values()]
+    if answers[0] != answers[1]:
+        fail(f"{row}: our answers and theirs differ: {answers}")
+    return out
 
 
 def machine(a):
@@ -123,10 +154,24 @@ def measure(a, row, keep):
     for i in range(a.rounds):
         for name in run if i % 2 == 0 else reversed(run):
             lines.append({"row": row, "round": i, "program": name, **run[name].run(), "load": round(os.getloadavg()[0], 2), **about})
-            print(f"{row} {i + 1}/{a.rounds} {name}: {lines[-1]['tokens_per_second']:.0f} tokens/s", file=sys.stderr)
+            print(f"{row} {i + 1}/{a.rounds} {name}: {lines[-1]['speed']:.6g} {unit(row)}", file=sys.stderr)
         keep(lines)
     for program in run.values():
         program.close()
+
+
+def unit(row):
+    return PARTS[row][0] if row in PARTS else "tokens/s"
+
+
+def title(row):
+    shape = next((s for s in OWN if row.startswith(s)), None)
+    if row in PARTS:
+        return PARTS[row][2]
+    if not shape:
+        return LABEL.get(row, row)
+    what = row[len(shape):]
+    return f"{OWN[shape]}, " + ("trains on 8 windows of 4 segments" if what == "-train" else f"read as {what} stream{'s' * (what != '1')}")
 
 
 def spread(values, form):
@@ -137,40 +182,55 @@ def spread(values, form):
 def table(lines):
     """Markdown of all rows: medians, and lowest and highest."""
     out = ["# Speed beside other programs", "",
-           "Written by `make peer` from `peer.jsonl`. Tokens/s and ratios are medians over rounds in which every program ran once, with the",
-           "lowest and highest. A ratio is ours over theirs in the same round. Share: of SGEMM's peak (squares of 1024, OpenBLAS, one on each",
-           "processor), measured by the same process just before; of the speed at which memory is read where text is written.", ""]
+           "Written by `make peer` from `peer.jsonl`. Speeds and ratios are medians over rounds in which every program ran once, with the",
+           "lowest and highest. A ratio is ours over theirs in the same round; the fastest other program's is bold. Share: of SGEMM's peak",
+           "(squares of 1024, OpenBLAS, one on each processor), measured by the same process just before; of the speed at which memory is",
+           "read where text is written. [profile.md](profile.md) has where our time goes.", ""]
     for row in dict.fromkeys(x["row"] for x in lines):
         these = [x for x in lines if x["row"] == row]
         ours = {x["round"]: x for x in these if x["program"] == "palimpsest"}
         first = these[0]
-        writes = row.startswith("write")
-        share, peak = ("share of memory's speed", "") if writes else ("share of SGEMM's peak", " SGEMM, GFLOP/s ")
-        out += [f"## {LABEL.get(row, row)}", "",
+        speeds = {name: statistics.median(x["speed"] for x in these if x["program"] == name)
+                  for name in dict.fromkeys(x["program"] for x in sorted(these, key=lambda x: x["program"] != "palimpsest"))}
+        fastest = max((n for n in speeds if n != "palimpsest"), key=speeds.get, default="")
+        head = ["program", unit(row), "ours over it"]
+        if row not in PARTS:
+            head += ["share of memory's speed"] if row.startswith("write") else ["share of SGEMM's peak", "SGEMM, GFLOP/s"]
+        out += [f"## {title(row)}", "",
                 f"{first['processor']}, {first['threads']} threads; {first['version']}; {first['core']}. {len(ours)} rounds.",
                 f"Load of the machine after each run, this one's own included: {min(x['load'] for x in these):.1f} to "
                 f"{max(x['load'] for x in these):.1f}. Above the threads: others worked beside it.", "",
-                f"| program | tokens/s | ours over it | {share} |{peak}|", "|---|---|---|---|---|"]
-        for name in dict.fromkeys(x["program"] for x in sorted(these, key=lambda x: x["program"] != "palimpsest")):
+                f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+        for name in speeds:
             mine = [x for x in these if x["program"] == name]
-            cells = [name, spread([x["tokens_per_second"] for x in mine], "{:.0f}")]
+            cells = [name, spread([x["speed"] for x in mine], "{:.1f}" if unit(row) == "MB/s" else "{:.0f}")]
             if name == "palimpsest":
-                cells += ["", spread([100 * x["share_of_peak"] for x in mine], "{:.0f} %"),
-                          "" if writes else spread([x["peak_gflops"] for x in mine], "{:.0f}")]
+                cells.append("")
+                if len(head) > 3:
+                    cells.append(spread([100 * x["share_of_peak"] for x in mine], "{:.0f} %"))
+                if len(head) > 4:
+                    cells.append(spread([x["peak_gflops"] for x in mine], "{:.0f}"))
             else:
-                cells += [spread([ours[x["round"]]["tokens_per_second"] / x["tokens_per_second"] for x in mine], "{:.2f}"), "", ""]
+                ratio = spread([ours[x["round"]]["speed"] / x["speed"] for x in mine], "{:.2f}")
+                cells += [f"**{ratio}**" if name == fastest else ratio] + [""] * (len(head) - 3)
             out.append(f"| {' | '.join(cells)} |")
         out.append("")
     return "\n".join(out)
 
 
-def prepare(a):
+def prepare(a, row):
     """The model as PyTorch and llama.cpp read it: what our own reader makes of the GGUF file, and the same numbers in other forms."""
     if not os.path.exists(a.model):
         fail(f"{a.model} is missing; type: make models")
-    if "torch" in a.with_ and not os.path.exists(f"{a.peers}/smollm2/config.json"):
+    if ("torch" in a.with_ or row in PARTS) and not os.path.exists(f"{a.peers}/smollm2/config.json"):
         subprocess.run([a.binary, "export", f"model={a.model}", f"out={a.peers}/smollm2"], check=True, stdout=subprocess.DEVNULL)
-    for kind in GGUFS[:-1] if "llama.cpp" in a.with_ else ():
+    if row in PARTS:
+        texts = [f"datasets/text/books/test/{x}.txt" for x in TEXTS]
+        if not all(map(os.path.exists, texts)):
+            fail(f"{texts[0]} is missing; type: make datasets DATASETS=books")
+        if not os.path.exists(f"{a.peers}/parts/pairs.bin"):
+            subprocess.run([f"{a.peers}/venv/bin/python", f"{HERE}/parts_peer.py", "make", f"{a.peers}/parts", *texts], check=True)
+    for kind in GGUFS[:-1] if "llama.cpp" in a.with_ and row in LABEL else ():
         to = f"{a.peers}/smollm2-{kind.lower()}.gguf"
         if not os.path.exists(to):
             subprocess.run([f"{a.peers}/venv/bin/python", f"{HERE}/requantise.py", a.model, to, kind.lower()], check=True)
@@ -180,13 +240,15 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--peers", default="build/peer")
     p.add_argument("--binary", default="build/palimpsest")
+    p.add_argument("--parts", default="build/tests/parts_speed")
     p.add_argument("--out", default="results/speed")
     p.add_argument("--model", default="models/fetched/SmolLM2-135M-Instruct.Q4_1.gguf")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=3)
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--with", dest="with_", default="torch")
-    p.add_argument("--rows", default="read,write-f32,write-bf16,train,bench-train,bench1,bench8,shipped-train,shipped1,shipped8")
+    p.add_argument("--rows", default="read,write-f32,write-bf16,train,bench-train,bench1,bench8,shipped-train,shipped1,shipped8,"
+                   "knn,tokenizer-smollm2,tokenizer-text-4k,rouge")
     p.add_argument("--table", action="store_true")
     a = p.parse_args()
     log = f"{a.out}/peer.jsonl"
@@ -202,8 +264,8 @@ def main():
             os.replace(f"{path}.tmp", path)
 
     for row in a.rows.split(",") if not a.table else ():
-        if row in LABEL:
-            prepare(a)
+        if row in LABEL or row in PARTS:
+            prepare(a, row)
         measure(a, row, lambda fresh, row=row: keep(row, fresh))
     keep("", [])
     print(table(lines))
