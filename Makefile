@@ -66,7 +66,7 @@ SUITE_LIMIT = 300
 
 # ---- What was typed: build variables, and settings, which go to the binary through the environment, never as text ----
 
-BUILD_VARIABLES = BUILD CC CFLAGS LDFLAGS OPT WERROR NATIVE VERBOSE PREFIX DESTDIR WITH DATASETS DATASETS_ANY_VERSION T ROUNDS ROWS PEERS CORES SUITE_LIMIT MPI \
+BUILD_VARIABLES = BUILD CC CFLAGS LDFLAGS OPT WERROR NATIVE VERBOSE PREFIX DESTDIR WITH DATASETS DATASETS_ANY_VERSION T ROUNDS ROWS CPU_TIME PEERS CORES SUITE_LIMIT MPI \
     $(if $(filter fuzz%,$(MAKECMDGOALS)),SECONDS FUZZ_CC)
 COMMANDS = eval plan merge train imprint bench compare tables plots report findings audit verify regress regress-update list show generate
 GIVEN := $(foreach v,$(filter-out -% MAKE%,$(.VARIABLES)),$(if $(findstring command line,$(origin $(v))),$(v)))

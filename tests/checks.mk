@@ -52,9 +52,9 @@ peer: deps
 	+@$(MAKE) $(JOBS) $(BINARY) $(PARTS)
 	@sh tests/peer/setup.sh $(BUILD)/peer '$(PEERS)'
 	@$(BUILD)/peer/venv/bin/python tests/peer/speed.py --binary $(BINARY) --parts $(PARTS) --peers $(BUILD)/peer --with '$(PEERS)' \
-	    --rounds $(or $(ROUNDS),5) $(if $(ROWS),--rows '$(ROWS)')
+	    --rounds $(or $(ROUNDS),5) $(if $(ROWS),--rows '$(ROWS)') $(if $(CPU_TIME),--cpu-time)
 
-C_FILES = $(wildcard $(foreach d,$(DIRS) $(TEST_DIRS) tests/lib tests/fuzz,$(d)/*.c $(d)/*.h)) tests/peer/parts_speed.c
+C_FILES = $(wildcard $(foreach d,$(DIRS) $(TEST_DIRS) tests/lib tests/fuzz,$(d)/*.c $(d)/*.h)) tests/peer/parts_speed.c tests/peer/cpu_clock.c
 format:
 	clang-format -i $(C_FILES)
 check-format:

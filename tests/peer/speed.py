@@ -1,7 +1,10 @@
 """Palimpsest and its speed peers in turns: the speed of a shared machine wanders more than they differ. What `make peer` runs.
 
     speed.py --peers FOLDER --out results/speed [--binary build/palimpsest] [--rounds 5] [--seconds 3] [--rows read,train,...]
-        [--model models/fetched/SmolLM2-135M-Instruct.Q4_1.gguf] [--with torch,llama.cpp] [--parts build/tests/parts_speed]
+        [--model models/fetched/SmolLM2-135M-Instruct.Q4_1.gguf] [--with torch,llama.cpp] [--parts build/tests/parts_speed] [--cpu-time]
+
+--cpu-time: on one thread, by the processor time that was used, which others' work on the machine hardly moves; such rows are kept
+beside the others as ROW@cpu.
 
 Every peer is started once, and waits. In each round each program runs once, in an order that alternates, on all processors; what
 counts is the median over the rounds of the ratio within a round. OUT/peer.jsonl keeps every figure of every row that was
@@ -46,11 +49,12 @@ def fail(text):
 class Ours:
     """`palimpsest bench`, started anew each time: it measures SGEMM's peak, loads the model and warms up by itself."""
 
-    def __init__(self, binary, words, seconds):
+    def __init__(self, binary, words, seconds, env=None):
+        self.env = env
         self.command = [binary, "bench", *words, f"seconds={seconds}", "format=csv"]
 
     def run(self):
-        done = subprocess.run(self.command, capture_output=True, text=True)
+        done = subprocess.run(self.command, capture_output=True, text=True, env=self.env)
         rows = list(csv.DictReader(done.stdout.splitlines()))
         if done.returncode or len(rows) != 1:
             fail(f"{' '.join(self.command)}: {done.stderr.strip() or 'no row'}")
@@ -65,9 +69,9 @@ class Ours:
 class Waiting:
     """A program that warms up, says "ready", and answers each line of seconds with a speed: tokens/s where nothing else is said."""
 
-    def __init__(self, command, seconds):
+    def __init__(self, command, seconds, env=None):
         self.seconds = seconds
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
         self.about = self.process.stdout.readline().strip()
         if not self.about.startswith("ready"):
             fail(f"{' '.join(command)} did not start")
@@ -91,20 +95,20 @@ def programs(a, row):
         what, _, held = row.partition("-")
         words = [f"model={a.model}", "attention=local", "segment=512", f"mode={'eval' if what == 'read' else what}",
                  "window=1", f"batch={2 if what == 'train' else 1}", f"threads={threads}"]
-        out = {"palimpsest": Ours(a.binary, words + ([f"hold={held}"] if held else []), a.seconds)}
+        out = {"palimpsest": Ours(a.binary, words + ([f"hold={held}"] if held else []), a.seconds, a.env)}
         if held and "llama.cpp" in a.with_:
             file = f"{a.peers}/smollm2-{held}.gguf"
-            out[f"llama.cpp {held.upper()}"] = Waiting([f"{a.peers}/llama_speed", file, threads, "write"], a.seconds)
+            out[f"llama.cpp {held.upper()}"] = Waiting([f"{a.peers}/llama_speed", file, threads, "write"], a.seconds, a.env)
         if held:
             return out
         if "torch" in a.with_:
             for how in HOWS[row]:
                 out[f"PyTorch {how}"] = Waiting([python, f"{HERE}/llama_torch.py", f"{a.peers}/smollm2", "--mode", row, "--how", how,
-                                                "--batch", "2", "--threads", threads], a.seconds)
+                                                "--batch", "2", "--threads", threads], a.seconds, a.env)
         if "llama.cpp" in a.with_ and row == "read":
             for kind in GGUFS:
                 file = a.model if kind == "Q4_1" else f"{a.peers}/smollm2-{kind.lower()}.gguf"
-                out[f"llama.cpp {kind}"] = Waiting([f"{a.peers}/llama_speed", file, threads, "read"], a.seconds)
+                out[f"llama.cpp {kind}"] = Waiting([f"{a.peers}/llama_speed", file, threads, "read"], a.seconds, a.env)
         return out
     shape = next((s for s in SHAPES if row.startswith(s)), None) or fail(f"no row {row}")
     s, train = SHAPES[shape], row.endswith("train")
@@ -114,9 +118,9 @@ def programs(a, row):
              f"vocab={s['vocab']}", f"threads={threads}"]
     peer = [python, f"{HERE}/infini_torch.py", "--mode", mode, "--batch", batch, "--threads", threads]
     peer += [w for key, value in s.items() for w in (f"--{key}", str(value))]
-    out = {"palimpsest": Ours(a.binary, words, a.seconds)}
+    out = {"palimpsest": Ours(a.binary, words, a.seconds, a.env)}
     for how in INFINI if "torch" in a.with_ else ():
-        out[f"PyTorch {how}"] = Waiting([*peer, "--how", how], a.seconds)
+        out[f"PyTorch {how}"] = Waiting([*peer, "--how", how], a.seconds, a.env)
     return out
 
 
@@ -130,7 +134,7 @@ def parts(a, row, python, threads):
         ours, theirs = ours + [files[which]], theirs + ["--file", files[which]]
     if what == "knn":
         ours, theirs = ours + [threads], theirs + ["--threads", threads]
-    out = {"palimpsest": Waiting(ours, a.seconds), PARTS[row][1]: Waiting(theirs, a.seconds)}
+    out = {"palimpsest": Waiting(ours, a.seconds, a.env), PARTS[row][1]: Waiting(theirs, a.seconds, a.env)}
     answers = [x.about.split()[1] for x in out.values()]
     if answers[0] != answers[1]:
         fail(f"{row}: our answers and theirs differ: {answers}")
@@ -153,7 +157,7 @@ def measure(a, row, keep):
     lines = []
     for i in range(a.rounds):
         for name in run if i % 2 == 0 else reversed(run):
-            lines.append({"row": row, "round": i, "program": name, **run[name].run(), "load": round(os.getloadavg()[0], 2), **about})
+            lines.append({"row": row + "@cpu" * a.cpu_time, "round": i, "program": name, **run[name].run(), "load": round(os.getloadavg()[0], 2), **about})
             print(f"{row} {i + 1}/{a.rounds} {name}: {lines[-1]['speed']:.6g} {unit(row)}", file=sys.stderr)
         keep(lines)
     for program in run.values():
@@ -161,10 +165,14 @@ def measure(a, row, keep):
 
 
 def unit(row):
+    row = row.partition("@")[0]
     return PARTS[row][0] if row in PARTS else "tokens/s"
 
 
 def title(row):
+    row, _, clock = row.partition("@")
+    if clock:
+        return title(row) + ": one thread, by processor time"
     shape = next((s for s in OWN if row.startswith(s)), None)
     if row in PARTS:
         return PARTS[row][2]
@@ -194,7 +202,7 @@ def table(lines):
                   for name in dict.fromkeys(x["program"] for x in sorted(these, key=lambda x: x["program"] != "palimpsest"))}
         fastest = max((n for n in speeds if n != "palimpsest"), key=speeds.get, default="")
         head = ["program", unit(row), "ours over it"]
-        if row not in PARTS:
+        if row.partition("@")[0] not in PARTS:
             head += ["share of memory's speed"] if row.startswith("write") else ["share of SGEMM's peak", "SGEMM, GFLOP/s"]
         out += [f"## {title(row)}", "",
                 f"{first['processor']}, {first['threads']} threads; {first['version']}; {first['core']}. {len(ours)} rounds.",
@@ -249,8 +257,14 @@ def main():
     p.add_argument("--with", dest="with_", default="torch")
     p.add_argument("--rows", default="read,write-f32,write-bf16,train,bench-train,bench1,bench8,shipped-train,shipped1,shipped8,"
                    "knn,tokenizer-smollm2,tokenizer-text-4k,rouge")
+    p.add_argument("--cpu-time", action="store_true")
     p.add_argument("--table", action="store_true")
     a = p.parse_args()
+    a.env = None
+    if a.cpu_time:
+        a.threads, clock = 1, os.path.abspath(f"{a.peers}/cpu_clock.so")
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", clock, f"{HERE}/cpu_clock.c"], check=True)
+        a.env = dict(os.environ, LD_PRELOAD=clock)
     log = f"{a.out}/peer.jsonl"
     lines = [json.loads(x) for x in open(log)] if os.path.exists(log) else []
     os.makedirs(a.out, exist_ok=True)
@@ -266,7 +280,7 @@ def main():
     for row in a.rows.split(",") if not a.table else ():
         if row in LABEL or row in PARTS:
             prepare(a, row)
-        measure(a, row, lambda fresh, row=row: keep(row, fresh))
+        measure(a, row, lambda fresh, row=row + "@cpu" * a.cpu_time: keep(row, fresh))
     keep("", [])
     print(table(lines))
 
