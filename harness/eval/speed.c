@@ -198,6 +198,7 @@ static int probe(const decoder *d, pool *threads, size_t lanes, int scored, doub
     const size_t segment = (size_t)decoder_config(d)->segment;
     const int64_t most = attn_sizes_of(decoder_config(d), 0, 1).max_tokens;
     lanes = lanes_to_probe(d, lanes);
+    if (decoder_flops(d, 0, 0) <= 0) scored = 1; /* its layers keep nothing: reading would end at once */
     const int slow = (double)(lanes * 4 * segment) * decoder_flops(d, 0, 1) > 2e11;
     const size_t segments = slow || (most && (size_t)most <= 4 * segment) ? 1 : 4;
     const size_t count = segments * segment + 1; /* a segment is read when the token after it is there */
@@ -254,7 +255,7 @@ int speed_flops(speed_book *b, const eval_model *m, size_t lanes, int scored, do
     PAL_TRY(name_model(m, name, err));
     if (is_large(m->decoder)) {
         lanes = 1;
-        scored = decoder_flops(m->decoder, 0, 0) <= 0; /* without a state there is nothing to read */
+        scored = 0;
     }
     snprintf(what, sizeof what, "flops %s %zu %d", name, lanes, scored);
     entry *e = find_entry(b, what, &fresh);
