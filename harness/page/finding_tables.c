@@ -63,10 +63,10 @@ static size_t metric_index(const task_module *task, const char *name)
     return m;
 }
 
-/* Models in the order of the patterns, then of the report; each once. */
-static size_t list_models(const report *rep, const name_list *patterns, const report_row **out, size_t room)
+/* Models in the order of the patterns, then of the report; each once, behind the first `count`. */
+static size_t list_more(const report *rep, const name_list *patterns, const report_row **out, size_t count,
+                        size_t room)
 {
-    size_t count = 0;
     for (size_t p = 0; p < patterns->count; p++)
         for (size_t i = 0; i < rep->count && count < room; i++) {
             const report_row *row = &rep->row[i];
@@ -76,6 +76,11 @@ static size_t list_models(const report *rep, const name_list *patterns, const re
             if (earlier == count) out[count++] = row;
         }
     return count;
+}
+
+static size_t list_models(const report *rep, const name_list *patterns, const report_row **out, size_t room)
+{
+    return list_more(rep, patterns, out, 0, room);
 }
 
 /* Between backquotes a backslash stands for itself; what would end them, or the table's cell, has none around it.
@@ -316,7 +321,8 @@ static int put_lengths(const findings *f)
     PAL_TRY(find_report(f, "passkey", &keys));
     PAL_TRY(find_report(f, "perplexity", &texts));
     const size_t digits = metric_index(keys->task, "token_accuracy"), ppl = metric_index(texts->task, "token_ppl"),
-                 models = list_models(keys, &patterns, model, NAMES), columns = (size_t)lengths.count;
+                 models = list_more(texts, &patterns, model, list_models(keys, &patterns, model, NAMES), NAMES),
+                 columns = (size_t)lengths.count;
     fputs("| model | ", f->out);
     for (size_t l = 0; l < columns; l++) fprintf(f->out, "| %s ", kv_format_size((int64_t)lengths.value[l], text));
     fputs("|\n|---|---", f->out);

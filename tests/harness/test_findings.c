@@ -126,6 +126,13 @@ static void test_lengths(void **state)
                  binary, 512 * i, dir, dir, binary, 512 * i, dir, dir);
         assert_int_equal(system(command), 0);
     }
+    /* A model of which only a text was read is there too. */
+    snprintf(
+        command, sizeof command,
+        "%s eval perplexity data=datasets/slice max_tokens=512 docs=1 model=text-300k-infini-linear references=0 "
+        "plots=0 results=%s >%s/log 2>&1",
+        binary, dir, dir);
+    assert_int_equal(system(command), 0);
     /* At the third length there is no text: the bytes are those of the passkeys. */
     snprintf(command, sizeof command,
              "%s eval passkey len=2K n=2 depths=50 model=text-300k-local plots=0 results=%s >%s/log 2>&1", binary,
@@ -158,7 +165,9 @@ static void test_lengths(void **state)
         if (!strstr(made, wanted)) fail_msg("no \"%s\" in\n%s", wanted, made);
         samples++;
     }
-    assert_int_equal(samples, 2);
+    assert_int_equal(samples, 3);
+    assert_non_null(
+        strstr(made, "| `text-300k-infini-linear` | digits, % (n) | - / - / - | - / - / - | - / - / - |\n"));
     free(journal);
     free(made);
     snprintf(command, sizeof command, "rm -r %s", dir);

@@ -3,6 +3,7 @@
 #include "tests/lib/stream_pair.h"
 #include "tests/lib/use_blas.h"
 
+#include "models/decoder/state.h"
 #include "models/stream/reuse.h"
 
 enum { PERIOD = 24, STEPS = 80, SEGMENTS = 200 };
@@ -170,6 +171,48 @@ static void test_bytes(void **state)
     }
 }
 
+/* Equal hashes are not taken for equal segments, nor for equal states. */
+static void test_hashes_prove_nothing(void **state)
+{
+    (void)state;
+    decoder *d = make_model_with("infini-linear", "memory_from = 1\nxl_len = 8\n");
+    arena a = {0};
+    reuse u;
+    reuse_carve(&u, d, &a);
+    assert_int_equal(arena_allocate(&a, "the test", &err), PAL_OK);
+    reuse_carve(&u, d, &a);
+    int32_t tokens[SEGMENT] = {1, 2, 3};
+    char *lane = aligned_alloc(64, decoder_state_bytes(d));
+    memset(lane, 0, decoder_state_bytes(d));
+    decoder_state_skip(d, lane, SEGMENT);
+    real *made = calloc(u.n * u.width, sizeof *made);
+    real *cache = (real *)(lane + ((const char *)decoder_layer_state(d, lane, 0) - lane));
+    int known;
+    reuse_begin(&u);
+    reuse_entry *first = reuse_claim(&u, tokens, lane, &known);
+    assert_true(first && !known);
+    reuse_store(&u, first, made, lane);
+    reuse_begin(&u);
+    assert_ptr_equal(reuse_claim(&u, tokens, lane, &known), first);
+    assert_int_equal(known, 1);
+    for (int other = 0; other < 2; other++) {
+        tokens[5] = other == 0 ? 7 : 0;
+        cache[3] = (real)other;
+        reuse_begin(&u);
+        reuse_entry *e = reuse_claim(&u, tokens, lane, &known);
+        assert_int_equal(known, 0);
+        first->hash = e->hash;
+        e->used = 0;
+        reuse_begin(&u);
+        assert_ptr_not_equal(reuse_claim(&u, tokens, lane, &known), first);
+        assert_int_equal(known, 0);
+    }
+    free(made);
+    free(lane);
+    arena_free(&a);
+    decoder_destroy(d);
+}
+
 /* Samples in batches: the scores of reading everything, and a count of what was really read. */
 static void test_batches(void **state)
 {
@@ -199,9 +242,8 @@ int main(void)
 {
     use_blas();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_bytes),     cmocka_unit_test(test_hashes_prove_nothing),
         cmocka_unit_test(test_batches),
     };
     return cmocka_run_group_tests(tests, open_pools, close_pools);
