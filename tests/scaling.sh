@@ -2,7 +2,7 @@
 # Where more machines stop helping, simulated to 1,024 of them like this one, for a model of 1 billion parameters: (a) its full
 # passkey grid, by `palimpsest plan nodes=`, which measures one layer and makes the very deal; (b) its continued training, whose
 # layers are measured here. Usage: bash tests/scaling.sh FOLDER [grid|training]...: FOLDER holds, or gets, 2.5 GB of random
-# weights of that shape. NETWORK=10 Gbit/s, LATENCY=50 microseconds, BATCH=512K tokens a step, NODES=1:1024:*2.
+# weights of that shape. WINDOW=4 segments of 512 are trained on at a time. NETWORK=10 Gbit/s, LATENCY=50 microseconds, BATCH=512K tokens a step, NODES=1:1024:*2.
 set -u
 folder=${1:?"usage: bash tests/scaling.sh FOLDER [grid|training]..."}
 shift
@@ -24,7 +24,7 @@ for part in ${*:-grid training}; do
     training)
         # Layers of that shape: one, and two, so that what is not a layer drops out. The head: of its own vocabulary and a small one.
         rate() { # rate WORDS...: tokens a second of training
-            "$P" bench mode=train batch=1 window=4 seconds="${SECONDS_EACH:-10}" format=csv attention=infini-delta segment=512 d_model=2048 \
+            "$P" bench mode=train batch=1 window="${WINDOW:-4}" seconds="${SECONDS_EACH:-10}" format=csv attention=infini-delta segment=512 d_model=2048 \
                 n_heads=32 d_head=64 d_ff=8192 feed_forward=gated tied=1 "$@" | tail -n 1 | cut -d, -f3
         }
         one=$(rate n_layers=1 vocab=1024) two=$(rate n_layers=2 vocab=1024) head=$(rate n_layers=1 vocab=33792)

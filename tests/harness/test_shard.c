@@ -153,6 +153,7 @@ static void test_deal(void **state)
         }
         assert_true(most <= 1.25 * d.flops / (double)shards);
         assert_true(sum <= (shards <= 4 ? 1.02 : 1.05) * d.flops);
+        assert_true(sum >= 0.999 * d.flops); /* starts are counted where they are read */
         free(owner);
         free(seen);
         deal_free(&d);
@@ -335,6 +336,18 @@ static void test_shards(void **state)
     char *said = slurp(err_path);
     assert_non_null(strstr(said, "samples are missing; run those shards again"));
     free(said);
+    assert_true(os_file_exists(path_of("cut/shards/passkey/3-of-3.jsonl")));
+    /* Holes that lie side by side are of different parts. */
+    check_success(EVAL(results_word("holes"), "shard=1/4"));
+    assert_int_equal(RUN("merge", results_word("holes"), "plots=0"), PAL_GATE);
+    for (int part = 2; part <= 4; part++) {
+        char who[40];
+        snprintf(who, sizeof who, "shard %d/4 has to do", part);
+        check_output_has(who);
+    }
+    said = slurp(out_path);
+    assert_null(strstr(said, " missing\n")); /* a hole that is nobody's */
+    free(said);
     check_success(EVAL(results_word("cut"), "shard=2/3"));
     check_success(RUN("merge", results_word("cut"), "plots=0"));
     check_output_has("none missing");
@@ -408,6 +421,17 @@ static void forge(const char *path, const char *mark, const char *more)
     free(line);
 }
 
+static size_t count_samples(const char *name)
+{
+    char path[200];
+    size_t count = 0;
+    snprintf(path, sizeof path, "%s/%s/passkey-journal.jsonl", scratch, name);
+    char *text = slurp(path);
+    for (const char *at = text; (at = strstr(at, "\"kind\":\"sample\"")); at++) count++;
+    free(text);
+    return count;
+}
+
 static void test_contradiction(void **state)
 {
     (void)state;
@@ -419,6 +443,12 @@ static void test_contradiction(void **state)
     forge(path_of("clash/shards/passkey/old.jsonl"), "\"values\":{", "\"none\":1,");
     check_refusal(PAL_DATA, RUN("merge", results_word("clash"), "plots=0"), "hold different results");
     assert_true(os_file_exists(path_of("clash/shards/passkey/2-of-2.jsonl")));
+    /* Nor is a journal of another run taken in. */
+    check_success(EVAL(results_word("strange"), "shard=1/2", "seed=7"));
+    data = slurp(path_of("strange/shards/passkey/1-of-2.jsonl"));
+    assert_int_equal(os_write_file(path_of("clash/shards/passkey/old.jsonl"), data, strlen(data), &err), PAL_OK);
+    free(data);
+    check_refusal(PAL_DATA, RUN("merge", results_word("clash"), "plots=0"), "is not of the run");
     /* The same ones twice are no contradiction. */
     data = slurp(path_of("clash/shards/passkey/1-of-2.jsonl"));
     assert_int_equal(os_write_file(path_of("clash/shards/passkey/old.jsonl"), data, strlen(data), &err), PAL_OK);
@@ -426,6 +456,7 @@ static void test_contradiction(void **state)
     check_success(RUN("merge", results_word("clash"), "plots=0"));
     check_output_has("there twice and alike");
     check_whole("clash");
+    assert_int_equal(count_samples("clash"), count_samples("one"));
 }
 
 /* A full disk: the shard says so, and the rerun goes on. The limit stands for the disk. */
