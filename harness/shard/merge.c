@@ -44,9 +44,14 @@ static int take_line(void *arg, const char *text, size_t size, int64_t number, p
     PAL_TRY(results_visit(&m->seen, text, size, number, err));
     if (m->seen.outdated > outdated) return PAL_OK; /* the main journal keeps what it has */
     json_t *object = json_loadb(text, size, JSON_ALLOW_NUL, NULL);
-    const int sample = strcmp(json_string_value(json_object_get(object, "kind")), "sample") == 0;
+    const char *kind = json_string_value(json_object_get(object, "kind"));
+    const int sample = kind && strcmp(kind, "sample") == 0, known = sample || (kind && strcmp(kind, "cell") == 0);
     const char *key = json_string_value(json_object_get(object, sample ? "cell_key" : "key"));
-    const result_cell *cell = results_find(&m->seen, key);
+    const result_cell *cell = known && key ? results_find(&m->seen, key) : NULL;
+    if (!cell) { /* of a kind that tables know nothing of */
+        json_decref(object);
+        return PAL_OK;
+    }
     merge_line line = {.file = m->paths - 1,
                        .order = m->lines,
                        .cell = (size_t)(cell - m->seen.cell),
