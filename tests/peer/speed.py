@@ -205,7 +205,7 @@ def table(lines):
         if row.partition("@")[0] not in PARTS:
             head += ["share of memory's speed"] if row.startswith("write") else ["share of SGEMM's peak", "SGEMM, GFLOP/s"]
         out += [f"## {title(row)}", "",
-                f"{first['processor']}, {first['threads']} threads; {first['version']}; {first['core']}. {len(ours)} rounds.",
+                f"{first['processor']}, {first['threads']} thread{'s' * (first['threads'] > 1)}; {first['version']}; {first['core'].partition(', ')[2]}. {len(ours)} rounds.",
                 f"Load of the machine after each run, this one's own included: {min(x['load'] for x in these):.1f} to "
                 f"{max(x['load'] for x in these):.1f}. Above the threads: others worked beside it.", "",
                 f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
