@@ -193,7 +193,7 @@ def table(lines):
            "Written by `make peer` from `peer.jsonl`. Speeds and ratios are medians over rounds in which every program ran once, with the",
            "lowest and highest. A ratio is ours over theirs in the same round; the fastest other program's is bold. Share: of SGEMM's peak",
            "(squares of 1024, OpenBLAS, one on each processor), measured by the same process just before; of the speed at which memory is",
-           "read where text is written. [profile.md](profile.md) has where our time goes.", ""]
+           "read where text is written.", ""]
     for row in dict.fromkeys(x["row"] for x in lines):
         these = [x for x in lines if x["row"] == row]
         ours = {x["round"]: x for x in these if x["program"] == "palimpsest"}

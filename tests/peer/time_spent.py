@@ -45,10 +45,12 @@ def sample(a, words):
                               capture_output=True, text=True, check=True).stdout
     shares = dict.fromkeys((k for k, _ in KINDS), 0.0)
     for line in text.splitlines():
-        found = re.match(r"\s*([\d.]+)%?;\s*(\[.\])\s+([^;]+?)\s*(;|$)", line)
+        found = re.match(r"\s*([\d.]+)%\s*;\s*(\[.\])\s+([^;]+?)\s*(;|$)", line)
         if found:
             name = found[3] if found[2] == "[.]" else "[k] " + found[3]
             shares[next(k for k, pattern in KINDS if re.search(pattern, name))] += float(found[1])
+    if sum(shares.values()) < 90:
+        raise SystemExit(f"time_spent.py: perf's report was not understood:\n{text[:500]}")
     return shares, row
 
 
