@@ -207,8 +207,10 @@ def table(lines):
         out += [f"## {title(row)}", "",
                 f"{first['processor']}, {first['threads']} thread{'s' * (first['threads'] > 1)}; {first['version']}; {first['core'].partition(', ')[2]}. {len(ours)} rounds.",
                 f"Load of the machine after each run, this one's own included: {min(x['load'] for x in these):.1f} to "
-                f"{max(x['load'] for x in these):.1f}. Above the threads: others worked beside it.", "",
-                f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+                f"{max(x['load'] for x in these):.1f}. Above the threads: others worked beside it.", ""]
+        if row.startswith(tuple(OWN)) and not any("compile" in n for n in speeds):
+            out += ["torch.compile was not measured here.", ""]
+        out += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for name in speeds:
             mine = [x for x in these if x["program"] == name]
             cells = [name, spread([x["speed"] for x in mine], "{:.1f}" if unit(row) == "MB/s" else "{:.0f}")]
