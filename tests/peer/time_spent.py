@@ -1,6 +1,6 @@
 """Where our time goes: perf's samples of `palimpsest bench` on one thread, summed by kind. Written to results/speed/profile.md.
 
-    time_spent.py [--binary build/palimpsest] [--out results/speed/profile.md] [--seconds 8] [--model models/fetched/SmolLM2-135M-Instruct.Q4_1.gguf]
+    time_spent.py [--binary build/palimpsest] [--out results/speed/profile.md] [--seconds 8] [--runs 6] [--model models/fetched/SmolLM2-135M-Instruct.Q4_1.gguf]
 
 Samples are taken by time, and of the last 40 % of a run alone: before that the model is made and warmed up. Needs `perf`.
 """
@@ -23,11 +23,10 @@ KINDS = [("matrix products", r"sgemm_(small_)?kernel|^multiply_(512|256)$|^block
          ("packing, and cutting into blocks", r"copy_|pack|transpose|product_direct|cblas|sgemm|product_task|deliver|fetch|hand_over|multiply_panel|permit"),
          ("softmax and loss", r"softmax|log_sum_exp|loss|nll"),
          ("activations and feature maps", r"gelu|elu|silu"),
-         ("norms", r"norm|rms"),
+         ("norms, copies and zeros", r"norm|rms|mem(cpy|move|set)"),
          ("rotary positions", r"rope|_cos|_sin|sincos"),
          ("sums and scalings of rows", r"^(axpy|blend|scale|scale_by|dot|multiply|sum|add_column_sums|bias_task)$"),
          ("AdamW", r"adamw"),
-         ("copies and zeros", r"mem(cpy|move|set)"),
          ("waiting for tasks", r"worker_main|pool_run"),
          ("kernel: page faults and others", r"^\[k\]"),
          ("other", r"")]
@@ -59,9 +58,10 @@ def main():
     p.add_argument("--binary", default="build/palimpsest")
     p.add_argument("--model", default="models/fetched/SmolLM2-135M-Instruct.Q4_1.gguf")
     p.add_argument("--out", default="results/speed/profile.md")
+    p.add_argument("--runs", type=int, default=len(RUNS), help="so many of them, from the first on")
     p.add_argument("--seconds", type=float, default=8)
     a = p.parse_args()
-    runs = [(name, *sample(a, words)) for name, words in RUNS]
+    runs = [(name, *sample(a, words)) for name, words in RUNS[:a.runs]]
     version = subprocess.run([a.binary, "--version"], capture_output=True, text=True).stdout.strip()
     cpu = next(x.split(":", 1)[1].strip() for x in open("/proc/cpuinfo") if x.startswith("model name"))
     out = ["# Where the time goes", "",
