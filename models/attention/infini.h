@@ -6,7 +6,8 @@
 #include "models/attention/infini_memory.h"
 #include "models/attention/sinks.h"
 
-/* Options; the last is infini-gated's alone, so that the others' tables end before it. */
+/* Options; those from INFINI_WRITE_INIT on are infini-gated's alone, so that the others' tables end before them.
+ */
 enum infini_option {
     INFINI_FEATURE,
     INFINI_EPS,
@@ -24,6 +25,8 @@ enum infini_option {
     INFINI_MAP,
     INFINI_SINKS,
     INFINI_WRITE_INIT,
+    INFINI_WRITE_FROM,
+    INFINI_WRITE_OFFSET,
     INFINI_OPTIONS
 };
 

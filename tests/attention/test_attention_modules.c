@@ -438,6 +438,50 @@ static void write_gate(void **unused)
     lab_close(&linear);
 }
 
+/* The state after `segments` of the same text, all gates of which have this bias. */
+static real *written(const char *settings, double bias, size_t segments, size_t *reals)
+{
+    const model_config cfg = lab_config("infini-gated", settings);
+    lab l;
+    lab_open(&l, &cfg, 0, 1, 1, 1);
+    const size_t which = lab_param(&l, "write_gate.bias"), weight = lab_param(&l, "write_gate.weight");
+    memset(l.param[weight], 0, l.param_count[weight] * sizeof(real));
+    for (size_t h = 0; h < (size_t)cfg.n_heads; h++) l.param[which][h] = (real)bias;
+    real *x = lab_inputs(&l, segments, 28), *y = stream(&l, x, segments), *state = guarded(l.state_reals);
+    memcpy(state, l.state[0], l.state_reals * sizeof *state);
+    *reals = l.state_reals;
+    release(x, segments * lab_segment_reals(&l), "x");
+    release(y, segments * lab_segment_reals(&l), "y");
+    lab_close(&l);
+    return state;
+}
+
+static void expect_written(const char *a, double bias_a, size_t segments_a, const char *b, double bias_b,
+                           size_t segments_b, int same)
+{
+    size_t reals, other;
+    real *x = written(a, bias_a, segments_a, &reals), *y = written(b, bias_b, segments_b, &other);
+    assert_int_equal(reals, other);
+    CHECK(same_bits(x, y, reals) == same, "%s and %s", a, b);
+    release(x, reals, "a state");
+    release(y, other, "a state");
+}
+
+/* Later segments write from a token on, a stream's first from its first token; an offset is taken from the bias.
+ */
+static void where_gates_write(void **unused)
+{
+    (void)unused;
+    expect_written("write_from = 1000\n", 1, 1, "", 1, 1, 1);
+    expect_written("write_from = 1000\n", 1, 3, "", 1, 1, 1);
+    expect_written("write_from = 15\n", 1, 3, "", 1, 1, 0);
+    expect_written("write_from = 15\n", 1, 2, "", 1, 2, 0);
+    expect_written("write_from = 0\n", 1, 3, "", 1, 3, 1);
+    expect_written("write_offset = 0.5\n", 1.5, 3, "", 1, 3, 1);
+    expect_written("write_offset = 3\n", 0.5, 3, "", -1000, 3, 1);
+    expect_written("write_offset = 2\n", 0.5, 3, "", -1000, 3, 0);
+}
+
 /* d penalty / d bias of a head whose gates all stand at `bias`. */
 static double penalty_slope(int on_logit, double bias)
 {
@@ -492,6 +536,7 @@ int main(void)
         cmocka_unit_test(memory_is_linear_in_values),
         cmocka_unit_test(write_gate),
         cmocka_unit_test(write_penalties),
+        cmocka_unit_test(where_gates_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

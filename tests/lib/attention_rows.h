@@ -42,6 +42,7 @@ static const variant variants[] = {
     {"infini-gated", LARGER "xl_len = 5\nlocal_sinks = 4\n"},
     {"infini-delta", "xl_len = 20\n"},
     {"infini-gated", "memory_map = head\nmemory_layers = 1\n"},
+    {"infini-gated", "write_from = 5\nwrite_offset = 0.4\nmemory_key = previous\n"},
     {"infini-gated", "memory_key = previous\nmemory_from = 1\n"},
     {"infini-linear", "xl_len = 7\nmemory_from = 1\n"},
     {"infini-gated", "xl_len = 3\nmemory_key = previous\n"},

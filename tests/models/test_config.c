@@ -155,10 +155,11 @@ static void test_text_round_trip(void **state)
         char *again = model_config_text(&back);
         assert_string_equal(again, text);
         assert_memory_equal(&back, &cfg, sizeof cfg);
-        size_t shared, lines = 0, young = 0; /* young keys are at their defaults here */
+        size_t shared, lines = 0, young = 0; /* young keys but numbers are at their defaults here */
         const kv_spec *row = model_config_table(&shared);
         for (size_t i = 0; i < shared; i++) young += (size_t)model_key_is_young(row[i].key);
-        for (size_t i = 0; i < (*m)->option_count; i++) young += (size_t)model_key_is_young((*m)->options[i].key);
+        for (size_t i = 0; i < (*m)->option_count; i++)
+            young += (*m)->options[i].type != KV_REAL && model_key_is_young((*m)->options[i].key);
         for (const char *c = text; *c; c++) lines += *c == '\n';
         assert_int_equal(lines, shared + (*m)->option_count - young);
         free(text);
