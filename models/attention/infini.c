@@ -66,8 +66,7 @@ static const kv_spec options[] = {
     {"write_gate_init", KV_REAL, OPTION(INFINI_WRITE_INIT), "0", -20, 20, NULL,
      "bias b of the write gate clip(1.2 sigmoid(w x + b) - 0.1, 0, 1), x the normed input, before training"},
     {"write_from", KV_SIZE, OPTION(INFINI_WRITE_FROM), "0", 0, 1 << 20, NULL,
-     "first tokens of each segment but a stream's first that write nothing: they lack context, and look alike in "
-     "every text"},
+     "first tokens of each segment that write nothing: they lack context, and look alike in every text"},
     {"write_offset", KV_REAL, OPTION(INFINI_WRITE_OFFSET), "0", -20, 20, NULL,
      "taken from w x + b, so that gates that are hardly open shut"},
 };

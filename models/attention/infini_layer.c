@@ -192,7 +192,7 @@ static void forward_rows(void *arg, int task, int worker)
     for (size_t i = (size_t)task * ROW_BLOCK; i < end_of_task(c, (size_t)task); i++) {
         const real *qk = row_of_phi(c, &v, i);
         feature_forward(c->cfg, v.s.feature + i * v.features + first, qk + first, v.features - first);
-        const int writes = c->seen[i / v.n] == 0 || i % v.n >= (size_t)c->cfg->option[INFINI_WRITE_FROM].i;
+        const int writes = i % v.n >= (size_t)c->cfg->option[INFINI_WRITE_FROM].i;
         for (size_t h = i * gates; h < (i + 1) * gates; h++) {
             const real open =
                 writes ? attn_sigmoid(v.s.sigmoid[h] - (real)c->cfg->option[INFINI_WRITE_OFFSET].r) : 0;

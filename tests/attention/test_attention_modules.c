@@ -467,13 +467,11 @@ static void expect_written(const char *a, double bias_a, size_t segments_a, cons
     release(y, other, "a state");
 }
 
-/* Later segments write from a token on, a stream's first from its first token; an offset is taken from the bias.
- */
+/* Segments write from a token on; an offset is taken from the bias. */
 static void where_gates_write(void **unused)
 {
     (void)unused;
-    expect_written("write_from = 1000\n", 1, 1, "", 1, 1, 1);
-    expect_written("write_from = 1000\n", 1, 3, "", 1, 1, 1);
+    expect_written("write_from = 1000\n", 1, 3, "", -1000, 3, 1);
     expect_written("write_from = 15\n", 1, 3, "", 1, 1, 0);
     expect_written("write_from = 15\n", 1, 2, "", 1, 2, 0);
     expect_written("write_from = 0\n", 1, 3, "", 1, 3, 1);
