@@ -297,6 +297,8 @@ static void test_ranges(void **state)
                    "depths=0:100:-1: a range that never ends; the step must lead from 0 to 100");
     assert_message("lens", "32K:1M:*1",
                    "lens=32K:1M:*1: a range that never ends; the step must lead from 32K to 1M");
+    assert_message("lens", "92K:32K:*2",
+                   "lens=92K:32K:*2: a range that never ends; the step must lead from 92K to 32K");
     assert_message("depths", "0:200:50", "depths=200: out of range; use 0 to 100");
     assert_message("depths", "0:100:0.1", "depths=0:100:0.1: too many values; a list holds up to 128");
     assert_message("name", "", "name=: an empty value; give one, or leave the key out for name=model");
