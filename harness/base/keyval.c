@@ -186,8 +186,8 @@ static int add_range(const kv_spec *spec, char *text, kv_list *list, pal_error *
     PAL_TRY(parse_number(spec, last, &unused, &to, err));
     PAL_TRY(parse_number(&free_step, step + times, &unused, &by, err));
     if (times ? by <= 1 || from <= 0 || to < from : by == 0 || (to < from) != (by < 0))
-        return pal_fail(err, PAL_USAGE, "%s=%s: a range that never ends; the step must lead from %s to %s",
-                        spec->key, whole_text, text, last);
+        return pal_fail(err, PAL_USAGE, "%s=%s: the step does not lead from %s to %s", spec->key, whole_text, text,
+                        last);
     const double slack = spec->type == KV_SIZES ? 0 : 1e-9 * fabs(by);
     double value = from;
     for (int i = 1; by < 0 ? value >= to - slack : value <= to + slack; i++) {

@@ -48,9 +48,8 @@ static const kv_spec train_table[] = {
      "the state then stands for up to so many readings of them (log-uniform), where the module can say how; for "
      "all lengths or one each"},
     {"lead_before", KV_CHOICE, AT(lead_before), "sequence", 0, 0, "sequence|segment",
-     "segment: every segment of a sequence stands behind a lead that was read once, with an empty memory: its "
-     "local "
-     "attention (xl_len) is that of the end of a long segment, at the cost of a short one"},
+     "segment: every segment stands behind a lead that was read once, with an empty memory: its local attention "
+     "(xl_len) is that of a long segment's end, at the cost of a short one"},
     {"lead_count", KV_INT, AT(lead_count), "8", 1, 1024, NULL,
      "lead_before=segment: different leads for each length, half of them shorter than lead_len (log-uniform)"},
     {"recompute", KV_CHOICE, AT(recompute), "auto", 0, 0, "auto|no|yes",

@@ -1,34 +1,12 @@
 /* Journals: any lines, read and reported. First byte: the task, and whether each line gets the checksum it needs,
  * so that its fields are reached too, and whether what was read is reported, which takes far longer. */
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/records.h"
 
 #include "harness/journal/cells.h"
 #include "harness/page/page.h"
 #include "harness/report/evidence.h"
 #include "harness/report/report.h"
-
-#include <zlib.h>
-
-static const task_module *task_of(unsigned number)
-{
-    size_t count = 0;
-    while (task_table[count]) count++;
-    return task_table[number % count];
-}
-
-/* Each line as a record: its closing brace replaced by the checksum. */
-static void seal(FILE *out, const char *text, size_t size)
-{
-    for (size_t at = 0; at < size;) {
-        const char *end = memchr(text + at, '\n', size - at);
-        size_t line = end ? (size_t)(end - text) - at : size - at, body = line;
-        if (body && text[at + body - 1] == '}') body--;
-        const unsigned long crc = crc32_z(0, (const unsigned char *)text + at, body);
-        fwrite(text + at, 1, body, out);
-        fprintf(out, ",\"crc32\":\"%08lx\"}\n", crc);
-        at += line + 1;
-    }
-}
 
 static void report_all(const results *held)
 {

@@ -1,33 +1,11 @@
 /* Merging: any run.json, any main journal and journals of shards, which NUL bytes part. First byte: the task, and
  * whether lines get the checksums they need. After a refusal the main journal is what it was. */
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/records.h"
 
 #include "harness/shard/merge.h"
 
-#include <zlib.h>
-
 enum { MOST_PARTS = 5 };
-
-static const task_module *task_of(unsigned number)
-{
-    size_t count = 0;
-    while (task_table[count]) count++;
-    return task_table[number % count];
-}
-
-/* Each line as a record: its closing brace replaced by the checksum. */
-static void seal(FILE *out, const char *text, size_t size)
-{
-    for (size_t at = 0; at < size;) {
-        const char *end = memchr(text + at, '\n', size - at);
-        const size_t line = end ? (size_t)(end - text) - at : size - at;
-        const size_t body = line && text[at + line - 1] == '}' ? line - 1 : line;
-        const unsigned long crc = crc32_z(0, (const unsigned char *)text + at, body);
-        fwrite(text + at, 1, body, out);
-        fprintf(out, ",\"crc32\":\"%08lx\"}\n", crc);
-        at += line + 1;
-    }
-}
 
 static void put_file(const char *name, const char *data, size_t size, int sealed)
 {

@@ -144,6 +144,19 @@ static inline toy_run even_run(void)
     return run;
 }
 
+/* The same of 4000 tokens and more, mostly filler that comes round. */
+static inline toy_run long_run(int64_t period)
+{
+    toy_run run = even_run();
+    for (int i = 0; i < SAMPLES; i++) {
+        run.length[i] = 4000 + 7 * i;
+        run.prompt[i] = 3990;
+        run.first[i] = 3900;
+    }
+    run.period = period;
+    return run;
+}
+
 /* Everything differs from sample to sample. */
 static inline toy_run ragged_run(void)
 {

@@ -161,14 +161,8 @@ static void test_batches(void **state)
     (void)state;
     decoder *d = gated_model();
     set_write_gates(d, -20);
-    toy_run run = even_run();
+    const toy_run run = long_run(PERIOD);
     seen alone[SAMPLES];
-    for (int i = 0; i < SAMPLES; i++) {
-        run.length[i] = 4000 + 7 * i;
-        run.prompt[i] = 3990;
-        run.first[i] = 3900;
-    }
-    run.period = PERIOD;
     run_alone(d, &run, 0, alone);
     for (int i = 0; i < SAMPLES; i++) assert_true(read_of[i] == (double)run.length[i]);
     for (size_t lanes = 1; lanes <= SAMPLES; lanes += 2) {

@@ -219,14 +219,8 @@ static void test_batches(void **state)
     (void)state;
     decoder *d = make_model_with("infini-linear", "n_layers = 4\nmemory_layers = 2\n");
     const double part = (decoder_layer_flops(d, 0, 8) + decoder_layer_flops(d, 1, 8)) / decoder_flops(d, 8, 0);
-    toy_run run = even_run();
+    const toy_run run = long_run(PERIOD);
     seen alone[SAMPLES];
-    for (int i = 0; i < SAMPLES; i++) {
-        run.length[i] = 4000 + 7 * i;
-        run.prompt[i] = 3990;
-        run.first[i] = 3900;
-    }
-    run.period = PERIOD;
     run_alone(d, &run, 0, alone);
     for (int i = 0; i < SAMPLES; i++) assert_true(read_of[i] == (double)run.length[i]);
     for (size_t lanes = 1; lanes <= SAMPLES; lanes += 2) {

@@ -1,26 +1,18 @@
 /* Speed peer: llama.cpp reads segments of 512 tokens from nothing, logits of all, or writes 64 tokens one by one.
  * Built by setup.sh. Usage: llama_speed MODEL.gguf THREADS read|write; a line with seconds on stdin gives tokens/s. */
+#include "speed_loop.h"
+
 #include <llama.h>
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { SEGMENT = 512, WRITTEN = 64, MOST = 1024 };
+enum { SEGMENT = 512, WRITTEN = 64 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+typedef struct work {
+    struct llama_context *context;
+    struct llama_batch batch;
+    int vocab;
+} work;
 
 static void quiet(enum ggml_log_level level, const char *text, void *arg)
 {
@@ -35,31 +27,32 @@ static void decode(struct llama_context *c, struct llama_batch batch)
     exit(1);
 }
 
-/* Seconds of one segment from an empty cache. */
-static double read_segment(struct llama_context *c, struct llama_batch batch)
+/* One segment from an empty cache. */
+static double read_segment(void *arg)
 {
-    const double begin = now();
-    llama_memory_clear(llama_get_memory(c), false);
-    decode(c, batch);
-    return now() - begin;
+    const work *w = arg;
+    llama_memory_clear(llama_get_memory(w->context), false);
+    decode(w->context, w->batch);
+    return SEGMENT;
 }
 
-/* Seconds of as many steps from an empty cache, each of the likeliest token; batch holds the first. */
-static double write_tokens(struct llama_context *c, struct llama_batch batch, int vocab)
+/* As many steps from an empty cache, each of the likeliest token; the batch holds the first. */
+static double write_tokens(void *arg)
 {
-    const double begin = now();
-    llama_memory_clear(llama_get_memory(c), false);
+    const work *w = arg;
+    struct llama_batch batch = w->batch;
+    llama_memory_clear(llama_get_memory(w->context), false);
     batch.n_tokens = 1;
     for (int i = 0; i < WRITTEN; i++) {
         batch.pos[0] = i;
-        decode(c, batch);
-        const float *logits = llama_get_logits(c);
+        decode(w->context, batch);
+        const float *logits = llama_get_logits(w->context);
         int best = 0;
-        for (int k = 1; k < vocab; k++)
+        for (int k = 1; k < w->vocab; k++)
             if (logits[k] > logits[best]) best = k;
         batch.token[0] = best;
     }
-    return now() - begin;
+    return WRITTEN;
 }
 
 int main(int argc, char **argv)
@@ -90,20 +83,10 @@ int main(int argc, char **argv)
         batch.seq_id[i][0] = 0;
         batch.logits[i] = 1;
     }
-    if (writes)
-        write_tokens(c, batch, vocab);
-    else
-        read_segment(c, batch);
+    work w = {c, batch, vocab};
+    double (*const pass)(void *arg) = writes ? write_tokens : read_segment;
+    pass(&w);
     printf("ready %s\n", llama_print_system_info());
-    fflush(stdout);
-    double seconds, run[MOST];
-    while (scanf("%lf", &seconds) == 1) {
-        int runs = 0;
-        for (const double end = now() + seconds; runs < MOST && (runs < 2 || now() < end);)
-            run[runs++] = writes ? write_tokens(c, batch, vocab) : read_segment(c, batch);
-        qsort(run, (size_t)runs, sizeof *run, by_value);
-        printf("%.2f\n", (writes ? WRITTEN : SEGMENT) / run[runs / 2]);
-        fflush(stdout);
-    }
+    serve_speed(pass, &w);
     return 0;
 }

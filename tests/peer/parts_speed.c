@@ -8,13 +8,13 @@
 #include "models/attention/knn.h"
 #include "models/engine/pool.h"
 #include "tasks/rouge/rouge.h"
+#include "tests/peer/speed_loop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { ENTRIES = 65536, QUERIES = 512, WIDTH = 64, NEIGHBOURS = 32, LISTS = QUERIES / KNN_QUERIES, MOST = 4096 };
+enum { ENTRIES = 65536, QUERIES = 512, WIDTH = 64, NEIGHBOURS = 32, LISTS = QUERIES / KNN_QUERIES };
 enum { CHECKED = 200 }; /* pairs of ROUGE, whose other program is slow */
 
 /* One pass over all of the work; what it did, in units of the speed that is printed. */
@@ -22,19 +22,6 @@ typedef struct work {
     double (*pass)(void *arg);
     void *arg;
 } work;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void stop(const char *what, const char *why)
 {
@@ -208,18 +195,6 @@ int main(int argc, char **argv)
         w = rouge_make(argv[2]);
     else
         stop("usage", "parts_speed knn DIR THREADS | tokenizer DIR FILE | rouge DIR");
-    fflush(stdout);
-    double seconds;
-    static double speed[MOST];
-    while (scanf("%lf", &seconds) == 1) {
-        size_t runs = 0;
-        for (const double end = now() + seconds; runs < MOST && (runs < 3 || now() < end); runs++) {
-            const double begin = now(), units = w.pass(w.arg);
-            speed[runs] = units / (now() - begin);
-        }
-        qsort(speed, runs, sizeof *speed, by_value);
-        printf("%.4f\n", speed[runs / 2]);
-        fflush(stdout);
-    }
+    serve_speed(w.pass, w.arg);
     return 0;
 }
