@@ -199,7 +199,7 @@ static int bench_train(bench *b, size_t lanes, pal_error *err)
     if (code == PAL_OK) code = window_create(&w, b->model, b->pool, lanes, segments, 0, err);
     int32_t *tokens = random_tokens(b, count);
     float *weight = malloc(count * sizeof *weight);
-    char *states = aligned_alloc(ARENA_ALIGN, lanes * state_bytes);
+    char *states = os_allocate(lanes * state_bytes);
     void **state = malloc(lanes * sizeof *state);
     real *grad = os_allocate(weights * sizeof *grad);
     if (code == PAL_OK && (!tokens || !weight || !states || !state || !grad))

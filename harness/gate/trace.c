@@ -1,5 +1,7 @@
 /* Follows two runs of a model layer by layer to the first place where their bits differ. */
 #include "harness/gate/trace.h"
+
+#include "harness/base/os.h"
 #include "models/decoder/pass.h"
 #include "models/decoder/state.h"
 
@@ -16,8 +18,8 @@ static int open_runner(runner *r, const trace_side *side, pal_error *err)
 {
     *r = (runner){.d = side->d};
     PAL_TRY(pass_create(&r->pass, side->d, side->threads, 1, 1, err));
-    const size_t bytes = (decoder_state_bytes(side->d) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-    r->state = aligned_alloc(ARENA_ALIGN, bytes);
+    const size_t bytes = decoder_state_bytes(side->d);
+    r->state = os_allocate(bytes);
     if (!r->state) return pal_fail(err, PAL_INTERNAL, "out of memory for a streaming state");
     memset(r->state, 0, bytes);
     decoder_state_reset(side->d, r->state);

@@ -37,7 +37,7 @@ int train_lanes_open(train_lanes_state *l, const decoder *d, size_t lanes, pal_e
     *l = (train_lanes_state){.lanes = lanes, .state_bytes = decoder_state_bytes(d)};
     l->body_bytes = sizeof(head) + lanes * l->state_bytes;
     l->image_bytes = l->body_bytes + HASH_HEX;
-    l->image = aligned_alloc(ARENA_ALIGN, (l->image_bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
+    l->image = os_allocate(l->image_bytes);
     l->state = malloc(lanes * sizeof *l->state);
     if (!l->image || !l->state)
         return pal_fail(err, PAL_INTERNAL, "out of memory for the states of %zu lanes; lower batch_tokens", lanes);

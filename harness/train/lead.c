@@ -4,8 +4,8 @@
 #include "models/decoder/pass.h"
 #include "models/decoder/state.h"
 
+#include "harness/base/os.h"
 #include "harness/base/rng.h"
-#include "models/engine/arena.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static int allocate_states(train_lead *l, pal_error *err)
     /* Whole lanes' worth, as they are read side by side. */
     l->count = ((size_t)l->cfg->lead_count + l->lanes - 1) / l->lanes * l->lanes;
     l->before = malloc(l->lanes * l->segments * sizeof *l->before);
-    l->block = aligned_alloc(ARENA_ALIGN, (l->count + 1) * bytes);
+    l->block = os_allocate((l->count + 1) * bytes);
     if (!l->before || !l->block)
         return pal_fail(err, PAL_INTERNAL, "out of memory for %zu leads of %zu MiB; lower lead_count", l->count,
                         bytes >> 20);

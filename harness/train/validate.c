@@ -1,11 +1,12 @@
 /* Measuring the validation loss: the task's own sequences of held-out texts or keys, forward only.
  * Lanes carry their state from window to window as they do in training. */
 #include "harness/train/validate.h"
+
+#include "harness/base/os.h"
 #include "models/decoder/pass.h"
 #include "models/decoder/state.h"
 
 #include "models/attention/attention.h"
-#include "models/engine/arena.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -54,7 +55,7 @@ static int allocate(validator *v, pal_error *err)
 {
     const size_t n = (size_t)decoder_config(v->model)->segment, count = v->lanes * v->length, rows = v->lanes * n;
     const size_t bytes = decoder_state_bytes(v->model);
-    v->states = aligned_alloc(ARENA_ALIGN, v->lanes * bytes);
+    v->states = os_allocate(v->lanes * bytes);
     v->state = malloc(v->lanes * sizeof *v->state);
     v->tokens = malloc(count * sizeof *v->tokens);
     v->targets = malloc(count * sizeof *v->targets);

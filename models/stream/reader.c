@@ -1,6 +1,8 @@
 /* How workers share the reading of segments: lanes apart, layers in a pipeline, or every operator together.
  * The bits do not depend on the choice. */
 #include "models/stream/reader.h"
+
+#include "harness/base/os.h"
 #include "models/decoder/pass.h"
 #include "models/engine/gemm.h"
 #include "models/stream/reuse.h"
@@ -100,7 +102,7 @@ int reader_create(reader **out, const decoder *d, pool *workers, size_t lanes, p
     r->border = calloc(r->count + 1, sizeof *r->border);
     r->alone = calloc(r->count + 1, sizeof *r->alone);
     r->logits = malloc(lanes * r->vocab * sizeof *r->logits);
-    if (decoder_uses_panels(d)) r->panels = aligned_alloc(ARENA_ALIGN, decoder_panel_reals(d) * sizeof *r->panels);
+    if (decoder_uses_panels(d)) r->panels = os_allocate(decoder_panel_reals(d) * sizeof *r->panels);
     int code = r->own && r->border && r->alone && r->logits && (r->panels || !decoder_uses_panels(d))
                    ? PAL_OK
                    : pal_fail(err, PAL_INTERNAL, "out of memory for the stream");

@@ -3,6 +3,7 @@
 #include "models/stream/relay.h"
 #include "models/stream/relay_parts.h"
 
+#include "harness/base/os.h"
 #include "models/attention/attention.h"
 
 #include <stdlib.h>
@@ -85,7 +86,7 @@ int station_open(station *s, const decoder *d, pool *workers, size_t lanes, pal_
     decoder_taken_layers(d, &s->from, &s->to);
     PAL_TRY(pass_create(&s->pass, d, workers, lanes, 0, err));
     if (!decoder_uses_panels(d)) return PAL_OK;
-    s->panels = aligned_alloc(ARENA_ALIGN, decoder_panel_reals(d) * sizeof *s->panels);
+    s->panels = os_allocate(decoder_panel_reals(d) * sizeof *s->panels);
     if (!s->panels) return pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
     decoder_pack(d, s->panels);
     pass_use_panels(s->pass, s->panels);

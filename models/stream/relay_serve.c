@@ -2,6 +2,8 @@
  * that the next rank is at work as soon as there is something to read. */
 #include "models/stream/relay_parts.h"
 
+#include "harness/base/os.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,8 +65,7 @@ static int make_states(served *s, pal_error *err)
     s->block = calloc(1, lanes * bytes + ARENA_ALIGN);
     s->state = calloc(lanes + 1, sizeof *s->state);
     s->valid = calloc(lanes + 1, sizeof *s->valid);
-    s->x =
-        aligned_alloc(ARENA_ALIGN, (station_segment_bytes(&s->at) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
+    s->x = os_allocate(station_segment_bytes(&s->at));
     if (!s->block || !s->state || !s->valid || !s->x)
         return pal_fail(err, PAL_INTERNAL, "out of memory for the stream");
     char *first = s->block + (ARENA_ALIGN - (uintptr_t)s->block % ARENA_ALIGN) % ARENA_ALIGN;
