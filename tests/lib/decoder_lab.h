@@ -23,9 +23,12 @@
 #include <string.h>
 
 #ifdef PAL_DOUBLE
-static const double gradient_tolerance = 1e-6, step_size = 1e-5, probability_tolerance = 1e-12;
+static const double gradient_tolerance = 1e-6, gradient_floor = 1e-3, step_size = 1e-5,
+                    probability_tolerance = 1e-12;
 #else
-static const double gradient_tolerance = 2e-3, step_size = 1e-2, probability_tolerance = 1e-5;
+/* Rounding of a float's loss hides what is below the floor on a core without fused products; doubles see it. */
+static const double gradient_tolerance = 2e-3, gradient_floor = 5e-3, step_size = 1e-2,
+                    probability_tolerance = 1e-5;
 #endif
 
 enum { N = 16, VOCAB = 29, LANES = 2, SEGMENTS = 3 };
@@ -139,7 +142,7 @@ static inline void check_tensor(bench *b, const real *grad, const decoder_param 
     memcpy(w, keep, count * sizeof *keep);
     const double measured = (side[0] - side[1]) / (2 * h) / sqrt(norm), projected = expected / sqrt(norm);
     /* A random direction sees about |grad| / sqrt(count) of the gradient: that is the scale of the error. */
-    const double scale = sqrt(grad_norm) + 1e-3;
+    const double scale = sqrt(grad_norm) + gradient_floor;
     if (fabs(measured - projected) > gradient_tolerance * scale)
         fail_msg("%s: finite difference %.9g, gradient %.9g (norm %.3g)", p->name, measured, projected,
                  sqrt(grad_norm));
