@@ -31,7 +31,9 @@ cell_width = (width - outer_left - outer_right) / across
 # Characters that fit above a panel and below it.
 title_most = int((cell_width - left_gap) / title_char)
 title_most = title_most < 16 ? 16 : title_most
-name_most = int((cell_width - left_gap - 30) / 6.2)
+name_most = int((cell_width - left_gap - 30) / 7.0)
+# Where a name would be cut, each takes a line.
+do for [k = 1:looks] { if (kind[k] ne "context" && strlen(label[k]) > 76 / legend_across) { legend_across = 1 } }
 legend = with_legend ? sum [k = 1:looks] (kind[k] eq "context" ? 0 : 1) : 0
 legend_rows = (legend + legend_across - 1) / legend_across
 foot = 0.0 + axis_gap + legend_rows * legend_row + 8
@@ -43,4 +45,4 @@ if (out[strlen(out) - 3:] eq ".png") {
 }
 set output out
 set multiplot
-set label 1 main_title at screen 0.5, screen 1 - 18.0 / height center noenhanced font ",15"
+set label 1 main_title at screen 0.5, screen 1 - 18.0 / height center noenhanced font strlen(main_title) > 52 ? ",12" : ",15"

@@ -9,7 +9,7 @@ load here."style.gnuplot"
 
 across = 2
 panel_height = 220
-left_gap = 56
+left_gap = 70
 bottom_gap = 48
 main_title = "Passkey: cost of an evaluation"
 x_title = "length of the input, tokens (1K = 1024)"

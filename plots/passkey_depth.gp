@@ -9,7 +9,7 @@ load here."style.gnuplot"
 
 across = 2
 panel_height = 170
-left_gap = 34
+left_gap = 42
 right_gap = 8
 main_title = "Passkey: digits found, %, by depth"
 x_title = "depth of the needle in the text, % (0: the start)"

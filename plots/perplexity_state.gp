@@ -21,14 +21,17 @@ load here."canvas.gnuplot"
 bytes(k) = k < 20 ? sprintf("%d KiB", 2 ** (k - 10)) : sprintf("%d MiB", 2 ** (k - 20))
 set logscale x 2
 # "z" holds where a name goes; no state is drawn at the left end, two steps below the smallest that there is.
-stats points using (column("x") > 0 ? column("x") : NaN) nooutput
-none = STATS_min / 8
-end = STATS_max * 2
+stats points using (column("x")) nooutput
+most = STATS_max > 0 ? STATS_max : 2.0 ** 12
+stats points using (column("x") > 0 ? column("x") : most) nooutput
+least = STATS_min
+none = least / 8
+end = most * 2
 drawn(x) = x != x ? NaN : x > 0 ? x : none
 set xrange [none / 2:end]
 set xtics () font ",11"
 set xtics add ("none" none)
-do for [k = 10:40:3] { if (2 ** k >= STATS_min / 2) { set xtics add (bytes(k) 2 ** k) } }
+do for [k = 10:40:3] { if (2 ** k >= least / 2) { set xtics add (bytes(k) 2 ** k) } }
 set ytics font ",11" format "%g"
 set key off
 do for [p = 1:panels] {
@@ -42,7 +45,7 @@ do for [p = 1:panels] {
             (column("z") - column("y")) with vectors nohead lc rgb color(series_look[s]) lw 0.5, \
         for [s = first_of(p):last_of(p)] points using (drawn(x_of(s))):(column("y")) with points \
             lc rgb color(series_look[s]) pt point(series_look[s]) ps 0.9, \
-        for [s = first_of(p):last_of(p)] points using (column("series") == s ? end : NaN):(column("z")):(cut(label[series_look[s]], 29)) \
+        for [s = first_of(p):last_of(p)] points using (column("series") == s ? end : NaN):(column("z")):(cut(label[series_look[s]], 25)) \
             with labels left offset 0.5, 0 noenhanced font ",11"
 }
 load here."legend.gnuplot"

@@ -15,9 +15,11 @@ static const picture pictures[] = {
      NO_ZEROED | NO_VARIANTS | NO_REFERENCES | TRAINED_HERE},
     {"passkey_writes", "passkey", "token_accuracy", ONE_PICTURE, NO_GROUP, BY_MODEL, OF_DISTANCE,
      NO_ZEROED | NO_VARIANTS | NO_REFERENCES | TRAINED_HERE | NOT_AT_END},
+    {"passkey_state", "passkey", STATE_BYTES_METRIC, ONE_PICTURE, NO_GROUP, ONE_PANEL, OF_LENGTH,
+     NO_ZEROED | NO_VARIANTS | NO_REFERENCES | NOT_ONE_LENGTH},
     {"perplexity_position", "perplexity", "token_ppl@", BY_TEXTS_AND_GROUP, BY_SIZE, BY_ATTENTION, OF_POSITION,
      NO_REFERENCES},
-    {"perplexity_state", "perplexity", "bits_per_byte", BY_TEXTS, BY_SIZE, ONE_PANEL, OF_STATE,
+    {"perplexity_state", "perplexity", "bits_per_byte", BY_CELL, BY_SIZE, ONE_PANEL, OF_STATE,
      NO_ZEROED | NO_REFERENCES},
     {"booksum_overall", "booksum", "overall", BY_TEXTS, NO_GROUP, ONE_PANEL, OF_LENGTH, NO_ZEROED},
     {"booksum_facts", "booksum", "facts", BY_TEXTS, NO_GROUP, ONE_PANEL, OF_LENGTH, NO_ZEROED},
@@ -42,8 +44,26 @@ static void add_ticks(figure *f, const picture *p, double x, double depth)
     }
 }
 
+/* The state of a cell, once for each length: needles at other depths leave as many bytes. */
+static void add_state(figure *f, const rows *all, const report_row *row)
+{
+    const double x = picture_x(all->picture->axis, row->cell, all->picture->metric),
+                 y = (double)row->cell->state_bytes;
+    for (size_t i = f->points; i-- > 0 && f->point[i].series == f->all_series - 1;) {
+        if (f->point[i].x != x) continue;
+        f->point[i].y = fmax(f->point[i].y, y);
+        return;
+    }
+    figure_add_point(f, (figure_point){.x = x, .y = y, .lo = NAN, .hi = NAN, .z = NAN, .row = row});
+    add_ticks(f, all->picture, x, row->cell->depth);
+}
+
 static void add_points(figure *f, const rows *all, const report_row *row)
 {
+    if (strcmp(all->picture->metric, STATE_BYTES_METRIC) == 0) {
+        add_state(f, all, row);
+        return;
+    }
     for (size_t m = 0; m < all->rep->task->metric_count; m++) {
         const task_metric *metric = &all->rep->task->metric[m];
         if (!takes_metric(all->picture, metric->name)) continue;
@@ -206,9 +226,10 @@ static void add_group(figure *f, const rows *all)
 
 /* ---- Drawing ---- */
 
-/* "Samples behind each value: 10 to 50." */
-static void note_samples(figure *f)
+/* "Samples behind each value: 10 to 50. Attention without a model's name stands in BASE." */
+static void note(figure *f, const report *rep)
 {
+    char base[KV_TEXT_MAX];
     int64_t least = INT64_MAX, most = 0;
     for (size_t i = 0; i < f->points; i++) {
         if (f->point[i].n <= 0) continue;
@@ -220,17 +241,27 @@ static void note_samples(figure *f)
                  (long long)most);
     else if (most)
         snprintf(f->note, sizeof f->note, "Samples behind each value: %lld.", (long long)most);
+    const size_t used = strlen(f->note);
+    if (plots_base(rep, base)[0])
+        snprintf(f->note + used, sizeof f->note - used, "%sAttention without a model's name stands in %.80s.",
+                 used ? " " : "", base);
 }
 
-/* "novels/test" -> "novels, test split". */
-static void subject_of(const result_cell *cell, char *name, char *subject, size_t size)
+/* "novels/test" -> "novels, test split"; of a picture of one cell "novels/test:4K" -> "novels, test split, 4K". */
+static void subject_of(const picture *p, const result_cell *cell, char *name, char *subject, size_t size)
 {
-    snprintf(name, size, "%.*s", (int)plots_texts_size(cell), cell->name);
+    const size_t texts = plots_texts_size(cell);
+    const char *of_cell = p->split == BY_CELL && cell->name[texts] ? cell->name + texts + 1 : "";
+    snprintf(name, size, "%.*s", (int)texts, cell->name);
     const char *slash = strrchr(name, '/');
     if (slash)
         snprintf(subject, size, "%.*s, %s split", (int)(slash - name), name, slash + 1);
     else
         snprintf(subject, size, "%s", name);
+    if (!of_cell[0]) return;
+    const size_t used = strlen(subject);
+    snprintf(subject + used, size - used, ", %s", of_cell);
+    snprintf(name, size, "%s", cell->name);
 }
 
 /* One picture of the groups from `first` to `last`; of the texts of `like` where there is one for each. */
@@ -241,7 +272,7 @@ static int draw_one(const report *rep, const picture *p, const report_row *like,
     figure f;
     rows all = {.rep = rep, .picture = p, .row = calloc(rep->count + 1, sizeof *all.row)};
     if (!all.row) return pal_fail(err, PAL_INTERNAL, "out of memory for the picture %s", p->script);
-    if (p->split != ONE_PICTURE) subject_of(like->cell, name, subject, sizeof name);
+    if (p->split != ONE_PICTURE) subject_of(p, like->cell, name, subject, sizeof name);
     picture_choose(&all, like, first);
     if (p->split == BY_TEXTS_AND_GROUP && all.count) {
         const size_t used = strlen(subject), end = strlen(name);
@@ -254,7 +285,7 @@ static int draw_one(const report *rep, const picture *p, const report_row *like,
         if (p->split == BY_TEXTS_AND_GROUP) all.heading[0] = '\0'; /* the title says it */
         add_group(&f, &all);
     }
-    note_samples(&f);
+    note(&f, rep);
     int code = PAL_OK;
     if (p->axis == OF_STATE && !out->counting) {
         report_comparison *list;
@@ -273,9 +304,7 @@ static int draw_one(const report *rep, const picture *p, const report_row *like,
 static int repeats(const report *rep, const picture *p, size_t i)
 {
     for (size_t k = 0; k < i; k++)
-        if (picture_takes(rep, p, &rep->row[k]) &&
-            (p->split == ONE_PICTURE || plots_same_texts(rep->row[k].cell, rep->row[i].cell)))
-            return 1;
+        if (picture_takes(rep, p, &rep->row[k]) && picture_joins(p, &rep->row[k], &rep->row[i])) return 1;
     return 0;
 }
 

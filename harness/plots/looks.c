@@ -35,24 +35,49 @@ static const char *reference_label(const char *name, char *out, size_t size)
     return NULL;
 }
 
+/* Characters of "MODEL" in "MODEL+ATTENTION"; 0: the attention is the model's own. */
+static size_t base_size(const result_cell *cell)
+{
+    const size_t name = strlen(cell->model), instead = strlen(cell->facts.instead);
+    if (!instead || name <= instead + 1 || cell->model[name - instead - 1] != '+') return 0;
+    return strcmp(cell->model + name - instead, cell->facts.instead) == 0 ? name - instead - 1 : 0;
+}
+
+const char *plots_base(const report *rep, char out[KV_TEXT_MAX])
+{
+    out[0] = '\0';
+    for (size_t i = 0; i < rep->count; i++) {
+        const result_cell *c = rep->row[i].cell;
+        const size_t size = base_size(c);
+        if (!size) continue;
+        if (out[0] && (strlen(out) != size || memcmp(out, c->model, size) != 0)) {
+            out[0] = '\0';
+            break;
+        }
+        snprintf(out, KV_TEXT_MAX, "%.*s", (int)size, c->model);
+    }
+    return out;
+}
+
 figure_look plots_look(const report_row *row, const report *others)
 {
     const result_cell *c = row->cell;
     figure_look look = {.zeroed = c->memory == RESULT_ZEROED,
                         .kind = c->kind == RESULT_REFERENCE ? FIGURE_REFERENCE : FIGURE_MODEL};
-    char name[REPORT_LABEL], other[REPORT_LABEL], text[64];
+    char name[REPORT_LABEL], other[REPORT_LABEL], text[64], base[KV_TEXT_MAX];
     int unique = 1;
     label_name(c, name);
     snprintf(look.attention, sizeof look.attention, "%s", c->facts.attention);
     /* The mark after '@' is needed only where two rows of one name are about the same cell. */
     for (size_t i = 0; i < others->count && unique; i++) {
         const report_row *o = &others->row[i];
-        unique = strcmp(o->label, row->label) == 0 || !plots_same_texts(o->cell, c) ||
+        unique = strcmp(o->label, row->label) == 0 || strcmp(o->cell->name, c->name) != 0 ||
                  o->cell->variant[0] != c->variant[0] || strcmp(label_name(o->cell, other), name) != 0;
     }
     const char *reference = look.kind == FIGURE_REFERENCE ? reference_label(c->model, text, sizeof text) : NULL;
+    const size_t own = plots_base(others, base)[0] && base_size(c) ? base_size(c) + 1 : 0;
     const char *mark = unique ? NULL : strrchr(row->label, '@');
-    snprintf(look.label, sizeof look.label, "%.250s%s%s%s%s", reference ? reference : c->model,
+    snprintf(look.label, sizeof look.label, "%.250s%s%s%s%s", reference ? reference : c->model + own,
              look.zeroed ? " without memory" : "", mark ? " (run " : "", mark ? mark + 1 : "", mark ? ")" : "");
     return look;
 }

@@ -47,6 +47,12 @@ static int any_trained_here(const report *rep)
     return 0;
 }
 
+int picture_joins(const picture *p, const report_row *a, const report_row *b)
+{
+    if (p->split == ONE_PICTURE) return 1;
+    return p->split == BY_CELL ? strcmp(a->cell->name, b->cell->name) == 0 : plots_same_texts(a->cell, b->cell);
+}
+
 int picture_takes(const report *rep, const picture *p, const report_row *row)
 {
     const result_cell *c = row->cell;
@@ -58,19 +64,29 @@ int picture_takes(const report *rep, const picture *p, const report_row *row)
              (p->facet == BY_DEPTH && c->depth != 0 && c->depth != 50 && c->depth != 100));
 }
 
-/* Groups are numbered: 0 trained on this task, 1 on another, 2 nobody knows; or classes of size from the smallest.
- */
+static int any_trained_elsewhere(const report *rep)
+{
+    for (size_t i = 0; i < rep->count; i++) {
+        const result_cell *c = rep->row[i].cell;
+        if (c->facts.trained_on[0] && !trained_here(rep, c)) return 1;
+    }
+    return 0;
+}
+
 int picture_group_of(const report *rep, const picture *p, const result_cell *cell)
 {
+    if (p->group == BY_TRAINING && !any_trained_elsewhere(rep)) return 0;
     if (p->group == BY_TRAINING) return trained_here(rep, cell) ? 0 : cell->facts.trained_on[0] ? 1 : 2;
     return p->group == BY_SIZE ? report_size_class(rep, cell) : 0;
 }
 
-static void group_title(const picture *p, int group, const result_cell *cell, char *out, size_t size)
+static void group_title(const rows *all, int group, char *out, size_t size)
 {
+    const picture *p = all->picture;
+    const result_cell *cell = all->row[0]->cell;
     static const char *const training[] = {"trained on this task", "not trained on this task", "training unknown"};
     out[0] = '\0';
-    if (p->group == BY_TRAINING) snprintf(out, size, "%s", training[group]);
+    if (p->group == BY_TRAINING && any_trained_elsewhere(all->rep)) snprintf(out, size, "%s", training[group]);
     if (p->group == BY_SIZE) snprintf(out, size, "%.2fM parameters", (double)cell->parameters / 1e6);
 }
 
@@ -113,6 +129,36 @@ static void keep_one_tokenizer(rows *all)
     for (size_t i = 0; i < all->count; i++)
         if (strcmp(all->row[i]->cell->tokenizer, best) == 0) all->row[kept++] = all->row[i];
     all->count = kept;
+}
+
+/* The tokens that documents were cut to, "books/test:4K"; whole ones are the longest. */
+static double cut_of(const result_cell *cell)
+{
+    const char *cut = cell->name + plots_texts_size(cell);
+    int64_t tokens;
+    pal_error none;
+    return *cut && kv_parse_size("cut", cut + 1, &tokens, &none) == PAL_OK ? (double)tokens : INFINITY;
+}
+
+/* A model's documents cut at 4K say what those cut at 8K say, up to there. */
+static void keep_longest_cut(rows *all)
+{
+    const report_row **kept = calloc(all->count + 1, sizeof *kept);
+    size_t count = 0;
+    if (!kept) return; /* more rows than are needed are no harm */
+    for (size_t i = 0; i < all->count; i++) {
+        const result_cell *a = all->row[i]->cell;
+        int longest = 1;
+        for (size_t k = 0; k < all->count && longest; k++) {
+            const result_cell *b = all->row[k]->cell;
+            longest = strcmp(a->model, b->model) != 0 || strcmp(a->weights, b->weights) != 0 ||
+                      strcmp(a->config, b->config) != 0 || a->memory != b->memory || cut_of(b) <= cut_of(a);
+        }
+        if (longest) kept[count++] = all->row[i];
+    }
+    memcpy(all->row, kept, count * sizeof *kept);
+    all->count = count;
+    free(kept);
 }
 
 /* Rows of the report at one depth, or at one length. */
@@ -164,7 +210,18 @@ static void keep_many_depths(rows *all)
     all->count = count;
 }
 
-/* The rows of a group: of the texts of `like` where pictures are split by texts. */
+/* Whether a line of the picture would have more than one point. */
+static int any_of_two_lengths(const rows *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (all->row[i]->cell->length != all->row[k]->cell->length &&
+                strcmp(all->row[i]->label, all->row[k]->label) == 0)
+                return 1;
+    return 0;
+}
+
+/* The rows of a group: those that join `like`. */
 void picture_choose(rows *all, const report_row *like, int group)
 {
     const picture *p = all->picture;
@@ -172,11 +229,13 @@ void picture_choose(rows *all, const report_row *like, int group)
     for (size_t i = 0; i < all->rep->count; i++) {
         const report_row *row = &all->rep->row[i];
         if (picture_takes(all->rep, p, row) && picture_group_of(all->rep, p, row->cell) == group &&
-            (p->split == ONE_PICTURE || plots_same_texts(row->cell, like->cell)))
+            picture_joins(p, row, like))
             all->row[all->count++] = row;
     }
     if (p->axis == OF_POSITION) keep_one_tokenizer(all);
+    if (p->axis == OF_POSITION) keep_longest_cut(all);
     if (p->facet == BY_MODEL && p->axis == OF_LENGTH) keep_common_depths(all);
     if (p->axis == OF_DEPTH) keep_many_depths(all);
-    if (all->count) group_title(p, group, all->row[0]->cell, all->heading, sizeof all->heading);
+    if ((p->without & NOT_ONE_LENGTH) && !any_of_two_lengths(all)) all->count = 0;
+    if (all->count) group_title(all, group, all->heading, sizeof all->heading);
 }

@@ -167,9 +167,9 @@ static void test_hostile_names(void **state)
     free(draw("all", ""));
 
     assert_int_equal(access(pwned, F_OK), -1);
-    static const char *const pictures[] = {"passkey-accuracy",    "passkey-heatmap", "passkey-writes",
-                                           "passkey-cost",        "passkey-imprint", "training-loss-other",
-                                           "training-gates-other"};
+    static const char *const pictures[] = {"passkey-accuracy", "passkey-heatmap",     "passkey-writes",
+                                           "passkey-cost",     "passkey-imprint",     "training-loss-other",
+                                           "passkey-state",    "training-gates-other"};
     for (size_t p = 0; p < sizeof pictures / sizeof *pictures; p++) {
         check_picture("all", pictures[p]);
         char *svg = read_picture("all", pictures[p]);
@@ -305,6 +305,121 @@ static void test_what_is_drawn(void **state)
     free(svg);
 }
 
+/* A model with another attention in its place, at two lengths of some state each. */
+static void lab_instead(lab_journal *j, const char *model, const char *instead, const uint64_t state[2])
+{
+    for (int i = 0; i < 2; i++) {
+        char name[64];
+        const int64_t length = 1024 << i;
+        snprintf(name, sizeof name, "len=%d,depth=50", (int)length);
+        result_cell cell = lab_cell(j, model, name, length, 50, "seed=1", 1);
+        cell.facts = (model_facts){.train_seed = MODEL_SEED_UNKNOWN};
+        snprintf(cell.facts.attention, sizeof cell.facts.attention, "%s", instead);
+        snprintf(cell.facts.instead, sizeof cell.facts.instead, "%s", instead);
+        cell.state_bytes = state[i];
+        lab_announce(j, &cell, 1);
+        lab_sample(j, &cell, 0, (double[TASK_VALUES]){1, 1, 1, 0}, 1);
+    }
+}
+
+/* State by length: one point for all depths of a length, zero where there is none; controls and variants stay out.
+ * A foreign model stands in the panels of what was made of it, and its name is said once. */
+static void test_state_by_length(void **state)
+{
+    (void)state;
+    if (no_gnuplot()) skip();
+    snprintf(dir, sizeof dir, "state");
+    assert_int_equal(mkdir("state", 0777), 0);
+    lab_journal *j = lab_open(task_find("passkey"));
+    lab_passkey(j, "passkey-infini-delta", 1024, 0, "seed=1", 1, 4);
+    lab_passkey(j, "passkey-infini-delta", 1024, 50, "seed=1", 1, 4);
+    lab_passkey(j, "passkey-infini-delta", 1024, 0, "seed=1 memory=zeroed", 1, 4);
+    lab_close(j);
+    write_file("state/passkey-state.svg", "old");
+    free(draw("state", ""));
+    assert_int_equal(access("state/passkey-state.svg", F_OK), -1); /* one length shows no growth */
+
+    j = lab_open(task_find("passkey"));
+    lab_passkey(j, "passkey-infini-delta", 2048, 0, "seed=1", 1, 4);
+    lab_instead(j, "base+full", "full", (const uint64_t[]){1 << 20, 1 << 21});
+    lab_instead(j, "base+local", "local", (const uint64_t[]){0, 0});
+    lab_close(j);
+    free(draw("state", "state/keep"));
+    check_picture("state", "passkey-state");
+    csv_table points = read_tsv("state/keep/passkey_state/points.tsv"),
+              looks = read_tsv("state/keep/passkey_state/looks.tsv"),
+              panels = read_tsv("state/keep/passkey_accuracy/panels.tsv");
+    static const char *const names[] = {"passkey-infini-delta", "full", "local"}, *const bytes[][2] = {
+                                                                                      {"4096", "4096"},
+                                                                                      {"1048576", "2097152"},
+                                                                                      {"0", "0"}};
+    assert_int_equal(looks.rows, 3);
+    assert_int_equal(points.rows, 6);
+    for (size_t k = 0; k < 3; k++) {
+        size_t r = 0;
+        while (r < 3 && strcmp(field(&looks, r, "label"), names[k]) != 0) r++;
+        assert_in_range(r, 0, 2);
+        for (size_t i = 0; i < 2; i++) {
+            assert_string_equal(field(&points, 2 * r + i, "x"), i ? "2048" : "1024");
+            assert_string_equal(field(&points, 2 * r + i, "y"), bytes[k][i]);
+        }
+    }
+    /* Nothing here is known to be trained on something else: start and middle, without headings. */
+    assert_int_equal(panels.rows, 2);
+    for (size_t r = 0; r < panels.rows; r++) assert_string_equal(field(&panels, r, "heading"), "");
+    csv_free(&points);
+    csv_free(&looks);
+    csv_free(&panels);
+    char *svg = read_picture("state", "passkey-state");
+    lab_check_has(svg, "Attention without a model&#39;s name stands in base.</desc>");
+    free(svg);
+
+    /* Of two such models each keeps its name. */
+    j = lab_open(task_find("passkey"));
+    lab_instead(j, "other+local", "local", (const uint64_t[]){0, 0});
+    lab_close(j);
+    free(draw("state", "state/keep"));
+    looks = read_tsv("state/keep/passkey_state/looks.tsv");
+    int named = 0;
+    for (size_t r = 0; r < looks.rows; r++) named += strstr(field(&looks, r, "label"), "+local") != NULL;
+    assert_int_equal(named, 2);
+    csv_free(&looks);
+}
+
+/* Documents cut to several lengths: a picture by memory for each, and the longest alone by position. */
+static void test_cut_documents(void **state)
+{
+    (void)state;
+    if (no_gnuplot()) skip();
+    snprintf(dir, sizeof dir, "cut");
+    assert_int_equal(mkdir("cut", 0777), 0);
+    lab_journal *j = lab_open(task_find("perplexity"));
+    static const double nll[] = {4.0, 4.1, 4.2, 4.3};
+    lab_perplexity(j, "text-local", "books/test:1K", "split=test max_tokens=1K", 0, nll, 4);
+    lab_perplexity(j, "text-local", "books/test:2K", "split=test max_tokens=2K", 0, nll, 4);
+    lab_close(j);
+    free(draw("cut", "cut/keep"));
+    char picture[200], id[TEXT_ID];
+    for (int i = 1; i <= 2; i++) {
+        char name[32], subject[64], path[200];
+        snprintf(name, sizeof name, "books/test:%dK", i);
+        snprintf(picture, sizeof picture, "perplexity-state-%s", text_id(name, id));
+        check_picture("cut", picture);
+        snprintf(path, sizeof path, "cut/keep/perplexity_state-%s/picture.tsv", id);
+        csv_table t = read_tsv(path);
+        snprintf(subject, sizeof subject, "books, test split, %dK", i);
+        assert_true(t.rows == 1);
+        assert_string_equal(field(&t, 0, "subject"), subject);
+        csv_free(&t);
+    }
+    csv_table looks;
+    snprintf(picture, sizeof picture, "cut/keep/perplexity_state-%s/looks.tsv", id);
+    looks = read_tsv(picture);
+    assert_int_equal(looks.rows, 1);
+    assert_string_equal(field(&looks, 0, "label"), "text-local"); /* no "(run ...)" */
+    csv_free(&looks);
+}
+
 /* The cost picture holds cells whose samples shared nothing; without any the old picture goes, and the log says
  * why. */
 static void test_cost_of_what_was_not_shared(void **state)
@@ -425,7 +540,8 @@ int main(void)
         cmocka_unit_test(test_hostile_names),         cmocka_unit_test(test_hostile_folders),
         cmocka_unit_test(test_what_is_drawn),         cmocka_unit_test(test_cost_of_what_was_not_shared),
         cmocka_unit_test(test_training_logs),         cmocka_unit_test(test_no_gnuplot),
-        cmocka_unit_test(test_task_without_pictures),
+        cmocka_unit_test(test_task_without_pictures), cmocka_unit_test(test_state_by_length),
+        cmocka_unit_test(test_cut_documents),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
