@@ -1,6 +1,7 @@
 /* The audit: judges every claim, prints verdicts and evidence, and compares them with the committed verdicts. */
 #include "harness/gate/audit.h"
 
+#include "harness/base/home.h"
 #include "harness/base/os.h"
 #include "harness/base/utf8.h"
 #include "harness/eval/model_files.h"
@@ -11,12 +12,48 @@
 const char *const audit_verdict_name[] = {"reproduced", "not reproduced", "not comparable", "not run"};
 enum { ORIGINS = AUDIT_CONSTRUCTION + 1 };
 
+/* The journals of one claim's own directory, kept while the next claims name the same. */
+typedef struct own_journals {
+    const char *dir;
+    evidence *e;
+} own_journals;
+
+static void free_own(own_journals *own)
+{
+    if (own->e) evidence_free(own->e);
+    free(own->e);
+    *own = (own_journals){0};
+}
+
+static int read_own(own_journals *own, const char *dir, pal_error *err)
+{
+    char path[KV_TEXT_MAX];
+    if (own->e && strcmp(own->dir, dir) == 0) return PAL_OK;
+    free_own(own);
+    evidence *e = malloc(sizeof *e);
+    if (!e) return pal_fail(err, PAL_INTERNAL, "out of memory for the audit");
+    const int code = evidence_read(e, task_table, home_path(dir, path), err);
+    if (code != PAL_OK) {
+        free(e);
+        return code;
+    }
+    *own = (own_journals){dir, e};
+    return PAL_OK;
+}
+
 int audit_judge(audit *a, const evidence *e, const char *weights, pal_error *err)
 {
+    own_journals own = {0};
+    int code = PAL_OK;
     a->finding = calloc(a->count + 1, sizeof *a->finding);
     if (!a->finding) return pal_fail(err, PAL_INTERNAL, "out of memory for the audit");
-    for (size_t i = 0; i < a->count; i++) PAL_TRY(audit_apply(&a->claim[i], e, weights, &a->finding[i], err));
-    return PAL_OK;
+    for (size_t i = 0; code == PAL_OK && i < a->count; i++) {
+        const char *dir = a->claim[i].results;
+        if (dir[0]) code = read_own(&own, dir, err);
+        if (code == PAL_OK) code = audit_apply(&a->claim[i], dir[0] ? own.e : e, weights, &a->finding[i], err);
+    }
+    free_own(&own);
+    return code;
 }
 
 /* ---- Printing ---- */
@@ -47,6 +84,7 @@ static void print_claim(const audit_claim *c, const audit_finding *f, FILE *out)
     if (c->metric[0]) fprintf(out, " of %s", c->metric);
     if (c->value != 0 || c->tolerance != 0) fprintf(out, ", value %g, tolerance %g", c->value, c->tolerance);
     if (audit_basis(f, basis)[0]) fprintf(out, "; %s", basis);
+    if (c->results[0]) fprintf(out, "; journals of %s", c->results);
     fputc('\n', out);
     put_indented(out, f->evidence);
     fprintf(out, "    ours differs: %s\n\n", c->differs);

@@ -13,8 +13,8 @@
 typedef enum audit_rule {
     AUDIT_BETTER, /* every model beats every `against` on every cell, paired, by more than value - tolerance (bits,
                      nats or a share), by interval and by p <= 0.05 in the family of the rival; and it fails by the
-                     same. "A+B" are runs that differ in their seed: the interval is then over seeds and documents
-                   */
+                     same. "A+B" are runs that differ in their seed: the interval is then over seeds and documents;
+                     where the journal has a model "A+B", that one is meant */
     AUDIT_AT_LEAST, /* every model on every cell reaches value - tolerance */
     AUDIT_AT_MOST,  /* every model on every cell stays within value + tolerance */
     AUDIT_RISES,    /* the slope over the cells, per doubling of the length (or per cell of a list), is above
@@ -53,6 +53,7 @@ typedef struct audit_claim {
     kv_list lengths, depths;    /* lengths other than 0: the cells len=...,depth=... of all pairs instead */
     char floor[KV_TEXT_MAX];    /* a model that `against` must beat for a victory over it to count; "": none */
     char settings[KV_TEXT_MAX]; /* of the cells, where a journal holds several */
+    char results[KV_TEXT_MAX];  /* directory of the claim's own journals; "": those of the audit */
     double value, tolerance;
     int64_t least; /* samples of a cell */
 } audit_claim;
@@ -83,7 +84,8 @@ void audit_free(audit *a);
 /* The words of a rule: "better", ... */
 const char *audit_rule_name(const audit_claim *claim);
 
-/* Fill the findings. `weights`: the directory that models of AUDIT_GATES are in. */
+/* Fill the findings: by `e`, or by the journals that a claim names as its own. `weights`: the directory that
+ * models of AUDIT_GATES are in. */
 int audit_judge(audit *a, const evidence *e, const char *weights, pal_error *err);
 
 enum { AUDIT_BASIS = 96 };

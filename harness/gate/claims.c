@@ -31,6 +31,7 @@ static const kv_spec claim_table[] = {
     {"depths", KV_REALS, AT(depths), "0,50", 0, 0, NULL, NULL},
     {"floor", KV_TEXT, AT(floor), "", 0, 0, NULL, NULL},
     {"settings", KV_TEXT, AT(settings), "", 0, 0, NULL, NULL},
+    {"results", KV_TEXT, AT(results), "", 0, 0, NULL, NULL},
     {"value", KV_REAL, AT(value), "0", 0, 0, NULL, NULL},
     {"tolerance", KV_REAL, AT(tolerance), "0", 0, 0, NULL, NULL},
     {"least", KV_INT, AT(least), "5", 1, 10000000, NULL, NULL},

@@ -19,11 +19,23 @@ typedef struct duel {
 
 /* ---- Which runs meet ---- */
 
+/* Whether the journal has a model of this whole name: "MODEL+ATTENTION" is one run. */
+static int is_one_model(const judgement *j, const char *name)
+{
+    for (size_t i = 0; i < j->rep->count; i++)
+        if (label_fits(name, j->rep->row[i].cell)) return 1;
+    return 0;
+}
+
 /* The rows of "NAME+NAME..."; 0 with a note when one is not there. */
 static size_t rows_of(judgement *j, const char *names, const char *cell, const report_row *out[JUDGEMENT_SEEDS])
 {
     char name[KV_TEXT_MAX];
     size_t count = 0;
+    if (is_one_model(j, names)) {
+        out[0] = judgement_row(j, names, cell);
+        return out[0] != NULL;
+    }
     for (const char *at = names; judgement_item(&at, '+', name); count++) {
         if (count == JUDGEMENT_SEEDS) {
             judgement_note(j, MISSING, "%s: more than %d seeds", names, JUDGEMENT_SEEDS);

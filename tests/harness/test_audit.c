@@ -11,6 +11,7 @@
 #include "models/files/checkpoint.h"
 
 #include <math.h>
+#include <sys/stat.h>
 
 #include "tests/lib/journal_lab.h"
 
@@ -207,6 +208,52 @@ static void test_better_family(void **state)
 #define SIX "rule = better\ntask = perplexity\nmetric = bits_per_byte\ncells = six/test\n"
     check_verdict(SIX "model = low\nagainst = high", AUDIT_NOT_COMPARABLE, "p = 0.0625 (sign-flip, family of 2)");
     check_verdict(SIX "model = high\nagainst = low", AUDIT_NOT_COMPARABLE, "p = 0.0625 (sign-flip, family of 2)");
+}
+
+/* A model with another attention in its place has a '+' in its name, and is one run. */
+static void test_better_instead(void **state)
+{
+    (void)state;
+    lab_journal *j = lab_open(task_find("passkey"));
+    lab_passkey(j, "a", 32768, 0, "seed=1", 20, 20);
+    lab_passkey(j, "base+local:segment=2K", 32768, 0, "seed=1", 2, 20);
+    lab_close(j);
+#define INSTEAD "rule = better\ntask = passkey\nmetric = exact_match\nlengths = 32K\ndepths = 0\nmodel = a\n"
+    check_verdict(INSTEAD "against = base+local:segment=2K", AUDIT_REPRODUCED, "holds: a - base+local:segment=2K");
+    check_verdict(INSTEAD "against = base+full", AUDIT_NOT_COMPARABLE, "missing: no complete cell");
+}
+
+/* A claim that names its own journals is judged by them alone, and those behind it by the audit's again. */
+static void test_own_journals(void **state)
+{
+    (void)state;
+    char home[sizeof dir], own[sizeof dir], text[2000];
+    snprintf(home, sizeof home, "%s", dir);
+    snprintf(own, sizeof own, "%.50s/own", home);
+    lab_journal *j = lab_open(task_find("passkey"));
+    lab_passkey(j, "m", 32768, 0, "seed=1", 20, 20);
+    lab_close(j);
+    assert_int_equal(mkdir(own, 0777), 0);
+    snprintf(dir, sizeof dir, "%s", own);
+    j = lab_open(task_find("passkey"));
+    lab_passkey(j, "m", 32768, 0, "seed=1", 0, 20);
+    lab_close(j);
+    snprintf(dir, sizeof dir, "%s", home);
+#define HIGH                                                                                                      \
+    HEAD "rule = at_least\ntask = passkey\nmetric = exact_match\nmodel = m\nlengths = 32K\ndepths = 0\n"          \
+         "value = 0.8\n"
+    snprintf(text, sizeof text,
+             "[x]\n" HIGH "[y]\n" HIGH "results = %s\n[z]\n" HIGH "results = %s/none\n[w]\n" HIGH, own, own);
+    audit a;
+    evidence e;
+    if (audit_read(&a, write_text("claims.conf", text), &err) != PAL_OK) fail_msg("%s", err.text);
+    assert_int_equal(evidence_read(&e, task_table, dir, &err), PAL_OK);
+    assert_int_equal(audit_judge(&a, &e, dir, &err), PAL_OK);
+    static const audit_verdict expected[] = {AUDIT_REPRODUCED, AUDIT_NOT_REPRODUCED, AUDIT_NOT_COMPARABLE,
+                                             AUDIT_REPRODUCED};
+    for (size_t i = 0; i < 4; i++) assert_int_equal(a.finding[i].verdict, expected[i]);
+    audit_free(&a);
+    evidence_free(&e);
 }
 
 /* Two models that are right on all samples may still differ on others: 20 cannot show that they do not. */
@@ -446,7 +493,8 @@ static void test_shipped_claims(void **state)
     assert_int_equal(evidence_read(&e, task_table, dir, &err), PAL_OK);
     if (audit_judge(&a, &e, dir, &err) != PAL_OK) fail_msg("%s", err.text);
     size_t reproduced = 0;
-    for (size_t i = 0; i < a.count; i++) reproduced += a.finding[i].verdict == AUDIT_REPRODUCED;
+    for (size_t i = 0; i < a.count; i++)
+        reproduced += a.finding[i].verdict == AUDIT_REPRODUCED && !a.claim[i].results[0];
     assert_int_equal(reproduced, 1); /* without results only the formulas hold */
     assert_true(a.count > 15);
     audit_free(&a);
@@ -461,7 +509,7 @@ int main(void)
         IN_DIR(test_better),         IN_DIR(test_better_family),   IN_DIR(test_better_shares),
         IN_DIR(test_trends),         cmocka_unit_test(test_slope), cmocka_unit_test(test_batches),
         IN_DIR(test_formula),        IN_DIR(test_gates),           IN_DIR(test_committed),
-        IN_DIR(test_shipped_claims),
+        IN_DIR(test_shipped_claims), IN_DIR(test_better_instead),  IN_DIR(test_own_journals),
     };
     return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
 }
