@@ -1,6 +1,7 @@
 #!/bin/bash
-# Type every command that README.md, the folders' READMEs, CONTRIBUTING, `make help` and `palimpsest help` name, in a clean
-# clone. Long ones are made short by their own keys, as .ci/commands.rules says; one that no rule covers is a failure.
+# Type every command that README.md, the folders' READMEs, the page of the retrofit, CONTRIBUTING, `make help` and
+# `palimpsest help` name, in a clean clone. Long ones are made short by their own keys, as .ci/commands.rules says; one that no
+# rule covers is a failure.
 # Usage: commands.sh [--list]: only say what would be run.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -28,7 +29,7 @@ from_help() {
     done
 }
 all_commands() {
-    git ls-files README.md '*/README.md' '.github/*.md' | while read -r file; do
+    git ls-files README.md '*/README.md' results/retrofit.md '.github/*.md' | while read -r file; do
         awk -v tools="$tools" -f .ci/extract.awk "$file"
     done
     from_make_help

@@ -1,7 +1,7 @@
 # title: What a needle leaves in the memory, by the segments read since
-# caption: Left: the norm of the difference that a needle at the start of the text makes to the memory M, as a part of M's
-#   norm. Right: the norm of z, by which every read is divided. Means over the layers that have a memory; both axes are
-#   logarithmic.
+# caption: Left: the norm of the difference that the needle nearest to the start of the text makes to the memory M, as a part of
+#   M's norm. Right: the norm of z, by which every read is divided. Means over the layers whose memory is not empty; both axes
+#   are logarithmic.
 # Draw by hand: palimpsest plots keep=FOLDER, then gnuplot -c plots/passkey_imprint.gp FOLDER/passkey_imprint OUT.svg
 here = ARG0[1:strlen(ARG0) - strlen("passkey_imprint.gp")]
 folder = ARG1

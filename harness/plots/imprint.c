@@ -13,6 +13,7 @@ enum { MODEL, WEIGHTS, DEPTH, SEGMENTS, PART, NORM, DIFFERENCE, COLUMNS };
 typedef struct imprint {
     csv_table table;
     size_t column[COLUMNS];
+    double depth; /* of the needles nearest to the start */
     const report *rep;
 } imprint;
 
@@ -26,10 +27,10 @@ static double number_at(const imprint *m, size_t row, int which)
     return csv_number(&m->table, row, m->column[which]);
 }
 
-/* Rows of needles at the start in a part of the state that holds anything. */
+/* Rows of the needles nearest to the start in a part of the state that holds anything. */
 static int counts(const imprint *m, size_t row, const char *part)
 {
-    return strcmp(text_at(m, row, PART), part) == 0 && number_at(m, row, DEPTH) == 0 &&
+    return strcmp(text_at(m, row, PART), part) == 0 && number_at(m, row, DEPTH) == m->depth &&
            number_at(m, row, NORM) > 0;
 }
 
@@ -103,6 +104,8 @@ int plots_imprint(const report *rep, const char *dir, figure_output *out, pal_er
             code = pal_fail(err, PAL_DATA, "%s: no column %s; write the file again by `palimpsest imprint`", path,
                             name[c]);
     }
+    m.depth = INFINITY;
+    for (size_t i = 0; code == PAL_OK && i < m.table.rows; i++) m.depth = fmin(m.depth, number_at(&m, i, DEPTH));
     snprintf(script, sizeof script, "%.40s_imprint", rep->task->name);
     if (code == PAL_OK && m.table.rows && figure_has_script(out, script)) {
         figure f;

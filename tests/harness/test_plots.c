@@ -420,6 +420,28 @@ static void test_cut_documents(void **state)
     csv_free(&looks);
 }
 
+/* Of the needles of an imprint those nearest to the start are drawn. */
+static void test_imprint_depth(void **state)
+{
+    (void)state;
+    if (no_gnuplot()) skip();
+    snprintf(dir, sizeof dir, "imprint");
+    assert_int_equal(mkdir("imprint", 0777), 0);
+    lab_journal *j = lab_open(task_find("passkey"));
+    lab_passkey(j, "passkey-infini-delta", 1024, 0, "seed=1", 1, 4);
+    lab_close(j);
+    write_file("imprint/passkey-imprint.csv",
+               "model,weights_sha256,length,depth,segments,layer,part,n,norm,difference,lo,hi\n"
+               "m,0,512,50,1,0,M,3,2,0.5,,\nm,0,512,10,1,0,M,3,2,0.25,,\nm,0,1024,10,3,0,M,3,2,0.125,,\n"
+               "m,0,512,10,1,0,z,3,4,0.25,,\nm,0,1024,10,3,0,z,3,8,0.25,,\nm,0,1024,10,3,1,M,3,0,0,,\n");
+    free(draw("imprint", "imprint/keep"));
+    csv_table points = read_tsv("imprint/keep/passkey_imprint/points.tsv");
+    static const char *const y[] = {"0.25", "0.125", "4", "8"};
+    assert_int_equal(points.rows, 4);
+    for (size_t r = 0; r < 4; r++) assert_string_equal(field(&points, r, "y"), y[r]);
+    csv_free(&points);
+}
+
 /* The cost picture holds cells whose samples shared nothing; without any the old picture goes, and the log says
  * why. */
 static void test_cost_of_what_was_not_shared(void **state)
@@ -541,7 +563,7 @@ int main(void)
         cmocka_unit_test(test_what_is_drawn),         cmocka_unit_test(test_cost_of_what_was_not_shared),
         cmocka_unit_test(test_training_logs),         cmocka_unit_test(test_no_gnuplot),
         cmocka_unit_test(test_task_without_pictures), cmocka_unit_test(test_state_by_length),
-        cmocka_unit_test(test_cut_documents),
+        cmocka_unit_test(test_cut_documents),         cmocka_unit_test(test_imprint_depth),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
