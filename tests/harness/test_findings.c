@@ -18,18 +18,22 @@ static int fill(const char *page, char **out, pal_error *err)
                          out, err);
 }
 
-static void test_committed_page_is_current(void **state)
+static void test_committed_pages_are_current(void **state)
 {
     (void)state;
+    static const char *const pages[] = {"results/README.md", "results/retrofit.md"};
     char *page, *made;
     size_t size;
     pal_error err;
-    assert_int_equal(os_read_file("results/README.md", &page, &size, &err), PAL_OK);
-    if (fill(page, &made, &err) != PAL_OK) fail_msg("%s", err.text);
-    assert_string_equal(page, made);
-    assert_non_null(strstr(page, "| `SmolLM2-135M-Instruct.Q4_1+local` |")); /* no backslash between backquotes */
-    free(page);
-    free(made);
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        assert_int_equal(os_read_file(pages[i], &page, &size, &err), PAL_OK);
+        if (fill(page, &made, &err) != PAL_OK) fail_msg("%s: %s", pages[i], err.text);
+        assert_string_equal(page, made);
+        /* No backslash stands between backquotes. */
+        if (i == 0) assert_non_null(strstr(page, "| `SmolLM2-135M-Instruct.Q4_1+local` |"));
+        free(page);
+        free(made);
+    }
 }
 
 /* Bits per byte of a model's documents of a corpus, from the lines of the journal; each document counts once. */
@@ -210,7 +214,7 @@ static void test_page_without_markers_stays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_committed_page_is_current),
+        cmocka_unit_test(test_committed_pages_are_current),
         cmocka_unit_test(test_differences_are_in_bits),
         cmocka_unit_test(test_own_journals),
         cmocka_unit_test(test_lengths),
