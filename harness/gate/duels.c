@@ -169,7 +169,10 @@ static void judge_duel(judgement *j, size_t metric, double least, const duel *d)
 {
     const int up = j->rep->task->metric[metric].higher_is_better;
     const pair *got = &d->pair;
-    const double worst = up ? got->ci.lo : -got->ci.hi, best = up ? got->ci.hi : -got->ci.lo;
+    /* Losses that are equal in every document are so by how the models are made, and have no spread. */
+    const int equal = d->seeds == 1 && got->difference == 0 && got->deviation == 0 && !isfinite(got->ci.lo);
+    const interval ci = equal ? (interval){0, 0, "equal"} : got->ci;
+    const double worst = up ? ci.lo : -ci.hi, best = up ? ci.hi : -ci.lo;
     const int shown = d->seeds > 1 || d->p <= 1 - REPORT_LEVEL;
     outcome what = OPEN;
     if (shown && worst > least) what = HOLDS;
@@ -180,7 +183,7 @@ static void judge_duel(judgement *j, size_t metric, double least, const duel *d)
         note = "; the rival is no better than the floor";
     }
     char ends[64] = "no interval", p[64] = "";
-    if (isfinite(got->ci.lo)) snprintf(ends, sizeof ends, "[%+.4f, %+.4f]", got->ci.lo, got->ci.hi);
+    if (isfinite(ci.lo)) snprintf(ends, sizeof ends, "[%+.4f, %+.4f]%s", ci.lo, ci.hi, equal ? " equal" : "");
     if (d->seeds == 1) snprintf(p, sizeof p, ", p = %.3g (%s, family of %zu)", d->p, got->test, d->family);
     judgement_seeds(j, d->seeds, got->n, d->family);
     judgement_note(j, what, "%s - %s, %s: %+.4f %s, n = %lld, %s%s%s", d->a, d->b, d->cell, got->difference, ends,

@@ -173,7 +173,8 @@ static void test_better(void **state)
     check_verdict(FEW "model = low\nagainst = high\nvalue = 0.01", AUDIT_NOT_COMPARABLE, "open");
     check_verdict(FEW "model = high\nagainst = low", AUDIT_NOT_COMPARABLE, "open"); /* the rule leans to no side */
     check_verdict(BETTER "model = low\nagainst = same", AUDIT_NOT_COMPARABLE, "open");
-    check_verdict(BETTER "model = low\nagainst = same\ntolerance = 0.01", AUDIT_REPRODUCED, "+0.0000 [+0.0000, ");
+    check_verdict(BETTER "model = low\nagainst = same\ntolerance = 0.01", AUDIT_REPRODUCED,
+                  "+0.0000 [+0.0000, +0.0000] equal");
     /* Bits without ln 2 would be 0.0108 to 0.0866 nats a byte: the tolerance is in bits. */
     check_verdict(BETTER "model = near\nagainst = low\ntolerance = 0.0145", AUDIT_REPRODUCED,
                   "near - low, novels/test: +0.0072 [");
