@@ -37,6 +37,9 @@ static const kv_spec table[] = {
      "loss weight of the digits of a needle's second mention of its key (an answer's digits weigh 1)"},
     {"passkey_lm_weight", KV_REAL, FIELD(lm_weight), "0.02", 0, 1000, NULL,
      "loss weight of all other tokens but prose and the digits of the first mention, which nothing foretells"},
+    {"passkey_space_weight", KV_REAL, FIELD(space_weight), "-1", -1, 1000, NULL,
+     "loss weight of the space before an answer's digits, without which generation begins with a digit; -1: as "
+     "passkey_lm_weight"},
     {"passkey_prose", KV_REAL, FIELD(prose), "0", 0, 1, NULL,
      "share of the sequences whose filler is prose, from a random place of passkey_prose_data on"},
     {"passkey_prose_weight", KV_REAL, FIELD(prose_weight), "0.02", 0, 1000, NULL, "loss weight of prose tokens"},
@@ -313,7 +316,8 @@ static void put_question(writer *w, int needle, rng *noise)
     passkey_digits(w->plan->key[needle], digits);
     put_piece(w, &text->question[w->plan->name[needle]]);
     for (int64_t i = 0; i < text->answer.mention[0]; i++)
-        put(w, text->answer.token[i], text->answer.token[i], train->lm_weight);
+        put(w, text->answer.token[i], text->answer.token[i],
+            train->space_weight < 0 ? train->lm_weight : train->space_weight);
     const int noisy = rng_uniform(noise) < train->answer_noise;
     for (int i = 0; i < PASSKEY_DIGITS; i++) {
         const int truth = digits[i] - '0', wrong = (truth + 1 + (int)rng_below(noise, 9)) % 10;

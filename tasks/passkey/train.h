@@ -7,7 +7,7 @@
 typedef struct passkey_train {
     double headerless, lead, needle_span, near;
     int64_t keys, questions, gap_min, gap_max;
-    double answer_noise, mention_weight, lm_weight, prose, prose_weight;
+    double answer_noise, mention_weight, space_weight, lm_weight, prose, prose_weight;
     char prose_data[KV_TEXT_MAX], prose_split[KV_TEXT_MAX];
 } passkey_train;
 

@@ -26,13 +26,12 @@ static void exact_length_and_shifted_targets(void **state)
     close_source(&o);
 }
 
-static void weights_only_where_promised(void **state)
+static void check_weights(const char *space_weight, float of_space)
 {
-    (void)state;
     static float expected[LENGTH_MAX + 1];
     opened o = open_source(bytes, 1,
                            WORDS("passkey_headerless=0.5", "passkey_mention_weight=0.5", "passkey_lm_weight=0.125",
-                                 "passkey_answer_noise=0.5"));
+                                 "passkey_answer_noise=0.5", space_weight));
     for (int64_t step = 0; step < 20; step++) {
         fill(&o, step, 1, 3000);
         for (int64_t i = 0; i <= s.length; i++) expected[i] = 0.125f; /* of byte i of the text */
@@ -41,9 +40,17 @@ static void weights_only_where_promised(void **state)
             expected[s.p.needle[0] + (int64_t)strlen(" The pass key is 12345. Remember it. ") + d] = 0.5f;
             for (int64_t q = 0; q < s.p.questions; q++) expected[s.p.answer[q] + d] = 1;
         }
+        for (int64_t q = 0; q < s.p.questions; q++) expected[s.p.answer[q] - 1] = of_space;
         for (int64_t i = 0; i < s.length; i++) assert_true(s.weight[i] == expected[i + 1]);
     }
     close_source(&o);
+}
+
+static void weights_only_where_promised(void **state)
+{
+    (void)state;
+    check_weights("passkey_space_weight=-1", 0.125f);
+    check_weights("passkey_space_weight=2", 2);
 }
 
 /* Whether question q's answer is read wrong: then every digit that is read is wrong, and still a digit. */
