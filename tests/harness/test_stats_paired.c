@@ -103,6 +103,11 @@ static void test_unequal_weights(void **state)
         sum += num[i];
     }
     assert_near(sum / 6, 23.0 / 13 - 21.0 / 14, 1e-12);
+    /* One side counted in smaller units is the same side. */
+    double num_8[6], den_8[6], same[6];
+    for (int i = 0; i < 6; i++) num_8[i] = 8 * num_b[i], den_8[i] = 8 * den_b[i];
+    assert_true(stats_differences(num_a, den_a, num_8, den_8, 6, same, den));
+    for (int i = 0; i < 6; i++) assert_true(same[i] == num[i]);
     const double zero[6] = {0};
     assert_false(stats_differences(num_a, zero, num_b, den_b, 6, num, den));
 }
