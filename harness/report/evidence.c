@@ -51,8 +51,8 @@ const report *evidence_report(const evidence *e, const char *task)
 
 /* ---- The best of several ---- */
 
-/* The largest p of the leader against all rows that compete with it, corrected for them together; 1 where it is
- * not ahead, NaN where none competes. *comparable 0: one of them has other samples. */
+/* The largest p of the leader against all rows that compete with it, corrected for them together; 1 where there is
+ * none, NaN where no row competes. A tie has p = 1. *comparable 0: one of them has other samples. */
 static int against_all(const task_metric *metric, const report_row *const *row, size_t count, size_t leader,
                        double *largest, int *comparable, pal_error *err)
 {
@@ -69,12 +69,7 @@ static int against_all(const task_metric *metric, const report_row *const *row, 
         list[rivals++] = (pair_of){metric, a, b};
     }
     if (code == PAL_OK) code = pair_family(list, rivals, 0, p, err);
-    for (size_t k = 0; code == PAL_OK && k < rivals; k++) {
-        pair got;
-        code = pair_compare(metric, list[k].a, list[k].b, REPORT_LEVEL, &got, err);
-        const double gain = metric->higher_is_better ? got.difference : -got.difference;
-        *largest = fmax(*largest, gain > 0 && isfinite(p[k]) ? p[k] : 1);
-    }
+    for (size_t k = 0; code == PAL_OK && k < rivals; k++) *largest = fmax(*largest, isfinite(p[k]) ? p[k] : 1);
     free(list);
     free(p);
     return code;
