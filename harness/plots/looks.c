@@ -43,13 +43,23 @@ static size_t base_size(const result_cell *cell)
     return strcmp(cell->model + name - instead, cell->facts.instead) == 0 ? name - instead - 1 : 0;
 }
 
+/* Whether a row is of the first `size` characters of c's model, with its own attention. */
+static int has_own_row(const report *rep, const result_cell *c, size_t size)
+{
+    for (size_t i = 0; i < rep->count; i++) {
+        const char *model = rep->row[i].cell->model;
+        if (strlen(model) == size && memcmp(model, c->model, size) == 0) return 1;
+    }
+    return 0;
+}
+
 const char *plots_base(const report *rep, char out[KV_TEXT_MAX])
 {
     out[0] = '\0';
     for (size_t i = 0; i < rep->count; i++) {
         const result_cell *c = rep->row[i].cell;
         const size_t size = base_size(c);
-        if (!size) continue;
+        if (!size || has_own_row(rep, c, size)) continue;
         if (out[0] && (strlen(out) != size || memcmp(out, c->model, size) != 0)) {
             out[0] = '\0';
             break;
@@ -75,7 +85,9 @@ figure_look plots_look(const report_row *row, const report *others)
                  o->cell->variant[0] != c->variant[0] || strcmp(label_name(o->cell, other), name) != 0;
     }
     const char *reference = look.kind == FIGURE_REFERENCE ? reference_label(c->model, text, sizeof text) : NULL;
-    const size_t own = plots_base(others, base)[0] && base_size(c) ? base_size(c) + 1 : 0;
+    const size_t size = base_size(c);
+    const size_t own =
+        size && strlen(plots_base(others, base)) == size && memcmp(base, c->model, size) == 0 ? size + 1 : 0;
     const char *mark = unique ? NULL : strrchr(row->label, '@');
     snprintf(look.label, sizeof look.label, "%.250s%s%s%s%s", reference ? reference : c->model + own,
              look.zeroed ? " without memory" : "", mark ? " (run " : "", mark ? mark + 1 : "", mark ? ")" : "");

@@ -33,7 +33,7 @@ int plots_training(const char *folder, const char *weights, figure_output *out, 
 size_t plots_texts_size(const result_cell *cell);
 int plots_same_texts(const result_cell *a, const result_cell *b);
 /* The one model that rows with another attention in its place are of; "": there are none, or they are of several.
- * Returns out. */
+ * A model that also has a row of its own does not count, and keeps its name. Returns out. */
 const char *plots_base(const report *rep, char out[KV_TEXT_MAX]);
 /* The look of a row: its label as people read it, its attention module. `others`: rows among which it must be told
  * apart; a base that they share is no part of it. */
