@@ -11,6 +11,7 @@ load here."style.gnuplot"
 across = 2
 panel_height = 230
 left_gap = 58
+right_gap = 24
 main_title = "What a needle leaves in the memory"
 x_title = "segments read, each one write"
 load here."canvas.gnuplot"

@@ -110,7 +110,7 @@ int plots_imprint(const report *rep, const char *dir, figure_output *out, pal_er
     if (code == PAL_OK && m.table.rows && figure_has_script(out, script)) {
         figure f;
         figure_begin(&f, script, "", "");
-        add_panel(&f, &m, "part of M that the needle made", "M", DIFFERENCE);
+        add_panel(&f, &m, "the needle's part of M", "M", DIFFERENCE);
         add_panel(&f, &m, "norm of z", "z", NORM);
         code = figure_draw(&f, out, err);
         figure_free(&f);

@@ -384,6 +384,21 @@ static void test_state_by_length(void **state)
     for (size_t r = 0; r < looks.rows; r++) named += strstr(field(&looks, r, "label"), "+local") != NULL;
     assert_int_equal(named, 2);
     csv_free(&looks);
+
+    /* One that is also read with its own attention keeps its name, and the other's need not be said. */
+    j = lab_open(task_find("passkey"));
+    lab_passkey(j, "other", 1024, 50, "seed=1", 1, 4);
+    lab_close(j);
+    free(draw("state", "state/keep"));
+    looks = read_tsv("state/keep/passkey_state/looks.tsv");
+    int whole = 0, short_names = 0;
+    for (size_t r = 0; r < looks.rows; r++) {
+        whole += strcmp(field(&looks, r, "label"), "other+local") == 0;
+        short_names += strcmp(field(&looks, r, "label"), "local") == 0;
+    }
+    assert_int_equal(whole, 1);
+    assert_int_equal(short_names, 1);
+    csv_free(&looks);
 }
 
 /* Documents cut to several lengths: a picture by memory for each, and the longest alone by position. */
