@@ -54,7 +54,7 @@ BINARY = $(BUILD)/palimpsest
 # Suites: every tests/*/test_*.c, named without its folder. Some are also built with doubles, for gradient checks.
 SUITE_SOURCES := $(wildcard $(addsuffix /test_*.c,$(TEST_DIRS)))
 SUITES := $(patsubst test_%.c,%,$(notdir $(SUITE_SOURCES)))
-DOUBLE_SUITES = attention positions sliding_window recurrence shared_heads block attention_modules causal memorizing transformer_xl_gradient decoder engine frozen kernels step row_kernels
+DOUBLE_SUITES = attention positions sliding_window recurrence shared_heads block attention_modules memory_gates causal memorizing transformer_xl_gradient decoder engine frozen kernels step row_kernels
 # Those that the checkers run, and of them those of `make check`.
 FAST_SUITES = $(filter-out attention attention_modules causal memorizing engine transformer_xl transformer_xl_gradient,$(SUITES))
 CHECK_SUITES = $(filter-out $(SLOW_SUITES),$(FAST_SUITES))

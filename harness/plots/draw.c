@@ -151,7 +151,7 @@ static int run_gnuplot(const char *script, const char *folder, figure_output *ou
         if (*good || out->note[0]) continue;
         said[strcspn(said, "\n")] = '\0';
         if (status == PROCESS_MISSING)
-            snprintf(out->note, sizeof out->note, "gnuplot is not installed; type: make deps");
+            snprintf(out->note, sizeof out->note, "gnuplot is not installed; type: make deps WITH=plots");
         else
             snprintf(out->note, sizeof out->note, "gnuplot failed on %.200s: %s", script,
                      said[0] ? said : "it said nothing");

@@ -9,7 +9,9 @@
  * The memory sees q and k without position embedding, the local attention sees them rotated. The segment is read
  * against M_{s-1} before it is written. infini-gated is ours, not the paper's: the linear update with a write gate
  * w = clamp(1.2 sigmoid(w_write x + b) - 0.1, 0, 1) per token and head that scales phi(K) and can be exactly
- * zero, so that a token may leave the memory untouched. Some options are ours too. With xl_len > 0 the local
+ * zero, so that a token may leave the memory untouched. With read_gate = token what a token reads is weighed by
+ * r = sigmoid(w_read x + b) per query head: a read is an average of what was written, and cannot fade by itself.
+ * Some options are ours too. With xl_len > 0 the local
  * attention also sees the tokens before the segment, as in Transformer-XL, and with local_sinks > 0 the stream's
  * first ones, as in StreamingLLM. With memory_key = previous the memory
  * binds v_t to k_{t-1}: a read then returns what followed a context like this one, as a kNN language model's store
@@ -69,6 +71,10 @@ static const kv_spec options[] = {
      "first tokens of each segment that write nothing: they lack context, and look alike in every text"},
     {"write_offset", KV_REAL, OPTION(INFINI_WRITE_OFFSET), "0", -20, 20, NULL,
      "taken from w x + b, so that gates that are hardly open shut"},
+    {"read_gate", KV_CHOICE, OPTION(INFINI_READ_GATE), "none", 0, 0, "none|token",
+     "token: what a head reads is weighed by sigmoid(w x + b) of the reading token; w starts at 0"},
+    {"read_gate_init", KV_REAL, OPTION(INFINI_READ_INIT), "3", -20, 20, NULL,
+     "bias b of the read gate before training"},
 };
 
 /* ---- what a config says ---- */
@@ -91,6 +97,16 @@ int infini_is_mapped(const model_config *cfg)
 size_t infini_map_param(const model_config *cfg)
 {
     return infini_is_gated(cfg) ? INFINI_WRITE_B + 1 : INFINI_BETA + 1;
+}
+
+int infini_gates_reads(const model_config *cfg)
+{
+    return infini_is_gated(cfg) && infini_choice(cfg, INFINI_READ_GATE) == INFINI_READ_TOKEN;
+}
+
+size_t infini_read_param(const model_config *cfg)
+{
+    return infini_map_param(cfg) + (infini_is_mapped(cfg) ? 2 : 0);
 }
 
 int infini_has_memory(const model_config *cfg, size_t layer)
@@ -139,10 +155,18 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
             (param_spec){"write_gate.weight", s.kv_heads, (size_t)cfg->d_model, INIT_NORMAL, 0, PARAM_NO_DECAY};
         spec[INFINI_WRITE_B] = (param_spec){"write_gate.bias", 1, s.kv_heads, INIT_CONSTANT, bias, PARAM_NO_DECAY};
     }
-    if (!infini_is_mapped(cfg)) return map;
+    const size_t read = infini_read_param(cfg);
+    if (infini_gates_reads(cfg)) {
+        const double open = cfg->option[INFINI_READ_INIT].r;
+        spec[read] =
+            (param_spec){"read_gate.weight", s.heads, (size_t)cfg->d_model, INIT_CONSTANT, 0, PARAM_NO_DECAY};
+        spec[read + 1] = (param_spec){"read_gate.bias", 1, s.heads, INIT_CONSTANT, open, PARAM_NO_DECAY};
+    }
+    const size_t count = read + (infini_gates_reads(cfg) ? 2 : 0);
+    if (!infini_is_mapped(cfg)) return count;
     spec[map] = (param_spec){"memory_q.weight", s.q, s.d_head, INIT_IDENTITY, 0, PARAM_NO_DECAY};
     spec[map + 1] = (param_spec){"memory_k.weight", s.kv, s.d_head, INIT_IDENTITY, 0, PARAM_NO_DECAY};
-    return map + 2;
+    return count;
 }
 
 /* ---- sizes ---- */
@@ -153,32 +177,34 @@ size_t infini_saved_layout(const model_config *cfg, size_t lanes, real *base, in
     const size_t memory = s.kv_heads * infini_head_state(cfg), all = lanes * (size_t)cfg->segment;
     const size_t delta = infini_is_delta(cfg) ? all : 0, gated = infini_is_gated(cfg) ? all : 0;
     const size_t mapped = infini_is_mapped(cfg) ? all * (s.q + s.kv) : 0;
+    const size_t open = infini_gates_reads(cfg) ? all * s.heads : 0;
     const size_t part[] = {all * (s.q + s.kv), all * s.q,          all * s.heads, all * s.q,
                            lanes * memory,     all * s.kv_heads,   delta * s.kv,  delta * s.kv_heads,
-                           gated * s.kv_heads, gated * s.kv_heads, mapped};
+                           gated * s.kv_heads, gated * s.kv_heads, mapped,        open};
     const sinks_view r = infini_local(cfg);
     sinks_saved local;
-    real *at[11];
+    real *at[12];
     const size_t before = sinks_saved_layout(cfg, &r, lanes, base, &local);
-    const size_t used = attn_carve(base ? base + before : NULL, part, 11, at);
+    const size_t used = attn_carve(base ? base + before : NULL, part, 12, at);
     local.local.offset = memory;
     if (out)
-        *out = (infini_saved){local.local, local, at[0], at[1], at[2], at[3], at[4],
-                              at[5],       at[6], at[7], at[8], at[9], at[10]};
+        *out = (infini_saved){local.local, local, at[0], at[1], at[2], at[3],  at[4],
+                              at[5],       at[6], at[7], at[8], at[9], at[10], at[11]};
     return before + used;
 }
 
 size_t infini_step_layout(const model_config *cfg, size_t lanes, real *base, infini_rows *out)
 {
     const attn_shape s = attn_shape_of(cfg);
-    const size_t part[] = {lanes * ATTN_STEP_ROWS * s.q, lanes * ATTN_STEP_ROWS * s.q};
+    const size_t all = lanes * ATTN_STEP_ROWS, open = infini_gates_reads(cfg) ? all * s.heads : 0;
+    const size_t part[] = {all * s.q, all * s.q, open};
     const sinks_view r = infini_local(cfg);
     sinks_saved local;
-    real *at[2];
+    real *at[3];
     const size_t before = sinks_step_layout(cfg, &r, lanes, base, &local);
-    const size_t used = attn_carve(base ? base + before : NULL, part, 2, at);
+    const size_t used = attn_carve(base ? base + before : NULL, part, 3, at);
     local.local.offset = s.kv_heads * infini_head_state(cfg);
-    if (out) *out = (infini_rows){local.local, local, at[0], at[1]};
+    if (out) *out = (infini_rows){local.local, local, at[0], at[1], at[2]};
     return before + used;
 }
 
@@ -186,13 +212,14 @@ size_t infini_work_layout(const model_config *cfg, size_t lanes, real *base, inf
 {
     const attn_shape s = attn_shape_of(cfg);
     const size_t all = lanes * (size_t)cfg->segment, gated = infini_is_gated(cfg) ? all : 0;
-    const size_t part[] = {all * (s.q + s.kv), all * s.kv, all * s.q, lanes * s.heads, gated * s.kv_heads};
+    const size_t part[] = {all * (s.q + s.kv), all * s.kv,         all * s.q,
+                           lanes * s.heads,    gated * s.kv_heads, infini_gates_reads(cfg) ? all * s.heads : 0};
     const sinks_view r = infini_local(cfg);
     sinks_work local;
-    real *at[5];
+    real *at[6];
     const size_t before = sinks_work_layout(cfg, &r, lanes, base, &local);
-    const size_t used = attn_carve(base ? base + before : NULL, part, 5, at);
-    if (out) *out = (infini_work){local.local, local, at[0], at[1], at[2], at[3], at[4]};
+    const size_t used = attn_carve(base ? base + before : NULL, part, 6, at);
+    if (out) *out = (infini_work){local.local, local, at[0], at[1], at[2], at[3], at[4], at[5]};
     return before + used;
 }
 

@@ -27,6 +27,8 @@ enum infini_option {
     INFINI_WRITE_INIT,
     INFINI_WRITE_FROM,
     INFINI_WRITE_OFFSET,
+    INFINI_READ_GATE,
+    INFINI_READ_INIT,
     INFINI_OPTIONS
 };
 
@@ -38,8 +40,10 @@ enum infini_key { INFINI_KEY_OWN, INFINI_KEY_PREVIOUS };
 enum infini_mix { INFINI_MIX_GATE, INFINI_MIX_ADD };
 enum infini_map { INFINI_MAP_NONE, INFINI_MAP_HEAD };
 enum infini_empty { INFINI_EMPTY_FIRST, INFINI_EMPTY_UNWRITTEN };
+enum infini_read { INFINI_READ_ALWAYS, INFINI_READ_TOKEN };
 
-/* The maps of q and k stand behind the last of these that the module has: infini_map_param and the next. */
+/* Behind the last of these that the module has: the maps of q and k, from infini_map_param on, then the read
+ * gate's weight and bias, from infini_read_param on. */
 enum infini_param { INFINI_QKV, INFINI_O, INFINI_BETA, INFINI_WRITE_W, INFINI_WRITE_B };
 
 static inline int64_t infini_choice(const model_config *cfg, enum infini_option option)
@@ -51,6 +55,8 @@ int infini_is_delta(const model_config *cfg);
 int infini_is_gated(const model_config *cfg);
 int infini_is_mapped(const model_config *cfg);
 size_t infini_map_param(const model_config *cfg);
+int infini_gates_reads(const model_config *cfg);
+size_t infini_read_param(const model_config *cfg);
 /* In layer 0 a write gate sees the token alone, and not the context that tells a needle from a haystack. */
 int infini_has_memory(const model_config *cfg, size_t layer);
 sinks_view infini_local(const model_config *cfg); /* what the local attention sees */
@@ -72,6 +78,7 @@ typedef struct infini_saved {
     real *write;         /* gated: [R, H_kv] w */
     real *sigmoid;       /* gated: [R, H_kv] */
     real *mapped;        /* mapped: [R, D + D_kv] q and k as phi sees them */
+    real *open;          /* reads gated: [R, H] r */
 } infini_saved;
 
 /* Backward's shared memory. */
@@ -83,6 +90,7 @@ typedef struct infini_work {
     real *dmixed;     /* [R, D] */
     real *dbeta;      /* [lanes, H] */
     real *dwrite;     /* gated: [R, H_kv] */
+    real *dopen;      /* reads gated: [R, H], of r's logit */
 } infini_work;
 
 /* Of a step's rows: the local attention, and what is read beside it. */
@@ -91,6 +99,7 @@ typedef struct infini_rows {
     sinks_saved sinks; /* with the same local */
     real *feature;     /* [lanes * count, D] phi(q) */
     real *read;        /* [lanes * count, D] A_mem */
+    real *open;        /* reads gated: [lanes * count, H] r */
 } infini_rows;
 
 /* Carve from `base` (NULL: only measure); return the reals used. */

@@ -104,6 +104,12 @@ static real local_share(const attn_call *c, real gate)
     return infini_choice(c->cfg, INFINI_MIX) == INFINI_MIX_ADD ? 1 : 1 - gate;
 }
 
+/* r [R, H] of rows from `row` on, of one head; NULL: all is read as it is. */
+static const real *open_of(const attn_call *c, const real *open, size_t row, size_t head)
+{
+    return infini_gates_reads(c->cfg) ? open + row * (size_t)c->cfg->n_heads + head : NULL;
+}
+
 /* One query head: what it reads, mixed with its local attention. */
 static void read_and_mix(const attn_call *c, const view *v, const memory_head *h, const real *memory, size_t head)
 {
@@ -112,13 +118,16 @@ static void read_and_mix(const attn_call *c, const view *v, const memory_head *h
     const size_t d = s->d_head, at = v->row * s->q + attn_q_at(s, head);
     const real *local = v->s.local.o + at;
     real *read = v->s.read + at, *mixed = v->s.mixed + at;
-    const real gate = mix_gate(c, v->lane, memory, head), rest = local_share(c, gate);
+    const real gate = mix_gate(c, v->lane, memory, head), *open = open_of(c, v->s.open, v->row, head);
     if (h->filled)
         memory_read(h, v->s.feature + v->row * v->features + attn_q_at(s, head), v->features, memory, read,
                     v->s.read_den + v->row * s->heads + head);
     else
         for (size_t i = 0; i < v->n; i++) memset(read + i * s->q, 0, d * sizeof *read);
-    for (size_t i = 0; i < v->n; i++) k->blend(mixed + i * s->q, gate, read + i * s->q, rest, local + i * s->q, d);
+    for (size_t i = 0; i < v->n; i++) {
+        const real weight = open ? gate * open[i * s->heads] : gate;
+        k->blend(mixed + i * s->q, weight, read + i * s->q, local_share(c, weight), local + i * s->q, d);
+    }
 }
 
 static void forward_head(void *arg, int task, int worker)
@@ -189,6 +198,7 @@ static void forward_rows(void *arg, int task, int worker)
     const view v = view_of(c, 0);
     const size_t first = c->need_output ? 0 : v.shape.q; /* q is needed for the output alone */
     const size_t gates = infini_is_gated(c->cfg) ? v.shape.kv_heads : 0;
+    const size_t reads = infini_gates_reads(c->cfg) && c->need_output ? v.shape.heads : 0;
     for (size_t i = (size_t)task * ROW_BLOCK; i < end_of_task(c, (size_t)task); i++) {
         const real *qk = row_of_phi(c, &v, i);
         feature_forward(c->cfg, v.s.feature + i * v.features + first, qk + first, v.features - first);
@@ -200,7 +210,17 @@ static void forward_rows(void *arg, int task, int worker)
             v.s.sigmoid[h] = open;
             v.s.write[h] = (real)(w < 0 ? 0 : w > 1 ? 1 : w); /* not a number stays one */
         }
+        for (size_t h = i * reads; h < (i + 1) * reads; h++) v.s.open[h] = attn_sigmoid(v.s.open[h]);
     }
+}
+
+/* The read gates' logits of the call's rows, where it has such gates. */
+static void read_logits(const attn_call *c, const real *x, real *open)
+{
+    const size_t d_model = (size_t)c->cfg->d_model, heads = (size_t)c->cfg->n_heads;
+    const size_t at = infini_read_param(c->cfg);
+    if (!infini_gates_reads(c->cfg)) return;
+    attn_linear(c, attn_rows(c), d_model, heads, x, d_model, attn_matrix(c, at), c->param[at + 1], open, heads);
 }
 
 void infini_forward(const attn_call *c, const real *x, real *y)
@@ -217,6 +237,7 @@ void infini_forward(const attn_call *c, const real *x, real *y)
     if (infini_is_gated(c->cfg))
         linear_forward(c->pool, r, d_model, gates, x, d_model, attn_matrix(c, INFINI_WRITE_W),
                        c->param[INFINI_WRITE_B], v.s.sigmoid, gates);
+    if (c->need_output) read_logits(c, x, v.s.open);
     attn_call call = *c;
     if (infini_is_mapped(c->cfg))
         pool_run(c->pool, (int)(c->lanes * (v.shape.heads + v.shape.kv_heads)), map_forward, &call);
@@ -259,7 +280,9 @@ static void step_task(void *arg, int task, int worker)
         memory_read_row(&h, j->r->feature + at, memory, read);
     else
         memset(read, 0, s->d_head * sizeof *read);
-    k->blend(local, gate, read, local_share(c, gate), local, s->d_head);
+    const real *open = open_of(c, j->r->open, row, head);
+    const real weight = open ? gate * attn_sigmoid(*open) : gate;
+    k->blend(local, weight, read, local_share(c, weight), local, s->d_head);
 }
 
 void infini_step(const attn_call *c, const real *x, real *y)
@@ -274,6 +297,7 @@ void infini_step(const attn_call *c, const real *x, real *y)
     sinks_kept_layout(c, &local, &r.sinks);
     step_job job = {c, &r, attn_shape_of(c->cfg)};
     attn_project(c, x, attn_matrix(c, INFINI_QKV), r.local.qkv, 1);
+    read_logits(c, x, r.open);
     sinks_step(c, &local, &r.sinks);
     pool_run(c->pool, (int)(c->lanes * c->count * job.shape.heads), step_task, &job);
     attn_output(c, r.local.o, attn_matrix(c, INFINI_O), y);
@@ -289,23 +313,26 @@ static void unmix(const attn_call *c, const view *v, const infini_work *w, const
     const attn_shape *s = &v->shape;
     const size_t d = s->d_head, at = v->row * s->q + attn_q_at(s, head);
     const size_t q = v->row * v->features + attn_q_at(s, head);
-    const real gate = mix_gate(c, v->lane, memory, head), rest = local_share(c, gate);
+    const real gate = mix_gate(c, v->lane, memory, head), *open = open_of(c, v->s.open, v->row, head);
     const real *local = v->s.local.o + at, *read = v->s.read + at, *dmixed = w->dmixed + at;
     const int adds = infini_choice(c->cfg, INFINI_MIX) == INFINI_MIX_ADD;
     real *dlocal = w->local.d_o + at, dgate = 0;
     for (size_t i = 0; i < v->n; i++) {
         const real *row = dmixed + i * s->q;
-        dgate += k->dot(row, read + i * s->q, d) - (adds ? 0 : k->dot(row, local + i * s->q, d));
+        const real r = open ? open[i * s->heads] : 1, weight = gate * r;
+        const real dweight = k->dot(row, read + i * s->q, d) - (adds ? 0 : k->dot(row, local + i * s->q, d));
+        dgate += dweight * r;
+        if (open) w->dopen[(v->row + i) * s->heads + head] = dweight * gate * r * (1 - r);
         memset(dlocal + i * s->q, 0, d * sizeof *row);
-        k->axpy(dlocal + i * s->q, rest, row, d);
+        k->axpy(dlocal + i * s->q, local_share(c, weight), row, d);
         memcpy(dread + i * d, row, d * sizeof *row);
+        k->scale(dread + i * d, weight, d);
     }
     if (!adds)
         dgate = dgate * gate * (1 - gate); /* 0 where the memory is empty */
     else if (!mixes(c, v->lane, memory))
         dgate = 0;
     w->dbeta[v->lane * s->heads + head] = dgate;
-    k->scale(dread, gate, v->n * d);
     if (h->filled)
         memory_read_backward(h, v->s.feature + q, v->features, memory, read,
                              v->s.read_den + v->row * s->heads + head, dread, w->dfeature + q, dmemory);
@@ -426,6 +453,12 @@ void infini_backward(const attn_call *c, const real *x, const real *dy, real *dx
                                c->grad[INFINI_WRITE_B]);
         linear_backward_input(c->pool, r, d_model, gates, w.dwrite, gates, c->param[INFINI_WRITE_W], dx, d_model,
                               1);
+    }
+    if (infini_gates_reads(c->cfg)) {
+        const size_t at = infini_read_param(c->cfg);
+        linear_backward_weight(c->pool, r, d_model, heads, x, d_model, w.dopen, heads, c->grad[at],
+                               c->grad[at + 1]);
+        linear_backward_input(c->pool, r, d_model, heads, w.dopen, heads, c->param[at], dx, d_model, 1);
     }
     attn_add_rows(c->grad[INFINI_BETA], w.dbeta, heads, c->lanes, heads);
 }

@@ -130,11 +130,11 @@ int model_config_read(model_config *cfg, const kv_pairs *pairs, pal_error *err)
 /* Keys that are younger than models which have been trained. Left out of the text where they have their default,
  * they change no hash of a model without them. */
 static const char *const young_keys[] = {
-    "knn_mix",     "memory_empty",   "norm",          "feed_forward",  "ff_bias",
-    "n_kv_heads",  "attn_bias",      "qk_norm",       "rope_layout",   "rope_scaling",
-    "rope_factor", "rope_low",       "rope_high",     "rope_original", "rope_fast",
-    "rope_slow",   "rope_attention", "rope_truncate", "rope_angles",   "memory_layers",
-    "memory_mix",  "memory_map",     "local_sinks",   "write_from",    "write_offset"};
+    "knn_mix",      "memory_empty",  "norm",          "feed_forward", "ff_bias",        "n_kv_heads",
+    "attn_bias",    "qk_norm",       "rope_layout",   "rope_scaling", "rope_factor",    "rope_low",
+    "rope_high",    "rope_original", "rope_fast",     "rope_slow",    "rope_attention", "rope_truncate",
+    "rope_angles",  "memory_layers", "memory_mix",    "memory_map",   "local_sinks",    "write_from",
+    "write_offset", "read_gate",     "read_gate_init"};
 
 int model_key_is_young(const char *key)
 {

@@ -223,7 +223,7 @@ int instead_check(const decoder *d, int (*has)(void *arg, const decoder_param *p
     made->new_tensors = instead_new(d, has, arg, made->note, sizeof made->note);
     if (made->new_tensors == 0 || starts) return PAL_OK;
     return pal_fail(err, PAL_USAGE,
-                    "%s: attention %s needs %zu tensors that are not there: %s; train them, or "
-                    "say new_tensors=start",
+                    "%s: attention %s needs %zu tensors that are not there: %s; train them "
+                    "(init_new=keep), or say new_tensors=start",
                     path, decoder_config(d)->attention->name, made->new_tensors, made->note);
 }

@@ -97,7 +97,8 @@ static int has_either(void *arg, const decoder_param *p)
     return !j->missing[p - decoder_param_at(j->d, 0)] || st_find(j->f, p->name) != NULL;
 }
 
-static int fill(const char *path, const adapter_base *base, const st_file *f, decoder *d, int starts,
+/* With `draws` what neither file has is drawn; without, it stays as it is. */
+static int fill(const char *path, const adapter_base *base, const st_file *f, decoder *d, int starts, int draws,
                 instead_made *made, pal_error *err)
 {
     unsigned char *missing = calloc(decoder_param_count(d), 1);
@@ -105,6 +106,8 @@ static int fill(const char *path, const adapter_base *base, const st_file *f, de
     has_job job = {d, f, missing};
     int code = base->found ? model_missing(base->path, d, missing, err) : PAL_OK;
     if (code == PAL_OK && base->found) code = instead_check(d, has_either, &job, path, starts, made, err);
+    for (size_t i = 0; draws && code == PAL_OK && i < decoder_param_count(d); i++)
+        if (!has_either(&job, decoder_param_at(d, i))) decoder_init_param(d, i, INSTEAD_SEED);
     free(missing);
     if (code == PAL_OK) code = fill_base(path, base, d, err);
     return code == PAL_OK ? checkpoint_fill(d, f, path, 1, err) : code;
@@ -116,7 +119,7 @@ int adapter_fill(const char *path, const adapter_base *base, decoder *d, int sta
     st_file f;
     *made = (instead_made){0};
     PAL_TRY(st_read(path, &f, err));
-    const int code = fill(path, base, &f, d, starts, made, err);
+    const int code = fill(path, base, &f, d, starts, 0, made, err);
     memcpy(digest, f.digest, HASH_HEX);
     st_free(&f);
     return code;
@@ -132,9 +135,8 @@ static int load(st_file *f, const char *path, const adapter_base *base, const in
     if (instead) PAL_TRY(checkpoint_change_config(f, path, instead, &own, &cfg, made, err));
     memcpy(text, made->text, sizeof text);
     PAL_TRY(decoder_create(out, &cfg, err));
-    decoder_init(*out, INSTEAD_SEED);
     if (!instead) PAL_TRY(checkpoint_no_strangers(*out, f, path, err));
-    PAL_TRY(fill(path, base, f, *out, instead && instead_starts(instead), made, err));
+    PAL_TRY(fill(path, base, f, *out, instead && instead_starts(instead), 1, made, err));
     memcpy(made->text, text, sizeof text);
     return checkpoint_give_info(f, info, err);
 }

@@ -565,7 +565,7 @@ static void test_no_gnuplot(void **state)
     assert_int_equal(evidence_read(e, one, "bare", &err), PAL_OK);
     assert_int_equal(plots_cells(&e->task[0].rep, &out, &err), PAL_OK);
     setenv("PATH", path, 1);
-    assert_string_equal(out.note, "gnuplot is not installed; type: make deps");
+    assert_string_equal(out.note, "gnuplot is not installed; type: make deps WITH=plots");
     assert_int_equal(out.drawn, 0);
     evidence_free(e);
     free(e);

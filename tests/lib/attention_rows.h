@@ -43,6 +43,8 @@ static const variant variants[] = {
     {"infini-delta", "xl_len = 20\n"},
     {"infini-gated", "memory_map = head\nmemory_layers = 1\n"},
     {"infini-gated", "write_from = 5\nwrite_offset = 0.4\nmemory_key = previous\n"},
+    {"infini-gated", SHARED "read_gate = token\nread_gate_init = 0.5\nmemory_map = head\nmemory_mix = add\n"},
+    {"infini-gated", LARGER "read_gate = token\nmemory_from = 1\nxl_len = 5\n"},
     {"infini-gated", "memory_key = previous\nmemory_from = 1\n"},
     {"infini-linear", "xl_len = 7\nmemory_from = 1\n"},
     {"infini-gated", "xl_len = 3\nmemory_key = previous\n"},
