@@ -91,7 +91,7 @@ typedef struct attn_call {
 } attn_call;
 
 /* Rows of each lane that a step reads at most. */
-enum { ATTN_STEP_ROWS = 16 };
+enum { ATTN_STEP_ROWS = 64 };
 
 /* What a layer needs for `lanes` lanes, reals, and how far back it sees, tokens. */
 typedef struct attn_sizes {

@@ -151,14 +151,20 @@ INLINE void group_products(real *y, size_t ldy, const real *x, size_t ldx, size_
 INLINE void products(real *y, size_t ldy, const real *x, size_t ldx, size_t rows, weight_row w, size_t ldw,
                      size_t count, size_t n, int is_half)
 {
-    size_t c = 0;
-    for (; c + GROUP <= count; c += GROUP) {
-        const weight_row here = row_at(w, c * ldw, is_half);
-        size_t r = 0;
-        for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
-            group_products(y + r * ldy + c, ldy, x + r * ldx, ldx, TILE_ROWS, here, ldw, TILE_WEIGHTS, n, is_half);
-        for (; r < rows; r++) group_products(y + r * ldy + c, ldy, x + r * ldx, ldx, 1, here, ldw, 1, n, is_half);
+    const size_t whole = count / GROUP * GROUP;
+    for (size_t r = 0; r < rows;) {
+        const size_t tile = r + TILE_ROWS <= rows ? TILE_ROWS : 1;
+        for (size_t g = 0; g < whole; g += GROUP) {
+            const weight_row here = row_at(w, g * ldw, is_half);
+            if (tile == TILE_ROWS)
+                group_products(y + r * ldy + g, ldy, x + r * ldx, ldx, TILE_ROWS, here, ldw, TILE_WEIGHTS, n,
+                               is_half);
+            else
+                group_products(y + r * ldy + g, ldy, x + r * ldx, ldx, 1, here, ldw, 1, n, is_half);
+        }
+        r += tile;
     }
+    size_t c = whole;
     for (; c < count; c++)
         for (size_t r = 0; r < rows; r++) {
             partials total;
