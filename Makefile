@@ -59,7 +59,7 @@ DOUBLE_SUITES = attention positions sliding_window recurrence shared_heads block
 FAST_SUITES = $(filter-out attention attention_modules causal memorizing engine transformer_xl transformer_xl_gradient,$(SUITES))
 CHECK_SUITES = $(filter-out $(SLOW_SUITES),$(FAST_SUITES))
 SLOW_SUITES = audit batch cli committed_gates compare compare_files compressors coverage cycle decoder facts findings machine partial plots \
-    reader train transformer_xl_gradient verify
+    reader train train_validation transformer_xl_gradient verify
 DOUBLE_NOW := $(filter $(DOUBLE_SUITES),$(SUITES))
 TEST_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 SUITE_LIMIT = 300

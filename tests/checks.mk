@@ -5,7 +5,7 @@
 .PHONY: test-cores format check-format double double-suites double-link asan ubsan tsan valgrind peer
 # Those that multiply: run under every BLAS core by test-cores.
 CORE_SUITES = $(filter attention attention_modules memory_gates batch blas booksum_decoding causal choice cycle decoder empty_memory engine \
-    equations facts field field_tasks frozen memorizing optimiser partial perplexity reader regress reuse sliding_window step train transformer_xl transformer_xl_gradient verify,$(SUITES))
+    equations facts field field_tasks frozen memorizing optimiser partial perplexity reader regress reuse sliding_window step train train_validation transformer_xl transformer_xl_gradient verify,$(SUITES))
 # Those that end in seconds under valgrind, and those that the thread checker sees through in minutes; the address and
 # undefined-behaviour checkers run all fast suites.
 VALGRIND_SUITES = base blas block_types booksum booksum_train bpe cells choice command config empty_memory eval gguf \
