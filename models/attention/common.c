@@ -329,24 +329,33 @@ void attn_heads_forward(const attn_call *c, const attn_heads *a)
     pool_run(c->pool, (int)(c->lanes * (size_t)c->cfg->n_heads), head_task, &j);
 }
 
-/* Row `task` / heads of the step's, the lanes one after the other. */
+/* Rows of a lane of the step that one task attends with. */
+static size_t step_blocks(const attn_call *c)
+{
+    return (c->count + CAUSAL_ROWS - 1) / CAUSAL_ROWS;
+}
+
 static void head_step_task(void *arg, int task, int worker)
 {
     const heads_job *j = arg;
     const attn_call *c = j->c;
     const attn_heads *a = j->a;
     const attn_shape s = attn_shape_of(c->cfg);
-    const size_t row = (size_t)task / s.heads, head = (size_t)task % s.heads, column = head * s.d_head;
-    const causal_args args = head_args(c, a, row / c->count, head);
-    causal_row(&args, c->first + row % c->count, a->q + row * a->ldq + column,
-               a->rel ? a->q_rel + row * a->ldq_rel + column : NULL, a->o + row * s.q + column,
-               a->lse + row * s.heads + head, c->scratch + (size_t)worker * c->scratch_stride);
+    const size_t block = (size_t)task / s.heads, head = (size_t)task % s.heads, column = head * s.d_head;
+    const size_t lane = block / step_blocks(c), begin = block % step_blocks(c) * CAUSAL_ROWS;
+    const size_t left = c->count - begin, count = left < CAUSAL_ROWS ? left : CAUSAL_ROWS;
+    const size_t row = lane * c->count + begin;
+    causal_args args = head_args(c, a, lane, head);
+    args.q = a->q + row * a->ldq + column;
+    args.q_rel = a->rel ? a->q_rel + row * a->ldq_rel + column : NULL;
+    causal_rows(&args, c->first + begin, count, a->o + row * s.q + column, s.q, a->lse + row * s.heads + head,
+                s.heads, c->scratch + (size_t)worker * c->scratch_stride);
 }
 
 void attn_heads_step(const attn_call *c, const attn_heads *a)
 {
     heads_job j = {c, a, NULL};
-    pool_run(c->pool, (int)(c->lanes * c->count * (size_t)c->cfg->n_heads), head_step_task, &j);
+    pool_run(c->pool, (int)(c->lanes * step_blocks(c) * (size_t)c->cfg->n_heads), head_step_task, &j);
 }
 
 void attn_heads_backward(const attn_call *c, const attn_heads *a, const attn_heads_grads *g)

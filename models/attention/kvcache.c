@@ -2,6 +2,8 @@
  * rows. Rows are worked on in blocks, so that any number of threads gives the same bits. */
 #include "models/attention/kvcache.h"
 
+#include "models/engine/causal.h"
+
 #include <string.h>
 
 enum { ROW_BLOCK = 64 };
@@ -65,7 +67,7 @@ void kvcache_sizes(const model_config *cfg, size_t lanes, size_t cached, attn_si
     out->work = kvcache_work_layout(cfg, lanes, cached, NULL, NULL);
     out->kept = 2 * kept_part(cfg, lanes, cached);
     out->step = kvcache_step_layout(cfg, lanes, cached, NULL, NULL);
-    out->step_scratch = 2 * (cached + (size_t)cfg->segment);
+    out->step_scratch = causal_rows_scratch(cached + (size_t)cfg->segment);
     out->table = rope_table_reals(cfg, cached + (size_t)cfg->segment);
     out->reach = (int64_t)cached;
 }

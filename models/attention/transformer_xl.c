@@ -13,6 +13,7 @@
 #include "models/attention/common.h"
 #include "models/attention/compressive.h"
 #include "models/attention/modules.h"
+#include "models/engine/causal.h"
 #include "models/engine/kernels.h"
 
 #include <string.h>
@@ -169,7 +170,7 @@ void xl_sizes(const model_config *cfg, size_t layer, size_t lanes, attn_sizes *o
     out->work = work_layout(cfg, lanes, NULL, NULL);
     out->kept = kept_layout(cfg, lanes, NULL, NULL);
     out->step = step_layout(cfg, lanes, NULL, NULL);
-    out->step_scratch = 2 * key_rows(cfg);
+    out->step_scratch = causal_rows_scratch(key_rows(cfg));
     out->table = key_rows(cfg) * (size_t)cfg->d_model;
     out->reach = (int64_t)xl_cached(cfg);
 }

@@ -105,19 +105,26 @@ void causal_forward(const causal_args *a, real *o, size_t ldo, real *lse, size_t
     }
 }
 
-void causal_row(const causal_args *a, size_t row, const real *q, const real *q_rel, real *o, real *lse,
-                real *scratch)
+size_t causal_rows_scratch(size_t keys)
+{
+    return 2 * CAUSAL_ROWS * keys;
+}
+
+void causal_rows(const causal_args *a, size_t row, size_t count, real *o, size_t ldo, real *lse, size_t lse_stride,
+                 real *scratch)
 {
     const kernels *k = kernels_get();
-    const size_t first = first_key(a, row), count = row + a->offset + 1 - first;
-    real *relative = scratch + a->offset + a->queries;
-    k->row_products(scratch, count, q, a->d_head, 1, a->k + first * a->ldk, a->ldk, count, a->d_head);
-    if (q_rel) {
-        k->row_products(relative, count, q_rel, a->d_head, 1, a->rel, a->ldrel, count, a->d_head);
-        k->add_reversed(scratch, relative, count);
+    const size_t first = first_key(a, row), width = row + count + a->offset - first;
+    real *relative = scratch + causal_rows_scratch(a->offset + a->queries) / 2;
+    k->row_products(scratch, width, a->q, a->ldq, count, a->k + first * a->ldk, a->ldk, width, a->d_head);
+    if (a->rel) k->row_products(relative, width, a->q_rel, a->ldq_rel, count, a->rel, a->ldrel, width, a->d_head);
+    for (size_t i = 0; i < count; i++) {
+        const size_t from = first_key(a, row + i), seen = row + i + a->offset + 1 - from;
+        real *p = scratch + i * width + (from - first);
+        if (a->rel) k->add_reversed(p, relative + i * width, seen);
+        lse[i * lse_stride] = k->softmax(p, 0, seen, seen, a->scale);
+        k->row_combine(o + i * ldo, p, a->v + from * a->ldv, a->ldv, seen, a->d_head);
     }
-    *lse = k->softmax(scratch, 0, count, count, a->scale);
-    k->row_combine(o, scratch, a->v + first * a->ldv, a->ldv, count, a->d_head);
 }
 
 /* Gradient of the relative term: ds by distance instead of by key, then through q_rel . rel. */

@@ -5,7 +5,7 @@
 
 #include "models/engine/real.h"
 
-enum { CAUSAL_BLOCK = 64 };
+enum { CAUSAL_BLOCK = 64, CAUSAL_ROWS = 4 };
 
 /* Query i (0..queries) sees keys j with first(i) <= j <= i + offset, where keys 0..offset-1 are cached ones,
  * first(i) = max(key_begin, i + offset + 1 - span) and span = 0 means no limit. key_begin <= offset, so that every
@@ -28,10 +28,12 @@ size_t causal_scratch(size_t keys, size_t d_head);
 /* o[queries, d_head] (ld ldo); lse[queries] with stride lse_stride. */
 void causal_forward(const causal_args *a, real *o, size_t ldo, real *lse, size_t lse_stride, real *scratch);
 
-/* The same for one query, number `row`, given by itself: q[d_head], q_rel[d_head] or NULL -> o[d_head], lse. Its
- * bits hang on what it sees alone. scratch: twice offset + queries reals. */
-void causal_row(const causal_args *a, size_t row, const real *q, const real *q_rel, real *o, real *lse,
-                real *scratch);
+/* The same for `count` queries (1..CAUSAL_ROWS) from number `row` on, whose rows alone are given: a->q and
+ * a->q_rel are [count, d_head] here, as o, and lse [count]. The bits of each hang on what it sees alone. */
+void causal_rows(const causal_args *a, size_t row, size_t count, real *o, size_t ldo, real *lse, size_t lse_stride,
+                 real *scratch);
+/* Scratch reals that causal_rows needs for keys = offset + queries. */
+size_t causal_rows_scratch(size_t keys);
 
 typedef struct causal_grads {
     const real *o, *d_o; /* the forward output and its gradient */
