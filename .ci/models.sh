@@ -43,7 +43,7 @@ adapter=$dir/adapter.safetensors
 "$binary" train recipe=retrofit-short train_steps=1 batch_tokens=256 passkey_prose=0 out="$adapter" log="$dir/adapter.csv" ||
     fail 'an adapter cannot be trained'
 "$binary" eval passkey model="$adapter" len=256 depths=50 n=1 plots=0 results="$dir/a" >"$dir/log" || fail 'an adapter cannot be read'
-"$binary" eval passkey model=models/weights/retrofit-sealed.safetensors len=6K depths=50 n=1 plots=0 results="$dir/a" >"$dir/log" ||
+"$binary" eval passkey model=models/weights/retrofit-reader.safetensors len=6K depths=50 n=1 plots=0 results="$dir/a" >"$dir/log" ||
     fail 'the adapter that lies here cannot be read'
 [ "$(wc -c <"$adapter")" -lt 4000000 ] || fail 'an adapter holds more than what is new'
 between perplexity "$(value perplexity token_ppl)" 15 60 && between 'share of digits' "$(value passkey token_accuracy)" 0.8 1
