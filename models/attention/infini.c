@@ -11,13 +11,12 @@
  * w = clamp(1.2 sigmoid(w_write x + b) - 0.1, 0, 1) per token and head that scales phi(K) and can be exactly
  * zero, so that a token may leave the memory untouched. With read_gate = token what a token reads is weighed by
  * r = sigmoid(w_read x + b) per query head: a read is an average of what was written, and cannot fade by itself.
- * Some options are ours too. With xl_len > 0 the local
- * attention also sees the tokens before the segment, as in Transformer-XL, and with local_sinks > 0 the stream's
- * first ones, as in StreamingLLM. With memory_key = previous the memory
- * binds v_t to k_{t-1}: a read then returns what followed a context like this one, as a kNN language model's store
- * does (Khandelwal et al. 2020), where the paper's returns what stood there. memory_layers, memory_mix = add and
- * memory_map = head put a memory into a trained model: few layers, nothing changed at the start, and maps that
- * make q and k fit for phi.
+ * Some options are ours too. With xl_len > 0 the local attention also sees the tokens before the segment, as in
+ * Transformer-XL, and with local_sinks > 0 the stream's first ones, as in StreamingLLM. With memory_key = previous
+ * the memory binds v_t to k_{t-1}: a read then returns what followed a context like this one, as a kNN language
+ * model's store does (Khandelwal et al. 2020), where the paper's returns what stood there. memory_layers,
+ * memory_mix = add and memory_map = head put a memory into a trained model: few layers, nothing changed at the
+ * start, and maps that make q and k fit for phi.
  *
  * Where query heads share key heads, a memory belongs to a key head: its query heads read it, each with a gate of
  * its own, and it is written once.
@@ -155,18 +154,16 @@ static size_t params(const model_config *cfg, size_t layer, param_spec *spec)
             (param_spec){"write_gate.weight", s.kv_heads, (size_t)cfg->d_model, INIT_NORMAL, 0, PARAM_NO_DECAY};
         spec[INFINI_WRITE_B] = (param_spec){"write_gate.bias", 1, s.kv_heads, INIT_CONSTANT, bias, PARAM_NO_DECAY};
     }
-    const size_t read = infini_read_param(cfg);
-    if (infini_gates_reads(cfg)) {
-        const double open = cfg->option[INFINI_READ_INIT].r;
-        spec[read] =
-            (param_spec){"read_gate.weight", s.heads, (size_t)cfg->d_model, INIT_CONSTANT, 0, PARAM_NO_DECAY};
-        spec[read + 1] = (param_spec){"read_gate.bias", 1, s.heads, INIT_CONSTANT, open, PARAM_NO_DECAY};
+    if (infini_is_mapped(cfg)) {
+        spec[map] = (param_spec){"memory_q.weight", s.q, s.d_head, INIT_IDENTITY, 0, PARAM_NO_DECAY};
+        spec[map + 1] = (param_spec){"memory_k.weight", s.kv, s.d_head, INIT_IDENTITY, 0, PARAM_NO_DECAY};
     }
-    const size_t count = read + (infini_gates_reads(cfg) ? 2 : 0);
-    if (!infini_is_mapped(cfg)) return count;
-    spec[map] = (param_spec){"memory_q.weight", s.q, s.d_head, INIT_IDENTITY, 0, PARAM_NO_DECAY};
-    spec[map + 1] = (param_spec){"memory_k.weight", s.kv, s.d_head, INIT_IDENTITY, 0, PARAM_NO_DECAY};
-    return count;
+    const size_t read = infini_read_param(cfg);
+    const double open = cfg->option[INFINI_READ_INIT].r;
+    if (!infini_gates_reads(cfg)) return read;
+    spec[read] = (param_spec){"read_gate.weight", s.heads, (size_t)cfg->d_model, INIT_CONSTANT, 0, PARAM_NO_DECAY};
+    spec[read + 1] = (param_spec){"read_gate.bias", 1, s.heads, INIT_CONSTANT, open, PARAM_NO_DECAY};
+    return read + 2;
 }
 
 /* ---- sizes ---- */
