@@ -138,7 +138,7 @@ test: deps
 	@$(MAKE) $(JOBS) $(BINARY) suites
 	@$(if $(DOUBLE_NOW),$(MAKE) double-suites)
 	@sh tests/rooms.sh $(BUILD) && sh tests/recompute.sh $(BINARY)
-	$(suites_run) $(SUITES:%=$(BUILD)/tests/test_%) $(DOUBLE_NOW:%=$(BUILD)/double/tests/test_%)
+	$(suites_run) $(DOUBLE_NOW:%=$(BUILD)/double/tests/test_%) $(SUITES:%=$(BUILD)/tests/test_%)
 # The inner loop: the fast suites, or those that T names.
 check: deps
 	@$(MAKE) $(JOBS) run-suites FAST_SUITES='$(or $(T),$(CHECK_SUITES))'
