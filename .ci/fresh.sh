@@ -1,7 +1,8 @@
 #!/bin/bash
-# Type README's first commands on a bare Debian, word for word, as root and as a user with sudo. The system is made by
-# debootstrap from this machine's own package source and kept in a cache; it is made anew after two weeks. Left out, with a
-# line that says so, where it cannot be made: not root, no debootstrap, no package source.
+# Type README's first commands on a bare Debian, word for word, as root and as a user with sudo; the tests once, as the
+# user, since the stage `test` is root's. The system is made by debootstrap from this machine's own package source and kept
+# in a cache; it is made anew after two weeks. Left out, with a line that says so, where it cannot be made: not root, no
+# debootstrap, no package source.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . .ci/rules.sh
@@ -103,6 +104,6 @@ for user in root stranger; do
     [ "$user" = root ] || plain=${plain//apt-get/sudo apt-get}
     typed "$user" "$plain" make
     typed "$user" "$first_typed" 'wrote .*passkey-table\.md'
-    typed "$user" "$second" '^[0-9]+ passed, 0 failed'
+    [ "$user" = root ] || typed "$user" "$second" '^[0-9]+ passed, 0 failed'
 done
-echo "fresh: a bare $suite builds, evaluates and passes its tests, as root and as a user with sudo"
+echo "fresh: a bare $suite builds and evaluates as root and as a user with sudo, and passes its tests"

@@ -2,12 +2,12 @@
 # the Makefile.
 # Each checker has a build of its own, build/NAME.
 
-.PHONY: test-cores format check-format double double-suites double-link asan ubsan tsan valgrind peer
+.PHONY: test-cores format check-format double double-suites double-link asan tsan valgrind peer
 # Those that multiply: run under every BLAS core by test-cores.
 CORE_SUITES = $(filter attention attention_modules memory_gates batch blas booksum_decoding causal choice cycle decoder empty_memory engine \
     equations facts field field_tasks frozen memorizing optimiser partial perplexity reader regress reuse sliding_window step train train_validation transformer_xl transformer_xl_gradient verify,$(SUITES))
-# Those that end in seconds under valgrind, and those that the thread checker sees through in minutes; the address and
-# undefined-behaviour checkers run all fast suites.
+# Those that end in seconds under valgrind, and those that the thread checker sees through in minutes; the checker of
+# addresses and undefined behaviour runs all fast suites.
 VALGRIND_SUITES = base blas block_types booksum booksum_train bpe cells choice command config empty_memory eval gguf \
     journal jsonl keyval lcs mqar optimiser pairs passkey_score passkey_source passkey_variants
 TSAN_SUITES = audit base batch blas block block_types booksum booksum_decoding booksum_file booksum_rows \
@@ -29,10 +29,10 @@ double: double-suites
 	$(suites_run) $(DOUBLE_NOW:%=$(BUILD)/double/tests/test_%)
 
 checked = $(MAKE) $(JOBS) BUILD=$(BUILD)/$@ SUITE_LIMIT=900 OPT=-O1 $(if $(T),FAST_SUITES='$(T)')
+# Wrong addresses and undefined behaviour by one build.
 asan:
-	+@ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 $(checked) VARIANT='-fsanitize=address -fno-omit-frame-pointer' run-suites
-ubsan:
-	+@$(checked) VARIANT='-fsanitize=undefined -fno-sanitize-recover=all' run-suites
+	+@ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 $(checked) run-suites \
+	    VARIANT='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 tsan:
 	+@$(checked) VARIANT=-fsanitize=thread run-suites $(if $(T),,FAST_SUITES='$(TSAN_SUITES)')
 valgrind:
