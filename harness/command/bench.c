@@ -33,9 +33,10 @@ typedef struct bench_config {
 #define AT(field) offsetof(bench_config, field)
 static const kv_spec bench_table[] = {
     {"model", KV_TEXT, AT(model), "", 0, 0, NULL,
-     "a model of another program by its path; its keys may be replaced. Empty: random weights"},
+     "a model by its path, ours, an adapter or another program's; its keys may be replaced. Empty: random "
+     "weights"},
     {"hold", KV_CHOICE, AT(hold), "auto", 0, 0, FORM_CHOICES,
-     "form of the model's weights in memory; training wants f32"},
+     "form of the weights of another program's model in memory; training wants f32"},
     {"batch", KV_SIZES, AT(batch), "1,8", 1, 4096, NULL, "lanes of the evaluation; training uses the last"},
     {"window", KV_INT, AT(window), "4", 1, 1024, NULL, "segments of a training window"},
     {"mode", KV_CHOICE, AT(mode), "all", 0, 0, "all|train|eval|write",
@@ -363,9 +364,9 @@ static int run_bench(bench *b, pal_error *err)
     const int threads = b->cfg.threads ? (int)b->cfg.threads : os_processors();
     PAL_TRY(gemm_setup(threads, err));
     PAL_TRY(pool_create(&b->pool, threads, err));
-    if (b->cfg.model[0]) {
+    if (b->cfg.model[0] && import_is_foreign(b->cfg.model)) {
         PAL_TRY(model_read_weights_as(b->cfg.model, (weights_form)b->cfg.hold, NULL, b->model, err));
-    } else {
+    } else if (!b->cfg.model[0]) {
         PAL_TRY(decoder_create(&b->model, &b->model_cfg, err));
         decoder_init(b->model, 1);
     }
@@ -384,7 +385,8 @@ static int run_bench(bench *b, pal_error *err)
     return PAL_OK;
 }
 
-static int describe_model(bench *b, const kv_pairs *words, pal_error *err)
+/* Ours is loaded whole; another program's is only described, until its form in memory is chosen. */
+static int open_model(bench *b, const kv_pairs *words, pal_error *err)
 {
     instead_words instead = {0};
     const char *attention = kv_pairs_value(words, "attention");
@@ -392,7 +394,10 @@ static int describe_model(bench *b, const kv_pairs *words, pal_error *err)
     for (size_t i = 0; code == PAL_OK && i < words->count; i++)
         if (strcmp(words->pair[i].key, "attention") != 0)
             code = kv_pairs_add(&instead.common, words->pair[i].key, words->pair[i].value, "bench", err);
-    if (code == PAL_OK) code = model_describe(b->cfg.model, &instead, NULL, NULL, &b->model, NULL, NULL, err);
+    if (code == PAL_OK && import_is_foreign(b->cfg.model))
+        code = model_describe(b->cfg.model, &instead, NULL, NULL, &b->model, NULL, NULL, err);
+    else if (code == PAL_OK)
+        code = model_load(b->cfg.model, &instead, &b->model, NULL, NULL, err);
     instead_words_free(&instead);
     return code;
 }
@@ -400,7 +405,7 @@ static int describe_model(bench *b, const kv_pairs *words, pal_error *err)
 static int run(const void *options, const kv_pairs *rest, pal_error *err)
 {
     bench b = {.cfg = *(const bench_config *)options};
-    int code = b.cfg.model[0] ? describe_model(&b, rest, err) : read_model(&b.model_cfg, rest, err);
+    int code = b.cfg.model[0] ? open_model(&b, rest, err) : read_model(&b.model_cfg, rest, err);
     if (code == PAL_OK && b.model) b.model_cfg = *decoder_config(b.model);
     if (code == PAL_OK) code = run_bench(&b, err);
     decoder_destroy(b.model);

@@ -159,6 +159,20 @@ static void test_speed_of_writing(void **unused)
     free(text);
 }
 
+/* Weights of this program, and what is beside a base, are measured as they are. */
+static void test_speed_of_ours(void **unused)
+{
+    (void)unused;
+    check_success(
+        RUN("bench", "model=models/weights/text-300k-local.safetensors", "mode=eval", "seconds=0.1", "batch=1"));
+    check_output_has("local, d_model 64, 4 layers");
+    check_success(RUN("bench", "model=models/weights/text-300k-local.safetensors", "attention=local:segment=64",
+                      "mode=eval", "seconds=0.1", "batch=1"));
+    check_output_has("segment 64:");
+    check_refusal(PAL_DATA, RUN("bench", "model=models/weights/none.safetensors", "seconds=0.1"),
+                  "none.safetensors");
+}
+
 /* A plan says in what form the weights will be held. */
 static void test_plan(void **unused)
 {
@@ -190,6 +204,7 @@ int main(void)
         cmocka_unit_test(test_generation),
         cmocka_unit_test(test_generation_by_form),
         cmocka_unit_test(test_speed_of_writing),
+        cmocka_unit_test(test_speed_of_ours),
         cmocka_unit_test(test_plan),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_scratch);
