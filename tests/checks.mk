@@ -6,15 +6,11 @@
 # Those that multiply: run under every BLAS core by test-cores.
 CORE_SUITES = $(filter attention attention_modules memory_gates batch blas booksum_decoding causal choice cycle decoder empty_memory engine \
     equations facts field field_tasks frozen memorizing optimiser partial perplexity reader regress reuse sliding_window step train train_validation transformer_xl transformer_xl_gradient verify,$(SUITES))
-# Those that end in seconds under valgrind, and those that the thread checker sees through in minutes; the checker of
-# addresses and undefined behaviour runs all fast suites.
+# Those that end in seconds under valgrind, and those that run several threads and that the thread checker sees through
+# in minutes, the longest first; the checker of addresses and undefined behaviour runs all fast suites.
 VALGRIND_SUITES = base blas block_types booksum booksum_train bpe cells choice command config empty_memory eval gguf \
     journal jsonl keyval lcs mqar optimiser pairs passkey_score passkey_source passkey_variants
-TSAN_SUITES = audit base batch blas block block_types booksum booksum_decoding booksum_file booksum_rows \
-    booksum_train bpe cells checkpoint checkpoint_fill choice cli command compare compare_files compressors config corpus \
-    cycle decoder documents empty_memory eval facts gguf jsonl kernels keyval lcs mqar optimiser passkey passkey_score \
-    passkey_source passkey_train passkey_variants perplexity positions reader recurrence relay reuse rouge row_kernels \
-    safetensors shared_heads step story text token_reader tokenizer utf8
+TSAN_SUITES = batch cli step facts reader decoder block cycle relay recurrence optimiser perplexity row_kernels
 
 # The suites that multiply under every BLAS core that this processor can run; CORES names some of them.
 test-cores double: WITH = build test
