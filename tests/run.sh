@@ -4,7 +4,7 @@
 # AT_ONCE says how many run at once; WRAPPER goes before each suite.
 export AT_ONCE="${AT_ONCE:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}"
 
-# One suite: its output in a file, then, as nobody else is writing, on ours.
+# One suite: its output in a file, then on ours.
 if [ "${1:-}" = --one ]; then
     dir=$2 suite=$3
     log=$(mktemp "$dir/log.XXXXXX")
@@ -20,10 +20,12 @@ if [ "${1:-}" = --one ]; then
         wrong=$((wrong + 1))
     fi
     echo "== $suite: $(($(date +%s) - start)) s" >>"$log"
-    until mkdir "$dir/lock" 2>/dev/null; do sleep 0.05; done
-    cat "$log"
-    echo "$good $wrong $suite" >>"$dir/ends"
-    rmdir "$dir/lock"
+    # As nobody else is writing.
+    (
+        flock 9
+        cat "$log"
+        echo "$good $wrong $suite" >>"$dir/ends"
+    ) 9>"$dir/lock"
     exit 0
 fi
 
