@@ -210,6 +210,23 @@ static void keep_many_depths(rows *all)
     all->count = count;
 }
 
+/* Panels stand in the order of what they show, not of what was evaluated first; rows of one panel keep theirs. */
+static double panel_place(const picture *p, const report_row *row)
+{
+    return p->facet == BY_DEPTH ? row->cell->depth : p->facet == BY_LENGTH ? (double)row->cell->length : 0;
+}
+
+static void order_panels(rows *all)
+{
+    for (size_t i = 1; i < all->count; i++) {
+        const report_row *row = all->row[i];
+        size_t k = i;
+        for (; k > 0 && panel_place(all->picture, all->row[k - 1]) > panel_place(all->picture, row); k--)
+            all->row[k] = all->row[k - 1];
+        all->row[k] = row;
+    }
+}
+
 /* Whether a line of the picture would have more than one point. */
 static int any_of_two_lengths(const rows *all)
 {
@@ -237,5 +254,6 @@ void picture_choose(rows *all, const report_row *like, int group)
     if (p->facet == BY_MODEL && p->axis == OF_LENGTH) keep_common_depths(all);
     if (p->axis == OF_DEPTH) keep_many_depths(all);
     if ((p->without & NOT_ONE_LENGTH) && !any_of_two_lengths(all)) all->count = 0;
+    order_panels(all);
     if (all->count) group_title(all, group, all->heading, sizeof all->heading);
 }

@@ -435,6 +435,26 @@ static void test_cut_documents(void **state)
     csv_free(&looks);
 }
 
+/* The panels go from the start to the end, whichever depth was evaluated first. */
+static void test_panels_in_order(void **state)
+{
+    (void)state;
+    if (no_gnuplot()) skip();
+    snprintf(dir, sizeof dir, "panels");
+    assert_int_equal(mkdir("panels", 0777), 0);
+    lab_journal *j = lab_open(task_find("passkey"));
+    static const int depth[] = {50, 100, 50, 0};
+    for (int i = 0; i < 4; i++)
+        lab_passkey(j, "passkey-infini-delta", i < 2 ? 1024 : 2048, depth[i], "seed=1", 1, 4);
+    lab_close(j);
+    free(draw("panels", "panels/keep"));
+    csv_table panels = read_tsv("panels/keep/passkey_accuracy/panels.tsv");
+    static const char *const titles[] = {"needle at the start", "needle in the middle", "needle at the end"};
+    assert_int_equal(panels.rows, 3);
+    for (size_t r = 0; r < 3; r++) assert_string_equal(field(&panels, r, "title"), titles[r]);
+    csv_free(&panels);
+}
+
 /* Of the needles of an imprint those nearest to the start are drawn. */
 static void test_imprint_depth(void **state)
 {
@@ -578,7 +598,8 @@ int main(void)
         cmocka_unit_test(test_what_is_drawn),         cmocka_unit_test(test_cost_of_what_was_not_shared),
         cmocka_unit_test(test_training_logs),         cmocka_unit_test(test_no_gnuplot),
         cmocka_unit_test(test_task_without_pictures), cmocka_unit_test(test_state_by_length),
-        cmocka_unit_test(test_cut_documents),         cmocka_unit_test(test_imprint_depth),
+        cmocka_unit_test(test_panels_in_order),       cmocka_unit_test(test_cut_documents),
+        cmocka_unit_test(test_imprint_depth),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
