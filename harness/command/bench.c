@@ -394,7 +394,11 @@ static int open_model(bench *b, const kv_pairs *words, pal_error *err)
     for (size_t i = 0; code == PAL_OK && i < words->count; i++)
         if (strcmp(words->pair[i].key, "attention") != 0)
             code = kv_pairs_add(&instead.common, words->pair[i].key, words->pair[i].value, "bench", err);
-    if (code == PAL_OK && import_is_foreign(b->cfg.model))
+    const int foreign = import_is_foreign(b->cfg.model);
+    if (code == PAL_OK && !foreign && b->cfg.hold != FORM_AUTO && b->cfg.hold != FORM_F32)
+        code = pal_fail(err, PAL_USAGE,
+                        "hold: %s is a model of this program, which is held in f32; leave hold out", b->cfg.model);
+    if (code == PAL_OK && foreign)
         code = model_describe(b->cfg.model, &instead, NULL, NULL, &b->model, NULL, NULL, err);
     else if (code == PAL_OK)
         code = model_load(b->cfg.model, &instead, &b->model, NULL, NULL, err);

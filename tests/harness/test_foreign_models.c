@@ -171,6 +171,18 @@ static void test_speed_of_ours(void **unused)
     check_output_has("segment 64:");
     check_refusal(PAL_DATA, RUN("bench", "model=models/weights/none.safetensors", "seconds=0.1"),
                   "none.safetensors");
+    check_refusal(PAL_USAGE, RUN("bench", "model=models/weights/text-300k-local.safetensors", "hold=bf16"),
+                  "is held in f32");
+
+    char init[200], out[200], log[200], adapter[200];
+    snprintf(init, sizeof init, "init=%s/TinyLlama/", scratch);
+    snprintf(out, sizeof out, "out=%s/adapter.safetensors", scratch);
+    snprintf(log, sizeof log, "log=%s/adapter.csv", scratch);
+    snprintf(adapter, sizeof adapter, "model=%s/adapter.safetensors", scratch);
+    check_success(RUN("train", "task=passkey", init, "tokenizer=bytes", "attention=infini-gated", "segment=64",
+                      "trains=new", "train_len=512", "train_steps=1", "batch_tokens=512", out, log));
+    check_success(RUN("bench", adapter, "mode=eval", "seconds=0.1", "batch=1"));
+    check_output_has("infini-gated, d_model");
 }
 
 /* A plan says in what form the weights will be held. */
